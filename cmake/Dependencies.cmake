@@ -1,0 +1,18 @@
+find_package(Threads REQUIRED)
+find_package(Boost 1.81 CONFIG REQUIRED)
+find_package(fmt REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(lz4 REQUIRED IMPORTED_TARGET liblz4)
+pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
+
+# Asio and Beast are header-only by default, and slow to compile. Here their non-template parts are
+# compiled once, into this library.
+add_library(ferry_asio STATIC cmake/asio.cpp)
+target_compile_definitions(ferry_asio PUBLIC
+  BOOST_ASIO_SEPARATE_COMPILATION
+  BOOST_ASIO_NO_DEPRECATED
+  BOOST_BEAST_SEPARATE_COMPILATION
+)
+target_link_libraries(ferry_asio PUBLIC Boost::headers Threads::Threads)

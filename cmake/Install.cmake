@@ -1,0 +1,7 @@
+include(GNUInstallDirs)
+
+if(TARGET ferry)
+  install(TARGETS ferry RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
+install(FILES docs/ferry.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 OPTIONAL)
+install(FILES $<TARGET_FILE:guest_image> DESTINATION ${CMAKE_INSTALL_DATADIR}/ferry)

@@ -1,0 +1,100 @@
+# How tests are declared. Every test has a label: `unit` needs nothing, `kvm` needs /dev/kvm, `e2e`
+# drives the ferry program, `slow` takes more than some seconds. A test that cannot run here says
+# why and shows as skipped.
+find_package(GTest REQUIRED)
+find_program(PYTHON3 python3 REQUIRED)
+
+# Sanitizers slow a test down by a factor of several.
+set(FERRY_TEST_TIMEOUT_FACTOR 1)
+if(FERRY_SANITIZE)
+  set(FERRY_TEST_TIMEOUT_FACTOR 4)
+endif()
+
+set(FERRY_TEST_ENVIRONMENT
+  FERRY=${PROJECT_BINARY_DIR}/ferry
+  FERRY_GUEST=$<TARGET_FILE:guest_image>
+  FERRY_SANITIZE=${FERRY_SANITIZE}
+  TSAN_OPTIONS=halt_on_error=1
+  UBSAN_OPTIONS=print_stacktrace=1
+)
+
+# ferry_test(NAME <name> LABEL <unit|kvm> SOURCES <file>... LIBS <target>... [TIMEOUT <seconds>])
+#
+# An executable of GoogleTest cases; each case is a test of ctest. `LABEL kvm` cases run one at a
+# time, since several measure times and all of them compete for the same few cores.
+function(ferry_test)
+  cmake_parse_arguments(PARSE_ARGV 0 ARG "" "NAME;LABEL;TIMEOUT" "SOURCES;LIBS")
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 30)
+  endif()
+  math(EXPR timeout "${ARG_TIMEOUT} * ${FERRY_TEST_TIMEOUT_FACTOR}")
+  set(serial OFF)
+  if(ARG_LABEL STREQUAL "kvm")
+    set(serial ON)
+  endif()
+
+  add_executable(${ARG_NAME} ${ARG_SOURCES})
+  target_include_directories(${ARG_NAME} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_compile_definitions(${ARG_NAME} PRIVATE
+    FERRY_GUEST_IMAGE="$<TARGET_FILE:guest_image>")
+  target_link_libraries(${ARG_NAME} PRIVATE ferry_warnings GTest::gtest_main ${ARG_LIBS})
+  add_dependencies(${ARG_NAME} guest_image)
+  # PRE_TEST: the list of cases is made by ctest and not by the build, which so runs nothing.
+  gtest_discover_tests(${ARG_NAME}
+    DISCOVERY_MODE PRE_TEST
+    DISCOVERY_TIMEOUT 60
+    PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${timeout} RUN_SERIAL ${serial}
+  )
+endfunction()
+
+# ferry_e2e_test(<file.py> [SLOW] [TIMEOUT <seconds per test method>])
+#
+# A module of unittest cases; each method is a test of ctest, so that one that is skipped shows.
+function(ferry_e2e_test file)
+  cmake_parse_arguments(PARSE_ARGV 1 ARG "SLOW" "TIMEOUT" "")
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 60)
+  endif()
+  math(EXPR timeout "${ARG_TIMEOUT} * ${FERRY_TEST_TIMEOUT_FACTOR}")
+  set(labels e2e kvm)
+  if(ARG_SLOW)
+    list(APPEND labels slow)
+  endif()
+
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+  cmake_path(GET file STEM module)
+  set(class "")
+  file(STRINGS ${file} lines REGEX "^(class [A-Za-z0-9_]+|    def test_)")
+  foreach(line IN LISTS lines)
+    if(line MATCHES "^class ([A-Za-z0-9_]+)")
+      set(class ${CMAKE_MATCH_1})
+    elseif(line MATCHES "^    def (test_[A-Za-z0-9_]+)")
+      set(name e2e.${class}.${CMAKE_MATCH_1})
+      add_test(NAME ${name}
+        COMMAND ${PYTHON3} -B -m unittest -v ${module}.${class}.${CMAKE_MATCH_1}
+        WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+      set_tests_properties(${name} PROPERTIES
+        LABELS "${labels}"
+        TIMEOUT ${timeout}
+        RUN_SERIAL ON
+        ENVIRONMENT "${FERRY_TEST_ENVIRONMENT}"
+        SKIP_REGULAR_EXPRESSION "OK \\(skipped="
+      )
+    endif()
+  endforeach()
+endfunction()
+
+# ferry_fuzz_target(NAME <name> SOURCES <file>... LIBS <target>...)
+#
+# A libFuzzer program; all of them are built by the target `fuzz_targets` into <build>/fuzz.
+function(ferry_fuzz_target)
+  cmake_parse_arguments(PARSE_ARGV 0 ARG "" "NAME" "SOURCES;LIBS")
+  if(NOT FERRY_FUZZ)
+    return()
+  endif()
+  add_executable(${ARG_NAME} ${ARG_SOURCES})
+  set_target_properties(${ARG_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/fuzz)
+  target_include_directories(${ARG_NAME} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_link_options(${ARG_NAME} PRIVATE -fsanitize=fuzzer)
+  target_link_libraries(${ARG_NAME} PRIVATE ferry_warnings ${ARG_LIBS})
+endfunction()

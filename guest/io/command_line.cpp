@@ -1,0 +1,134 @@
+#include "guest/io/command_line.hpp"
+
+#include <cstddef>
+
+#include "guest/io/console.hpp"
+
+namespace guest {
+namespace {
+
+/// A cursor over one option's text.
+class Word {
+ public:
+  Word(const char* begin, const char* end) : cursor_(begin), end_(end) {}
+
+  bool at_end() const { return cursor_ == end_; }
+
+  bool skip(const char* prefix) {
+    const char* cursor = cursor_;
+    for (; *prefix != '\0'; ++prefix, ++cursor) {
+      if (cursor == end_ || *cursor != *prefix) return false;
+    }
+    cursor_ = cursor;
+    return true;
+  }
+
+  bool is(const char* text) {
+    Word copy = *this;
+    return copy.skip(text) && copy.at_end();
+  }
+
+  bool number(std::uint64_t& value, std::uint64_t least, std::uint64_t most) {
+    std::uint64_t result = 0;
+    const char* begin = cursor_;
+    for (; cursor_ != end_ && *cursor_ >= '0' && *cursor_ <= '9'; ++cursor_) {
+      result = result * 10 + static_cast<std::uint64_t>(*cursor_ - '0');
+      if (result > most) return false;
+    }
+    if (cursor_ == begin || result < least) return false;
+    value = result;
+    return true;
+  }
+
+  bool last_number(std::uint64_t& value, std::uint64_t least, std::uint64_t most) {
+    return number(value, least, most) && at_end();
+  }
+
+ private:
+  const char* cursor_;
+  const char* end_;
+};
+
+constexpr std::uint64_t kMostMib = 512 * 1024;
+constexpr std::uint64_t kMostRate = 100'000'000;
+constexpr std::uint64_t kMostMs = 1'000'000'000;
+
+bool parse_skew(Options& options, Word word) {
+  if (word.is("uniform")) return true;
+  return word.number(options.skew_writes_percent, 0, 100) && word.skip("/") &&
+         word.last_number(options.skew_pages_percent, 1, 100);
+}
+
+bool parse_end(Options& options, Word word) {
+  if (word.is("byte")) return options.end_on_byte = true;
+  if (word.skip("ms:")) return word.last_number(options.end_after_ms, 1, kMostMs);
+  return word.skip("ticks:") && word.last_number(options.end_after_ticks, 1, kMostMs);
+}
+
+bool parse_flag(Options& options, Word word) {
+  if (word.is("check")) return options.check = true;
+  if (word.is("regs")) return options.registers = true;
+  if (word.is("echo")) return options.echo = true;
+  if (word.is("irq")) return options.receive_interrupts = true;
+  if (word.is("spin")) return options.spin = true;
+  return false;
+}
+
+bool parse_word(Options& options, Word word) {
+  if (parse_flag(options, word)) return true;
+  if (word.skip("tick=")) return word.last_number(options.tick_ms, 1, kMostMs);
+  if (word.skip("timer=")) return word.last_number(options.timer_hz, 1, 10'000);
+  if (word.skip("fill=")) return word.last_number(options.fill_mib, 1, kMostMib);
+  if (word.skip("zero=")) return word.last_number(options.zero_percent, 0, 100);
+  if (word.skip("random=")) return word.last_number(options.random_percent, 0, 100);
+  if (word.skip("text=")) return word.last_number(options.text_percent, 0, 100);
+  if (word.skip("dirty=")) return word.last_number(options.writes_per_second, 1, kMostRate);
+  if (word.skip("ws=")) return word.last_number(options.working_set_mib, 1, kMostMib);
+  if (word.skip("skew=")) return parse_skew(options, word);
+  if (word.skip("check=")) {
+    options.check = true;
+    return word.last_number(options.check_pages_per_second, 1, kMostRate);
+  }
+  if (word.skip("end=")) return parse_end(options, word);
+  return false;
+}
+
+[[noreturn]] void refuse(const char* why) {
+  fail(ExitCode::bad_options, Line() << "options " << why);
+}
+
+void require_consistency(const Options& options) {
+  if (options.zero_percent + options.random_percent + options.text_percent != 100) {
+    refuse("zero, random and text must add up to 100");
+  }
+  if (options.fill_mib == 0 && (options.writes_per_second != 0 || options.check)) {
+    refuse("dirty and check need fill");
+  }
+  if (options.writes_per_second != 0 && options.zero_percent == 100) {
+    refuse("dirty needs pages that are not zero");
+  }
+  if (options.working_set_mib > options.fill_mib) refuse("ws must not exceed fill");
+  if (options.end_after_ticks != 0 && options.tick_ms == 0) refuse("end=ticks needs tick");
+}
+
+}  // namespace
+
+Options parse_command_line(const char* text) {
+  Options options;
+  for (;;) {
+    while (*text == ' ' || *text == '\n') ++text;
+    if (*text == '\0') break;
+    const char* begin = text;
+    while (*text != '\0' && *text != ' ' && *text != '\n') ++text;
+    if (!parse_word(options, Word(begin, text))) {
+      Line line;
+      line << "option ";
+      line.append(begin, static_cast<std::size_t>(text - begin));
+      fail(ExitCode::bad_options, line);
+    }
+  }
+  require_consistency(options);
+  return options;
+}
+
+}  // namespace guest

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstdint>
+
+namespace guest {
+
+/// What the command line asks for; docs/guest.md has the table. 0 and false mean "not asked for".
+struct Options {
+  std::uint64_t tick_ms = 0;
+  std::uint64_t timer_hz = 0;
+  std::uint64_t fill_mib = 0;
+  std::uint64_t zero_percent = 30;
+  std::uint64_t random_percent = 20;
+  std::uint64_t text_percent = 50;
+  std::uint64_t writes_per_second = 0;
+  std::uint64_t working_set_mib = 0;  ///< 0: all filled pages
+  std::uint64_t skew_writes_percent = 0;
+  std::uint64_t skew_pages_percent = 100;
+  bool check = false;
+  std::uint64_t check_pages_per_second = 0;  ///< 0: without pause
+  bool registers = false;
+  bool echo = false;
+  bool receive_interrupts = false;
+  bool spin = false;
+  std::uint64_t end_after_ms = 0;
+  std::uint64_t end_after_ticks = 0;
+  bool end_on_byte = false;
+
+  bool any_workload() const {
+    return tick_ms != 0 || timer_hz != 0 || fill_mib != 0 || registers || echo ||
+           end_after_ms != 0 || end_on_byte;
+  }
+};
+
+/// Parses `text`; on an unknown or malformed option it fails the machine, naming the option.
+Options parse_command_line(const char* text);
+
+}  // namespace guest

@@ -1,0 +1,204 @@
+#include "guest/workload/loop.hpp"
+
+#include "guest/cpu/lapic.hpp"
+#include "guest/cpu/optional.hpp"
+#include "guest/cpu/time.hpp"
+#include "guest/io/console.hpp"
+#include "guest/workload/checker.hpp"
+#include "guest/workload/dirtier.hpp"
+#include "guest/workload/registers.hpp"
+#include "guest/workload/ticker.hpp"
+#include "guest/workload/timer_watch.hpp"
+
+namespace guest {
+namespace {
+
+constexpr std::uint64_t kWalkReportMs = 3000;
+constexpr std::uint64_t kGreetMs = 20;
+constexpr std::uint64_t kGreetForMs = 2000;
+
+struct Totals {
+  Progress sum;
+  std::uint64_t timer_count = 0;
+  std::uint64_t least_walks = kNever;
+};
+
+Totals total() {
+  Totals totals;
+  for (std::uint32_t id = 0; id < processors_up(); ++id) {
+    const Processor& cpu = processor(id);
+    totals.sum.writes += cpu.progress.writes;
+    totals.sum.register_rounds += cpu.progress.register_rounds;
+    totals.sum.timer_expected += cpu.progress.timer_expected;
+    totals.timer_count += cpu.timer_count;
+    if (cpu.progress.walks < totals.least_walks) totals.least_walks = cpu.progress.walks;
+  }
+  return totals;
+}
+
+std::uint64_t earlier(std::uint64_t one, std::uint64_t other) { return one < other ? one : other; }
+
+/// The worst delay between when the TSC should have been looked at and when it was: at once in a
+/// busy loop, at the deadline of a sleep.
+class Stall {
+ public:
+  explicit Stall(std::uint64_t now) : expected_(now) {}
+
+  void look(std::uint64_t now) {
+    if (now > expected_ && now - expected_ > worst_) worst_ = now - expected_;
+    expected_ = now;
+  }
+  void expect(std::uint64_t time) { expected_ = time; }
+
+  std::uint64_t take_worst() {
+    const std::uint64_t worst = worst_;
+    worst_ = 0;
+    return worst;
+  }
+
+ private:
+  std::uint64_t expected_;
+  std::uint64_t worst_ = 0;
+};
+
+class Loop {
+ public:
+  Loop(Processor& cpu, const Options& options, PageSet& pages, std::uint32_t sharers, Input* input,
+       std::uint32_t greeted)
+      : cpu_(cpu),
+        options_(options),
+        input_(input),
+        greeted_(greeted),
+        ticker_(input == nullptr ? 0 : options.tick_ms),
+        timer_watch_(cpu, options.timer_hz),
+        stall_(read_tsc()) {
+    // A vCPU that came too late for the division of the pages leaves them alone.
+    if (cpu.id < sharers) {
+      const PageShare share = pages.share(cpu.id, sharers);
+      if (options.writes_per_second != 0) {
+        dirtier_.emplace(options, pages, share, sharers, cpu.progress);
+      }
+      if (options.check) checker_.emplace(options, pages, share, sharers, cpu.progress);
+    }
+    if (options.registers) registers_.emplace(cpu);
+  }
+
+  [[noreturn]] void run() {
+    for (;;) {
+      const std::uint64_t wakes = cpu_.wakes;
+      const std::uint64_t now = read_tsc();
+      stall_.look(now);
+      timer_watch_.step(now);
+      std::uint64_t next = kNever;
+      if (dirtier_) next = earlier(next, dirtier_->step(now));
+      if (checker_) next = earlier(next, checker_->step(now));
+      if (registers_) {
+        registers_->step(now);
+        next = now;
+      }
+      if (input_ != nullptr) next = earlier(next, step_first(now));
+      sleep_until(next, wakes);
+    }
+  }
+
+ private:
+  /// What only vCPU 0 does.
+  std::uint64_t step_first(std::uint64_t now) {
+    std::uint64_t next = input_->step(now);
+    if (input_->end_requested()) end(now);
+    next = earlier(next, ticker_.step(now));
+    if (ticker_.block_completed()) report_ticks(now);
+    if (options_.end_after_ticks != 0 && ticker_.ticks() >= options_.end_after_ticks) end(now);
+    if (options_.end_after_ms != 0) {
+      const std::uint64_t deadline = start_tsc() + milliseconds(options_.end_after_ms);
+      if (now >= deadline) end(now);
+      next = earlier(next, deadline);
+    }
+    if (options_.check) next = earlier(next, report_walks(now));
+    return earlier(next, greet(now));
+  }
+
+  std::uint64_t greet(std::uint64_t now) {
+    greet_arrivals(greeted_);
+    const bool over = now - start_tsc() > milliseconds(kGreetForMs);
+    return over ? kNever : now + milliseconds(kGreetMs);
+  }
+
+  void report_ticks(std::uint64_t now) {
+    Line line;
+    line << "tick " << ticker_.ticks() << " time_us=" << to_microseconds(now - start_tsc())
+         << " stall_us=" << to_microseconds(stall_.take_worst());
+    add_totals(line);
+    print(line);
+  }
+
+  void add_totals(Line& line) const {
+    const Totals totals = total();
+    if (options_.timer_hz != 0) {
+      line << " timer=" << totals.timer_count << "/" << totals.sum.timer_expected;
+    }
+    if (options_.writes_per_second != 0) line << " writes=" << totals.sum.writes;
+  }
+
+  std::uint64_t report_walks(std::uint64_t now) {
+    if (now < walk_report_due_) return walk_report_due_;
+    const std::uint64_t walks = total().least_walks;
+    if (walk_report_due_ != 0 && walks != reported_walks_) {
+      print(Line() << "check walks=" << walks);
+      reported_walks_ = walks;
+    }
+    walk_report_due_ = now + milliseconds(kWalkReportMs);
+    return walk_report_due_;
+  }
+
+  [[noreturn]] void end(std::uint64_t now) {
+    Line line;
+    line << "end ticks=" << ticker_.ticks() << " time_us=" << to_microseconds(now - start_tsc());
+    add_totals(line);
+    if (options_.check) line << " walks=" << total().least_walks;
+    if (options_.registers) line << " regs=" << total().sum.register_rounds;
+    if (options_.echo) line << " got=" << input_->count();
+    print(line);
+    leave(ExitCode::done);
+  }
+
+  void sleep_until(std::uint64_t deadline, std::uint64_t wakes) {
+    const std::uint64_t now = read_tsc();
+    // Falling asleep and waking up takes about this long.
+    const std::uint64_t shortest = microseconds(50);
+    if (options_.spin || deadline <= now || deadline - now < shortest) return;
+    // A periodic timer wakes us with its next interrupt, before the deadline or up to a period
+    // late.
+    lapic_sleep(deadline, wakes);
+    stall_.expect(deadline);
+  }
+
+  Processor& cpu_;
+  const Options& options_;
+  Input* input_;
+  std::uint32_t greeted_;
+  Ticker ticker_;
+  TimerWatch timer_watch_;
+  Stall stall_;
+  Optional<Dirtier> dirtier_;
+  Optional<Checker> checker_;
+  Optional<Registers> registers_;
+  std::uint64_t walk_report_due_ = 0;
+  std::uint64_t reported_walks_ = 0;
+};
+
+}  // namespace
+
+bool greet_arrivals(std::uint32_t& greeted) {
+  const std::uint32_t up = processors_up();
+  const bool any = greeted < up;
+  for (; greeted < up; ++greeted) print(Line() << "vcpu " << std::uint64_t{greeted} << " up");
+  return any;
+}
+
+void run_loop(Processor& cpu, const Options& options, PageSet& pages, std::uint32_t sharers,
+              Input* input, std::uint32_t greeted) {
+  Loop(cpu, options, pages, sharers, input, greeted).run();
+}
+
+}  // namespace guest

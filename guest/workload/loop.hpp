@@ -1,0 +1,22 @@
+#pragma once
+
+#include <cstdint>
+
+#include "guest/cpu/processor.hpp"
+#include "guest/io/command_line.hpp"
+#include "guest/workload/input.hpp"
+#include "guest/workload/page_set.hpp"
+
+namespace guest {
+
+/// Prints a line for each vCPU that came up since the last call; says whether there was one.
+/// `greeted` counts those already announced.
+bool greet_arrivals(std::uint32_t& greeted);
+
+/// One vCPU's life: each workload that `options` asks for does a small step in turn, and the vCPU
+/// sleeps when none has anything to do. `sharers` vCPUs divide the pages (0: there are none).
+/// vCPU 0, which alone prints, has the `input`.
+[[noreturn]] void run_loop(Processor& cpu, const Options& options, PageSet& pages,
+                           std::uint32_t sharers, Input* input, std::uint32_t greeted);
+
+}  // namespace guest

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+
+#include "guest/workload/random.hpp"
+
+/// One filled page. A page that is not zero starts with its own address, its generation and a
+/// checksum over everything else in it.
+namespace guest {
+
+enum class PageKind : std::uint8_t { zero, random, text };
+
+enum class PageFault : std::uint8_t {
+  none,
+  lost,   ///< holds another page's content, or zeros
+  stale,  ///< whole, but of another generation than the last one written
+  torn,   ///< parts of it are not of one generation
+};
+
+struct PageVerdict {
+  PageFault fault = PageFault::none;
+  std::uint64_t got = 0;  ///< the address, generation, checksum or word that was found
+  std::uint64_t want = 0;
+};
+
+/// Writes every word of the page; `generation` is ignored for zero pages.
+void fill_page(std::uint64_t address, PageKind kind, std::uint32_t generation);
+
+/// A small write to a page that is not zero: a word in each quarter, the generation, which grows
+/// by one, and the checksum. The checksum is linear in the words, so it costs no pass over the
+/// page. Refuses a page that is not of `generation`, which the write would make look right again.
+PageVerdict touch_page(std::uint64_t address, PageKind kind, std::uint32_t generation,
+                       Random& random);
+
+PageVerdict verify_page(std::uint64_t address, PageKind kind, std::uint32_t generation);
+
+}  // namespace guest

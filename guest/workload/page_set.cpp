@@ -1,0 +1,72 @@
+#include "guest/workload/page_set.hpp"
+
+#include "guest/io/console.hpp"
+
+namespace guest {
+namespace {
+
+constexpr std::uint64_t kPagesPerMib = 256;
+constexpr std::uint64_t kChunkPages =
+    512;  // as a large page, so that two vCPUs rarely fault on the same
+constexpr std::uint32_t kFirstGeneration = 1;
+
+const char* name(PageFault fault) {
+  switch (fault) {
+    case PageFault::lost: return "lost";
+    case PageFault::stale: return "stale";
+    case PageFault::torn: return "torn";
+    case PageFault::none: break;
+  }
+  return "whole";
+}
+
+}  // namespace
+
+void PageSet::place(const Options& options, MemoryMap memory) {
+  memory_ = memory;
+  pages_ = options.fill_mib * kPagesPerMib;
+  zero_percent_ = options.zero_percent;
+  random_percent_ = options.random_percent;
+  const std::uint64_t table = memory_.take(pages_ * sizeof(std::uint32_t));
+  if (table == 0 || memory_.free_pages() < pages_) {
+    Line line;
+    line << "options fill=" << options.fill_mib << " does not fit: the memory has room for "
+         << memory_.free_pages() / kPagesPerMib << " MiB";
+    fail(ExitCode::bad_options, line);
+  }
+  generations_ = reinterpret_cast<std::uint32_t*>(table);
+}
+
+void PageSet::fill_chunks() {
+  for (;;) {
+    const std::uint64_t begin = next_chunk_.fetch_add(kChunkPages);
+    if (begin >= pages_) return;
+    const std::uint64_t end = begin + kChunkPages < pages_ ? begin + kChunkPages : pages_;
+    for (std::uint64_t index = begin; index < end; ++index) {
+      generations_[index] = kFirstGeneration;
+      fill_page(memory_.address(index), kind(index), kFirstGeneration);
+    }
+    filled_.fetch_add(end - begin);
+  }
+}
+
+std::uint64_t PageSet::count(PageKind wanted) const {
+  std::uint64_t count = 0;
+  for (std::uint64_t index = 0; index < pages_; ++index) count += kind(index) == wanted ? 1 : 0;
+  return count;
+}
+
+PageShare PageSet::share(std::uint32_t index, std::uint32_t count) const {
+  return {pages_ * index / count, pages_ * (index + 1) / count};
+}
+
+void PageSet::report(std::uint64_t index, const PageVerdict& verdict) const {
+  Line line;
+  line << "page ";
+  line.hex(memory_.address(index)) << " " << name(verdict.fault) << " got=";
+  line.hex(verdict.got) << " want=";
+  line.hex(verdict.want) << " generation=" << std::uint64_t{generations_[index]};
+  fail(ExitCode::page_error, line);
+}
+
+}  // namespace guest

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "migration/address.hpp"
+#include "migration/report.hpp"
+#include "vmm/machine/machine.hpp"
+
+namespace migration {
+
+struct ReceiveOptions {
+  Address listen;
+  std::chrono::milliseconds timeout{10'000};  ///< a peer that makes no progress so long is lost
+};
+
+/// Builds the machine that a config asks for, with its devices. Throws to refuse: the message goes
+/// to the source.
+using MachineFactory = std::function<std::unique_ptr<vmm::Machine>(vmm::MachineConfig)>;
+
+/// The destination's side: listens, takes one VM, and goes on answering what became of it for as
+/// long as it lives. In a thread of its own.
+class IncomingMigration {
+ public:
+  /// Called from the receiver's thread.
+  struct Callbacks {
+    std::function<void(const Address&)> listening;  ///< with the real port
+    std::function<void(const std::string&)> message;  ///< for people, for example a refused peer
+    /// The VM is here and runs (or is paused, as it was at the source).
+    std::function<void(std::unique_ptr<vmm::Machine>)> arrived;
+    /// There will be no VM: the source aborted, or the link was lost before Prepared.
+    std::function<void(const std::string&)> failed;
+  };
+
+  /// Listens at once; std::system_error that names the address when it cannot.
+  IncomingMigration(ReceiveOptions options, MachineFactory factory, Callbacks callbacks);
+  /// Stops listening and joins. A VM that was prepared but not committed is dropped.
+  ~IncomingMigration();
+  IncomingMigration(const IncomingMigration&) = delete;
+  IncomingMigration& operator=(const IncomingMigration&) = delete;
+
+  /// `ferry resume --force` of a VM that waits, prepared, for a source that is known to be dead.
+  /// Empty, or why not. Any thread.
+  [[nodiscard]] std::string force_resume();
+  /// "listening", "receiving", "prepared: ...", "running": for `ferry info`. Any thread.
+  [[nodiscard]] std::string status() const;
+
+ private:
+  class Receiver;
+  std::unique_ptr<Receiver> receiver_;
+};
+
+}  // namespace migration

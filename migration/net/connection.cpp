@@ -1,0 +1,165 @@
+#include "migration/net/connection.hpp"
+
+#include <array>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/read.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <system_error>
+#include <utility>
+
+namespace migration::net {
+
+using boost::system::error_code;
+using wire::FrameType;
+
+Connection::Connection(Socket socket, std::chrono::milliseconds timeout)
+    : socket_(std::move(socket)),
+      timeout_(timeout),
+      deadline_(socket_.get_executor()),
+      heartbeat_(socket_.get_executor()),
+      drained_(socket_.get_executor(), asio::steady_timer::time_point::max()) {}
+
+asio::awaitable<void> Connection::greet(wire::Role role) {
+  const wire::Bytes preamble = wire::encode_preamble(role);
+  co_await asio::async_write(socket_, asio::buffer(preamble), asio::use_awaitable);
+  sent_ += preamble.size();
+  if (role == wire::Role::pages) co_return;
+  std::array<std::byte, wire::kPreambleBytes> answer{};
+  arm_deadline();
+  co_await read(answer);
+  static_cast<void>(wire::decode_preamble(answer));
+}
+
+asio::awaitable<wire::Role> Connection::welcome() {
+  std::array<std::byte, wire::kPreambleBytes> preamble{};
+  arm_deadline();
+  co_await read(preamble);
+  wire::Preamble peer;
+  std::exception_ptr unsound;
+  try {
+    peer = wire::decode_preamble(preamble);
+  } catch (const wire::ProtocolError&) {
+    unsound = std::current_exception();
+  }
+  if (unsound || peer.role != wire::Role::pages) {
+    // Also to a peer of another version, so that it can say what is wrong.
+    const wire::Bytes answer = wire::encode_preamble(wire::Role::control);
+    error_code ignored;
+    co_await asio::async_write(socket_, asio::buffer(answer),
+                               asio::redirect_error(asio::use_awaitable, ignored));
+    sent_ += answer.size();
+  }
+  if (unsound) std::rethrow_exception(unsound);
+  deadline_.cancel();
+  co_return peer.role;
+}
+
+void Connection::arm_deadline() {
+  deadline_.expires_after(timeout_);
+  deadline_.async_wait([weak = weak_from_this()](error_code cancelled) {
+    const auto self = weak.lock();
+    if (cancelled || !self || self->deadline_.expiry() > asio::steady_timer::clock_type::now()) {
+      return;
+    }
+    self->close(std::make_exception_ptr(std::system_error(
+        ETIMEDOUT, std::generic_category(), "the peer gave no sign of life")));
+  });
+}
+
+asio::awaitable<void> Connection::read(std::span<std::byte> into) {
+  const auto self = shared_from_this();
+  error_code error;
+  received_ += co_await asio::async_read(socket_, asio::buffer(into.data(), into.size()),
+                                         asio::redirect_error(asio::use_awaitable, error));
+  if (!error) co_return;
+  if (why_closed_) std::rethrow_exception(why_closed_);
+  if (error == asio::error::eof) {
+    throw std::system_error(ECONNRESET, std::generic_category(), "the peer closed the connection");
+  }
+  throw std::system_error(error.value(), std::system_category(), "reading from the peer");
+}
+
+asio::awaitable<Frame> Connection::receive() {
+  for (;;) {
+    arm_deadline();
+    std::array<std::byte, wire::kHeaderBytes> bytes{};
+    co_await read(bytes);
+    const wire::FrameHeader header = wire::decode_header(bytes);
+    Frame frame{header.type, std::vector<std::byte>(header.payload)};
+    if (header.payload > 0) co_await read(frame.payload);
+    if (frame.type == FrameType::alive) continue;
+    deadline_.cancel();
+    co_return frame;
+  }
+}
+
+void Connection::send(FrameType type, std::span<const std::byte> payload) {
+  if (closed_) return;
+  wire::put_frame(queue_, type, payload);
+  if (writing_) return;
+  writing_ = true;
+  asio::co_spawn(
+      socket_.get_executor(),
+      [self = shared_from_this()]() -> asio::awaitable<void> { return self->write_queued(); },
+      asio::detached);
+}
+
+asio::awaitable<void> Connection::write_queued() {
+  const auto self = shared_from_this();
+  error_code error;
+  while (!queue_.empty() && !error) {
+    const std::vector<std::byte> batch = std::exchange(queue_, {});
+    sent_ += co_await asio::async_write(socket_, asio::buffer(batch),
+                                        asio::redirect_error(asio::use_awaitable, error));
+  }
+  writing_ = false;
+  drained_.cancel();
+  if (error && !closed_) {
+    close(std::make_exception_ptr(
+        std::system_error(error.value(), std::system_category(), "writing to the peer")));
+  }
+}
+
+asio::awaitable<void> Connection::drained() {
+  const auto self = shared_from_this();
+  while (writing_ && !closed_) {
+    error_code ignored;
+    co_await drained_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  }
+  if (why_closed_) std::rethrow_exception(why_closed_);
+}
+
+void Connection::keep_alive() {
+  if (closed_) return;
+  // Four in a timeout: one that is late does not end a migration.
+  heartbeat_.expires_after(timeout_ / 4);
+  heartbeat_.async_wait([weak = weak_from_this()](error_code cancelled) {
+    const auto self = weak.lock();
+    if (cancelled || !self) return;
+    self->send(FrameType::alive);
+    self->keep_alive();
+  });
+}
+
+void Connection::close_when_drained(std::exception_ptr why, std::chrono::milliseconds limit) {
+  drained_.expires_after(limit);
+  drained_.async_wait([self = shared_from_this(), why](error_code) { self->close(why); });
+  if (!writing_) drained_.cancel();
+}
+
+void Connection::close(std::exception_ptr why) {
+  if (closed_) return;
+  closed_ = true;
+  why_closed_ = std::move(why);
+  deadline_.cancel();
+  heartbeat_.cancel();
+  drained_.cancel();
+  error_code ignored;
+  socket_.shutdown(Socket::shutdown_both, ignored);
+  socket_.close(ignored);
+}
+
+}  // namespace migration::net

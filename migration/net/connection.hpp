@@ -1,0 +1,76 @@
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <vector>
+
+#include "migration/net/socket.hpp"
+#include "migration/wire/decode.hpp"
+#include "migration/wire/encode.hpp"
+
+namespace migration::net {
+
+struct Frame {
+  wire::FrameType type{};
+  std::vector<std::byte> payload;
+};
+
+/// A control or inquiry connection: whole frames each way, in one thread.
+///
+/// Both sides send an `alive` frame several times per timeout, so silence for a whole timeout means
+/// that the peer hangs or that the link is dead, whatever the transport: `receive` ends with an
+/// error then. Held by shared_ptr, as its own coroutines may outlast the caller's interest.
+class Connection : public std::enable_shared_from_this<Connection> {
+ public:
+  Connection(Socket socket, std::chrono::milliseconds timeout);
+
+  /// The dialling side's first act: sends the preamble, and checks the one that comes back.
+  asio::awaitable<void> greet(wire::Role role);
+  /// The listening side's: reads the preamble; answers it unless the role is `pages`.
+  asio::awaitable<wire::Role> welcome();
+
+  /// Sends `alive` frames from now on until the connection closes.
+  void keep_alive();
+
+  /// The next frame that is not `alive`. One at a time.
+  asio::awaitable<Frame> receive();
+  /// Queues a frame; frames go out in order. A failure shows in `receive`.
+  void send(wire::FrameType type, std::span<const std::byte> payload = {});
+  /// Waits until the kernel has all that was queued.
+  asio::awaitable<void> drained();
+
+  /// Ends the pending receive with `why`, when given, else with operation_aborted.
+  void close(std::exception_ptr why = nullptr);
+
+  /// The same once the kernel has all that was queued, but no later than `limit` from now.
+  void close_when_drained(std::exception_ptr why, std::chrono::milliseconds limit);
+
+  /// Gives the socket away: for a page connection, which has a thread of its own.
+  [[nodiscard]] Socket release() { return std::move(socket_); }
+
+  [[nodiscard]] std::uint64_t bytes_sent() const { return sent_; }
+  [[nodiscard]] std::uint64_t bytes_received() const { return received_; }
+
+ private:
+  asio::awaitable<void> read(std::span<std::byte> into);
+  asio::awaitable<void> write_queued();
+  void arm_deadline();
+
+  Socket socket_;
+  std::chrono::milliseconds timeout_;
+  asio::steady_timer deadline_;
+  asio::steady_timer heartbeat_;
+  asio::steady_timer drained_;  ///< never expires: cancelled to wake who waits for the queue
+  std::vector<std::byte> queue_;
+  bool writing_ = false;
+  bool closed_ = false;
+  std::exception_ptr why_closed_;
+  std::uint64_t sent_ = 0;
+  std::uint64_t received_ = 0;
+};
+
+}  // namespace migration::net

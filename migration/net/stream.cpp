@@ -1,0 +1,69 @@
+#include "migration/net/stream.hpp"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <system_error>
+
+namespace migration::net {
+
+namespace {
+
+/// Takes `count` transferred bytes off the front of `parts`.
+std::span<iovec> advance(std::span<iovec> parts, std::size_t count) {
+  while (!parts.empty() && count >= parts.front().iov_len) {
+    count -= parts.front().iov_len;
+    parts = parts.subspan(1);
+  }
+  if (count > 0) {
+    parts.front().iov_base = static_cast<std::byte*>(parts.front().iov_base) + count;
+    parts.front().iov_len -= count;
+  }
+  return parts;
+}
+
+/// Calls sendmsg or recvmsg until all parts are done.
+template <typename Call>
+void transfer_all(std::span<iovec> parts, const char* what, Call call) {
+  while (!parts.empty()) {
+    msghdr message{};
+    message.msg_iov = parts.data();
+    message.msg_iovlen = std::min<std::size_t>(parts.size(), IOV_MAX);
+    const ssize_t done = call(message);
+    if (done < 0 && errno == EINTR) continue;
+    if (done == 0) errno = ECONNRESET;
+    if (done <= 0) throw std::system_error(errno, std::generic_category(), what);
+    parts = advance(parts, static_cast<std::size_t>(done));
+  }
+}
+
+}  // namespace
+
+Stream::Stream(Socket socket) : fd_(-1) {
+  socket.native_non_blocking(false);
+  fd_ = socket.release();
+}
+
+Stream::~Stream() { ::close(fd_); }
+
+void Stream::write(std::span<iovec> parts) {
+  transfer_all(parts, "sending pages to the peer",
+               [this](const msghdr& message) { return ::sendmsg(fd_, &message, MSG_NOSIGNAL); });
+}
+
+void Stream::read(std::span<iovec> parts) {
+  transfer_all(parts, "receiving pages from the peer",
+               [this](msghdr& message) { return ::recvmsg(fd_, &message, MSG_WAITALL); });
+}
+
+void Stream::read(std::span<std::byte> into) {
+  iovec part{into.data(), into.size()};
+  read({&part, 1});
+}
+
+void Stream::interrupt() { ::shutdown(fd_, SHUT_RDWR); }
+
+}  // namespace migration::net

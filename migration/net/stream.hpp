@@ -1,0 +1,37 @@
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "migration/net/socket.hpp"
+
+namespace migration::net {
+
+/// A page connection, used by one thread with plain blocking calls: bulk data goes straight from
+/// guest memory into the socket and from the socket into guest memory, and between them no event
+/// loop wakes up. `interrupt` ends a blocked call from another thread.
+class Stream {
+ public:
+  /// Takes the socket's descriptor over.
+  explicit Stream(Socket socket);
+  ~Stream();
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  /// Writes all of it. std::system_error when the link fails. Changes `parts`.
+  void write(std::span<iovec> parts);
+  /// Fills all of it; ECONNRESET when the peer ends before. Changes `parts`.
+  void read(std::span<iovec> parts);
+  void read(std::span<std::byte> into);
+
+  /// Any thread: the pending and every later call fails.
+  void interrupt();
+
+ private:
+  int fd_;
+};
+
+}  // namespace migration::net

@@ -1,0 +1,32 @@
+#include "migration/options.hpp"
+
+namespace migration {
+
+std::string_view to_string(Mode mode) {
+  return mode == Mode::pre_copy ? "pre-copy" : "stop-and-copy";
+}
+
+std::string_view to_string(Compression compression) {
+  switch (compression) {
+    case Compression::automatic: return "auto";
+    case Compression::lz4: return "lz4";
+    case Compression::none: break;
+  }
+  return "none";
+}
+
+std::optional<Mode> mode_from(std::string_view name) {
+  for (const Mode mode : {Mode::pre_copy, Mode::stop_and_copy}) {
+    if (to_string(mode) == name) return mode;
+  }
+  return std::nullopt;
+}
+
+std::optional<Compression> compression_from(std::string_view name) {
+  for (const Compression value : {Compression::automatic, Compression::lz4, Compression::none}) {
+    if (to_string(value) == name) return value;
+  }
+  return std::nullopt;
+}
+
+}  // namespace migration

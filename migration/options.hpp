@@ -1,0 +1,44 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "migration/address.hpp"
+
+namespace migration {
+
+enum class Mode { pre_copy, stop_and_copy };
+enum class Compression { automatic, lz4, none };
+
+/// "pre-copy", "stop-and-copy" / "auto", "lz4", "none": as on the command line and in the report.
+[[nodiscard]] std::string_view to_string(Mode mode);
+[[nodiscard]] std::string_view to_string(Compression compression);
+[[nodiscard]] std::optional<Mode> mode_from(std::string_view name);
+[[nodiscard]] std::optional<Compression> compression_from(std::string_view name);
+
+inline constexpr unsigned kMaxChannels = 16;
+
+/// What `ferry migrate` asks for.
+struct MigrateOptions {
+  Address to;
+  Mode mode = Mode::pre_copy;
+  std::chrono::microseconds max_downtime{50'000};
+  unsigned max_rounds = 30;         ///< 1 or more
+  std::uint64_t max_bandwidth = 0;  ///< bytes per second on the sockets; 0 is no cap
+  Compression compression = Compression::automatic;
+  unsigned channels = 1;  ///< 1 to kMaxChannels connections that carry pages
+  bool throttle = false;
+  bool verify = false;
+  std::chrono::milliseconds timeout{10'000};  ///< a peer that makes no progress so long is lost
+};
+
+/// What `ferry set` may change while a migration runs.
+struct MigrateSettings {
+  std::optional<std::uint64_t> max_bandwidth;
+  std::optional<std::chrono::microseconds> max_downtime;
+  std::optional<Address> to;  ///< where to look for the peer when in doubt
+};
+
+}  // namespace migration

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "migration/options.hpp"
+#include "migration/report.hpp"
+#include "vmm/machine/machine.hpp"
+
+namespace migration {
+
+/// The source's side of one migration, in a thread of its own. The machine is lent to it by move
+/// and comes back in the result, so that nobody else can drive the machine meanwhile.
+class OutgoingMigration {
+ public:
+  /// How it ended. Exactly one of these holds:
+  /// - `machine` set: the VM is here, and runs again if it ran before (or has ended by itself);
+  /// - `machine` null: the VM runs at the destination (report.outcome is completed).
+  struct Result {
+    MigrationReport report;
+    std::unique_ptr<vmm::Machine> machine;
+  };
+
+  /// Called from the migration thread.
+  struct Callbacks {
+    std::function<void(const MigrationReport&)> progress;  ///< at most some ten times a second
+    /// The link was lost after Commit: the VM is paused here and may run there. Told once, then
+    /// the search for the peer goes on until it settles and `ended` is called.
+    std::function<void(const MigrationReport&)> in_doubt;
+    std::function<void(Result)> ended;  ///< exactly once, last
+  };
+
+  OutgoingMigration(std::unique_ptr<vmm::Machine> machine, MigrateOptions options,
+                    Callbacks callbacks);
+  /// Joins the thread; call only after `ended` was called.
+  ~OutgoingMigration();
+  OutgoingMigration(const OutgoingMigration&) = delete;
+  OutgoingMigration& operator=(const OutgoingMigration&) = delete;
+
+  // All of these may be called from any thread at any time.
+  void set(const MigrateSettings& settings);
+  /// Empty when the migration will end soon as cancelled; else why it cannot be any more.
+  [[nodiscard]] std::string cancel();
+  /// `ferry resume --force`: in doubt only, the operator vouches that the other side does not run.
+  /// Empty, or why not.
+  [[nodiscard]] std::string force_resume();
+  [[nodiscard]] MigrationReport live() const;
+
+ private:
+  class Source;
+  std::unique_ptr<Source> source_;
+};
+
+}  // namespace migration

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+
+namespace migration {
+
+/// Holds all channels of a migration together to a number of bytes per second. Each sender takes
+/// its bytes before it writes them and is held until they are due. Changing the rate and stopping
+/// take effect at once, also for who waits.
+class RateLimiter {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  /// 0 is no limit.
+  explicit RateLimiter(std::uint64_t bytes_per_second) : rate_(bytes_per_second) {}
+
+  /// Returns when `bytes` may be written, or at once after stop().
+  void take(std::uint64_t bytes);
+  /// Counts bytes that could not wait (control frames); who takes next waits for them too.
+  void charge(std::uint64_t bytes);
+  void set_rate(std::uint64_t bytes_per_second);
+  [[nodiscard]] std::uint64_t rate() const;
+  void stop();
+
+ private:
+  void settle(Clock::time_point now);
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::uint64_t rate_;
+  double debt_ = 0;  ///< bytes taken that the rate has not yet paid for
+  Clock::time_point settled_ = Clock::now();
+  bool stopped_ = false;
+};
+
+}  // namespace migration

@@ -1,0 +1,361 @@
+#include "migration/receiver.hpp"
+
+#include <fmt/format.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <chrono>
+#include <stdexcept>
+#include <utility>
+
+#include "migration/usage.hpp"
+#include "vmm/machine/machine_config.hpp"
+
+namespace migration {
+
+namespace asio = boost::asio;
+using net::Connection;
+using net::Frame;
+using wire::FrameType;
+
+namespace {
+
+/// Strangers that may be half way through a greeting at one time.
+constexpr unsigned kMaxGreeting = 64;
+/// How long a broken page channel waits for the source to say why.
+constexpr std::chrono::milliseconds kGrace{500};
+
+double ms_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
+      .count();
+}
+
+std::string describe(const std::exception_ptr& failure) {
+  try {
+    std::rethrow_exception(failure);
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+}
+
+}  // namespace
+
+IncomingMigration::Receiver::Receiver(ReceiveOptions options, MachineFactory factory,
+                                      Callbacks callbacks)
+    : options_(std::move(options)),
+      factory_(std::move(factory)),
+      callbacks_(std::move(callbacks)),
+      acceptor_(net::listen(context_, options_.listen)),
+      grace_(context_),
+      incarnation_(vmm::make_uuid()) {
+  asio::co_spawn(context_, accept_all(), asio::detached);
+  thread_ = std::thread([this] {
+    ::pthread_setname_np(::pthread_self(), "migration");
+    callbacks_.listening(net::bound_address(acceptor_, options_.listen));
+    context_.run();
+  });
+}
+
+IncomingMigration::Receiver::~Receiver() {
+  context_.stop();
+  thread_.join();
+  channels_.clear();
+  if (options_.listen.kind == Address::Kind::unix_socket) ::unlink(options_.listen.path.c_str());
+}
+
+asio::awaitable<void> IncomingMigration::Receiver::accept_all() {
+  for (;;) {
+    boost::system::error_code error;
+    net::Socket socket =
+        co_await acceptor_.async_accept(asio::redirect_error(asio::use_awaitable, error));
+    if (error) {
+      callbacks_.message("accepting a connection failed: " + error.message());
+      if (error == asio::error::bad_descriptor) co_return;
+      continue;
+    }
+    if (greeting_ >= kMaxGreeting) continue;
+    ++greeting_;
+    net::tune(socket, options_.timeout);
+    asio::co_spawn(context_, serve(std::make_shared<Connection>(std::move(socket), options_.timeout)),
+                   asio::detached);
+  }
+}
+
+asio::awaitable<void> IncomingMigration::Receiver::serve(ConnectionPtr connection) {
+  try {
+    wire::Role role{};
+    {
+      struct Greeting {
+        unsigned& count;
+        ~Greeting() { --count; }
+      } const greeting{greeting_};
+      role = co_await connection->welcome();
+    }
+    switch (role) {
+      case wire::Role::control: co_await serve_control(connection); break;
+      case wire::Role::pages: co_await serve_channel(connection); break;
+      case wire::Role::inquiry: co_await serve_inquiry(connection); break;
+    }
+  } catch (const std::exception& error) {
+    if (connection == control_) {
+      link_lost(error.what());
+    } else {
+      callbacks_.message(fmt::format("dropped a connection: {}", error.what()));
+    }
+  }
+  connection->close();
+}
+
+asio::awaitable<void> IncomingMigration::Receiver::serve_channel(ConnectionPtr connection) {
+  const Frame frame = co_await connection->receive();
+  if (frame.type != FrameType::channel) throw wire::ProtocolError("the peer named no channel");
+  const wire::Channel channel = wire::decode_channel(frame.payload);
+  if (stage_ != Stage::receiving || channel.token != offer_.token ||
+      channel.index >= offer_.channels || !opened_.insert(channel.index).second) {
+    throw wire::ProtocolError("the peer opened a channel that nobody expects");
+  }
+  channels_.push_back(std::make_unique<PageReceiver>(
+      connection->release(), machine_->memory(), *landed_,
+      [this](std::uint32_t round, std::exception_ptr failure) {
+        asio::post(context_, [this, round, failure] {
+          if (failure) {
+            channel_failed(failure);
+          } else {
+            channel_landed(round);
+          }
+        });
+      }));
+}
+
+asio::awaitable<void> IncomingMigration::Receiver::serve_control(ConnectionPtr connection) {
+  const Frame first = co_await connection->receive();
+  if (first.type != FrameType::offer) throw wire::ProtocolError("the peer offered no VM");
+  std::string refusal;
+  try {
+    take_offer(wire::decode<wire::Offer>(first.payload));
+  } catch (const std::exception& error) {
+    refusal = error.what();
+  }
+  if (!refusal.empty()) {
+    callbacks_.message("refused a VM: " + refusal);
+    connection->send(FrameType::refused, wire::encode(wire::Reason{refusal}));
+    co_await connection->drained();
+    co_return;
+  }
+  control_ = connection;
+  connection->keep_alive();
+  connection->send(FrameType::accept, wire::encode(wire::Accept{incarnation_}));
+  while (stage_ != Stage::running && stage_ != Stage::gone) {
+    take_frame(co_await connection->receive());
+  }
+  co_await connection->drained();
+}
+
+void IncomingMigration::Receiver::take_offer(const wire::Offer& offer) {
+  if (stage_ != Stage::listening) {
+    throw std::runtime_error("this receiver already has a VM: start another 'ferry receive'");
+  }
+  vmm::MachineConfig config;
+  try {
+    config = vmm::machine_config_from_json(offer.config);
+  } catch (const std::invalid_argument& error) {
+    throw wire::ProtocolError(fmt::format("unsound machine configuration: {}", error.what()));
+  }
+  const std::string name = config.name;
+  machine_ = factory_(std::move(config));
+  offer_ = offer;
+  landed_ = std::make_unique<LandedPages>(machine_->memory().page_count());
+  enter(Stage::receiving, fmt::format("receiving '{}'", name));
+}
+
+void IncomingMigration::Receiver::take_frame(const Frame& frame) {
+  switch (frame.type) {
+    case FrameType::state: {
+      if (stage_ != Stage::receiving || state_) break;
+      const auto start = std::chrono::steady_clock::now();
+      state_ = wire::decode_state(frame.payload);
+      try {
+        machine_->load(*state_);
+      } catch (const std::exception& error) {
+        return give_up(fmt::format("the machine state cannot be loaded: {}", error.what()), true);
+      }
+      prepared_.restore_ms = ms_since(start);
+      return prepare_if_complete();
+    }
+    case FrameType::digests:
+      if (stage_ != Stage::receiving || !offer_.verify) break;
+      if (!verifier_) verifier_.emplace(machine_->memory());
+      return verifier_->check(wire::decode_digests(frame.payload, machine_->memory().page_count()));
+    case FrameType::last_round:
+      if (stage_ != Stage::receiving || last_round_) break;
+      last_round_ = wire::decode_round(frame.payload);
+      return prepare_if_complete();
+    case FrameType::commit:
+      if (stage_ != Stage::prepared) break;
+      return commit(control_);
+    case FrameType::abort:
+      return give_up(fmt::format("the source kept the VM: {}",
+                                 wire::decode<wire::Reason>(frame.payload).reason),
+                     false);
+    default: break;
+  }
+  throw wire::ProtocolError(
+      fmt::format("the source sent a frame of type {} out of turn", static_cast<unsigned>(frame.type)));
+}
+
+void IncomingMigration::Receiver::channel_landed(std::uint32_t round) {
+  if (stage_ != Stage::receiving) return;
+  if (round != round_) return link_lost("a page channel is in another round than the others");
+  if (++channels_done_ < offer_.channels) return;
+  channels_done_ = 0;
+  ++round_;
+  control_->send(FrameType::landed, wire::encode_round(round));
+  prepare_if_complete();
+}
+
+/// A source that aborts closes everything; its reason, on the control connection, may come a moment
+/// after the page channels break.
+void IncomingMigration::Receiver::channel_failed(std::exception_ptr failure) {
+  // After the last round the source may close its page channels at any time.
+  if (stage_ != Stage::receiving || (last_round_ && round_ > *last_round_)) return;
+  grace_.expires_after(kGrace);
+  grace_.async_wait([this, failure](boost::system::error_code cancelled) {
+    if (!cancelled && stage_ == Stage::receiving) link_lost(describe(failure));
+  });
+}
+
+void IncomingMigration::Receiver::prepare_if_complete() {
+  if (!state_ || !last_round_ || round_ <= *last_round_) return;
+  if (offer_.verify) {
+    const auto start = std::chrono::steady_clock::now();
+    if (!verifier_) verifier_.emplace(machine_->memory());
+    auto difference = verifier_->finish();
+    if (!difference) difference = vmm::first_difference(*state_, machine_->save());
+    if (difference) return give_up("verification failed: " + *difference, true);
+    prepared_.verified = true;
+    prepared_.verify_ms = ms_since(start);
+  }
+  channels_.clear();
+  prepared_.incarnation = incarnation_;
+  enter(Stage::prepared, "prepared: holds the complete VM, paused, until the source commits");
+  control_->send(FrameType::prepared, wire::encode(prepared_));
+}
+
+void IncomingMigration::Receiver::commit(const ConnectionPtr& answer_to) {
+  try {
+    if (!offer_.paused) machine_->resume();
+  } catch (const std::exception& error) {
+    return give_up(fmt::format("the VM cannot be resumed: {}", error.what()), true);
+  }
+  // The source hears of it before anything else is done: its downtime ends with this frame.
+  if (answer_to) {
+    answer_to->send(FrameType::running,
+                    wire::encode(wire::Running{incarnation_, cpu_seconds(), peak_rss_bytes()}));
+  }
+  enter(Stage::running, offer_.paused ? "arrived, paused" : "arrived, running");
+  landed_.reset();
+  state_.reset();
+  verifier_.reset();
+  callbacks_.arrived(std::move(machine_));
+}
+
+asio::awaitable<void> IncomingMigration::Receiver::serve_inquiry(ConnectionPtr connection) {
+  const Frame frame = co_await connection->receive();
+  if (frame.type != FrameType::inquire) throw wire::ProtocolError("the peer asked nothing");
+  const auto inquiry = wire::decode<wire::Inquire>(frame.payload);
+  wire::Status status{incarnation_, wire::VmStatus::unknown};
+  if (inquiry.token == offer_.token) {
+    if (stage_ == Stage::prepared) status.status = wire::VmStatus::prepared;
+    if (stage_ == Stage::running) status.status = wire::VmStatus::running;
+    if (stage_ == Stage::gone) status.status = wire::VmStatus::refused;
+  }
+  connection->keep_alive();
+  connection->send(FrameType::status, wire::encode(status));
+  if (status.status == wire::VmStatus::prepared) {
+    const Frame word = co_await connection->receive();
+    if (word.type == FrameType::abort && stage_ == Stage::prepared) {
+      give_up("the source kept the VM", false);
+    } else if (word.type == FrameType::commit && stage_ == Stage::prepared) {
+      commit(connection);
+    } else if (word.type == FrameType::commit && stage_ == Stage::running) {
+      connection->send(FrameType::running,
+                       wire::encode(wire::Running{incarnation_, cpu_seconds(), peak_rss_bytes()}));
+    }
+  } else if (status.status == wire::VmStatus::running) {
+    connection->send(FrameType::running,
+                     wire::encode(wire::Running{incarnation_, cpu_seconds(), peak_rss_bytes()}));
+  }
+  co_await connection->drained();
+}
+
+void IncomingMigration::Receiver::link_lost(const std::string& why) {
+  if (stage_ == Stage::receiving) {
+    give_up(fmt::format("the VM did not arrive and stays at the source: {}", why), true);
+  } else if (stage_ == Stage::prepared) {
+    const std::string what = fmt::format(
+        "prepared: holds the complete VM, paused, and lost the link to the source ({}). Waits for "
+        "the source to reconnect; if the source is known to be dead, 'ferry resume --force' runs "
+        "the VM here",
+        why);
+    enter(Stage::prepared, what);
+    callbacks_.message(what);
+  }
+}
+
+void IncomingMigration::Receiver::give_up(const std::string& why, bool tell) {
+  if (stage_ == Stage::gone) return;
+  if (tell && control_) control_->send(FrameType::refused, wire::encode(wire::Reason{why}));
+  enter(Stage::gone, why);
+  channels_.clear();
+  verifier_.reset();
+  machine_.reset();
+  // Once the reason is on its way, or the link shows that it cannot be.
+  asio::co_spawn(
+      context_,
+      [this, why, control = control_]() -> asio::awaitable<void> {
+        try {
+          if (control) co_await control->drained();
+        } catch (const std::exception&) {
+          // The source finds out by the silence.
+        }
+        callbacks_.failed(why);
+      },
+      asio::detached);
+}
+
+void IncomingMigration::Receiver::enter(Stage stage, std::string what) {
+  const std::lock_guard lock(mutex_);
+  stage_ = stage;
+  status_ = std::move(what);
+}
+
+std::string IncomingMigration::Receiver::force_resume() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (stage_ != Stage::prepared) return "no VM waits here for its source: nothing to force";
+  }
+  asio::post(context_, [this] {
+    if (stage_ == Stage::prepared) commit(nullptr);
+  });
+  return {};
+}
+
+std::string IncomingMigration::Receiver::status() const {
+  const std::lock_guard lock(mutex_);
+  return status_;
+}
+
+IncomingMigration::IncomingMigration(ReceiveOptions options, MachineFactory factory,
+                                     Callbacks callbacks)
+    : receiver_(std::make_unique<Receiver>(std::move(options), std::move(factory),
+                                           std::move(callbacks))) {}
+IncomingMigration::~IncomingMigration() = default;
+std::string IncomingMigration::force_resume() { return receiver_->force_resume(); }
+std::string IncomingMigration::status() const { return receiver_->status(); }
+
+}  // namespace migration

@@ -1,0 +1,89 @@
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "migration/incoming.hpp"
+#include "migration/net/connection.hpp"
+#include "migration/pages/page_receiver.hpp"
+#include "migration/verify.hpp"
+#include "migration/wire/messages.hpp"
+
+namespace migration {
+
+/// The destination's role, in one thread with one event loop; each page channel has a thread of its
+/// own. It takes one VM in its life and then goes on answering what became of it.
+///
+///   listening -> receiving -> prepared -> running
+///                    |            |
+///                    +-> gone <---+      (the source's Abort; a failure before Prepared)
+///
+/// Between prepared and running nothing but Commit, or the operator, starts the VM.
+class IncomingMigration::Receiver {
+ public:
+  Receiver(ReceiveOptions options, MachineFactory factory, Callbacks callbacks);
+  ~Receiver();
+
+  std::string force_resume();
+  std::string status() const;
+
+ private:
+  enum class Stage { listening, receiving, prepared, running, gone };
+  using ConnectionPtr = std::shared_ptr<net::Connection>;
+
+  boost::asio::awaitable<void> accept_all();
+  boost::asio::awaitable<void> serve(ConnectionPtr connection);
+  boost::asio::awaitable<void> serve_inquiry(ConnectionPtr connection);
+  boost::asio::awaitable<void> serve_channel(ConnectionPtr connection);
+  boost::asio::awaitable<void> serve_control(ConnectionPtr connection);
+  void take_offer(const wire::Offer& offer);
+  void take_frame(const net::Frame& frame);
+  void channel_landed(std::uint32_t round);
+  void channel_failed(std::exception_ptr failure);
+  void link_lost(const std::string& why);
+
+  void prepare_if_complete();
+  void commit(const ConnectionPtr& answer_to);
+  /// There will be no VM here: drops everything and says why. `tell`: the source does not know yet.
+  void give_up(const std::string& why, bool tell);
+  void enter(Stage stage, std::string what);
+
+  boost::asio::io_context context_{1};
+  ReceiveOptions options_;
+  MachineFactory factory_;
+  Callbacks callbacks_;
+  net::Acceptor acceptor_;
+  boost::asio::steady_timer grace_;
+  const std::string incarnation_;
+  unsigned greeting_ = 0;  ///< connections that have not yet said what they want
+
+  // The one VM.
+  wire::Offer offer_;
+  ConnectionPtr control_;
+  std::unique_ptr<vmm::Machine> machine_;
+  std::unique_ptr<LandedPages> landed_;
+  std::vector<std::unique_ptr<PageReceiver>> channels_;
+  std::set<std::uint32_t> opened_;  ///< indices of channels
+  std::uint32_t round_ = 1;         ///< in progress
+  std::uint32_t channels_done_ = 0;  ///< that have sent all of it
+  std::optional<std::uint32_t> last_round_;
+  std::optional<vmm::MachineState> state_;
+  std::optional<RamVerifier> verifier_;
+  wire::Prepared prepared_;
+
+  mutable std::mutex mutex_;  ///< guards what follows
+  Stage stage_ = Stage::listening;
+  std::string status_ = "listening";
+
+  std::thread thread_;
+};
+
+}  // namespace migration

@@ -1,0 +1,126 @@
+#include "migration/report.hpp"
+
+#include <array>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+namespace migration {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr std::array kOutcomes = {Outcome::running, Outcome::completed, Outcome::cancelled,
+                                  Outcome::failed, Outcome::in_doubt};
+
+json or_null(const auto& value) { return value ? json(*value) : json(nullptr); }
+
+}  // namespace
+
+std::string_view to_string(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::running: return "running";
+    case Outcome::completed: return "completed";
+    case Outcome::cancelled: return "cancelled";
+    case Outcome::failed: return "failed";
+    case Outcome::in_doubt: break;
+  }
+  return "in-doubt";
+}
+
+json to_json(const MigrationReport& report) {
+  json rounds = json::array();
+  for (const RoundReport& round : report.rounds) {
+    rounds.push_back({{"pages", round.pages},
+                      {"wire_bytes", round.wire_bytes},
+                      {"duration_ms", round.duration_ms},
+                      {"dirtied", round.dirtied},
+                      {"throttle", round.throttle}});
+  }
+  const auto& pages = report.pages;
+  const auto& phases = report.phases_ms;
+  // The fields that later systems fill (reuse, free pages, network faults) are part of the fixed
+  // form and zero in these modes.
+  return {{"outcome", to_string(report.outcome)},
+          {"error", or_null(report.error)},
+          {"owner", report.owner},
+          {"mode", report.mode},
+          {"switched", nullptr},
+          {"transport", report.transport},
+          {"phase", report.phase},
+          {"total_ms", report.total_ms},
+          {"downtime_ms", report.downtime_ms},
+          {"wire_bytes", report.wire_bytes},
+          {"wire_bytes_back", report.wire_bytes_back},
+          {"pages",
+           {{"total", pages.total},
+            {"unpopulated", pages.unpopulated},
+            {"zero", pages.zero},
+            {"raw", pages.raw},
+            {"compressed", pages.compressed},
+            {"reused", 0},
+            {"duplicate", 0},
+            {"free", 0},
+            {"demand", 0},
+            {"pushed", 0},
+            {"resent", pages.resent}}},
+          {"rounds", std::move(rounds)},
+          {"faults", {{"count", 0}, {"p50_us", 0.0}, {"p99_us", 0.0}, {"max_us", 0.0}}},
+          {"phases_ms",
+           {{"stop", phases.stop},
+            {"last_pages", phases.last_pages},
+            {"state", phases.state},
+            {"restore", phases.restore},
+            {"commit", phases.commit},
+            {"verify", phases.verify}}},
+          {"kept_image", {{"pages", 0}, {"bytes", 0}}},
+          {"verified", or_null(report.verified)},
+          {"cpu_seconds",
+           {{"source", report.cpu_seconds_source},
+            {"destination", report.cpu_seconds_destination}}},
+          {"peak_rss_bytes",
+           {{"source", report.peak_rss_source}, {"destination", report.peak_rss_destination}}}};
+}
+
+MigrationReport report_from_json(const json& from) {
+  MigrationReport report;
+  const auto outcome = from.at("outcome").get<std::string>();
+  for (const Outcome known : kOutcomes) {
+    if (to_string(known) == outcome) report.outcome = known;
+  }
+  if (!from.at("error").is_null()) report.error = from.at("error").get<std::string>();
+  from.at("owner").get_to(report.owner);
+  from.at("mode").get_to(report.mode);
+  from.at("transport").get_to(report.transport);
+  from.at("phase").get_to(report.phase);
+  from.at("total_ms").get_to(report.total_ms);
+  from.at("downtime_ms").get_to(report.downtime_ms);
+  from.at("wire_bytes").get_to(report.wire_bytes);
+  from.at("wire_bytes_back").get_to(report.wire_bytes_back);
+  const json& pages = from.at("pages");
+  pages.at("total").get_to(report.pages.total);
+  pages.at("unpopulated").get_to(report.pages.unpopulated);
+  pages.at("zero").get_to(report.pages.zero);
+  pages.at("raw").get_to(report.pages.raw);
+  pages.at("compressed").get_to(report.pages.compressed);
+  pages.at("resent").get_to(report.pages.resent);
+  for (const json& round : from.at("rounds")) {
+    report.rounds.push_back({round.at("pages"), round.at("wire_bytes"), round.at("duration_ms"),
+                             round.at("dirtied"), round.at("throttle")});
+  }
+  const json& phases = from.at("phases_ms");
+  phases.at("stop").get_to(report.phases_ms.stop);
+  phases.at("last_pages").get_to(report.phases_ms.last_pages);
+  phases.at("state").get_to(report.phases_ms.state);
+  phases.at("restore").get_to(report.phases_ms.restore);
+  phases.at("commit").get_to(report.phases_ms.commit);
+  phases.at("verify").get_to(report.phases_ms.verify);
+  if (!from.at("verified").is_null()) report.verified = from.at("verified").get<bool>();
+  from.at("cpu_seconds").at("source").get_to(report.cpu_seconds_source);
+  from.at("cpu_seconds").at("destination").get_to(report.cpu_seconds_destination);
+  from.at("peak_rss_bytes").at("source").get_to(report.peak_rss_source);
+  from.at("peak_rss_bytes").at("destination").get_to(report.peak_rss_destination);
+  return report;
+}
+
+}  // namespace migration

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace migration {
+
+enum class Outcome { running, completed, cancelled, failed, in_doubt };
+
+/// One round of pre-copy, or the last pages at the stop.
+struct RoundReport {
+  std::uint64_t pages = 0;       ///< taken up in this round: zero, raw and compressed
+  std::uint64_t wire_bytes = 0;  ///< written to the sockets for it
+  double duration_ms = 0;        ///< from its first page until the peer said that all landed
+  std::uint64_t dirtied = 0;     ///< pages the guest wrote meanwhile
+  unsigned throttle = 0;         ///< per cent by which the guest was slowed
+};
+
+/// The migration report: the one that `ferry migrate --json` prints, and, while a migration runs,
+/// that `ferry info --json` carries under "migration". docs/report.md explains every field.
+struct MigrationReport {
+  Outcome outcome = Outcome::running;
+  std::optional<std::string> error;
+  std::string mode;
+  std::string transport;
+  std::string phase;  ///< what goes on now, for people: "round 3", "stopped", "in doubt"
+  double total_ms = 0;
+  double downtime_ms = 0;
+  std::uint64_t wire_bytes = 0;
+  std::uint64_t wire_bytes_back = 0;
+  struct Pages {
+    std::uint64_t total = 0, unpopulated = 0, zero = 0, raw = 0, compressed = 0, resent = 0;
+  } pages;
+  std::vector<RoundReport> rounds;
+  struct Phases {
+    double stop = 0, last_pages = 0, state = 0, restore = 0, commit = 0, verify = 0;
+  } phases_ms;
+  std::optional<bool> verified;
+  double cpu_seconds_source = 0, cpu_seconds_destination = 0;
+  std::uint64_t peak_rss_source = 0, peak_rss_destination = 0;
+  /// Who owns the VM now and what to do, in a sentence or two: for people.
+  std::string owner;
+};
+
+[[nodiscard]] nlohmann::json to_json(const MigrationReport& report);
+[[nodiscard]] MigrationReport report_from_json(const nlohmann::json& json);
+[[nodiscard]] std::string_view to_string(Outcome outcome);
+
+}  // namespace migration

@@ -1,0 +1,321 @@
+#include "migration/source.hpp"
+
+#include <fmt/format.h>
+#include <pthread.h>
+
+#include <algorithm>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+#include <stdexcept>
+#include <utility>
+
+#include "migration/usage.hpp"
+#include "vmm/machine/machine_config.hpp"
+
+namespace migration {
+
+namespace asio = boost::asio;
+using net::Connection;
+using net::Frame;
+using wire::FrameType;
+
+namespace {
+
+using Milliseconds = std::chrono::duration<double, std::milli>;
+
+double ms_since(std::chrono::steady_clock::time_point start) {
+  return Milliseconds(std::chrono::steady_clock::now() - start).count();
+}
+
+/// Pause, save, restore, resume and the two round trips of the handover, until measured.
+constexpr double kFixedSeconds = 0.003;
+/// A round with fewer bytes shows the latency of the link and not its rate.
+constexpr std::uint64_t kRateSample = std::uint64_t{4} << 20;
+/// How long a broken page channel waits for the peer to say why on the control connection.
+constexpr std::chrono::milliseconds kGrace{500};
+constexpr std::chrono::milliseconds kTick{100};
+
+}  // namespace
+
+OutgoingMigration::Source::Source(std::unique_ptr<vmm::Machine> machine, MigrateOptions options,
+                                  Callbacks callbacks)
+    : machine_(std::move(machine)),
+      options_(std::move(options)),
+      callbacks_(std::move(callbacks)),
+      was_running_(machine_->running()),
+      cpu_at_start_(cpu_seconds()),
+      limiter_(options_.max_bandwidth),
+      shared_{machine_->memory(), limiter_, counters_, options_.compression, options_.channels},
+      ticker_(context_),
+      retry_(context_),
+      grace_(context_),
+      max_downtime_us_(static_cast<std::uint64_t>(options_.max_downtime.count())) {
+  report_.mode = to_string(options_.mode);
+  report_.transport = options_.to.kind == Address::Kind::tcp ? "tcp" : "unix";
+  report_.phase = "connecting";
+  report_.owner = "this process runs the VM";
+  report_.pages.total = machine_->memory().page_count();
+  asio::co_spawn(context_, run(), asio::bind_cancellation_slot(stop_dialling_.slot(), asio::detached));
+  thread_ = std::thread([this] {
+    ::pthread_setname_np(::pthread_self(), "migration");
+    context_.run();
+  });
+}
+
+OutgoingMigration::Source::~Source() {
+  context_.stop();
+  thread_.join();
+  limiter_.stop();
+}
+
+asio::awaitable<void> OutgoingMigration::Source::run() {
+  tick();
+  try {
+    co_await connect();
+    if (options_.mode == Mode::pre_copy) co_await pre_copy();
+    co_await hand_over();
+  } catch (...) {
+    if (!failure_) failure_ = std::current_exception();
+  }
+  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+  limiter_.stop();
+  senders_.clear();
+  grace_.cancel();
+  if (failure_) {
+    Stage stage;
+    {
+      const std::lock_guard lock(mutex_);
+      stage = stage_;
+    }
+    if (stage == Stage::committed) {
+      co_await settle();
+    } else if (stage == Stage::copying) {
+      std::string why;
+      try {
+        std::rethrow_exception(failure_);
+      } catch (const std::exception& error) {
+        why = error.what();
+      }
+      stay(cancelled_ ? Outcome::cancelled : Outcome::failed, why);
+      co_await tell_abort();
+    }
+  }
+  finish();
+  if (last_round_told_ && live().outcome != Outcome::completed) co_await keep_telling_abort();
+}
+
+asio::awaitable<void> OutgoingMigration::Source::connect() {
+  control_ = std::make_shared<Connection>(co_await net::dial(options_.to, options_.timeout),
+                                          options_.timeout);
+  co_await control_->greet(wire::Role::control);
+  control_->keep_alive();
+  const wire::Offer offer{.token = token_,
+                          .config = vmm::to_json(machine_->config()),
+                          .channels = options_.channels,
+                          .mode = std::string(to_string(options_.mode)),
+                          .verify = options_.verify,
+                          .paused = !was_running_};
+  control_->send(FrameType::offer, wire::encode(offer));
+  const Frame answer = co_await expect(FrameType::accept);
+  incarnation_ = wire::decode<wire::Accept>(answer.payload).incarnation;
+  for (unsigned index = 0; index < options_.channels; ++index) {
+    net::Socket socket = co_await net::dial(options_.to, options_.timeout);
+    wire::Bytes greeting = wire::encode_preamble(wire::Role::pages);
+    wire::put_frame(greeting, FrameType::channel, wire::encode_channel(token_, index));
+    senders_.push_back(std::make_unique<PageSender>(
+        std::move(socket), std::move(greeting), shared_, [this](std::exception_ptr failure) {
+          if (!failure) return;
+          asio::post(context_, [this, failure] { channel_failed(failure); });
+        }));
+  }
+}
+
+/// A peer that refuses closes everything; its reason, on the control connection, may come a moment
+/// after the page channels break.
+void OutgoingMigration::Source::channel_failed(std::exception_ptr failure) {
+  grace_.expires_after(kGrace);
+  grace_.async_wait([this, failure](boost::system::error_code cancelled) {
+    if (cancelled) return;
+    if (!failure_) failure_ = failure;
+    control_->close(failure);
+  });
+}
+
+asio::awaitable<Frame> OutgoingMigration::Source::expect(FrameType type) {
+  Frame frame = co_await control_->receive();
+  if (frame.type == FrameType::refused) {
+    const std::string reason = wire::decode<wire::Reason>(frame.payload).reason;
+    {
+      // The destination's own word that it will not run the VM.
+      const std::lock_guard lock(mutex_);
+      if (stage_ == Stage::committed) stage_ = Stage::copying;
+    }
+    throw std::runtime_error("the destination refused: " + reason);
+  }
+  if (frame.type != type) {
+    throw wire::ProtocolError(fmt::format("the destination sent a frame of type {} out of turn",
+                                          static_cast<unsigned>(frame.type)));
+  }
+  co_return frame;
+}
+
+void OutgoingMigration::Source::check_guest() const {
+  if (machine_->ended()) throw std::runtime_error("the guest ended while it was being migrated");
+}
+
+asio::awaitable<void> OutgoingMigration::Source::pre_copy() {
+  vmm::DirtyLog& log = machine_->dirty_log();
+  log.start();
+  auto round = std::shared_ptr<Round>(new Round(Round::first(++round_, machine_->memory(), &log)));
+  for (;;) {
+    phase(fmt::format("round {}", round_));
+    co_await send_round(round);
+    check_guest();
+    vmm::DirtyBitmap dirty = log.harvest();
+    const std::uint64_t dirty_pages = dirty.count();
+    {
+      const std::lock_guard lock(mutex_);
+      report_.rounds.back().dirtied = dirty_pages;
+      if (round_ == 1) {
+        report_.pages.unpopulated = report_.pages.total - round->pages().count();
+      }
+    }
+    const Decision decision = decide(measure(dirty_pages));
+    if (decision.step == Step::stop) co_return;
+    if (decision.step == Step::throttle) {
+      throttle_ = decision.throttle;
+      machine_->throttle(throttle_);
+    }
+    round = std::shared_ptr<Round>(
+        new Round(Round::dirty(++round_, machine_->memory(), &log, std::move(dirty))));
+  }
+}
+
+asio::awaitable<void> OutgoingMigration::Source::send_round(std::shared_ptr<Round> round) {
+  const auto start = Clock::now();
+  const std::uint64_t bytes_before = counters_.wire_bytes;
+  const std::uint64_t pages_before = counters_.zero + counters_.raw + counters_.compressed;
+  for (const auto& sender : senders_) sender->start(round);
+  const Frame landed = co_await expect(FrameType::landed);
+  if (wire::decode_round(landed.payload) != round->number()) {
+    throw wire::ProtocolError("the destination acknowledged another round than was sent");
+  }
+  const RoundReport sent{
+      .pages = counters_.zero + counters_.raw + counters_.compressed - pages_before,
+      .wire_bytes = counters_.wire_bytes - bytes_before,
+      .duration_ms = ms_since(start),
+      .throttle = throttle_};
+  if (link_bytes_per_second_ == 0 || sent.wire_bytes >= kRateSample) {
+    link_bytes_per_second_ =
+        std::max(1.0, static_cast<double>(sent.wire_bytes)) / (sent.duration_ms / 1000);
+  }
+  const std::lock_guard lock(mutex_);
+  report_.rounds.push_back(sent);
+  if (round->number() > 1) report_.pages.resent += sent.pages;
+}
+
+ConvergenceInput OutgoingMigration::Source::measure(std::uint64_t dirty_pages) const {
+  const std::lock_guard lock(mutex_);
+  const RoundReport& last = report_.rounds.back();
+  // What the last round's pages took on the wire, they will about take again.
+  const double page_bytes =
+      last.pages == 0 ? static_cast<double>(vmm::kPageSize)
+                      : static_cast<double>(last.wire_bytes) / static_cast<double>(last.pages);
+  const double remaining = static_cast<double>(dirty_pages) * page_bytes;
+  double rate = link_bytes_per_second_;
+  if (const std::uint64_t cap = limiter_.rate(); cap != 0) {
+    rate = std::min(rate, static_cast<double>(cap));
+  }
+  return {.rounds = round_,
+          .remaining_bytes = remaining,
+          .state_bytes = 16.0 * 1024 * machine_->config().cpus,
+          .bytes_per_second = std::max(rate, 1.0),
+          .dirty_bytes_per_second = remaining / std::max(last.duration_ms / 1000, 1e-6),
+          .fixed_seconds = kFixedSeconds,
+          .max_downtime_seconds = static_cast<double>(max_downtime_us_) * 1e-6,
+          .max_rounds = options_.max_rounds,
+          .may_throttle = options_.throttle,
+          .throttle = throttle_};
+}
+
+void OutgoingMigration::Source::phase(std::string text) {
+  const std::lock_guard lock(mutex_);
+  report_.phase = std::move(text);
+}
+
+void OutgoingMigration::Source::update_counts() {
+  const std::lock_guard lock(mutex_);
+  report_.pages.zero = counters_.zero;
+  report_.pages.raw = counters_.raw;
+  report_.pages.compressed = counters_.compressed;
+  report_.wire_bytes = counters_.wire_bytes + inquiry_bytes_;
+  report_.wire_bytes_back = inquiry_bytes_back_;
+  if (control_) {
+    report_.wire_bytes += control_->bytes_sent();
+    report_.wire_bytes_back += control_->bytes_received();
+  }
+  if (report_.outcome == Outcome::running || report_.outcome == Outcome::in_doubt) {
+    report_.total_ms = ms_since(start_);
+  }
+  report_.cpu_seconds_source = cpu_seconds() - cpu_at_start_;
+  report_.peak_rss_source = peak_rss_bytes();
+}
+
+void OutgoingMigration::Source::tick() {
+  ticker_.expires_after(kTick);
+  ticker_.async_wait([this](boost::system::error_code cancelled) {
+    if (cancelled) return;
+    update_counts();
+    callbacks_.progress(live());
+    tick();
+  });
+}
+
+void OutgoingMigration::Source::set(const MigrateSettings& settings) {
+  if (settings.max_bandwidth) limiter_.set_rate(*settings.max_bandwidth);
+  {
+    const std::lock_guard lock(mutex_);
+    if (settings.max_downtime) {
+      max_downtime_us_ = static_cast<std::uint64_t>(settings.max_downtime->count());
+    }
+  }
+  if (settings.to) {
+    asio::post(context_, [this, to = *settings.to] {
+      options_.to = to;
+      retry_.cancel();
+    });
+  }
+}
+
+std::string OutgoingMigration::Source::cancel() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (stage_ == Stage::in_doubt) {
+      return "the VM was handed over and the destination does not answer: it cannot be cancelled "
+             "any more. See 'ferry info'";
+    }
+    if (stage_ != Stage::copying || report_.outcome != Outcome::running) {
+      return "the VM has been handed over: it cannot be cancelled any more";
+    }
+    cancelled_ = true;
+  }
+  asio::post(context_, [this] {
+    if (live().outcome != Outcome::running) return;
+    failure_ = std::make_exception_ptr(std::runtime_error("cancelled by request"));
+    limiter_.stop();
+    if (!control_) return stop_dialling_.emit(asio::cancellation_type::terminal);
+    // The guest shall not wait for a peer that does not read: it is told, then all is closed.
+    control_->send(FrameType::abort, wire::encode(wire::Reason{"cancelled by request"}));
+    control_->close_when_drained(failure_, kGrace);
+  });
+  return {};
+}
+
+MigrationReport OutgoingMigration::Source::live() const {
+  const std::lock_guard lock(mutex_);
+  return report_;
+}
+
+}  // namespace migration

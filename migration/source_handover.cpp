@@ -1,0 +1,287 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <stdexcept>
+#include <utility>
+
+#include "migration/source.hpp"
+#include "migration/usage.hpp"
+#include "migration/verify.hpp"
+
+/// The part of the source that must never go wrong: at no moment may two processes own the VM, and
+/// after every failure the report says who does. The rules are in docs/architecture.md, "Handover".
+namespace migration {
+
+namespace asio = boost::asio;
+using net::Connection;
+using net::Frame;
+using wire::FrameType;
+
+namespace {
+
+constexpr std::chrono::milliseconds kFirstRetry{100};
+constexpr std::chrono::milliseconds kLongestRetry{5'000};
+/// A destination that missed the news that the VM stayed here is told for so long.
+constexpr std::chrono::minutes kTellAbortFor{10};
+
+double ms_between(std::chrono::steady_clock::time_point from,
+                  std::chrono::steady_clock::time_point to) {
+  return std::chrono::duration<double, std::milli>(to - from).count();
+}
+
+}  // namespace
+
+asio::awaitable<void> OutgoingMigration::Source::hand_over() {
+  phase("stopped");
+  stopped_at_ = Clock::now();
+  machine_->pause();
+  const auto paused_at = Clock::now();
+  check_guest();
+
+  // The state first, so that the destination loads it while the last pages travel. Saving can write
+  // guest pages (kvmclock): the dirty log is harvested after it.
+  control_->send(FrameType::state, wire::encode_state(machine_->save()));
+  const auto saved_at = Clock::now();
+  ++round_;
+  auto round = std::shared_ptr<Round>(
+      options_.mode == Mode::pre_copy
+          ? new Round(Round::dirty(round_, machine_->memory(), nullptr,
+                                   machine_->dirty_log().harvest()))
+          : new Round(Round::first(round_, machine_->memory(), nullptr)));
+  const auto tell_last_round = [this] {
+    last_round_told_ = true;
+    control_->send(FrameType::last_round, wire::encode_round(round_));
+  };
+  if (!options_.verify) tell_last_round();
+  co_await send_round(round);
+  const auto landed_at = Clock::now();
+  if (options_.verify) {
+    phase("verifying");
+    co_await send_digests();
+    tell_last_round();
+  }
+  const Frame answer = co_await expect(FrameType::prepared);
+  const auto prepared = wire::decode<wire::Prepared>(answer.payload);
+  if (prepared.incarnation != incarnation_) {
+    throw wire::ProtocolError("another receiver answered than the one that was asked");
+  }
+  const auto prepared_at = Clock::now();
+  {
+    const std::lock_guard lock(mutex_);
+    auto& phases = report_.phases_ms;
+    phases.stop = ms_between(stopped_at_, paused_at);
+    phases.state = ms_between(paused_at, saved_at);
+    phases.last_pages = ms_between(saved_at, landed_at);
+    phases.restore = prepared.restore_ms;
+    if (options_.verify) {
+      phases.verify = ms_between(landed_at, prepared_at);
+      report_.verified = prepared.verified;
+    }
+    if (options_.mode == Mode::stop_and_copy) {
+      report_.pages.unpopulated = report_.pages.total - round->pages().count();
+    }
+  }
+  commit();
+  control_->send(FrameType::commit);
+  const Frame last = co_await expect(FrameType::running);
+  {
+    const std::lock_guard lock(mutex_);
+    report_.phases_ms.commit = ms_between(prepared_at, Clock::now());
+  }
+  complete(wire::decode<wire::Running>(last.payload));
+}
+
+asio::awaitable<void> OutgoingMigration::Source::send_digests() {
+  for (const vmm::PageRange& piece : pages_to_digest(machine_->memory())) {
+    control_->send(FrameType::digests,
+                   wire::encode_digests(piece, digest(machine_->memory(), piece)));
+    co_await control_->drained();
+  }
+}
+
+void OutgoingMigration::Source::commit() {
+  const std::lock_guard lock(mutex_);
+  if (cancelled_) throw std::runtime_error("cancelled by request");
+  // Noted before Commit can leave: from here on the VM may run over there.
+  stage_ = Stage::committed;
+  report_.phase = "handing over";
+}
+
+void OutgoingMigration::Source::complete(const wire::Running& running) {
+  const auto now = Clock::now();
+  failure_ = nullptr;
+  const std::lock_guard lock(mutex_);
+  stage_ = Stage::settled;
+  report_.outcome = Outcome::completed;
+  report_.error = std::nullopt;
+  report_.phase = "completed";
+  report_.owner = fmt::format("the VM runs at {}", to_string(options_.to));
+  report_.total_ms = ms_between(start_, now);
+  report_.downtime_ms = ms_between(stopped_at_, now) - report_.phases_ms.verify;
+  report_.cpu_seconds_destination = running.cpu_seconds;
+  report_.peak_rss_destination = running.peak_rss;
+}
+
+void OutgoingMigration::Source::stay(Outcome outcome, const std::string& error) {
+  machine_->throttle(0);
+  const bool ended = machine_->ended().has_value();
+  if (was_running_ && !ended) machine_->resume();
+  machine_->dirty_log().stop();
+  const std::lock_guard lock(mutex_);
+  const bool was_stopped = stopped_at_ != Clock::time_point{};
+  stage_ = Stage::settled;
+  report_.outcome = outcome;
+  report_.error = error;
+  report_.phase = to_string(outcome);
+  if (ended) {
+    report_.owner = "the guest has ended, here";
+  } else if (was_running_) {
+    report_.owner = "the VM is here and runs on";
+  } else {
+    report_.owner = "the VM is here, paused as it was";
+  }
+  report_.total_ms = ms_between(start_, Clock::now());
+  report_.downtime_ms = was_stopped ? ms_between(stopped_at_, Clock::now()) : 0;
+}
+
+asio::awaitable<void> OutgoingMigration::Source::tell_abort() {
+  if (!control_) co_return;
+  try {
+    control_->send(FrameType::abort, wire::encode(wire::Reason{live().error.value_or("")}));
+    co_await control_->drained();
+    last_round_told_ = false;  // the kernel has it; the connection still stood
+  } catch (const std::exception&) {
+    // The link is gone. A destination before Prepared sees that too and gives up.
+  }
+  control_->close();
+}
+
+asio::awaitable<wire::Status> OutgoingMigration::Source::inquire(
+    std::shared_ptr<Connection>& connection) {
+  connection = std::make_shared<Connection>(co_await net::dial(options_.to, options_.timeout),
+                                            options_.timeout);
+  co_await connection->greet(wire::Role::inquiry);
+  connection->keep_alive();
+  connection->send(FrameType::inquire, wire::encode(wire::Inquire{token_, incarnation_}));
+  const Frame answer = co_await connection->receive();
+  if (answer.type != FrameType::status) throw wire::ProtocolError("no status from the peer");
+  const auto status = wire::decode<wire::Status>(answer.payload);
+  // Somebody else at that address knows nothing: the VM may have gone on to a third host.
+  if (status.incarnation != incarnation_) {
+    throw std::runtime_error("another receiver listens there now");
+  }
+  co_return status;
+}
+
+asio::awaitable<void> OutgoingMigration::Source::pause_before_retry(
+    std::chrono::milliseconds& delay) {
+  retry_.expires_after(delay);
+  delay = std::min(delay * 2, kLongestRetry);
+  boost::system::error_code cancelled;
+  co_await retry_.async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
+}
+
+asio::awaitable<void> OutgoingMigration::Source::settle() {
+  if (control_) control_->close();
+  std::chrono::milliseconds delay = kFirstRetry;
+  for (bool told = false;;) {
+    std::string problem = "it does not know this VM";
+    std::shared_ptr<Connection> connection;
+    try {
+      const wire::Status status = co_await inquire(connection);
+      if (status.status == wire::VmStatus::refused) {
+        stay(Outcome::failed, "the link was lost during the handover, and the destination refused");
+        co_return;
+      }
+      if (status.status == wire::VmStatus::prepared) connection->send(FrameType::commit);
+      if (status.status != wire::VmStatus::unknown) {
+        const Frame frame = co_await connection->receive();
+        if (frame.type == FrameType::running) {
+          complete(wire::decode<wire::Running>(frame.payload));
+          co_return;
+        }
+      }
+    } catch (const std::exception& error) {
+      problem = error.what();
+    }
+    if (connection) {
+      inquiry_bytes_ += connection->bytes_sent();
+      inquiry_bytes_back_ += connection->bytes_received();
+      connection->close();
+    }
+    bool forced = false;
+    {
+      const std::lock_guard lock(mutex_);
+      forced = forced_;
+      stage_ = Stage::in_doubt;
+      report_.outcome = Outcome::in_doubt;
+      report_.phase = "in doubt";
+      report_.error = fmt::format("the link was lost during the handover: {}", problem);
+      report_.owner = fmt::format(
+          "in doubt: the VM is paused here and may run at {}. This process keeps asking there; "
+          "'ferry set --to' gives it another address. If that host is known not to run the VM, "
+          "'ferry resume --force' runs it here; if it does run it there, 'ferry stop' ends it here",
+          to_string(options_.to));
+    }
+    if (forced) {
+      stay(Outcome::failed, "the link was lost during the handover; resumed here by force");
+      co_return;
+    }
+    if (!std::exchange(told, true)) {
+      update_counts();
+      callbacks_.in_doubt(live());
+    }
+    co_await pause_before_retry(delay);
+  }
+}
+
+/// The guest already runs here again; a destination that holds a prepared copy waits for the word
+/// that it can drop it.
+asio::awaitable<void> OutgoingMigration::Source::keep_telling_abort() {
+  const auto give_up = Clock::now() + kTellAbortFor;
+  std::chrono::milliseconds delay = kFirstRetry;
+  while (Clock::now() < give_up) {
+    std::shared_ptr<Connection> connection;
+    try {
+      if ((co_await inquire(connection)).status == wire::VmStatus::prepared) {
+        connection->send(FrameType::abort,
+                         wire::encode(wire::Reason{"the VM stayed at the source"}));
+        co_await connection->drained();
+      }
+      connection->close();
+      co_return;
+    } catch (const std::exception&) {
+      // Nobody there, or somebody else: try again.
+    }
+    if (connection) connection->close();
+    co_await pause_before_retry(delay);
+  }
+}
+
+std::string OutgoingMigration::Source::force_resume() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (stage_ != Stage::in_doubt) return "the VM is not in doubt here: nothing to force";
+    forced_ = true;
+  }
+  asio::post(context_, [this] { retry_.cancel(); });
+  return {};
+}
+
+void OutgoingMigration::Source::finish() {
+  ticker_.cancel();
+  update_counts();
+  Result result{live(), nullptr};
+  if (result.report.outcome == Outcome::completed) {
+    callbacks_.ended(std::move(result));
+    machine_.reset();  // after the report is out: giving back RAM takes a while
+  } else {
+    result.machine = std::move(machine_);
+    callbacks_.ended(std::move(result));
+  }
+}
+
+}  // namespace migration

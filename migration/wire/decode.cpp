@@ -1,0 +1,195 @@
+#include "migration/wire/decode.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace migration::wire {
+
+namespace {
+
+/// Takes little-endian values off the front of bytes; running out is a ProtocolError.
+class Reader {
+ public:
+  Reader(std::span<const std::byte> bytes, const char* what) : rest_(bytes), what_(what) {}
+
+  std::uint16_t u16() { return static_cast<std::uint16_t>(integer(2)); }
+  std::uint32_t u32() { return static_cast<std::uint32_t>(integer(4)); }
+  std::uint64_t u64() { return integer(8); }
+  std::span<const std::byte> bytes(std::size_t count) {
+    if (count > rest_.size()) throw ProtocolError(fmt::format("truncated {} from the peer", what_));
+    const auto taken = rest_.first(count);
+    rest_ = rest_.subspan(count);
+    return taken;
+  }
+  void finish() const {
+    if (!rest_.empty()) {
+      throw ProtocolError(fmt::format("{} stray bytes after {} from the peer", rest_.size(), what_));
+    }
+  }
+
+ private:
+  std::uint64_t integer(std::size_t size) {
+    std::uint64_t value = 0;
+    const auto from = bytes(size);
+    for (std::size_t i = 0; i < size; ++i) value |= std::to_integer<std::uint64_t>(from[i]) << (8 * i);
+    return value;
+  }
+
+  std::span<const std::byte> rest_;
+  const char* what_;
+};
+
+/// The most payload that a frame of this type may have; 0 for a type that there is not.
+std::size_t payload_limit(FrameType type) {
+  constexpr std::size_t kList = kMaxRanges * kRangeBytes;
+  switch (type) {
+    case FrameType::pages_raw: return kList + kMaxRawPages * vmm::kPageSize;
+    case FrameType::pages_lz4: return kList + kMaxLz4Pages * vmm::kPageSize;
+    case FrameType::pages_zero: return kList;
+    case FrameType::channel: return sizeof(Token) + 4;
+    case FrameType::round_end:
+    case FrameType::landed:
+    case FrameType::last_round: return 4;
+    case FrameType::state: return kMaxStateBytes;
+    case FrameType::digests: return kRangeBytes + kMaxDigestPages * 8;
+    case FrameType::offer:
+    case FrameType::accept:
+    case FrameType::refused:
+    case FrameType::prepared:
+    case FrameType::running:
+    case FrameType::abort:
+    case FrameType::inquire:
+    case FrameType::status: return kMaxJsonBytes;
+    case FrameType::alive:
+    case FrameType::commit: break;
+  }
+  return 0;
+}
+
+bool known(std::uint8_t type) {
+  const auto in = [type](FrameType first, FrameType last) {
+    return type >= static_cast<std::uint8_t>(first) && type <= static_cast<std::uint8_t>(last);
+  };
+  return in(FrameType::channel, FrameType::round_end) || in(FrameType::alive, FrameType::abort) ||
+         in(FrameType::inquire, FrameType::status);
+}
+
+bool has_ranges(FrameType type) {
+  return type == FrameType::pages_raw || type == FrameType::pages_lz4 ||
+         type == FrameType::pages_zero;
+}
+
+vmm::PageRange read_range(Reader& reader, std::uint64_t ram_pages) {
+  const vmm::PageRange range{reader.u32(), reader.u32()};
+  if (range.count == 0 || range.first >= ram_pages || range.count > ram_pages - range.first) {
+    throw ProtocolError(fmt::format("the peer names pages {}+{}, but RAM has {} pages", range.first,
+                                    range.count, ram_pages));
+  }
+  return range;
+}
+
+}  // namespace
+
+Preamble decode_preamble(std::span<const std::byte, kPreambleBytes> bytes) {
+  const auto magic = std::as_bytes(std::span(kMagic));
+  if (!std::ranges::equal(bytes.first(magic.size()), magic)) {
+    throw ProtocolError("the peer is not Ferry (no Ferry preamble)");
+  }
+  Reader reader(bytes.subspan(magic.size()), "preamble");
+  const Preamble preamble{reader.u32(), static_cast<Role>(reader.u32())};
+  if (preamble.version != kVersion) {
+    throw ProtocolError(fmt::format(
+        "the peer speaks version {} of the migration protocol and this ferry version {}: use the "
+        "same release on both sides",
+        preamble.version, kVersion));
+  }
+  if (preamble.role < Role::control || preamble.role > Role::inquiry) {
+    throw ProtocolError("the peer opened a connection of an unknown role");
+  }
+  return preamble;
+}
+
+FrameHeader decode_header(std::span<const std::byte, kHeaderBytes> bytes) {
+  const auto type = std::to_integer<std::uint8_t>(bytes[0]);
+  Reader reader(bytes.subspan(2), "frame header");
+  const FrameHeader header{static_cast<FrameType>(type), reader.u16(), reader.u32()};
+  if (!known(type) || bytes[1] != std::byte{0}) {
+    throw ProtocolError(fmt::format("the peer sent a frame of unknown type {}", type));
+  }
+  if (header.payload > payload_limit(header.type)) {
+    throw ProtocolError(fmt::format("the peer sent a frame of type {} with {} bytes, over its limit",
+                                    type, header.payload));
+  }
+  const std::size_t list = header.ranges * kRangeBytes;
+  const bool sound = has_ranges(header.type)
+                         ? header.ranges > 0 && header.ranges <= kMaxRanges && list <= header.payload
+                         : header.ranges == 0;
+  if (!sound) throw ProtocolError(fmt::format("the peer sent an unsound frame of type {}", type));
+  return header;
+}
+
+std::vector<vmm::PageRange> decode_ranges(std::span<const std::byte> bytes, std::uint64_t ram_pages,
+                                          std::uint64_t max_pages) {
+  Reader reader(bytes, "page list");
+  std::vector<vmm::PageRange> ranges;
+  ranges.reserve(bytes.size() / kRangeBytes);
+  std::uint64_t pages = 0;
+  for (std::size_t i = 0; i < bytes.size() / kRangeBytes; ++i) {
+    ranges.push_back(read_range(reader, ram_pages));
+    pages += ranges.back().count;
+  }
+  reader.finish();
+  if (pages > max_pages) {
+    throw ProtocolError(fmt::format("the peer sent {} pages in one frame, over the limit of {}",
+                                    pages, max_pages));
+  }
+  return ranges;
+}
+
+Channel decode_channel(std::span<const std::byte> payload) {
+  Reader reader(payload, "channel frame");
+  Channel channel;
+  std::ranges::copy(reader.bytes(channel.token.size()), channel.token.begin());
+  channel.index = reader.u32();
+  reader.finish();
+  return channel;
+}
+
+std::uint32_t decode_round(std::span<const std::byte> payload) {
+  Reader reader(payload, "round frame");
+  const std::uint32_t round = reader.u32();
+  reader.finish();
+  return round;
+}
+
+vmm::MachineState decode_state(std::span<const std::byte> payload) {
+  Reader reader(payload, "machine state");
+  vmm::MachineState state;
+  const std::uint32_t count = reader.u32();
+  if (count > kMaxStateSections) {
+    throw ProtocolError(fmt::format("the peer sent a machine state of {} sections", count));
+  }
+  for (std::uint32_t i = 0; i < count; ++i) {
+    vmm::StateSection section;
+    const auto id = reader.bytes(reader.u16());
+    section.id.assign(reinterpret_cast<const char*>(id.data()), id.size());
+    section.version = reader.u32();
+    const auto data = reader.bytes(reader.u32());
+    section.data.assign(data.begin(), data.end());
+    state.sections.push_back(std::move(section));
+  }
+  reader.finish();
+  return state;
+}
+
+Digests decode_digests(std::span<const std::byte> payload, std::uint64_t ram_pages) {
+  Reader reader(payload, "digests");
+  Digests result{read_range(reader, ram_pages), {}};
+  if (result.range.count > kMaxDigestPages) throw ProtocolError("too many digests in one frame");
+  for (std::uint64_t i = 0; i < result.range.count; ++i) result.digests.push_back(reader.u64());
+  reader.finish();
+  return result;
+}
+
+}  // namespace migration::wire

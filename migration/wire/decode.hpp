@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "migration/wire/format.hpp"
+#include "vmm/machine/machine_state.hpp"
+#include "vmm/memory/guest_address.hpp"
+
+/// The reader of the wire format: bytes to values, no sockets. Everything here is given bytes from
+/// a peer that may be hostile; whatever is unsound throws ProtocolError, and no number of the
+/// peer's is used before it is bounded.
+namespace migration::wire {
+
+struct Preamble {
+  std::uint32_t version = 0;
+  Role role = Role::control;
+};
+/// Throws when the magic is not Ferry's, the version another one, or the role unknown.
+[[nodiscard]] Preamble decode_preamble(std::span<const std::byte, kPreambleBytes> bytes);
+
+struct FrameHeader {
+  FrameType type{};
+  std::uint16_t ranges = 0;
+  std::uint32_t payload = 0;  ///< bytes that follow, at most what the type allows
+};
+[[nodiscard]] FrameHeader decode_header(std::span<const std::byte, kHeaderBytes> bytes);
+
+/// A list of page ranges, checked: none empty, all inside RAM of `ram_pages` pages, no more than
+/// `max_pages` pages in all.
+[[nodiscard]] std::vector<vmm::PageRange> decode_ranges(std::span<const std::byte> bytes,
+                                                        std::uint64_t ram_pages,
+                                                        std::uint64_t max_pages);
+
+struct Channel {
+  Token token{};
+  std::uint32_t index = 0;
+};
+[[nodiscard]] Channel decode_channel(std::span<const std::byte> payload);
+[[nodiscard]] std::uint32_t decode_round(std::span<const std::byte> payload);
+[[nodiscard]] vmm::MachineState decode_state(std::span<const std::byte> payload);
+
+struct Digests {
+  vmm::PageRange range;
+  std::vector<std::uint64_t> digests;  ///< one a page of the range
+};
+[[nodiscard]] Digests decode_digests(std::span<const std::byte> payload, std::uint64_t ram_pages);
+
+}  // namespace migration::wire

@@ -1,0 +1,83 @@
+#include "migration/wire/encode.hpp"
+
+#include <cassert>
+
+namespace migration::wire {
+
+namespace {
+
+void put_header(Bytes& out, FrameType type, std::size_t ranges, std::size_t payload) {
+  Writer writer(out);
+  writer.u8(static_cast<std::uint8_t>(type));
+  writer.u8(0);
+  writer.u16(static_cast<std::uint16_t>(ranges));
+  writer.u32(static_cast<std::uint32_t>(payload));
+}
+
+void put_range(Writer& writer, vmm::PageRange range) {
+  writer.u32(static_cast<std::uint32_t>(range.first));
+  writer.u32(static_cast<std::uint32_t>(range.count));
+}
+
+}  // namespace
+
+Bytes encode_preamble(Role role) {
+  Bytes out;
+  Writer writer(out);
+  writer.text({kMagic.data(), kMagic.size()});
+  writer.u32(kVersion);
+  writer.u32(static_cast<std::uint32_t>(role));
+  return out;
+}
+
+void put_page_header(Bytes& out, FrameType type, std::span<const vmm::PageRange> ranges,
+                     std::size_t data_bytes) {
+  assert(!ranges.empty() && ranges.size() <= kMaxRanges);
+  put_header(out, type, ranges.size(), ranges.size() * kRangeBytes + data_bytes);
+  Writer writer(out);
+  for (const vmm::PageRange& range : ranges) put_range(writer, range);
+}
+
+void put_frame(Bytes& out, FrameType type, std::span<const std::byte> payload) {
+  put_header(out, type, 0, payload.size());
+  Writer(out).bytes(payload);
+}
+
+Bytes encode_channel(const Token& token, std::uint32_t index) {
+  Bytes out;
+  Writer writer(out);
+  writer.bytes(token);
+  writer.u32(index);
+  return out;
+}
+
+Bytes encode_round(std::uint32_t round) {
+  Bytes out;
+  Writer(out).u32(round);
+  return out;
+}
+
+Bytes encode_state(const vmm::MachineState& state) {
+  Bytes out;
+  Writer writer(out);
+  writer.u32(static_cast<std::uint32_t>(state.sections.size()));
+  for (const vmm::StateSection& section : state.sections) {
+    writer.u16(static_cast<std::uint16_t>(section.id.size()));
+    writer.text(section.id);
+    writer.u32(section.version);
+    writer.u32(static_cast<std::uint32_t>(section.data.size()));
+    writer.bytes(section.data);
+  }
+  return out;
+}
+
+Bytes encode_digests(vmm::PageRange range, std::span<const std::uint64_t> digests) {
+  assert(range.count == digests.size() && range.count <= kMaxDigestPages);
+  Bytes out;
+  Writer writer(out);
+  put_range(writer, range);
+  for (const std::uint64_t digest : digests) writer.u64(digest);
+  return out;
+}
+
+}  // namespace migration::wire

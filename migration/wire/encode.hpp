@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "migration/wire/format.hpp"
+#include "vmm/machine/machine_state.hpp"
+#include "vmm/memory/guest_address.hpp"
+
+/// The writer of the wire format: values to bytes, no sockets.
+namespace migration::wire {
+
+using Bytes = std::vector<std::byte>;
+
+/// Appends little-endian values to bytes.
+class Writer {
+ public:
+  explicit Writer(Bytes& out) : out_(out) {}
+  void u8(std::uint8_t value) { integer(value, 1); }
+  void u16(std::uint16_t value) { integer(value, 2); }
+  void u32(std::uint32_t value) { integer(value, 4); }
+  void u64(std::uint64_t value) { integer(value, 8); }
+  void bytes(std::span<const std::byte> value) { out_.insert(out_.end(), value.begin(), value.end()); }
+  void text(std::string_view value) { bytes(std::as_bytes(std::span(value))); }
+
+ private:
+  void integer(std::uint64_t value, int size) {
+    for (int i = 0; i < size; ++i) out_.push_back(static_cast<std::byte>(value >> (8 * i)));
+  }
+  Bytes& out_;
+};
+
+[[nodiscard]] Bytes encode_preamble(Role role);
+
+/// Appends header and ranges of a page frame; `data_bytes` of page data follow by the caller.
+void put_page_header(Bytes& out, FrameType type, std::span<const vmm::PageRange> ranges,
+                     std::size_t data_bytes);
+/// Appends a whole frame without ranges.
+void put_frame(Bytes& out, FrameType type, std::span<const std::byte> payload);
+
+[[nodiscard]] Bytes encode_channel(const Token& token, std::uint32_t index);
+[[nodiscard]] Bytes encode_round(std::uint32_t round);
+[[nodiscard]] Bytes encode_state(const vmm::MachineState& state);
+[[nodiscard]] Bytes encode_digests(vmm::PageRange range, std::span<const std::uint64_t> digests);
+
+}  // namespace migration::wire

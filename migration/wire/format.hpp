@@ -1,0 +1,72 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <stdexcept>
+
+#include "vmm/memory/guest_address.hpp"
+
+/// The constants of the wire format. docs/protocol.md is the same in prose, with worked bytes.
+/// All numbers are little-endian.
+namespace migration::wire {
+
+/// What a peer sent is not what the protocol allows.
+class ProtocolError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+inline constexpr std::uint32_t kVersion = 1;
+
+// Every connection starts with a preamble from the side that dialled: magic, version, role. The
+// side that listens answers on `control` and `inquiry` connections with the same magic and its
+// version.
+inline constexpr std::array<char, 8> kMagic = {'F', 'E', 'R', 'R', 'Y', '\r', '\n', '\x1a'};
+enum class Role : std::uint32_t { control = 1, pages = 2, inquiry = 3 };
+inline constexpr std::size_t kPreambleBytes = 16;  ///< magic, u32 version, u32 role
+
+/// u8 type, u8 zero, u16 range count (page frames only, else 0), u32 payload bytes
+inline constexpr std::size_t kHeaderBytes = 8;
+
+enum class FrameType : std::uint8_t {
+  // page connections, source to destination
+  channel = 1,     ///< token (16 bytes), u32 channel index
+  pages_raw = 2,   ///< ranges, then the pages
+  pages_lz4 = 3,   ///< ranges, then one LZ4 block of the pages
+  pages_zero = 4,  ///< ranges
+  round_end = 5,   ///< u32 round
+  // control connections
+  alive = 16,     ///< either way, empty: shows that the sender's control loop runs
+  offer = 17,     ///< to destination, JSON
+  accept = 18,    ///< to source, JSON
+  refused = 19,   ///< to source, JSON: final
+  landed = 20,    ///< to source, u32 round: every page of it is in place
+  state = 21,     ///< to destination: machine state sections
+  last_round = 22,  ///< to destination, u32 round: the one after which there is no more
+  digests = 23,   ///< to destination, only with verify: ranges, then u64 XXH3 of each page
+  prepared = 24,  ///< to source, JSON
+  commit = 25,    ///< to destination, empty
+  running = 26,   ///< to source, JSON
+  abort = 27,     ///< to destination, JSON: the VM stays at the source
+  // inquiry connections
+  inquire = 32,  ///< to destination, JSON
+  status = 33,   ///< to source, JSON
+};
+
+/// One entry of a range list: u32 first page, u32 page count.
+inline constexpr std::size_t kRangeBytes = 8;
+inline constexpr std::size_t kMaxRanges = 1024;
+/// Most pages that one raw frame carries, and one LZ4 block. 64 KiB blocks stay in the L2 cache
+/// and match the window of LZ4.
+inline constexpr std::size_t kMaxRawPages = 256;
+inline constexpr std::size_t kMaxLz4Pages = 16;
+inline constexpr std::size_t kMaxDigestPages = 16384;
+
+inline constexpr std::size_t kMaxJsonBytes = std::size_t{256} << 10;
+inline constexpr std::size_t kMaxStateBytes = std::size_t{8} << 20;
+inline constexpr std::size_t kMaxStateSections = 4096;
+
+using Token = std::array<std::byte, 16>;
+
+}  // namespace migration::wire

@@ -1,0 +1,200 @@
+#include "migration/wire/messages.hpp"
+
+#include <fmt/format.h>
+#include <sys/random.h>
+
+#include <array>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "migration/options.hpp"
+
+namespace migration::wire {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr std::array<std::pair<VmStatus, std::string_view>, 4> kStatusNames = {
+    {{VmStatus::unknown, "unknown"},
+     {VmStatus::prepared, "prepared"},
+     {VmStatus::running, "running"},
+     {VmStatus::refused, "refused"}}};
+
+Bytes to_bytes(const json& message) {
+  // Text from the kernel or the user (a reason, a name) may not be UTF-8; it must not stop a
+  // handover.
+  const std::string text = message.dump(-1, ' ', false, json::error_handler_t::replace);
+  const auto bytes = std::as_bytes(std::span(text));
+  return {bytes.begin(), bytes.end()};
+}
+
+/// A JSON object from a peer, with checked access.
+class Fields {
+ public:
+  explicit Fields(std::span<const std::byte> payload) {
+    const auto* text = reinterpret_cast<const char*>(payload.data());
+    object_ = json::parse(text, text + payload.size(), nullptr, false);
+    if (!object_.is_object()) throw ProtocolError("the peer sent a message that is no JSON object");
+  }
+
+  std::string text(const char* name, std::size_t limit) const {
+    const json& value = at(name);
+    if (!value.is_string() || value.get_ref<const std::string&>().size() > limit) unsound(name);
+    return value.get<std::string>();
+  }
+  bool flag(const char* name) const {
+    if (!at(name).is_boolean()) unsound(name);
+    return at(name).get<bool>();
+  }
+  std::uint64_t number(const char* name) const {
+    if (!at(name).is_number_unsigned()) unsound(name);
+    return at(name).get<std::uint64_t>();
+  }
+  double real(const char* name) const {
+    if (!at(name).is_number()) unsound(name);
+    const auto value = at(name).get<double>();
+    if (!std::isfinite(value) || value < 0) unsound(name);
+    return value;
+  }
+  Token token() const {
+    const std::string hex = text("token", 32);
+    Token token{};
+    if (hex.size() != 2 * token.size()) unsound("token");
+    for (std::size_t i = 0; i < hex.size(); ++i) {
+      const auto digit = std::string_view("0123456789abcdef").find(hex[i]);
+      if (digit == std::string_view::npos) unsound("token");
+      token[i / 2] = (token[i / 2] << 4) | static_cast<std::byte>(digit);
+    }
+    return token;
+  }
+  std::string incarnation() const { return text("incarnation", 64); }
+
+  [[noreturn]] static void unsound(const char* name) {
+    throw ProtocolError(fmt::format("the peer sent a message with an unsound \"{}\"", name));
+  }
+
+ private:
+  const json& at(const char* name) const {
+    const auto found = object_.find(name);
+    if (found == object_.end()) {
+      throw ProtocolError(fmt::format("the peer sent a message without \"{}\"", name));
+    }
+    return *found;
+  }
+  json object_;
+};
+
+}  // namespace
+
+std::string to_hex(const Token& token) {
+  std::string hex;
+  for (const std::byte byte : token) hex += fmt::format("{:02x}", std::to_integer<unsigned>(byte));
+  return hex;
+}
+
+Token random_token() {
+  Token token{};
+  if (::getrandom(token.data(), token.size(), 0) != static_cast<ssize_t>(token.size())) {
+    throw std::system_error(errno, std::generic_category(), "getrandom");
+  }
+  return token;
+}
+
+Bytes encode(const Offer& message) {
+  return to_bytes({{"token", to_hex(message.token)},
+                   {"config", message.config},
+                   {"channels", message.channels},
+                   {"mode", message.mode},
+                   {"verify", message.verify},
+                   {"paused", message.paused}});
+}
+
+template <>
+Offer decode(std::span<const std::byte> payload) {
+  const Fields fields(payload);
+  Offer offer;
+  offer.token = fields.token();
+  offer.config = fields.text("config", kMaxJsonBytes);
+  const std::uint64_t channels = fields.number("channels");
+  if (channels < 1 || channels > kMaxChannels) Fields::unsound("channels");
+  offer.channels = static_cast<std::uint32_t>(channels);
+  offer.mode = fields.text("mode", 32);
+  if (!mode_from(offer.mode)) Fields::unsound("mode");
+  offer.verify = fields.flag("verify");
+  offer.paused = fields.flag("paused");
+  return offer;
+}
+
+Bytes encode(const Accept& message) { return to_bytes({{"incarnation", message.incarnation}}); }
+
+template <>
+Accept decode(std::span<const std::byte> payload) {
+  return {Fields(payload).incarnation()};
+}
+
+Bytes encode(const Reason& message) { return to_bytes({{"reason", message.reason}}); }
+
+template <>
+Reason decode(std::span<const std::byte> payload) {
+  return {Fields(payload).text("reason", 4096)};
+}
+
+Bytes encode(const Prepared& message) {
+  return to_bytes({{"incarnation", message.incarnation},
+                   {"restore_ms", message.restore_ms},
+                   {"verify_ms", message.verify_ms},
+                   {"verified", message.verified}});
+}
+
+template <>
+Prepared decode(std::span<const std::byte> payload) {
+  const Fields fields(payload);
+  return {fields.incarnation(), fields.real("restore_ms"), fields.real("verify_ms"),
+          fields.flag("verified")};
+}
+
+Bytes encode(const Running& message) {
+  return to_bytes({{"incarnation", message.incarnation},
+                   {"cpu_seconds", message.cpu_seconds},
+                   {"peak_rss", message.peak_rss}});
+}
+
+template <>
+Running decode(std::span<const std::byte> payload) {
+  const Fields fields(payload);
+  return {fields.incarnation(), fields.real("cpu_seconds"), fields.number("peak_rss")};
+}
+
+Bytes encode(const Inquire& message) {
+  return to_bytes({{"token", to_hex(message.token)}, {"incarnation", message.incarnation}});
+}
+
+template <>
+Inquire decode(std::span<const std::byte> payload) {
+  const Fields fields(payload);
+  return {fields.token(), fields.incarnation()};
+}
+
+Bytes encode(const Status& message) {
+  std::string_view name;
+  for (const auto& [status, text] : kStatusNames) {
+    if (status == message.status) name = text;
+  }
+  return to_bytes({{"incarnation", message.incarnation}, {"status", name}});
+}
+
+template <>
+Status decode(std::span<const std::byte> payload) {
+  const Fields fields(payload);
+  const std::string name = fields.text("status", 32);
+  for (const auto& [status, text] : kStatusNames) {
+    if (text == name) return {fields.incarnation(), status};
+  }
+  Fields::unsound("status");
+}
+
+}  // namespace migration::wire

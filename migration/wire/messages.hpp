@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "migration/wire/encode.hpp"
+#include "migration/wire/format.hpp"
+
+/// The messages of the handshake and the handover. They are JSON, so that a field can be added
+/// without a new version; each decoder checks type and bounds of all it takes.
+namespace migration::wire {
+
+/// Source to destination, first.
+struct Offer {
+  Token token{};       ///< random, of this one handover
+  std::string config;  ///< the machine's configuration, JSON
+  std::uint32_t channels = 1;
+  std::string mode;
+  bool verify = false;
+  bool paused = false;  ///< the VM was paused at the source, and shall arrive so
+};
+
+/// Destination to source.
+struct Accept {
+  std::string incarnation;  ///< nonce of this receiver process
+};
+/// Either way: why the VM will not run at the destination.
+struct Reason {
+  std::string reason;
+};
+struct Prepared {
+  std::string incarnation;
+  double restore_ms = 0;
+  double verify_ms = 0;
+  bool verified = false;
+};
+struct Running {
+  std::string incarnation;
+  double cpu_seconds = 0;
+  std::uint64_t peak_rss = 0;
+};
+struct Inquire {
+  Token token{};
+  std::string incarnation;
+};
+enum class VmStatus { unknown, prepared, running, refused };
+struct Status {
+  std::string incarnation;
+  VmStatus status = VmStatus::unknown;
+};
+
+[[nodiscard]] Bytes encode(const Offer& message);
+[[nodiscard]] Bytes encode(const Accept& message);
+[[nodiscard]] Bytes encode(const Reason& message);
+[[nodiscard]] Bytes encode(const Prepared& message);
+[[nodiscard]] Bytes encode(const Running& message);
+[[nodiscard]] Bytes encode(const Inquire& message);
+[[nodiscard]] Bytes encode(const Status& message);
+
+/// decode<Offer>(payload): throws ProtocolError, naming the field.
+template <typename Message>
+[[nodiscard]] Message decode(std::span<const std::byte> payload);
+
+[[nodiscard]] std::string to_hex(const Token& token);
+[[nodiscard]] Token random_token();
+
+}  // namespace migration::wire

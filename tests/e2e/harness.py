@@ -1,0 +1,300 @@
+"""Runs ferry processes and watches them. Every wait is for an event and has a deadline."""
+
+import contextlib
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+
+from guest_output import GuestOutput
+
+FERRY = os.environ.get("FERRY", "build/release/ferry")
+GUEST = os.environ.get("FERRY_GUEST", "build/release/guest/ferry-guest.elf")
+SANITIZED = bool(os.environ.get("FERRY_SANITIZE"))
+# Sanitizers slow ferry down by a factor of several.
+SCALE = 4 if SANITIZED else 1
+DEADLINE = 15.0 * SCALE
+SANITIZER_REPORT = re.compile(
+    rb"(ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|Assertion .* failed)"
+)
+
+
+def peer_timeout(seconds=1.0):
+    """A `--timeout` that is short for the test and yet long enough for a busy machine."""
+    return f"{int(seconds * SCALE * 1000)}ms"
+
+
+class Transcript:
+    """Bytes that a thread collects from a pipe; others wait for what they want to see."""
+
+    def __init__(self, pipe):
+        self._changed = threading.Condition()
+        self._data = bytearray()
+        self._closed = False
+        self._stalled = False
+        self._thread = threading.Thread(target=self._collect, args=(pipe,), daemon=True)
+        self._thread.start()
+
+    def _collect(self, pipe):
+        with pipe:
+            while chunk := os.read(pipe.fileno(), 65536):
+                with self._changed:
+                    self._data += chunk
+                    self._changed.notify_all()
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def bytes(self):
+        with self._changed:
+            return bytes(self._data)
+
+    def text(self):
+        return self.bytes().decode("utf-8", "backslashreplace")
+
+    def wait_for(self, pattern, deadline=DEADLINE, start=0):
+        """The match of `pattern` (bytes) in what came, or AssertionError with what did come."""
+        return self.wait_until(
+            lambda data: re.compile(pattern, re.MULTILINE).search(data, start), deadline, pattern
+        )
+
+    def wait_until(self, condition, deadline=DEADLINE, what="the condition"):
+        with self._changed:
+            self._changed.wait_for(lambda: condition(self._data) or self._closed, deadline)
+            if result := condition(self._data):
+                return result
+            end = "ended" if self._closed else f"had no {what!r} after {deadline} s"
+            raise AssertionError(f"output {end} without {what!r}: {bytes(self._data[-3000:])!r}")
+
+    def grows_within(self, seconds):
+        """Whether anything more comes in that time. False takes all of it."""
+        with self._changed:
+            size = len(self._data)
+            return self._changed.wait_for(lambda: len(self._data) > size, seconds)
+
+    def wait_closed(self, deadline=DEADLINE):
+        self._thread.join(deadline)
+        return self.bytes()
+
+
+class Process:
+    """A child with its output collected. Only this child is ever signalled, by its own pidfd."""
+
+    def __init__(self, args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, **popen):
+        self.args = [str(arg) for arg in args]
+        self.popen = subprocess.Popen(
+            self.args, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, **popen
+        )
+        self.pid = self.popen.pid
+        self._pidfd = os.pidfd_open(self.pid)
+        self.stdout = Transcript(self.popen.stdout) if stdout == subprocess.PIPE else None
+        self.stderr = Transcript(self.popen.stderr)
+        # Written unbuffered: what was written has been handed over.
+        self.stdin = self.popen.stdin and self.popen.stdin.fileno()
+
+    def wait(self, deadline=DEADLINE):
+        """The exit status (negative for a signal), with all output collected."""
+        if not select.select([self._pidfd], [], [], deadline)[0]:
+            raise AssertionError(
+                f"{self.args} still runs after {deadline} s; stderr: {self.stderr.text()[-3000:]}"
+            )
+        status = self.popen.wait()
+        for transcript in filter(None, (self.stdout, self.stderr)):
+            transcript.wait_closed()
+        return status
+
+    def running(self):
+        return not select.select([self._pidfd], [], [], 0)[0]
+
+    def signal(self, number):
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, number)
+
+    def kill(self):
+        self.signal(signal.SIGKILL)
+        return self.wait()
+
+    def write(self, data):
+        while data:
+            data = data[os.write(self.stdin, data) :]
+
+    def close(self):
+        if self.running():
+            self.signal(signal.SIGCONT)
+            self.signal(signal.SIGKILL)
+        self.wait()
+        if self.popen.stdin:
+            with contextlib.suppress(BrokenPipeError):
+                self.popen.stdin.close()
+        os.close(self._pidfd)
+
+
+class Vm(Process):
+    """`ferry run` or `ferry receive`, with a control socket."""
+
+    def __init__(self, args, api, **options):
+        self.api = api
+        self.address = None
+        super().__init__(args, **options)
+
+    def cli(self, command, *args, check=True, deadline=DEADLINE):
+        """Runs `ferry COMMAND --api-socket ...`; returns the finished subprocess."""
+        done = subprocess.run(
+            [FERRY, command, "--api-socket", self.api, *map(str, args)],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=deadline,
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"ferry {command} {args}: {done.returncode} {done.stderr}")
+        return done
+
+    def info(self):
+        return json.loads(self.cli("info", "--json").stdout)
+
+    def wait_info(self, condition, what, deadline=DEADLINE):
+        """Asks until `condition(info)`; each question is a whole client process, so no pause."""
+        end = time.monotonic() + deadline
+        while True:
+            info = self.info()
+            if condition(info):
+                return info
+            if time.monotonic() > end:
+                raise AssertionError(f"never {what}: {info}; stderr: {self.stderr.text()[-2000:]}")
+
+    def wait_ticks(self, more, deadline=DEADLINE):
+        """Waits until the guest's output, in this process, has grown by so many tick letters."""
+        wanted = GuestOutput(self.stdout.bytes()).ticks + more
+        return self.stdout.wait_until(
+            lambda data: GuestOutput(data).ticks >= wanted, deadline, f"{more} more ticks"
+        )
+
+
+class Migration(Process):
+    """`ferry migrate --json` as a process of its own."""
+
+    def report(self, status=0, deadline=2 * DEADLINE):
+        """The report; AssertionError when migrate did not end with this status."""
+        ended = self.wait(deadline)
+        if ended != status:
+            raise AssertionError(
+                f"migrate ended with {ended}, not {status}: {self.stderr.text()} {self.stdout.text()}"
+            )
+        return json.loads(self.stdout.bytes())
+
+
+class FerryTest(unittest.TestCase):
+    """A directory for sockets and files, and processes that end with the test."""
+
+    needs_kvm = True
+    maxDiff = None
+
+    def setUp(self):
+        if self.needs_kvm:
+            try:
+                os.close(os.open("/dev/kvm", os.O_RDWR))
+            except OSError as error:
+                self.skipTest(f"/dev/kvm cannot be opened: {error.strerror}")
+        self.directory = tempfile.mkdtemp(prefix="ferry-e2e-")
+        self.addCleanup(shutil.rmtree, self.directory)
+        self._names = 0
+
+    def path(self, suffix):
+        self._names += 1
+        return f"{self.directory}/{self._names}.{suffix}"
+
+    def start(self, kind, *args, **options):
+        process = kind(*args, **options)
+        self.addCleanup(self._finish, process)
+        return process
+
+    def _finish(self, process):
+        process.close()
+        report = SANITIZER_REPORT.search(process.stderr.bytes())
+        self.assertIsNone(report, process.stderr.text())
+
+    def run_vm(self, cmdline, *args, memory="32M", cpus=1, **options):
+        api = self.path("api")
+        options.setdefault("stdin", subprocess.PIPE)
+        return self.start(
+            Vm,
+            [FERRY, "run", "--kernel", GUEST, "--memory", memory, "--cpus", cpus,
+             "--cmdline", cmdline, "--api-socket", api, *args],
+            api=api, **options,
+        )
+
+    def receive(self, transport="tcp", *args, **options):
+        """`ferry receive` that listens already; its `address` is where."""
+        api = self.path("api")
+        listen = "tcp:127.0.0.1:0" if transport == "tcp" else f"unix:{self.path('sock')}"
+        options.setdefault("stdin", subprocess.PIPE)
+        vm = self.start(
+            Vm, [FERRY, "receive", "--listen", listen, "--api-socket", api, *args],
+            api=api, **options,
+        )
+        line = vm.stderr.wait_for(rb"^listening on (\S+)\n")
+        vm.address = line[1].decode()
+        return vm
+
+    def migrate(self, source, to, *args):
+        address = to.address if isinstance(to, Vm) else to
+        return self.start(
+            Migration,
+            [FERRY, "migrate", "--api-socket", source.api, "--to", address, "--json", *args],
+        )
+
+    def move(self, source, *args, transport="tcp", **receive_options):
+        """One leg that must succeed: returns the receiver and the report."""
+        target = self.receive(transport, **receive_options)
+        report = self.migrate(source, target, *args).report()
+        self.assertEqual(report["outcome"], "completed")
+        self.assertEqual(source.wait(), 0, source.stderr.text())
+        return target, report
+
+    def ferry(self, *args, deadline=DEADLINE, **options):
+        """A ferry that ends by itself: returns it finished, with .status."""
+        process = self.start(Process, [FERRY, *args], **options)
+        process.status = process.wait(deadline)
+        return process
+
+    def assert_sound(self, *legs):
+        """No tick lost or repeated and no error told, over these processes in their order."""
+        output = GuestOutput(*(leg.stdout.bytes() for leg in legs))
+        self.assertEqual(output.problems(), [])
+        return output
+
+    def assert_stands_still(self, *vms, seconds=0.4):
+        """None of these runs its guest: no tick comes."""
+        for vm in vms:
+            vm.stdout.grows_within(0.05)  # what was on its way when the guest stopped
+        for vm in vms:
+            self.assertFalse(vm.stdout.grows_within(seconds * SCALE), vm.stdout.text()[-200:])
+
+    def end(self, vm):
+        """Asks a guest with `end=byte` to end, and sees it end well."""
+        vm.write(b"q")
+        self.assertEqual(vm.wait(), 0, vm.stderr.text() + vm.stdout.text()[-500:])
+
+
+def process_counts(pid):
+    """Descriptors, threads and resident KiB of a process."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        fields = dict(line.split(":", 1) for line in status)
+    return {
+        "descriptors": len(os.listdir(f"/proc/{pid}/fd")),
+        "threads": int(fields["Threads"]),
+        "resident_kib": int(fields["VmRSS"].split()[0]),
+    }
+
+
+def free_port():
+    """A TCP port that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

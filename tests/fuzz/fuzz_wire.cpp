@@ -1,0 +1,61 @@
+/// Feeds every decoder of the wire format with what a hostile peer may send. The first byte chooses
+/// the decoder, so that a corpus covers them all. Whatever is unsound must end in ProtocolError.
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "migration/wire/decode.hpp"
+#include "migration/wire/encode.hpp"
+#include "migration/wire/messages.hpp"
+#include "vmm/machine/machine_config.hpp"
+
+namespace {
+
+using namespace migration::wire;
+
+constexpr std::uint64_t kRamPages = 4096;
+
+void decode_one(unsigned which, std::span<const std::byte> bytes) {
+  switch (which % 12) {
+    case 0:
+      if (bytes.size() >= kPreambleBytes) {
+        static_cast<void>(decode_preamble(bytes.first<kPreambleBytes>()));
+      }
+      break;
+    case 1:
+      if (bytes.size() >= kHeaderBytes) {
+        static_cast<void>(decode_header(bytes.first<kHeaderBytes>()));
+      }
+      break;
+    case 2: static_cast<void>(decode_ranges(bytes, kRamPages, kMaxRawPages)); break;
+    case 3: static_cast<void>(decode_channel(bytes)); break;
+    case 4: {
+      // What is accepted must encode to the very bytes that were read.
+      const Bytes again = encode_state(decode_state(bytes));
+      if (!std::equal(again.begin(), again.end(), bytes.begin(), bytes.end())) __builtin_trap();
+      break;
+    }
+    case 5: static_cast<void>(decode_digests(bytes, kRamPages)); break;
+    case 6: static_cast<void>(decode<Offer>(bytes)); break;
+    case 7: static_cast<void>(decode<Prepared>(bytes)); break;
+    case 8: static_cast<void>(decode<Running>(bytes)); break;
+    case 9: static_cast<void>(decode<Inquire>(bytes)); break;
+    case 10: static_cast<void>(decode<Status>(bytes)); break;
+    case 11:
+      static_cast<void>(vmm::machine_config_from_json(
+          {reinterpret_cast<const char*>(bytes.data()), bytes.size()}));
+      break;
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size == 0) return 0;
+  try {
+    decode_one(data[0], std::as_bytes(std::span(data + 1, size - 1)));
+  } catch (const ProtocolError&) {
+  } catch (const std::invalid_argument&) {  // of machine_config_from_json
+  }
+  return 0;
+}

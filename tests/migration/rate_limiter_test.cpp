@@ -1,0 +1,50 @@
+#include "migration/pages/rate_limiter.hpp"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+namespace migration {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+TEST(RateLimiter, WithoutALimitNeverWaits) {
+  RateLimiter limiter(0);
+  for (int i = 0; i < 1000; ++i) limiter.take(std::uint64_t{1} << 40);
+}
+
+TEST(RateLimiter, PaysForWhatWasTakenBefore) {
+  RateLimiter limiter(100'000'000);
+  const auto start = Clock::now();
+  for (int i = 0; i < 11; ++i) limiter.take(1'000'000);
+  // Ten of the eleven had to be paid for. No upper bound: the machine may be busy.
+  EXPECT_GE(Clock::now() - start, std::chrono::milliseconds(100));
+}
+
+TEST(RateLimiter, ReleasesWhoWaitsWhenStopped) {
+  RateLimiter limiter(1);
+  limiter.take(1'000'000);
+  std::thread waiting([&] { limiter.take(1); });
+  limiter.stop();
+  waiting.join();
+}
+
+TEST(RateLimiter, ReleasesWhoWaitsWhenTheLimitIsLifted) {
+  RateLimiter limiter(1);
+  limiter.take(1'000'000);
+  std::thread waiting([&] { limiter.take(1); });
+  limiter.set_rate(0);
+  waiting.join();
+  EXPECT_EQ(limiter.rate(), 0U);
+}
+
+TEST(RateLimiter, OwesNothingForWhatWentBeforeTheLimit) {
+  RateLimiter limiter(0);
+  limiter.take(std::uint64_t{1} << 40);
+  limiter.set_rate(1'000);
+  limiter.take(1);
+}
+
+}  // namespace
+}  // namespace migration

@@ -1,0 +1,44 @@
+#include "migration/report.hpp"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+namespace migration {
+namespace {
+
+TEST(MigrationReport, SurvivesJson) {
+  MigrationReport report;
+  report.outcome = Outcome::in_doubt;
+  report.error = "lost";
+  report.mode = "pre-copy";
+  report.downtime_ms = 3.5;
+  report.pages.compressed = 12;
+  report.rounds.push_back({1, 2, 3.5, 4, 20});
+  report.phases_ms.restore = 0.5;
+  report.verified = true;
+  report.peak_rss_destination = 99;
+  const auto back = report_from_json(to_json(report));
+  EXPECT_EQ(to_json(back), to_json(report));
+  EXPECT_EQ(back.outcome, Outcome::in_doubt);
+  EXPECT_EQ(back.rounds.at(0).throttle, 20U);
+}
+
+TEST(MigrationReport, HasEveryFieldOfTheFixedForm) {
+  const auto json = to_json(MigrationReport{});
+  for (const char* path :
+       {"/outcome", "/error", "/mode", "/switched", "/transport", "/total_ms", "/downtime_ms",
+        "/wire_bytes", "/wire_bytes_back", "/pages/total", "/pages/unpopulated", "/pages/zero",
+        "/pages/raw", "/pages/compressed", "/pages/reused", "/pages/duplicate", "/pages/free",
+        "/pages/demand", "/pages/pushed", "/pages/resent", "/rounds", "/faults/count",
+        "/faults/p50_us", "/faults/p99_us", "/faults/max_us", "/phases_ms/stop",
+        "/phases_ms/last_pages", "/phases_ms/state", "/phases_ms/restore", "/phases_ms/commit",
+        "/phases_ms/verify", "/kept_image/pages", "/kept_image/bytes", "/verified",
+        "/cpu_seconds/source", "/cpu_seconds/destination", "/peak_rss_bytes/source",
+        "/peak_rss_bytes/destination"}) {
+    EXPECT_TRUE(json.contains(nlohmann::json::json_pointer(path))) << path;
+  }
+}
+
+}  // namespace
+}  // namespace migration

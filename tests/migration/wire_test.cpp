@@ -1,0 +1,194 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+
+#include "migration/wire/decode.hpp"
+#include "migration/wire/encode.hpp"
+#include "migration/wire/messages.hpp"
+
+namespace migration::wire {
+namespace {
+
+using vmm::PageRange;
+
+Bytes from_hex(std::string_view text) {
+  Bytes out;
+  std::string digits;
+  for (const char c : text) {
+    if (c != ' ') digits += c;
+  }
+  for (std::size_t i = 0; i + 1 < digits.size(); i += 2) {
+    out.push_back(static_cast<std::byte>(std::stoi(digits.substr(i, 2), nullptr, 16)));
+  }
+  return out;
+}
+
+FrameHeader header_of(const Bytes& frame) {
+  return decode_header(std::span<const std::byte, kHeaderBytes>(frame.data(), kHeaderBytes));
+}
+FrameHeader header_of(std::string_view hex) { return header_of(from_hex(hex)); }
+
+std::string error_of(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const ProtocolError& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+void expect_error(const std::function<void()>& action, std::string_view part) {
+  EXPECT_NE(error_of(action).find(part), std::string::npos) << error_of(action);
+}
+
+TEST(Wire, PreambleIsAsTheProtocolPageShowsIt) {
+  const Bytes expected = from_hex("46 45 52 52 59 0d 0a 1a  01 00 00 00  02 00 00 00");
+  EXPECT_EQ(encode_preamble(Role::pages), expected);
+  const auto decoded = decode_preamble(std::span<const std::byte, kPreambleBytes>(expected));
+  EXPECT_EQ(decoded.role, Role::pages);
+}
+
+TEST(Wire, PreambleOfAStrangerIsRefused) {
+  const auto decode = [](std::string_view hex) {
+    return [bytes = from_hex(hex)] {
+      static_cast<void>(decode_preamble(std::span<const std::byte, kPreambleBytes>(bytes)));
+    };
+  };
+  expect_error(decode("47455420 2f204854 54502f31 2e310d0a"), "not Ferry");
+  expect_error(decode("46455252590d0a1a 63000000 01000000"), "version 99");
+  expect_error(decode("46455252590d0a1a 01000000 04000000"), "unknown role");
+}
+
+TEST(Wire, RawPageFrameIsAsTheProtocolPageShowsIt) {
+  Bytes frame;
+  const PageRange ranges[] = {{256, 2}, {1024, 1}};
+  put_page_header(frame, FrameType::pages_raw, ranges, 3 * vmm::kPageSize);
+  EXPECT_EQ(frame, from_hex("02 00 02 00  10 30 00 00  00 01 00 00 02 00 00 00  "
+                            "00 04 00 00 01 00 00 00"));
+  const FrameHeader header = header_of(frame);
+  EXPECT_EQ(header.type, FrameType::pages_raw);
+  EXPECT_EQ(header.ranges, 2);
+  EXPECT_EQ(header.payload, 16 + 3 * vmm::kPageSize);
+  const auto decoded = decode_ranges(std::span(frame).subspan(kHeaderBytes), 4096, kMaxRawPages);
+  EXPECT_TRUE(std::ranges::equal(decoded, ranges));
+}
+
+TEST(Wire, HeadersOutOfBoundsAreRefused) {
+  expect_error([] { static_cast<void>(header_of("00 00 00 00 00 00 00 00")); }, "unknown type 0");
+  expect_error([] { static_cast<void>(header_of("ff 00 00 00 00 00 00 00")); }, "unknown type");
+  expect_error([] { static_cast<void>(header_of("02 01 01 00 00 00 00 00")); }, "unknown type");
+  expect_error([] { static_cast<void>(header_of("02 00 01 00 ff ff ff ff")); }, "over its limit");
+  expect_error([] { static_cast<void>(header_of("15 00 00 00 00 00 80 01")); }, "over its limit");
+  expect_error([] { static_cast<void>(header_of("10 00 00 00 01 00 00 00")); }, "over its limit");
+  // Page frames need ranges, as many as they name; others have none.
+  expect_error([] { static_cast<void>(header_of("02 00 00 00 00 10 00 00")); }, "unsound");
+  expect_error([] { static_cast<void>(header_of("02 00 02 00 08 00 00 00")); }, "unsound");
+  expect_error([] { static_cast<void>(header_of("05 00 01 00 04 00 00 00")); }, "unsound");
+  expect_error([] { static_cast<void>(header_of("04 00 ff ff 08 00 00 00")); }, "unsound");
+}
+
+TEST(Wire, RangesOutsideRamAreRefused) {
+  const auto decode = [](std::string_view hex) {
+    return [bytes = from_hex(hex)] { static_cast<void>(decode_ranges(bytes, 4096, 256)); };
+  };
+  expect_error(decode("00100000 01000000"), "RAM has 4096 pages");
+  expect_error(decode("ff0f0000 02000000"), "RAM has 4096 pages");
+  expect_error(decode("ffffffff ffffffff"), "RAM has 4096 pages");
+  expect_error(decode("00000000 00000000"), "RAM has 4096 pages");
+  expect_error(decode("00000000 01010000"), "over the limit");
+  expect_error(decode("00000000 01000000 00"), "stray");
+}
+
+TEST(Wire, MachineStateSurvivesTheTrip) {
+  vmm::MachineState state;
+  state.sections.push_back({"vcpu0/regs", 1, from_hex("010203")});
+  state.sections.push_back({"device/serial0", 7, {}});
+  EXPECT_EQ(decode_state(encode_state(state)).sections, state.sections);
+}
+
+TEST(Wire, MachineStateCutAnywhereIsRefused) {
+  vmm::MachineState state;
+  state.sections.push_back({"vcpu0/regs", 1, from_hex("010203")});
+  const Bytes whole = encode_state(state);
+  for (std::size_t size = 0; size < whole.size(); ++size) {
+    expect_error([&] { static_cast<void>(decode_state(std::span(whole).first(size))); },
+                 "truncated");
+  }
+  Bytes longer = whole;
+  longer.push_back(std::byte{0});
+  expect_error([&] { static_cast<void>(decode_state(longer)); }, "stray");
+  expect_error([] { static_cast<void>(decode_state(from_hex("ffffffff"))); }, "sections");
+}
+
+TEST(Wire, DigestsSurviveTheTripAndAreBounded) {
+  const std::uint64_t digests[] = {1, ~std::uint64_t{0}};
+  const Digests decoded = decode_digests(encode_digests({5, 2}, digests), 100);
+  EXPECT_EQ(decoded.range, (PageRange{5, 2}));
+  EXPECT_TRUE(std::ranges::equal(decoded.digests, digests));
+  expect_error([&] { static_cast<void>(decode_digests(encode_digests({99, 2}, digests), 100)); },
+               "RAM has 100 pages");
+  expect_error([] { static_cast<void>(decode_digests(from_hex("00000000 02000000 00"), 100)); },
+               "truncated");
+}
+
+TEST(Wire, ChannelAndRoundSurviveTheTrip) {
+  const Token token = random_token();
+  const Channel channel = decode_channel(encode_channel(token, 3));
+  EXPECT_EQ(channel.token, token);
+  EXPECT_EQ(channel.index, 3U);
+  EXPECT_EQ(decode_round(encode_round(77)), 77U);
+}
+
+TEST(Messages, SurviveTheTrip) {
+  const Offer offer{random_token(), "{\"memory\":1}", 4, "pre-copy", true, true};
+  const auto back = decode<Offer>(encode(offer));
+  EXPECT_EQ(back.token, offer.token);
+  EXPECT_EQ(back.config, offer.config);
+  EXPECT_EQ(back.channels, 4U);
+  EXPECT_TRUE(back.verify && back.paused);
+  EXPECT_EQ(decode<Accept>(encode(Accept{"abc"})).incarnation, "abc");
+  EXPECT_EQ(decode<Reason>(encode(Reason{"no \"room\""})).reason, "no \"room\"");
+  EXPECT_TRUE(decode<Prepared>(encode(Prepared{"i", 1.5, 2, true})).verified);
+  EXPECT_EQ(decode<Running>(encode(Running{"i", 0.25, 77})).peak_rss, 77U);
+  for (const auto status : {VmStatus::unknown, VmStatus::prepared, VmStatus::running,
+                            VmStatus::refused}) {
+    EXPECT_EQ(decode<Status>(encode(Status{"i", status})).status, status);
+  }
+}
+
+TEST(Messages, AReasonThatIsNotUtf8StillTravels) {
+  EXPECT_FALSE(decode<Reason>(encode(Reason{"bad \xff byte"})).reason.empty());
+}
+
+Bytes text(std::string_view json) {
+  const auto bytes = std::as_bytes(std::span(json));
+  return {bytes.begin(), bytes.end()};
+}
+
+TEST(Messages, UnsoundOnesNameTheField) {
+  const auto offer = [](std::string_view json) {
+    return [bytes = text(json)] { static_cast<void>(decode<Offer>(bytes)); };
+  };
+  expect_error(offer("["), "no JSON object");
+  expect_error(offer("[]"), "no JSON object");
+  expect_error(offer("{}"), "without \"token\"");
+  expect_error(offer(R"({"token":"xyz"})"), "\"token\"");
+  const std::string start = R"({"token":"00112233445566778899aabbccddeeff","config":"{}",)";
+  expect_error(offer(start + R"("channels":0})"), "\"channels\"");
+  expect_error(offer(start + R"("channels":17})"), "\"channels\"");
+  expect_error(offer(start + R"("channels":-1})"), "\"channels\"");
+  expect_error(offer(start + R"("channels":1,"mode":"teleport"})"), "\"mode\"");
+  expect_error(offer(start + R"("channels":1,"mode":"pre-copy","verify":1})"), "\"verify\"");
+  expect_error([] { static_cast<void>(decode<Status>(text(R"({"incarnation":"i","status":"x"})"))); },
+               "\"status\"");
+  expect_error(
+      [] {
+        static_cast<void>(
+            decode<Prepared>(text(R"({"incarnation":"i","restore_ms":-1,"verify_ms":0})")));
+      },
+      "\"restore_ms\"");
+}
+
+}  // namespace
+}  // namespace migration::wire

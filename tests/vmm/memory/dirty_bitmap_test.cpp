@@ -1,0 +1,85 @@
+#include "vmm/memory/dirty_bitmap.hpp"
+
+#include <gtest/gtest.h>
+
+namespace vmm {
+namespace {
+
+DirtyBitmap bitmap(std::uint64_t pages, std::initializer_list<PageRange> set) {
+  DirtyBitmap result(pages);
+  for (const PageRange& range : set) result.set(range);
+  return result;
+}
+
+using Ranges = std::vector<PageRange>;
+
+TEST(DirtyBitmap, StartsEmpty) {
+  const DirtyBitmap empty(1000);
+  EXPECT_TRUE(empty.empty());
+  EXPECT_EQ(empty.count(), 0U);
+  EXPECT_TRUE(empty.ranges().empty());
+}
+
+TEST(DirtyBitmap, MergesAdjacentPagesIntoOneRange) {
+  DirtyBitmap pages(256);
+  for (const PageIndex page : {62, 63, 64, 65}) pages.set(page);
+  EXPECT_EQ(pages.ranges(), (Ranges{{62, 4}}));
+}
+
+TEST(DirtyBitmap, KeepsSeparateRunsApart) {
+  EXPECT_EQ(bitmap(256, {{0, 1}, {2, 3}, {127, 2}, {255, 1}}).ranges(),
+            (Ranges{{0, 1}, {2, 3}, {127, 2}, {255, 1}}));
+}
+
+TEST(DirtyBitmap, FindsARunOverManyWholeWords) {
+  EXPECT_EQ(bitmap(1024, {{64, 640}}).ranges(), (Ranges{{64, 640}}));
+  EXPECT_EQ(bitmap(1024, {{1, 1023}}).ranges(), (Ranges{{1, 1023}}));
+}
+
+TEST(DirtyBitmap, CutsRunsAtTheEdgesOfTheQuestion) {
+  const DirtyBitmap pages = bitmap(256, {{10, 100}});
+  EXPECT_EQ(pages.ranges({20, 30}), (Ranges{{20, 30}}));
+  EXPECT_EQ(pages.ranges({0, 64}), (Ranges{{10, 54}}));
+  EXPECT_EQ(pages.ranges({110, 20}), Ranges{});
+}
+
+TEST(DirtyBitmap, CountsWithinARange) {
+  const DirtyBitmap pages = bitmap(300, {{60, 10}, {200, 100}});
+  EXPECT_EQ(pages.count(), 110U);
+  EXPECT_EQ(pages.count({64, 64}), 6U);
+  EXPECT_EQ(pages.count({250, 50}), 50U);
+  EXPECT_EQ(pages.count({70, 0}), 0U);
+}
+
+TEST(DirtyBitmap, ResetsOnlyTheRangeAskedFor) {
+  DirtyBitmap pages = bitmap(256, {{0, 256}});
+  pages.reset(PageRange{63, 2});
+  EXPECT_EQ(pages.ranges(), (Ranges{{0, 63}, {65, 191}}));
+  pages.reset(PageIndex{0});
+  EXPECT_FALSE(pages.test(0));
+  EXPECT_TRUE(pages.test(1));
+}
+
+TEST(DirtyBitmap, CombinesAsSets) {
+  const DirtyBitmap a = bitmap(128, {{0, 10}, {100, 10}});
+  const DirtyBitmap b = bitmap(128, {{5, 10}, {105, 1}});
+  DirtyBitmap both = a;
+  both |= b;
+  EXPECT_EQ(both.ranges(), (Ranges{{0, 15}, {100, 10}}));
+  DirtyBitmap common = a;
+  common &= b;
+  EXPECT_EQ(common.ranges(), (Ranges{{5, 5}, {105, 1}}));
+  DirtyBitmap rest = a;
+  rest -= b;
+  EXPECT_EQ(rest.ranges(), (Ranges{{0, 5}, {100, 5}, {106, 4}}));
+}
+
+TEST(DirtyBitmap, LeavesBitsAboveItsSizeZero) {
+  DirtyBitmap pages(70);
+  pages.set(PageRange{0, 70});
+  EXPECT_EQ(pages.words()[1], 0x3fU);
+  EXPECT_EQ(pages.count(), 70U);
+}
+
+}  // namespace
+}  // namespace vmm

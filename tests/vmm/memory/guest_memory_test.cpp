@@ -1,0 +1,94 @@
+#include "vmm/memory/guest_memory.hpp"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstring>
+
+namespace vmm {
+namespace {
+
+using Ranges = std::vector<PageRange>;
+
+std::span<const std::byte> bytes(const char* text) {
+  return std::as_bytes(std::span(text, std::strlen(text)));
+}
+
+TEST(GuestMemory, RefusesSizesThatAreTooSmallOrUneven) {
+  EXPECT_THROW(GuestMemory(0), std::invalid_argument);
+  EXPECT_THROW(GuestMemory(15_MiB), std::invalid_argument);
+  EXPECT_THROW(GuestMemory(16_MiB + 4096), std::invalid_argument);
+}
+
+TEST(GuestMemory, IsOneSlotBelowTheHole) {
+  const GuestMemory memory(16_MiB);
+  ASSERT_EQ(memory.slots().size(), 1U);
+  EXPECT_EQ(memory.slots()[0].size, 16_MiB);
+  EXPECT_EQ(memory.page_count(), 4096U);
+}
+
+TEST(GuestMemory, ContinuesAboveTheHole) {
+  const GuestMemory memory(5_GiB);
+  ASSERT_EQ(memory.slots().size(), 2U);
+  EXPECT_EQ(memory.slots()[1].base, GuestAddress{4_GiB});
+  EXPECT_EQ(memory.slots()[1].size, 2_GiB);
+  EXPECT_EQ(memory.address_of(3_GiB / kPageSize - 1), GuestAddress{3_GiB - kPageSize});
+  EXPECT_EQ(memory.address_of(3_GiB / kPageSize), GuestAddress{4_GiB});
+}
+
+TEST(GuestMemory, RefusesWhatReachesOutsideRam) {
+  GuestMemory memory(4_GiB);
+  std::array<std::byte, 2> two{};
+  EXPECT_THROW(memory.read(GuestAddress{3_GiB - 1}, two), GuestAccessError);
+  EXPECT_THROW(memory.read(GuestAddress{3_GiB + 5}, two), GuestAccessError);
+  EXPECT_THROW(memory.read(GuestAddress{5_GiB - 1}, two), GuestAccessError);
+  EXPECT_THROW(memory.write(GuestAddress{~std::uint64_t{0}}, two), GuestAccessError);
+  EXPECT_THROW(static_cast<void>(memory.at(GuestAddress{0}, ~std::uint64_t{0})), GuestAccessError);
+  EXPECT_NO_THROW(memory.read(GuestAddress{5_GiB - 2}, two));
+}
+
+class PopulatedPages : public testing::TestWithParam<Backing> {};
+
+TEST_P(PopulatedPages, AreThoseThatWereTouchedAndLookingTouchesNone) {
+  GuestMemory memory(64_MiB, GetParam());
+  const PageRange all{0, memory.page_count()};
+  DirtyBitmap populated(memory.page_count());
+  memory.add_populated(all, populated);
+  EXPECT_TRUE(populated.empty());
+
+  memory.write(GuestAddress{40_MiB + 4096}, bytes("x"));
+  memory.add_populated(all, populated);
+  EXPECT_TRUE(populated.test((40_MiB + 4096) / kPageSize));
+  // A huge page may come whole; no more than that may.
+  EXPECT_LE(populated.count(), 512U);
+  EXPECT_EQ(populated.count({0, 40_MiB / kPageSize}), 0U);
+
+  DirtyBitmap again(memory.page_count());
+  memory.add_populated(all, again);
+  EXPECT_EQ(again, populated);
+}
+
+INSTANTIATE_TEST_SUITE_P(EachBacking, PopulatedPages,
+                         testing::Values(Backing::anonymous, Backing::memfd));
+
+TEST(GuestMemory, NotesEachPageThatADeviceWrote) {
+  GuestMemory memory(16_MiB);
+  memory.write(GuestAddress{2 * kPageSize - 2}, bytes("abcd"));
+  DirtyBitmap written(memory.page_count());
+  memory.take_host_writes(written);
+  EXPECT_EQ(written.ranges(), (Ranges{{1, 2}}));
+  DirtyBitmap second(memory.page_count());
+  memory.take_host_writes(second);
+  EXPECT_TRUE(second.empty());
+}
+
+TEST(GuestMemory, ReadsBackWhatWasWritten) {
+  GuestMemory memory(16_MiB);
+  memory.write(GuestAddress{4094}, bytes("ferry"));
+  std::array<std::byte, 5> read{};
+  memory.read(GuestAddress{4094}, read);
+  EXPECT_EQ(std::memcmp(read.data(), "ferry", 5), 0);
+}
+
+}  // namespace
+}  // namespace vmm

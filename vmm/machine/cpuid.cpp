@@ -1,0 +1,153 @@
+#include "vmm/machine/cpuid.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+namespace vmm {
+
+namespace {
+
+enum Register { eax, ebx, ecx, edx };
+constexpr std::array<std::string_view, 4> kRegisterNames = {"EAX", "EBX", "ECX", "EDX"};
+
+std::uint32_t value_of(const kvm_cpuid_entry2& entry, Register reg) {
+  switch (reg) {
+    case eax: return entry.eax;
+    case ebx: return entry.ebx;
+    case ecx: return entry.ecx;
+    case edx: break;
+  }
+  return entry.edx;
+}
+
+/// A register of which each bit is a feature. Names are those of /proc/cpuinfo, from bit 0 on,
+/// separated by blanks; "-" has none.
+struct FeatureWord {
+  std::uint32_t function;
+  std::uint32_t index;
+  Register reg;
+  std::string_view names;
+};
+
+constexpr std::array kFeatureWords = {
+    FeatureWord{0x1, 0, ecx,
+                "sse3 pclmulqdq dtes64 monitor ds_cpl vmx smx est tm2 ssse3 cid sdbg fma cx16 xtpr "
+                "pdcm - pcid dca sse4_1 sse4_2 x2apic movbe popcnt tsc_deadline_timer aes xsave "
+                "osxsave avx f16c rdrand hypervisor"},
+    FeatureWord{0x1, 0, edx,
+                "fpu vme de pse tsc msr pae mce cx8 apic - sep mtrr pge mca cmov pat pse36 pn "
+                "clflush - dts acpi mmx fxsr sse sse2 ss ht tm ia64 pbe"},
+    FeatureWord{0x7, 0, ebx,
+                "fsgsbase - sgx bmi1 hle avx2 fdp_excptn_only smep bmi2 erms invpcid rtm cqm "
+                "zero_fcs_fds mpx rdt_a avx512f avx512dq rdseed adx smap avx512ifma - clflushopt "
+                "clwb intel_pt avx512pf avx512er avx512cd sha_ni avx512bw avx512vl"},
+    FeatureWord{0x7, 0, ecx,
+                "prefetchwt1 avx512vbmi umip pku ospke waitpkg avx512_vbmi2 shstk gfni vaes "
+                "vpclmulqdq avx512_vnni avx512_bitalg tme avx512_vpopcntdq - la57 - - - - - rdpid "
+                "keylocker bus_lock_detect cldemote - movdiri movdir64b enqcmd sgx_lc pks"},
+    FeatureWord{0x7, 0, edx,
+                "- - avx512_4vnniw avx512_4fmaps fsrm uintr - - avx512_vp2intersect srbds_ctrl "
+                "md_clear rtm_always_abort - tsx_force_abort serialize hybrid tsxldtrk - pconfig "
+                "arch_lbr ibt - amx_bf16 avx512_fp16 amx_tile amx_int8 spec_ctrl stibp flush_l1d "
+                "arch_capabilities core_capabilities ssbd"},
+    FeatureWord{0x7, 1, eax,
+                "sha512 sm3 sm4 rao_int avx_vnni avx512_bf16 - cmpccxadd - - fzrm fsrs fsrc - - - - "
+                "- - wrmsrns - amx_fp16 hreset avx_ifma - - lam"},
+    FeatureWord{0xd, 0, eax,
+                "xcr0_x87 xcr0_sse xcr0_avx xcr0_bndregs xcr0_bndcsr xcr0_opmask xcr0_zmm_hi256 "
+                "xcr0_hi16_zmm - xcr0_pkru - - - - - - - xcr0_xtilecfg xcr0_xtiledata"},
+    FeatureWord{0xd, 1, eax, "xsaveopt xsavec xgetbv1 xsaves xfd"},
+    FeatureWord{0x80000001, 0, ecx,
+                "lahf_lm cmp_legacy svm extapic cr8_legacy abm sse4a misalignsse 3dnowprefetch osvw "
+                "ibs xop skinit wdt - lwp fma4 tce - nodeid_msr - tbm topoext perfctr_core "
+                "perfctr_nb - bpext ptsc perfctr_llc mwaitx"},
+    FeatureWord{0x80000001, 0, edx,
+                "- - - - - - - - - - - syscall - - - - - - - mp nx - mmxext - - fxsr_opt pdpe1gb "
+                "rdtscp - lm 3dnowext 3dnow"},
+    FeatureWord{0x80000007, 0, edx, "- - - - - - - - constant_tsc"},
+    FeatureWord{0x80000008, 0, ebx, "clzero irperf xsaveerptr - - - - - - wbnoinvd - - amd_ibpb"},
+    FeatureWord{0x40000001, 0, eax,
+                "kvmclock kvm_nopiodelay kvm_mmu_op kvmclock2 kvm_asyncpf kvm_steal_time "
+                "kvm_pv_eoi kvm_pv_unhalt - kvm_pv_tlb_flush kvm_asyncpf_vmexit kvm_pv_send_ipi "
+                "kvm_poll_control kvm_pv_sched_yield kvm_asyncpf_int kvm_msi_ext_dest_id "
+                "kvm_hc_map_gpa_range kvm_migration_control - - - - - - kvmclock_stable"},
+};
+
+/// Bits that follow the guest's own state or the host's, and promise nothing.
+constexpr bool is_dynamic(const FeatureWord& word, unsigned bit) {
+  return (word.function == 1 && word.reg == ecx && bit == 27) ||  // OSXSAVE mirrors CR4
+         (word.function == 7 && word.reg == ecx && bit == 4);     // OSPKE mirrors CR4
+}
+
+std::string name_of(const FeatureWord& word, unsigned bit) {
+  std::string_view rest = word.names;
+  for (unsigned i = 0; i < bit && !rest.empty(); ++i) {
+    const auto blank = rest.find(' ');
+    rest = blank == std::string_view::npos ? std::string_view{} : rest.substr(blank + 1);
+  }
+  const std::string_view name = rest.substr(0, rest.find(' '));
+  const std::string place = fmt::format("CPUID leaf 0x{:x}.{} {} bit {}", word.function, word.index,
+                                        kRegisterNames.at(word.reg), bit);
+  return name.empty() || name == "-" ? place : fmt::format("{} ({})", name, place);
+}
+
+std::uint32_t lookup(const std::vector<kvm_cpuid_entry2>& cpuid, const FeatureWord& word) {
+  for (const kvm_cpuid_entry2& entry : cpuid) {
+    const bool indexed = (entry.flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) != 0;
+    if (entry.function == word.function && (!indexed || entry.index == word.index)) {
+      return value_of(entry, word.reg);
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::vector<kvm_cpuid_entry2> host_cpuid(const Kvm& kvm) {
+  std::vector<kvm_cpuid_entry2> cpuid = kvm.supported_cpuid();
+  const bool deadline = kvm.check_extension(KVM_CAP_TSC_DEADLINE_TIMER) != 0;
+  for (kvm_cpuid_entry2& entry : cpuid) {
+    switch (entry.function) {
+      case 0x1:
+        entry.ecx &= ~(1U << 5);  // VMX: nested state does not travel
+        entry.ecx |= 1U << 31;    // hypervisor
+        if (deadline) entry.ecx |= 1U << 24;  // the in-kernel LAPIC has it; KVM leaves it to us
+        break;
+      case 0x80000001: entry.ecx &= ~(1U << 2); break;  // SVM, likewise
+      default: break;
+    }
+  }
+  return cpuid;
+}
+
+std::vector<kvm_cpuid_entry2> cpuid_for_vcpu(std::vector<kvm_cpuid_entry2> cpuid,
+                                             std::uint32_t index, std::uint32_t cpus) {
+  for (kvm_cpuid_entry2& entry : cpuid) {
+    switch (entry.function) {
+      case 0x1:
+        entry.ebx = (entry.ebx & 0x0000ffff) | (index << 24) | (cpus << 16);
+        entry.edx = cpus > 1 ? entry.edx | (1U << 28) : entry.edx & ~(1U << 28);  // HTT
+        break;
+      case 0xb:
+      case 0x1f: entry.edx = index; break;  // x2APIC id
+      default: break;
+    }
+  }
+  return cpuid;
+}
+
+std::optional<std::string> first_missing_feature(const std::vector<kvm_cpuid_entry2>& wanted,
+                                                 const std::vector<kvm_cpuid_entry2>& host) {
+  for (const FeatureWord& word : kFeatureWords) {
+    const std::uint32_t missing = lookup(wanted, word) & ~lookup(host, word);
+    for (unsigned bit = 0; bit < 32; ++bit) {
+      if ((missing >> bit & 1) != 0 && !is_dynamic(word, bit)) return name_of(word, bit);
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace vmm

@@ -1,0 +1,28 @@
+#pragma once
+
+#include "vmm/kvm/kvm_api.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "vmm/kvm/kvm.hpp"
+
+namespace vmm {
+
+/// The CPUID that a guest gets here: what KVM supports, without what cannot be kept across a
+/// migration or nested (VMX, SVM), and with what the in-kernel LAPIC gives.
+[[nodiscard]] std::vector<kvm_cpuid_entry2> host_cpuid(const Kvm& kvm);
+
+/// The same for one vCPU: its own APIC id, and how many there are.
+[[nodiscard]] std::vector<kvm_cpuid_entry2> cpuid_for_vcpu(std::vector<kvm_cpuid_entry2> cpuid,
+                                                           std::uint32_t index,
+                                                           std::uint32_t cpus);
+
+/// The first thing that a guest with CPUID `wanted` could rely on and a host with `host` cannot
+/// give, by name, for example "avx512f (CPUID leaf 7.0 EBX bit 16)"; nullopt when it fits.
+[[nodiscard]] std::optional<std::string> first_missing_feature(
+    const std::vector<kvm_cpuid_entry2>& wanted, const std::vector<kvm_cpuid_entry2>& host);
+
+}  // namespace vmm

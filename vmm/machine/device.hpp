@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace vmm {
+
+/// What the machine knows about a device. Accesses come from vCPU threads, several at a time;
+/// a device guards its own state. `save` and `load` are called while no vCPU runs.
+class Device {
+ public:
+  virtual ~Device() = default;
+
+  /// Unique in its machine and stable over versions, for example "serial0".
+  [[nodiscard]] virtual std::string_view id() const = 0;
+  [[nodiscard]] virtual std::uint32_t version() const = 0;
+
+  /// `offset` is relative to the base of the range that the device was attached at; `data` has 1,
+  /// 2, 4 or 8 bytes.
+  virtual void read(std::uint64_t offset, std::span<std::byte> data) = 0;
+  virtual void write(std::uint64_t offset, std::span<const std::byte> data) = 0;
+
+  /// The vCPUs are about to run: for the first time, or again.
+  virtual void resumed() {}
+
+  [[nodiscard]] virtual std::vector<std::byte> save() = 0;
+  /// Throws std::invalid_argument for bytes that are not a sound state: they come from a peer.
+  virtual void load(std::uint32_t version, std::span<const std::byte> bytes) = 0;
+};
+
+}  // namespace vmm

@@ -1,0 +1,150 @@
+#include "vmm/machine/machine.hpp"
+
+#include <fmt/format.h>
+
+#include <stdexcept>
+#include <utility>
+
+#include "vmm/machine/cpuid.hpp"
+#include "vmm/machine/vcpu_state.hpp"
+
+namespace vmm {
+
+namespace {
+
+// Three pages for the TSS and one for the identity map, which Intel's KVM wants inside the guest's
+// address space: in the hole under 4 GiB, below the BIOS area.
+constexpr std::uint32_t kTssAddress = 0xfffbd000;
+constexpr std::uint64_t kIdentityMapAddress = 0xfffbc000;
+
+MachineConfig checked(MachineConfig config) {
+  if (config.cpus < 1 || config.cpus > kMaxCpus) {
+    throw std::invalid_argument(fmt::format("{} vCPUs: needs 1 to {}", config.cpus, kMaxCpus));
+  }
+  return config;
+}
+
+}  // namespace
+
+Machine::Machine(Kvm kvm, MachineConfig config, Backing backing)
+    : kvm_(std::move(kvm)),
+      config_(checked(std::move(config))),
+      memory_(config_.memory_bytes, backing),
+      vm_(kvm_),
+      dirty_log_(vm_, memory_) {
+  vm_.set_identity_map_addr(kIdentityMapAddress);
+  vm_.set_tss_addr(kTssAddress);
+  vm_.create_irqchip();
+  vm_.create_pit2();
+  std::uint32_t slot = 0;
+  for (const RamSlot& ram : memory_.slots()) {
+    vm_.set_user_memory_region(slot++, 0, ram.base, memory_.pages(ram.pages()));
+  }
+
+  const std::vector<kvm_cpuid_entry2> host = host_cpuid(kvm_);
+  if (config_.cpuid.empty()) {
+    config_.cpuid = host;
+  } else if (const auto missing = first_missing_feature(config_.cpuid, host)) {
+    throw std::invalid_argument(fmt::format("this host's CPU lacks {}", *missing));
+  }
+  for (std::uint32_t i = 0; i < config_.cpus; ++i) {
+    vcpus_.push_back(std::make_unique<Vcpu>(
+        kvm_, vm_, i, Vcpu::Host{ports_, mmio_, [this](GuestEnd end) { this->end(std::move(end)); }}));
+    vcpus_.back()->kvm().set_cpuid(cpuid_for_vcpu(config_.cpuid, i, config_.cpus));
+  }
+  set_tsc_frequency();
+  msrs_ = settable_msrs(kvm_, vcpus_.front()->kvm());
+}
+
+Machine::~Machine() {
+  // vCPUs call into the devices and this machine: they go first.
+  vcpus_.clear();
+}
+
+void Machine::set_tsc_frequency() {
+  const std::uint32_t host = vcpus_.front()->kvm().tsc_khz();
+  if (config_.tsc_khz == 0) config_.tsc_khz = host;
+  // Two hosts of one model measure their TSC a little differently; NTP corrects such drift.
+  const std::uint32_t tolerance = config_.tsc_khz / 4000;  // 250 ppm, as the kernel's own limit
+  if (host + tolerance >= config_.tsc_khz && host <= config_.tsc_khz + tolerance) return;
+  if (kvm_.check_extension(KVM_CAP_TSC_CONTROL) == 0) {
+    throw std::invalid_argument(
+        fmt::format("the guest's TSC runs at {} kHz and this host's at {} kHz, and this host "
+                    "cannot scale it",
+                    config_.tsc_khz, host));
+  }
+  for (const auto& vcpu : vcpus_) vcpu->kvm().set_tsc_khz(config_.tsc_khz);
+}
+
+void Machine::attach_ports(std::shared_ptr<Device> device, std::uint16_t base,
+                           std::uint16_t length) {
+  ports_.attach(device, base, length);
+  add_device(std::move(device));
+}
+
+void Machine::attach_mmio(std::shared_ptr<Device> device, GuestAddress base, std::uint64_t length) {
+  mmio_.attach(device, base.value, length);
+  add_device(std::move(device));
+}
+
+/// A device may answer in several ranges; its state is saved once.
+void Machine::add_device(std::shared_ptr<Device> device) {
+  for (const auto& known : devices_) {
+    if (known == device) return;
+    if (known->id() == device->id()) {
+      throw std::invalid_argument(fmt::format("two devices have the id {}", device->id()));
+    }
+  }
+  devices_.push_back(std::move(device));
+}
+
+IrqLine Machine::irq_line(std::uint32_t gsi) const {
+  return IrqLine([this, gsi](bool high) { vm_.set_irq_level(gsi, high); });
+}
+
+void Machine::resume() {
+  if (running_ || ended()) return;
+  for (const auto& device : devices_) device->resumed();
+  // So that the guest's watchdogs do not take the stop for a hang.
+  for (const auto& vcpu : vcpus_) vcpu->kvm().note_stopped();
+  running_ = true;
+  for (const auto& vcpu : vcpus_) vcpu->resume();
+}
+
+void Machine::pause() {
+  for (const auto& vcpu : vcpus_) vcpu->request_pause();
+  for (const auto& vcpu : vcpus_) vcpu->wait_paused();
+  running_ = false;
+}
+
+void Machine::throttle(unsigned percent) {
+  for (const auto& vcpu : vcpus_) vcpu->throttle(percent);
+}
+
+void Machine::end(GuestEnd end) {
+  std::function<void()> handler;
+  {
+    const std::lock_guard lock(end_mutex_);
+    if (end_) return;
+    end_ = std::move(end);
+    handler = end_handler_;
+  }
+  for (const auto& vcpu : vcpus_) vcpu->request_pause();
+  if (handler) handler();
+}
+
+std::optional<GuestEnd> Machine::ended() const {
+  const std::lock_guard lock(end_mutex_);
+  return end_;
+}
+
+void Machine::on_end(std::function<void()> handler) {
+  {
+    const std::lock_guard lock(end_mutex_);
+    end_handler_ = handler;
+    if (!end_) return;
+  }
+  handler();
+}
+
+}  // namespace vmm

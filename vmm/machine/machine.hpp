@@ -1,0 +1,86 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "vmm/kvm/kvm.hpp"
+#include "vmm/kvm/kvm_vm.hpp"
+#include "vmm/machine/bus.hpp"
+#include "vmm/machine/device.hpp"
+#include "vmm/machine/guest_end.hpp"
+#include "vmm/machine/irq_line.hpp"
+#include "vmm/machine/machine_config.hpp"
+#include "vmm/machine/machine_state.hpp"
+#include "vmm/machine/vcpu.hpp"
+#include "vmm/memory/dirty_log.hpp"
+#include "vmm/memory/guest_memory.hpp"
+
+namespace vmm {
+
+/// One virtual machine: RAM, vCPUs, interrupt controllers, timers and devices. Born paused.
+/// One thread at a time drives it (whoever holds the unique_ptr); vCPUs run in threads of its own.
+class Machine {
+ public:
+  /// Makes VM, RAM slots, irqchip, PIT and vCPUs as `config` says. A config without CPUID gets the
+  /// host's (masked), and one without a TSC frequency the host's.
+  /// std::system_error naming the ioctl; std::invalid_argument for a config out of bounds.
+  Machine(Kvm kvm, MachineConfig config, Backing backing = Backing::anonymous);
+  ~Machine();
+  Machine(const Machine&) = delete;
+  Machine& operator=(const Machine&) = delete;
+
+  [[nodiscard]] const MachineConfig& config() const { return config_; }
+  [[nodiscard]] GuestMemory& memory() { return memory_; }
+  [[nodiscard]] DirtyLog& dirty_log() { return dirty_log_; }
+  [[nodiscard]] Vcpu& vcpu(std::uint32_t index) { return *vcpus_.at(index); }
+
+  /// Before the first resume only. The device answers on [base, base + length) of the port space.
+  void attach_ports(std::shared_ptr<Device> device, std::uint16_t base, std::uint16_t length);
+  void attach_mmio(std::shared_ptr<Device> device, GuestAddress base, std::uint64_t length);
+  [[nodiscard]] IrqLine irq_line(std::uint32_t gsi) const;
+
+  /// Returns when every vCPU runs (or waits in KVM), or when none does any more. Idempotent.
+  void resume();
+  void pause();
+  [[nodiscard]] bool running() const { return running_; }
+
+  /// Slows the guest: each vCPU runs (100 - percent) % of the time. 0 ends it.
+  void throttle(unsigned percent);
+
+  /// While paused. Saving can itself write guest pages (kvmclock): harvest the dirty log after it.
+  [[nodiscard]] MachineState save();
+  /// Loads a state that `save` made, into a machine of the same config that has not run yet.
+  /// std::invalid_argument for a section that is missing, unknown or of a wrong size, by name.
+  void load(const MachineState& state);
+
+  /// The guest's end, once it came. Any thread may end the machine (a device does); the first wins.
+  void end(GuestEnd end);
+  [[nodiscard]] std::optional<GuestEnd> ended() const;
+  /// Called once, from the thread that ended it; at once when it has already ended.
+  void on_end(std::function<void()> handler);
+
+ private:
+  void set_tsc_frequency();
+  void add_device(std::shared_ptr<Device> device);
+
+  Kvm kvm_;
+  MachineConfig config_;
+  GuestMemory memory_;
+  KvmVm vm_;
+  DirtyLog dirty_log_;
+  Bus ports_;
+  Bus mmio_;
+  std::vector<std::shared_ptr<Device>> devices_;
+  std::vector<std::unique_ptr<Vcpu>> vcpus_;
+  std::vector<std::uint32_t> msrs_;
+  bool running_ = false;
+  mutable std::mutex end_mutex_;
+  std::optional<GuestEnd> end_;
+  std::function<void()> end_handler_;
+};
+
+}  // namespace vmm

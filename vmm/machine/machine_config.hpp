@@ -1,0 +1,33 @@
+#pragma once
+
+#include "vmm/kvm/kvm_api.hpp"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace vmm {
+
+inline constexpr std::uint32_t kMaxCpus = 16;
+
+/// What a machine is made of: what `ferry run` decides once, and what travels, so that a receiver
+/// needs no flags. Devices that every machine has are not listed.
+struct MachineConfig {
+  std::string id;    ///< UUID, fixed for the life of the guest
+  std::string name;  ///< for people
+  std::uint64_t memory_bytes = 0;
+  std::uint32_t cpus = 1;
+  std::uint32_t tsc_khz = 0;
+  std::vector<kvm_cpuid_entry2> cpuid;  ///< as vCPU 0 is shown it
+};
+
+/// A fresh random UUID, version 4.
+[[nodiscard]] std::string make_uuid();
+
+/// JSON, as it travels; docs/protocol.md names the fields.
+[[nodiscard]] std::string to_json(const MachineConfig& config);
+/// Throws std::invalid_argument, naming the field, for anything that is not a sound configuration.
+[[nodiscard]] MachineConfig machine_config_from_json(std::string_view document);
+
+}  // namespace vmm

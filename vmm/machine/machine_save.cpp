@@ -1,0 +1,60 @@
+#include <fmt/format.h>
+
+#include <array>
+#include <stdexcept>
+
+#include "vmm/machine/machine.hpp"
+#include "vmm/machine/state_sections.hpp"
+#include "vmm/machine/vcpu_state.hpp"
+
+namespace vmm {
+
+namespace {
+
+constexpr std::array<const char*, 3> kIrqchips = {"vm/pic0", "vm/pic1", "vm/ioapic"};
+
+}  // namespace
+
+MachineState Machine::save() {
+  MachineState state;
+  for (std::uint32_t i = 0; i < vcpus_.size(); ++i) {
+    save_vcpu(vcpus_[i]->kvm(), msrs_, fmt::format("vcpu{}", i), state);
+  }
+  for (std::uint32_t chip = 0; chip < kIrqchips.size(); ++chip) {
+    add_section(state, kIrqchips.at(chip), vm_.get_irqchip(chip));
+  }
+  add_section(state, "vm/pit", vm_.get_pit2());
+  add_section(state, "vm/clock", vm_.get_clock());
+  for (const auto& device : devices_) {
+    state.sections.push_back(
+        {fmt::format("device/{}", device->id()), device->version(), device->save()});
+  }
+  return state;
+}
+
+void Machine::load(const MachineState& state) {
+  SectionReader from(state);
+  // The clock first, so that it runs on from where it was while the rest is loaded. With the wall
+  // clock's help the guest's time also absorbs the downtime.
+  auto clock = from.take_struct<kvm_clock_data>("vm/clock");
+  clock.flags &= KVM_CLOCK_REALTIME;
+  vm_.set_clock(clock);
+  for (std::uint32_t i = 0; i < vcpus_.size(); ++i) {
+    load_vcpu(vcpus_[i]->kvm(), fmt::format("vcpu{}", i), from);
+  }
+  for (std::uint32_t chip = 0; chip < kIrqchips.size(); ++chip) {
+    const auto saved = from.take_struct<kvm_irqchip>(kIrqchips.at(chip));
+    if (saved.chip_id != chip) {
+      throw std::invalid_argument(fmt::format("section {} is of another chip", kIrqchips.at(chip)));
+    }
+    vm_.set_irqchip(saved);
+  }
+  vm_.set_pit2(from.take_struct<kvm_pit_state2>("vm/pit"));
+  for (const auto& device : devices_) {
+    const StateSection& saved = from.take(fmt::format("device/{}", device->id()));
+    device->load(saved.version, saved.data);
+  }
+  from.finish();
+}
+
+}  // namespace vmm

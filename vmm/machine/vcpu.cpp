@@ -1,0 +1,229 @@
+#include "vmm/machine/vcpu.hpp"
+
+#include <fmt/format.h>
+#include <pthread.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <system_error>
+#include <utility>
+
+namespace vmm {
+
+namespace {
+
+/// A throttled vCPU waits once in so long.
+constexpr std::chrono::milliseconds kThrottlePeriod{10};
+
+int kick_signal() { return SIGRTMIN; }
+
+/// The handler does nothing: the signal is there to end KVM_RUN.
+void install_kick_handler() {
+  static const int result = [] {
+    struct sigaction action {};
+    action.sa_handler = [](int) {};
+    return ::sigaction(kick_signal(), &action, nullptr);
+  }();
+  if (result < 0) throw std::system_error(errno, std::generic_category(), "sigaction");
+}
+
+/// A timer that kicks the calling thread; not armed yet.
+timer_t make_kick_timer() {
+  sigevent event{};
+  event.sigev_notify = SIGEV_THREAD_ID;
+  event.sigev_signo = kick_signal();
+  event._sigev_un._tid = static_cast<pid_t>(::syscall(SYS_gettid));
+  timer_t timer{};
+  if (::timer_create(CLOCK_MONOTONIC, &event, &timer) < 0) {
+    throw std::system_error(errno, std::generic_category(), "timer_create");
+  }
+  return timer;
+}
+
+}  // namespace
+
+Vcpu::Vcpu(const Kvm& kvm, const KvmVm& vm, std::uint32_t index, Host host)
+    : index_(index), host_(std::move(host)), kvm_(kvm, vm, index) {
+  install_kick_handler();
+  std::mutex started_mutex;
+  std::condition_variable started;
+  bool ready = false;
+  thread_ = std::thread([&, this] {
+    throttle_timer_ = make_kick_timer();
+    {
+      const std::lock_guard lock(started_mutex);
+      ready = true;
+      started.notify_one();
+    }
+    thread_main();
+  });
+  std::unique_lock lock(started_mutex);
+  started.wait(lock, [&] { return ready; });
+}
+
+Vcpu::~Vcpu() {
+  {
+    const std::lock_guard lock(mutex_);
+    leaving_ = true;
+  }
+  request_pause();
+  thread_.join();
+  ::timer_delete(throttle_timer_);
+}
+
+void Vcpu::set_immediate_exit(bool on) {
+  std::atomic_ref(kvm_.shared().immediate_exit).store(on ? 1 : 0, std::memory_order_seq_cst);
+}
+
+void Vcpu::request_pause() {
+  const std::lock_guard lock(mutex_);
+  wanted_ = false;
+  kicked_ = true;
+  // Before the signal: one that arrives just ahead of KVM_RUN would else be lost.
+  set_immediate_exit(true);
+  changed_.notify_all();
+  if (state_ == State::running) ::pthread_kill(thread_.native_handle(), kick_signal());
+}
+
+void Vcpu::wait_paused() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return state_ != State::running; });
+}
+
+void Vcpu::resume() {
+  std::unique_lock lock(mutex_);
+  if (state_ == State::finished) return;
+  wanted_ = true;
+  kicked_ = false;
+  set_immediate_exit(false);
+  changed_.notify_all();
+  changed_.wait(lock, [this] { return state_ != State::paused || !wanted_; });
+}
+
+void Vcpu::throttle(unsigned percent) {
+  throttle_ = std::min(percent, 99U);
+  itimerspec spec{};
+  if (percent != 0) {
+    spec.it_interval.tv_nsec = std::chrono::nanoseconds(kThrottlePeriod).count();
+    spec.it_value = spec.it_interval;
+  }
+  if (::timer_settime(throttle_timer_, 0, &spec, nullptr) < 0) {
+    throw std::system_error(errno, std::generic_category(), "timer_settime");
+  }
+}
+
+void Vcpu::thread_main() {
+  ::pthread_setname_np(::pthread_self(), fmt::format("vcpu{}", index_).c_str());
+  while (wait_resumed()) {
+    try {
+      run();
+      complete_instruction();
+    } catch (const std::exception& error) {
+      crash(error.what());
+    }
+  }
+}
+
+bool Vcpu::wait_resumed() {
+  std::unique_lock lock(mutex_);
+  state_ = crashed_ ? State::finished : State::paused;
+  changed_.notify_all();
+  changed_.wait(lock, [this] { return leaving_ || (wanted_ && state_ == State::paused); });
+  if (leaving_) return false;
+  state_ = State::running;
+  changed_.notify_all();
+  return true;
+}
+
+void Vcpu::run() {
+  while (!kicked_ && !crashed_) {
+    switch (kvm_.run()) {
+      case 0: serve_exit(); break;
+      case EINTR: wait_throttled(); break;
+      default: break;  // EAGAIN: woken by a start-up IPI
+    }
+  }
+}
+
+/// A port or MMIO exit leaves its instruction half done; KVM finishes it on the next KVM_RUN, and
+/// only then may registers be read. With immediate_exit set it does no more than that.
+void Vcpu::complete_instruction() {
+  set_immediate_exit(true);
+  while (!crashed_ && kvm_.run() == 0) serve_exit();
+}
+
+void Vcpu::wait_throttled() {
+  const unsigned percent = throttle_;
+  if (percent == 0) return;
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, kThrottlePeriod * percent / 100, [this] { return kicked_.load(); });
+}
+
+void Vcpu::serve_exit() {
+  kvm_run& run = kvm_.shared();
+  switch (run.exit_reason) {
+    case KVM_EXIT_IO: return serve_port(run);
+    case KVM_EXIT_MMIO: return serve_mmio(run);
+    case KVM_EXIT_INTR: return;
+    case KVM_EXIT_SHUTDOWN: return crash("triple fault at " + where());
+    case KVM_EXIT_SYSTEM_EVENT:
+      if (run.system_event.type == KVM_SYSTEM_EVENT_CRASH) return crash("crash event");
+      return host_.end({GuestEnd::Kind::power_off, 0, {}});
+    case KVM_EXIT_FAIL_ENTRY:
+      return crash(fmt::format("KVM could not enter the guest (hardware reason 0x{:x}) at {}",
+                               run.fail_entry.hardware_entry_failure_reason, where()));
+    case KVM_EXIT_INTERNAL_ERROR: {
+      std::string data;
+      for (std::uint32_t i = 0; i < std::min<std::uint32_t>(run.internal.ndata, 16); ++i) {
+        data += fmt::format(" {:x}", run.internal.data[i]);
+      }
+      return crash(fmt::format("KVM internal error, suberror {}, at {}; data{}",
+                               run.internal.suberror, where(), data));
+    }
+    default: return crash(fmt::format("unexpected KVM exit {} at {}", run.exit_reason, where()));
+  }
+}
+
+void Vcpu::serve_port(const kvm_run& run) {
+  auto* const bytes = reinterpret_cast<std::byte*>(&kvm_.shared()) + run.io.data_offset;
+  for (std::uint32_t i = 0; i < run.io.count; ++i) {  // more than one for INS and OUTS
+    const std::span data(bytes + std::size_t{i} * run.io.size, run.io.size);
+    if (run.io.direction == KVM_EXIT_IO_IN) {
+      host_.ports.read(run.io.port, data);
+    } else {
+      host_.ports.write(run.io.port, data);
+    }
+  }
+}
+
+void Vcpu::serve_mmio(kvm_run& run) {
+  const auto bytes = std::as_writable_bytes(std::span(run.mmio.data));
+  const auto data = bytes.first(std::min<std::size_t>(run.mmio.len, bytes.size()));
+  if (run.mmio.is_write != 0) {
+    host_.mmio.write(run.mmio.phys_addr, data);
+  } else {
+    host_.mmio.read(run.mmio.phys_addr, data);
+  }
+}
+
+std::string Vcpu::where() {
+  try {
+    const kvm_regs regs = kvm_.regs();
+    const kvm_sregs sregs = kvm_.sregs();
+    return fmt::format("rip 0x{:x} (cs 0x{:x}, rsp 0x{:x}, cr2 0x{:x}, cr3 0x{:x})", regs.rip,
+                       sregs.cs.selector, regs.rsp, sregs.cr2, sregs.cr3);
+  } catch (const std::system_error&) {
+    return "an unknown place";
+  }
+}
+
+void Vcpu::crash(std::string message) {
+  crashed_ = true;
+  host_.end({GuestEnd::Kind::crashed, 0, fmt::format("vCPU {}: {}", index_, message)});
+}
+
+}  // namespace vmm

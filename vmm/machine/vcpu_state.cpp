@@ -1,0 +1,99 @@
+#include "vmm/machine/vcpu_state.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace vmm {
+
+namespace {
+
+constexpr std::uint32_t kTsc = 0x10;
+constexpr std::uint32_t kTscDeadline = 0x6e0;
+constexpr std::size_t kMaxMsrs = 1024;
+
+[[noreturn]] void fail_msr(const char* doing, const kvm_msr_entry& msr) {
+  throw std::invalid_argument(
+      fmt::format("KVM does not {} MSR 0x{:x} (value 0x{:x})", doing, msr.index, msr.data));
+}
+
+std::vector<kvm_msr_entry> read_msrs(const KvmVcpu& vcpu, const std::vector<std::uint32_t>& msrs) {
+  std::vector<kvm_msr_entry> entries;
+  for (const std::uint32_t index : msrs) entries.push_back({index, 0, 0});
+  const std::size_t read = vcpu.get_msrs(entries);
+  if (read != entries.size()) fail_msr("read", entries[read]);
+  return entries;
+}
+
+void add_bytes(MachineState& state, std::string id, std::span<const std::byte> bytes) {
+  state.sections.push_back({std::move(id), 1, {bytes.begin(), bytes.end()}});
+}
+
+}  // namespace
+
+std::vector<std::uint32_t> settable_msrs(const Kvm& kvm, const KvmVcpu& vcpu) {
+  std::vector<kvm_msr_entry> entries;
+  for (const std::uint32_t index : kvm.msr_indices()) entries.push_back({index, 0, 0});
+  // Both calls stop at the first MSR that KVM refuses: drop it and go on behind it.
+  for (std::size_t done = 0; done < entries.size();) {
+    done += vcpu.get_msrs(std::span(entries).subspan(done));
+    if (done < entries.size()) entries.erase(entries.begin() + static_cast<std::ptrdiff_t>(done));
+  }
+  // Writing the TSC, even unchanged, would move it against the other vCPUs'.
+  std::erase_if(entries, [](const kvm_msr_entry& entry) { return entry.index == kTsc; });
+  for (std::size_t done = 0; done < entries.size();) {
+    done += vcpu.set_msrs(std::span(entries).subspan(done));
+    if (done < entries.size()) entries.erase(entries.begin() + static_cast<std::ptrdiff_t>(done));
+  }
+  std::vector<std::uint32_t> msrs = {kTsc};
+  for (const kvm_msr_entry& entry : entries) msrs.push_back(entry.index);
+  // The deadline is compared with the TSC as it is when the deadline is set.
+  std::stable_partition(msrs.begin(), msrs.end(),
+                        [](std::uint32_t index) { return index != kTscDeadline; });
+  return msrs;
+}
+
+void save_vcpu(const KvmVcpu& vcpu, const std::vector<std::uint32_t>& msrs,
+               const std::string& prefix, MachineState& into) {
+  // First: a pending INIT or SIPI is acted on here, which can change LAPIC, CS and RIP.
+  add_section(into, prefix + "/mp_state", vcpu.mp_state());
+  add_section(into, prefix + "/regs", vcpu.regs());
+  add_section(into, prefix + "/sregs", vcpu.sregs2());
+  add_bytes(into, prefix + "/xsave", vcpu.xsave());
+  add_section(into, prefix + "/xcrs", vcpu.xcrs());
+  add_section(into, prefix + "/debugregs", vcpu.debugregs());
+  add_section(into, prefix + "/lapic", vcpu.lapic());
+  const auto entries = read_msrs(vcpu, msrs);
+  add_bytes(into, prefix + "/msrs", std::as_bytes(std::span(entries)));
+  // Last: the calls above can turn what is being injected into a pending event.
+  add_section(into, prefix + "/events", vcpu.events());
+}
+
+void load_vcpu(const KvmVcpu& vcpu, const std::string& prefix, SectionReader& from) {
+  // The APIC base (in SREGS) before the LAPIC; the LAPIC's timer mode before the MSRs, which hold
+  // the TSC deadline; general registers before the events, which they would clear.
+  vcpu.set_sregs2(from.take_struct<kvm_sregs2>(prefix + "/sregs"));
+  vcpu.set_xcrs(from.take_struct<kvm_xcrs>(prefix + "/xcrs"));
+  vcpu.set_xsave(from.take_bytes(prefix + "/xsave", vcpu.xsave_size()));
+  vcpu.set_debugregs(from.take_struct<kvm_debugregs>(prefix + "/debugregs"));
+  vcpu.set_lapic(from.take_struct<kvm_lapic_state>(prefix + "/lapic"));
+
+  const auto bytes = from.take_bytes(prefix + "/msrs", 0);
+  if (bytes.size() % sizeof(kvm_msr_entry) != 0 || bytes.size() > kMaxMsrs * sizeof(kvm_msr_entry)) {
+    throw std::invalid_argument(prefix + "/msrs has an unsound size");
+  }
+  std::vector<kvm_msr_entry> msrs(bytes.size() / sizeof(kvm_msr_entry));
+  std::memcpy(msrs.data(), bytes.data(), bytes.size());
+  const std::size_t written = vcpu.set_msrs(msrs);
+  if (written != msrs.size()) fail_msr("set", msrs[written]);
+
+  vcpu.set_regs(from.take_struct<kvm_regs>(prefix + "/regs"));
+  kvm_vcpu_events events = from.take_struct<kvm_vcpu_events>(prefix + "/events");
+  // What is valid on reading is not all taken on writing without saying so.
+  events.flags |= KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR;
+  vcpu.set_events(events);
+  vcpu.set_mp_state(from.take_struct<kvm_mp_state>(prefix + "/mp_state"));
+}
+
+}  // namespace vmm

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "vmm/kvm/kvm_vcpu.hpp"
+#include "vmm/machine/state_sections.hpp"
+
+namespace vmm {
+
+/// The MSRs of KVM's index list that can be both read and written here: a guest's state. Found by
+/// trying, on a vCPU that has not run.
+[[nodiscard]] std::vector<std::uint32_t> settable_msrs(const Kvm& kvm, const KvmVcpu& vcpu);
+
+/// Saves one stopped vCPU into sections "<prefix>/regs" and so on. The order of the calls matters,
+/// and is explained where they are.
+void save_vcpu(const KvmVcpu& vcpu, const std::vector<std::uint32_t>& msrs,
+               const std::string& prefix, MachineState& into);
+
+/// Loads one vCPU that has its CPUID and has not run. std::invalid_argument names what is unsound.
+void load_vcpu(const KvmVcpu& vcpu, const std::string& prefix, SectionReader& from);
+
+}  // namespace vmm

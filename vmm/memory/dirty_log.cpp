@@ -1,0 +1,78 @@
+#include "vmm/memory/dirty_log.hpp"
+
+#include "vmm/kvm/kvm_api.hpp"
+
+#include <algorithm>
+#include <cassert>
+
+namespace vmm {
+
+DirtyLog::DirtyLog(const KvmVm& vm, GuestMemory& memory) : vm_(vm), memory_(memory) {
+  constexpr std::uint64_t kWanted = KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET;
+  const auto have =
+      static_cast<std::uint64_t>(vm_.check_extension(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2));
+  // INITIALLY_SET matters beyond speed: without it, starting the log protects all of RAM in one
+  // call while the guest waits.
+  manual_ = (have & kWanted) == kWanted;
+  if (manual_) vm_.enable_cap(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, kWanted);
+}
+
+DirtyLog::~DirtyLog() { stop(); }
+
+void DirtyLog::set_logging(bool on) {
+  std::uint32_t number = 0;
+  for (const RamSlot& slot : memory_.slots()) {
+    vm_.set_user_memory_region(number++, on ? std::uint32_t{KVM_MEM_LOG_DIRTY_PAGES} : 0, slot.base,
+                               memory_.pages(slot.pages()));
+  }
+  active_ = on;
+}
+
+void DirtyLog::start() {
+  assert(!active_);
+  pending_ = DirtyBitmap(memory_.page_count());
+  pending_.set(PageRange{0, memory_.page_count()});
+  everything_ = pending_;
+  set_logging(true);
+}
+
+void DirtyLog::stop() {
+  if (!active_) return;
+  set_logging(false);
+  pending_ = {};
+  everything_ = {};
+}
+
+DirtyBitmap DirtyLog::harvest() {
+  assert(active_);
+  DirtyBitmap log(memory_.page_count());
+  std::uint32_t number = 0;
+  for (const RamSlot& slot : memory_.slots()) {
+    const PageRange pages = slot.pages();
+    vm_.get_dirty_log(number++, log.words().subspan(pages.first / 64, (pages.count + 63) / 64));
+  }
+  memory_.take_host_writes(log);
+  pending_ |= log;
+  return pending_;
+}
+
+void DirtyLog::clear(const DirtyBitmap& pages, PageRange range) {
+  assert(range.first % 64 == 0 && (range.end() % 64 == 0 || range.end() == memory_.page_count()));
+  const auto bits = pages.words().subspan(range.first / 64, (range.count + 63) / 64);
+  const auto pending = pending_.words().subspan(range.first / 64, bits.size());
+  for (std::size_t i = 0; i < bits.size(); ++i) pending[i] &= ~bits[i];
+  if (!manual_) return;
+  std::uint32_t number = 0;
+  for (const RamSlot& slot : memory_.slots()) {
+    const std::uint32_t id = number++;
+    const PageIndex first = std::max(range.first, slot.pages().first);
+    const PageIndex end = std::min(range.end(), slot.pages().end());
+    if (first >= end) continue;
+    vm_.clear_dirty_log(id, first - slot.pages().first, end - first,
+                        bits.subspan((first - range.first) / 64));
+  }
+}
+
+void DirtyLog::clear_all(PageRange range) { clear(everything_, range); }
+
+}  // namespace vmm

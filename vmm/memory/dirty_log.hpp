@@ -1,0 +1,47 @@
+#pragma once
+
+#include "vmm/kvm/kvm_vm.hpp"
+#include "vmm/memory/dirty_bitmap.hpp"
+#include "vmm/memory/guest_memory.hpp"
+
+namespace vmm {
+
+/// The one place that knows which pages changed: KVM's log of what vCPUs wrote, OR'd with what
+/// devices wrote from user space. Works with KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 (a page is protected
+/// again only by `clear`) and without it (KVM_GET_DIRTY_LOG protects at once).
+///
+/// The rule that makes it exact: a page's bit is cleared *before* the page is read, never after.
+class DirtyLog {
+ public:
+  DirtyLog(const KvmVm& vm, GuestMemory& memory);
+  ~DirtyLog();
+  DirtyLog(const DirtyLog&) = delete;
+  DirtyLog& operator=(const DirtyLog&) = delete;
+
+  /// Starts logging. Everything counts as written at first: `clear` a range with all its bits, then
+  /// ask `GuestMemory::add_populated` for it; together they miss nothing that was ever written.
+  void start();
+  void stop();
+
+  /// All pages written since each was last cleared. They stay in the log until cleared.
+  [[nodiscard]] DirtyBitmap harvest();
+
+  /// Takes the set bits of `pages` within `range` out of the log; writes from now on are logged
+  /// again. `range` starts at a multiple of 64 pages, and ends at one or at the end of RAM.
+  /// Threads may clear different ranges at the same time, but not while one harvests.
+  void clear(const DirtyBitmap& pages, PageRange range);
+  /// The same with all bits of `range`.
+  void clear_all(PageRange range);
+
+ private:
+  void set_logging(bool on);
+
+  const KvmVm& vm_;
+  GuestMemory& memory_;
+  bool manual_ = false;
+  bool active_ = false;
+  DirtyBitmap pending_;     ///< harvested and not yet cleared
+  DirtyBitmap everything_;  ///< all bits set
+};
+
+}  // namespace vmm

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+
+namespace vmm {
+
+inline constexpr std::size_t kPageSize = 4096;
+inline constexpr std::uint64_t operator""_KiB(unsigned long long n) { return n << 10; }
+inline constexpr std::uint64_t operator""_MiB(unsigned long long n) { return n << 20; }
+inline constexpr std::uint64_t operator""_GiB(unsigned long long n) { return n << 30; }
+
+/// A guest physical address. A type of its own, so that it is never mixed up with a host pointer,
+/// an offset into RAM or a page number.
+struct GuestAddress {
+  std::uint64_t value = 0;
+  auto operator<=>(const GuestAddress&) const = default;
+};
+
+/// Number of a page of guest RAM, counted over RAM alone: 0 is the lowest page, and the hole under
+/// 4 GiB has no numbers. Dense, so bitmaps over RAM waste nothing. `GuestMemory::address_of` gives
+/// the guest physical address.
+using PageIndex = std::uint64_t;
+
+/// `count` consecutive pages of RAM from `first` on.
+struct PageRange {
+  PageIndex first = 0;
+  std::uint64_t count = 0;
+
+  [[nodiscard]] constexpr PageIndex end() const { return first + count; }
+  bool operator==(const PageRange&) const = default;
+};
+
+}  // namespace vmm

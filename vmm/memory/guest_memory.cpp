@@ -1,0 +1,183 @@
+#include "vmm/memory/guest_memory.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cassert>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+namespace vmm {
+
+namespace {
+
+[[noreturn]] void fail(const std::string& what) {
+  throw std::system_error(errno, std::generic_category(), what);
+}
+
+/// The kernel's map of this process's pages, opened once. Asking it touches no page.
+int pagemap() {
+  static const int fd = ::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) fail("cannot open /proc/self/pagemap (is /proc mounted?)");
+  return fd;
+}
+
+// Bits of a pagemap entry (Linux Documentation/admin-guide/mm/pagemap.rst). A swapped page has
+// content as much as a present one.
+constexpr std::uint64_t kPresent = std::uint64_t{1} << 63;
+constexpr std::uint64_t kSwapped = std::uint64_t{1} << 62;
+
+}  // namespace
+
+GuestMemory::GuestMemory(std::uint64_t size, Backing backing) : size_(size), backing_(backing) {
+  if (size < kMinMemory || size % 1_MiB != 0) {
+    throw std::invalid_argument(fmt::format(
+        "guest memory of {} bytes: needs at least 16 MiB and a whole number of MiB", size));
+  }
+  int flags = MAP_NORESERVE;
+  if (backing == Backing::memfd) {
+    fd_ = ::memfd_create("ferry-ram", MFD_CLOEXEC);
+    if (fd_ < 0) fail("memfd_create for guest RAM");
+    if (::ftruncate(fd_, static_cast<off_t>(size)) < 0) fail("ftruncate of guest RAM");
+    flags |= MAP_SHARED;
+  } else {
+    flags |= MAP_PRIVATE | MAP_ANONYMOUS;
+  }
+  // Huge pages need a mapping aligned to 2 MiB, which mmap alone does not promise: reserve more,
+  // map inside it, and give the rest back.
+  constexpr std::uint64_t kAlign = 2_MiB;
+  void* reserved = ::mmap(nullptr, size + kAlign, PROT_NONE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (reserved == MAP_FAILED) fail(fmt::format("cannot map {} MiB of guest RAM", size / 1_MiB));
+  auto* const base = static_cast<std::byte*>(reserved);
+  const auto address = reinterpret_cast<std::uintptr_t>(reserved);
+  const std::uint64_t lead = (kAlign - address % kAlign) % kAlign;
+  host_ = base + lead;
+  if (::mmap(host_, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd_, 0) == MAP_FAILED) {
+    fail(fmt::format("cannot map {} MiB of guest RAM", size / 1_MiB));
+  }
+  if (lead > 0) ::munmap(base, lead);
+  ::munmap(host_ + size, kAlign - lead);
+  // Advice only: a kernel without huge pages says EINVAL, and RAM works all the same.
+  if (backing == Backing::anonymous) ::madvise(host_, size, MADV_HUGEPAGE);
+  ::madvise(host_, size, MADV_DONTDUMP);
+
+  const std::uint64_t low = std::min(size, kHoleStart);
+  slots_.push_back({GuestAddress{0}, 0, low});
+  if (size > low) slots_.push_back({GuestAddress{kHoleEnd}, low, size - low});
+  host_writes_.resize((page_count() + 63) / 64);
+}
+
+GuestMemory::~GuestMemory() {
+  if (host_ != nullptr) ::munmap(host_, size_);
+  if (fd_ >= 0) ::close(fd_);
+}
+
+GuestMemory::GuestMemory(GuestMemory&& other) noexcept
+    : size_(other.size_),
+      backing_(other.backing_),
+      fd_(std::exchange(other.fd_, -1)),
+      host_(std::exchange(other.host_, nullptr)),
+      slots_(std::move(other.slots_)),
+      host_writes_(std::move(other.host_writes_)) {}
+
+GuestAddress GuestMemory::address_of(PageIndex page) const {
+  assert(page < page_count());
+  const std::uint64_t offset = page * kPageSize;
+  return {offset < kHoleStart ? offset : offset - kHoleStart + kHoleEnd};
+}
+
+std::uint64_t GuestMemory::offset_of(GuestAddress address, std::uint64_t length) const {
+  for (const RamSlot& slot : slots_) {
+    if (address < slot.base) continue;
+    const std::uint64_t into = address.value - slot.base.value;
+    if (into <= slot.size && length <= slot.size - into) return slot.ram_offset + into;
+  }
+  throw GuestAccessError(
+      fmt::format("guest address 0x{:x}+0x{:x} is not in RAM", address.value, length));
+}
+
+std::span<std::byte> GuestMemory::at(GuestAddress address, std::uint64_t length) {
+  return {host_ + offset_of(address, length), length};
+}
+
+void GuestMemory::write(GuestAddress address, std::span<const std::byte> bytes) {
+  if (bytes.empty()) return;
+  const std::uint64_t offset = offset_of(address, bytes.size());
+  std::memcpy(host_ + offset, bytes.data(), bytes.size());
+  // Noted after the bytes are there: a harvest in between sees the page as not written yet, and the
+  // next harvest takes it.
+  for (PageIndex page = offset / kPageSize; page <= (offset + bytes.size() - 1) / kPageSize; ++page) {
+    std::atomic_ref(host_writes_[page / 64])
+        .fetch_or(std::uint64_t{1} << (page % 64), std::memory_order_release);
+  }
+}
+
+void GuestMemory::read(GuestAddress address, std::span<std::byte> bytes) const {
+  if (bytes.empty()) return;
+  std::memcpy(bytes.data(), host_ + offset_of(address, bytes.size()), bytes.size());
+}
+
+std::span<std::byte> GuestMemory::pages(PageRange range) {
+  assert(range.end() <= page_count());
+  return {host_ + range.first * kPageSize, range.count * kPageSize};
+}
+
+std::span<const std::byte> GuestMemory::pages(PageRange range) const {
+  assert(range.end() <= page_count());
+  return {host_ + range.first * kPageSize, range.count * kPageSize};
+}
+
+void GuestMemory::add_populated(PageRange range, DirtyBitmap& into) const {
+  assert(range.end() <= page_count());
+  if (backing_ == Backing::memfd) {
+    // A file knows its own data; the mapping of this process may lack pages that the file has.
+    auto from = static_cast<off_t>(range.first * kPageSize);
+    const auto end = static_cast<off_t>(range.end() * kPageSize);
+    while (from < end) {
+      const off_t data = ::lseek(fd_, from, SEEK_DATA);
+      if (data < 0 && errno == ENXIO) return;
+      if (data < 0) fail("SEEK_DATA on guest RAM");
+      if (data >= end) return;
+      from = std::min(end, ::lseek(fd_, data, SEEK_HOLE));
+      const auto first = static_cast<PageIndex>(data) / kPageSize;
+      into.set(PageRange{first, (static_cast<PageIndex>(from) + kPageSize - 1) / kPageSize - first});
+    }
+    return;
+  }
+  std::array<std::uint64_t, 1024> entries{};
+  for (PageIndex page = range.first; page < range.end();) {
+    const std::uint64_t count = std::min<std::uint64_t>(entries.size(), range.end() - page);
+    const std::uint64_t at = (reinterpret_cast<std::uintptr_t>(host_) / kPageSize + page) * 8;
+    const ssize_t got = ::pread(pagemap(), entries.data(), count * 8, static_cast<off_t>(at));
+    if (got < 0) fail("reading /proc/self/pagemap");
+    if (got != static_cast<ssize_t>(count * 8)) {
+      errno = EIO;
+      fail("/proc/self/pagemap ended early");
+    }
+    for (std::uint64_t i = 0; i < count; ++i) {
+      if ((entries[i] & (kPresent | kSwapped)) != 0) into.set(page + i);
+    }
+    page += count;
+  }
+}
+
+void GuestMemory::take_host_writes(DirtyBitmap& into) {
+  assert(into.pages() == page_count());
+  const auto words = into.words();
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    std::atomic_ref word(host_writes_[i]);
+    if (word.load(std::memory_order_relaxed) != 0) {
+      words[i] |= word.exchange(0, std::memory_order_acquire);
+    }
+  }
+}
+
+}  // namespace vmm

@@ -1,0 +1,86 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "vmm/memory/dirty_bitmap.hpp"
+#include "vmm/memory/guest_address.hpp"
+
+namespace vmm {
+
+inline constexpr std::uint64_t kMinMemory = 16_MiB;
+/// RAM below this address is "low"; the rest starts at 4 GiB. Between them are the interrupt
+/// controllers, the TSS pages that Intel needs and room for MMIO.
+inline constexpr std::uint64_t kHoleStart = 3_GiB;
+inline constexpr std::uint64_t kHoleEnd = 4_GiB;
+
+/// A stretch of guest physical addresses backed by a stretch of RAM. There are one or two.
+struct RamSlot {
+  GuestAddress base;
+  std::uint64_t ram_offset = 0;  ///< bytes into RAM
+  std::uint64_t size = 0;        ///< bytes
+
+  [[nodiscard]] PageRange pages() const { return {ram_offset / kPageSize, size / kPageSize}; }
+};
+
+/// What RAM is made of. Anonymous memory can use huge pages and is the cheapest to touch; a memfd
+/// or a file is needed only where RAM is shared with another process or kept after this one.
+enum class Backing { anonymous, memfd };
+
+/// The guest reached outside its RAM, or a caller on its behalf.
+class GuestAccessError : public std::out_of_range {
+ public:
+  using std::out_of_range::out_of_range;
+};
+
+/// All RAM of one guest: one host mapping, shown to the guest in one or two slots. Nothing here
+/// touches a page that nobody asked for.
+class GuestMemory {
+ public:
+  /// `size` in bytes: at least kMinMemory and a multiple of 1 MiB, or std::invalid_argument.
+  /// std::system_error when the host cannot give it.
+  explicit GuestMemory(std::uint64_t size, Backing backing = Backing::anonymous);
+  ~GuestMemory();
+  GuestMemory(GuestMemory&& other) noexcept;
+  GuestMemory& operator=(GuestMemory&&) = delete;
+
+  [[nodiscard]] std::uint64_t size() const { return size_; }
+  [[nodiscard]] std::uint64_t page_count() const { return size_ / kPageSize; }
+  [[nodiscard]] std::span<const RamSlot> slots() const { return slots_; }
+  [[nodiscard]] GuestAddress address_of(PageIndex page) const;
+
+  /// The bytes at [address, address + length): must lie in one slot, or GuestAccessError.
+  /// For the guest's own data before it runs; what is written through it afterwards is not tracked.
+  [[nodiscard]] std::span<std::byte> at(GuestAddress address, std::uint64_t length);
+  /// Copies in or out on behalf of a device. A write is noted, since KVM's dirty log sees only
+  /// what vCPUs write.
+  void write(GuestAddress address, std::span<const std::byte> bytes);
+  void read(GuestAddress address, std::span<std::byte> bytes) const;
+
+  /// The host bytes of a run of pages; the range must lie within RAM (a peer's is checked first).
+  [[nodiscard]] std::span<std::byte> pages(PageRange range);
+  [[nodiscard]] std::span<const std::byte> pages(PageRange range) const;
+
+  /// Adds to `into` the pages of `range` that were ever touched, without touching any. Ask only
+  /// after dirty logging is on, so that a page touched later is in the log.
+  void add_populated(PageRange range, DirtyBitmap& into) const;
+
+  /// Moves the pages noted by write() since the last call into `into`.
+  void take_host_writes(DirtyBitmap& into);
+
+ private:
+  [[nodiscard]] std::uint64_t offset_of(GuestAddress address, std::uint64_t length) const;
+
+  std::uint64_t size_ = 0;
+  Backing backing_;
+  int fd_ = -1;
+  std::byte* host_ = nullptr;
+  std::vector<RamSlot> slots_;
+  std::vector<std::uint64_t> host_writes_;  ///< a bit a page; accessed as std::atomic_ref
+};
+
+}  // namespace vmm
