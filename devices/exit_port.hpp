@@ -1,28 +1,27 @@
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <functional>
+#include <span>
+#include <string_view>
 
-#include "vmm/machine/device.hpp"
+#include "devices/stateless.hpp"
 #include "vmm/machine/guest_end.hpp"
 
 namespace devices {
 
-using EndMachine = std::function<void(vmm::GuestEnd)>;
-
-/// One byte-wide port: what the guest writes ends the machine, with the low 6 bits as exit code.
-class ExitPort : public vmm::Device {
+/// One port: what the guest writes there ends the machine, with the low 6 bits as the exit status.
+class ExitPort final : public Stateless {
  public:
-  explicit ExitPort(EndMachine end) : end_(std::move(end)) {}
+  explicit ExitPort(std::function<void(vmm::GuestEnd)> end) : end_(std::move(end)) {}
 
-  [[nodiscard]] std::string_view id() const override { return "exit"; }
-  [[nodiscard]] std::uint32_t version() const override { return 1; }
+  [[nodiscard]] std::string_view id() const override { return "exit-port"; }
   void read(std::uint64_t offset, std::span<std::byte> data) override;
   void write(std::uint64_t offset, std::span<const std::byte> data) override;
-  [[nodiscard]] std::vector<std::byte> save() override { return {}; }
-  void load(std::uint32_t version, std::span<const std::byte> bytes) override;
 
  private:
-  EndMachine end_;
+  const std::function<void(vmm::GuestEnd)> end_;
 };
 
 }  // namespace devices

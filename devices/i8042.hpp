@@ -1,24 +1,28 @@
 #pragma once
 
-#include "devices/exit_port.hpp"
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string_view>
+
+#include "devices/stateless.hpp"
+#include "vmm/machine/guest_end.hpp"
 
 namespace devices {
 
-/// The keyboard controller's ports 0x60 to 0x64, as far as guests need them to reset the machine:
-/// command 0xfe ends it. There is no keyboard, and a guest that looks for one sees that at once.
-class I8042 : public vmm::Device {
+/// Of the keyboard controller at ports 0x60 and 0x64 only the reset command, which ends the
+/// machine. There is no keyboard, and a driver that looks for one finds that out at once.
+class I8042 final : public Stateless {
  public:
-  explicit I8042(EndMachine end) : end_(std::move(end)) {}
+  explicit I8042(std::function<void(vmm::GuestEnd)> end) : end_(std::move(end)) {}
 
   [[nodiscard]] std::string_view id() const override { return "i8042"; }
-  [[nodiscard]] std::uint32_t version() const override { return 1; }
   void read(std::uint64_t offset, std::span<std::byte> data) override;
   void write(std::uint64_t offset, std::span<const std::byte> data) override;
-  [[nodiscard]] std::vector<std::byte> save() override { return {}; }
-  void load(std::uint32_t version, std::span<const std::byte> bytes) override;
 
  private:
-  EndMachine end_;
+  const std::function<void(vmm::GuestEnd)> end_;
 };
 
 }  // namespace devices

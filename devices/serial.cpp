@@ -1,247 +1,288 @@
 #include "devices/serial.hpp"
 
 #include <algorithm>
+#include <array>
+#include <exception>
 #include <utility>
+
+#include "devices/serial_registers.hpp"
 
 namespace devices {
 
-namespace {
-
-enum Register : std::uint64_t { data = 0, ier = 1, iir_fcr = 2, lcr = 3, mcr = 4, lsr = 5, msr = 6 };
-
-constexpr std::uint8_t kIerReceived = 0x01;
-constexpr std::uint8_t kIerThrEmpty = 0x02;
-constexpr std::uint8_t kIerLineStatus = 0x04;
-
-constexpr std::uint8_t kIirNone = 0x01;
-constexpr std::uint8_t kIirThrEmpty = 0x02;
-constexpr std::uint8_t kIirReceived = 0x04;
-constexpr std::uint8_t kIirLineStatus = 0x06;
-constexpr std::uint8_t kIirTimeout = 0x0c;
-constexpr std::uint8_t kIirFifos = 0xc0;
-
-constexpr std::uint8_t kFcrEnable = 0x01;
-constexpr std::uint8_t kFcrClearReceived = 0x02;
-
-constexpr std::uint8_t kLcrDlab = 0x80;
-constexpr std::uint8_t kMcrLoopback = 0x10;
-
-constexpr std::uint8_t kLsrDataReady = 0x01;
-constexpr std::uint8_t kLsrOverrun = 0x02;
-constexpr std::uint8_t kLsrTransmitterEmpty = 0x60;  // holding register and shift register
-
-std::byte take_front(std::vector<std::byte>& queue) {
-  const std::byte byte = queue.front();
-  queue.erase(queue.begin());
-  return byte;
-}
-
-}  // namespace
-
 Serial::Serial(std::string id, vmm::IrqLine irq) : id_(std::move(id)), irq_(std::move(irq)) {}
+
+void Serial::on_output(std::function<void()> handler) { on_output_ = std::move(handler); }
+
+void Serial::on_input_room(std::function<void()> handler) { on_input_room_ = std::move(handler); }
 
 std::size_t Serial::receive(std::span<const std::byte> bytes) {
   const std::lock_guard lock(mutex_);
-  if (frozen_) return 0;
-  const std::size_t taken = std::min(bytes.size(), kSerialInput - state_.input.size());
-  state_.input.insert(state_.input.end(), bytes.begin(),
-                      bytes.begin() + static_cast<std::ptrdiff_t>(taken));
-  refill_fifo();
-  update_irq();
+  const std::size_t taken = frozen_ ? 0 : input_.push(bytes);
+  input_refused_ = taken < bytes.size();
+  if (taken > 0) update_irq();
   return taken;
 }
 
 std::size_t Serial::input_room() const {
   const std::lock_guard lock(mutex_);
-  return frozen_ ? 0 : kSerialInput - state_.input.size();
+  return frozen_ ? 0 : input_.room();
 }
 
-std::size_t Serial::drain(const std::function<std::size_t(std::span<const std::byte>)>& sink) {
-  const std::lock_guard lock(mutex_);
-  if (frozen_ || state_.output.empty()) return 0;
-  const bool was_ready = transmitter_ready();
-  const std::size_t taken = std::min(sink(state_.output), state_.output.size());
-  state_.output.erase(state_.output.begin(),
-                      state_.output.begin() + static_cast<std::ptrdiff_t>(taken));
-  if (!was_ready && transmitter_ready()) {
-    state_.thr_empty_pending = true;
+std::size_t Serial::drain(const Sink& sink) {
+  std::unique_lock lock(mutex_);
+  std::size_t total = 0;
+  while (!frozen_ && !draining_ && !output_.empty()) {
+    const auto bytes = output_.front();
+    // The lock is not held while the sink works, so that vCPUs can go on; save() waits for it.
+    draining_ = true;
+    lock.unlock();
+    std::size_t taken = 0;
+    std::exception_ptr failure;
+    try {
+      taken = sink(bytes);
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    lock.lock();
+    draining_ = false;
+    const bool was_ready = transmitter_ready();
+    output_.pop(taken);
+    total += taken;
+    if (!was_ready && transmitter_ready()) registers_.holding_empty = true;
     update_irq();
+    drained_.notify_all();
+    if (failure) std::rethrow_exception(failure);
+    if (taken < bytes.size()) break;
   }
-  return taken;
+  return total;
 }
 
-void Serial::read(std::uint64_t offset, std::span<std::byte> bytes) {
+void Serial::read(std::uint64_t offset, std::span<std::byte> data) {
   bool room = false;
   {
     const std::lock_guard lock(mutex_);
-    const bool was_full = state_.input.size() == kSerialInput;
-    std::ranges::fill(bytes, std::byte{0});
-    bytes.front() = static_cast<std::byte>(read_register(offset));
+    for (std::byte& byte : data) byte = std::byte{read_register(offset++)};
     update_irq();
-    room = was_full && state_.input.size() < kSerialInput;
+    room = input_refused_ && input_.room() > 0;
+    if (room) input_refused_ = false;
   }
   if (room && on_input_room_) on_input_room_();
 }
 
-void Serial::write(std::uint64_t offset, std::span<const std::byte> bytes) {
+void Serial::write(std::uint64_t offset, std::span<const std::byte> data) {
   bool output = false;
   {
     const std::lock_guard lock(mutex_);
-    const bool was_empty = state_.output.empty();
-    write_register(offset, std::to_integer<std::uint8_t>(bytes.front()));
+    const bool was_empty = output_.empty();
+    for (const std::byte byte : data) {
+      write_register(offset++, std::to_integer<std::uint8_t>(byte));
+    }
     update_irq();
-    output = was_empty && !state_.output.empty();
+    output = was_empty && !output_.empty();
   }
   if (output && on_output_) on_output_();
 }
 
+void Serial::resumed() {
+  bool output = false;
+  bool room = false;
+  {
+    const std::lock_guard lock(mutex_);
+    frozen_ = false;
+    // The interrupt controllers were saved before this device and know nothing of a change in
+    // between: told once more, they miss none.
+    irq_high_ = interrupt_cause() != kIirNone;
+    irq_.set_level(irq_high_);
+    output = !output_.empty();
+    room = std::exchange(input_refused_, false);
+  }
+  if (output && on_output_) on_output_();
+  if (room && on_input_room_) on_input_room_();
+}
+
+std::vector<std::byte> Serial::save() {
+  std::unique_lock lock(mutex_);
+  frozen_ = true;
+  drained_.wait(lock, [this] { return !draining_; });
+  return encode({registers_, fifo_.contents(), input_.contents(), output_.contents()});
+}
+
+void Serial::load(std::uint32_t version, std::span<const std::byte> bytes) {
+  const SerialState state = decode_serial_state(version, bytes);
+  std::unique_lock lock(mutex_);
+  frozen_ = true;
+  drained_.wait(lock, [this] { return !draining_; });
+  registers_ = state.registers;
+  for (auto [queue, saved] :
+       {std::pair{&fifo_, &state.fifo}, {&input_, &state.input}, {&output_, &state.output}}) {
+    queue->clear();
+    queue->push(*saved);
+  }
+}
+
 std::uint8_t Serial::read_register(std::uint64_t offset) {
-  const bool dlab = (state_.lcr & kLcrDlab) != 0;
+  const bool dlab = (registers_.line_control & kLcrDlab) != 0;
   switch (offset) {
-    case data: return dlab ? state_.dll : take_received();
-    case ier: return dlab ? state_.dlm : state_.ier;
-    case iir_fcr: {
-      const std::uint8_t pending = pending_interrupt();
-      if (pending == kIirThrEmpty) state_.thr_empty_pending = false;
-      return (state_.fcr & kFcrEnable) != 0 ? pending | kIirFifos : pending;
-    }
-    case lcr: return state_.lcr;
-    case mcr: return state_.mcr;
-    case lsr: return line_status();
-    case msr: return modem_status();
-    default: return state_.scr;
+    case kDataRegister: return dlab ? registers_.divisor_low : take_received();
+    case kIer: return dlab ? registers_.divisor_high : registers_.interrupt_enable;
+    case kIirFcr: return take_interrupt_cause();
+    case kLcr: return registers_.line_control;
+    case kMcr: return registers_.modem_control;
+    case kLsr: return take_line_status();
+    case kMsr: return modem_lines() | std::exchange(registers_.modem_changes, std::uint8_t{0});
+    case kScr: return registers_.scratch;
+    default: return 0xff;
   }
 }
 
 void Serial::write_register(std::uint64_t offset, std::uint8_t value) {
-  const bool dlab = (state_.lcr & kLcrDlab) != 0;
+  const bool dlab = (registers_.line_control & kLcrDlab) != 0;
   switch (offset) {
-    case data:
+    case kDataRegister:
       if (dlab) {
-        state_.dll = value;
+        registers_.divisor_low = value;
       } else {
-        transmit(static_cast<std::byte>(value));
+        transmit(std::byte{value});
       }
       break;
-    case ier:
+    case kIer:
       if (dlab) {
-        state_.dlm = value;
-      } else {
-        // Enabling the transmitter's interrupt while it is idle raises it.
-        if ((value & ~state_.ier & kIerThrEmpty) != 0) {
-          state_.thr_empty_pending = transmitter_ready();
-        }
-        state_.ier = value & 0x0f;
+        registers_.divisor_high = value;
+        break;
       }
+      // Enabling the interrupt with the transmitter empty raises it: drivers start to send so.
+      if ((value & ~registers_.interrupt_enable & kIerHoldingEmpty) != 0) {
+        registers_.holding_empty = transmitter_ready();
+      }
+      registers_.interrupt_enable = value & kIerMask;
       break;
-    case iir_fcr: set_fifo_control(value); break;
-    case lcr: state_.lcr = value; break;
-    case mcr: state_.mcr = value & 0x1f; break;
-    case lsr:
-    case msr: break;  // read only
-    default: state_.scr = value; break;
+    case kIirFcr: write_fifo_control(value); break;
+    case kLcr: registers_.line_control = value; break;
+    case kMcr: write_modem_control(value); break;
+    case kScr: registers_.scratch = value; break;
+    default: break;  // LSR and MSR are read-only
   }
 }
 
 void Serial::transmit(std::byte byte) {
-  if ((state_.mcr & kMcrLoopback) != 0) {
-    if (state_.fifo.size() < kSerialFifo) {
-      state_.fifo.push_back(byte);
-    } else {
-      state_.overrun = true;
-    }
-    state_.thr_empty_pending = true;
-    return;
+  if (looped()) {
+    receive_looped(byte);
+  } else {
+    output_.push(byte);
   }
-  // A guest that writes although the transmitter is busy loses the byte, as with the chip.
-  if (state_.output.size() < kSerialOutput) state_.output.push_back(byte);
-  state_.thr_empty_pending = transmitter_ready();
+  registers_.holding_empty = transmitter_ready();
 }
 
-void Serial::set_fifo_control(std::uint8_t value) {
-  const bool toggled = ((value ^ state_.fcr) & kFcrEnable) != 0;
-  if (toggled || (value & kFcrClearReceived) != 0) state_.fifo.clear();
-  // The other bits reset FIFOs or choose DMA, which this chip does not do; 6 and 7 are the trigger.
-  state_.fcr = value & (kFcrEnable | 0xc0);
+/// Nobody paces what the guest sends to itself: the receiver can overrun.
+void Serial::receive_looped(std::byte byte) {
+  const std::size_t capacity = fifo_enabled() ? SerialState::kFifoBytes : 1;
+  if (fifo_.size() >= capacity) {
+    registers_.overrun = true;
+    // A full FIFO keeps what it has; without one the newer byte replaces the older.
+    if (fifo_enabled()) return;
+    fifo_.clear();
+  }
+  fifo_.push(byte);
+}
+
+void Serial::write_fifo_control(std::uint8_t value) {
+  const std::uint8_t changed = value ^ registers_.fifo_control;
+  if (((changed & kFcrEnable) | (value & kFcrClearReceiver)) != 0) fifo_.clear();
+  // The other bits are programmed only together with the enable bit.
+  registers_.fifo_control =
+      (value & kFcrEnable) != 0 ? value & (kFcrEnable | kFcrTriggerMask) : std::uint8_t{0};
+}
+
+void Serial::write_modem_control(std::uint8_t value) {
+  const std::uint8_t before = modem_lines();
+  const bool was_ready = transmitter_ready();
+  registers_.modem_control = value & kMcrMask;
+  const std::uint8_t after = modem_lines();
+  auto changes = static_cast<std::uint8_t>((before ^ after) >> 4);
+  // The ring indicator alone is noted at its end only.
+  if ((after & kMsrRi) != 0) changes &= static_cast<std::uint8_t>(~kMsrRiEnded);
+  registers_.modem_changes |= changes;
+  if (!was_ready && transmitter_ready()) registers_.holding_empty = true;
 }
 
 std::uint8_t Serial::take_received() {
-  if (state_.fifo.empty()) return 0;
-  const std::byte byte = take_front(state_.fifo);
-  refill_fifo();
-  return std::to_integer<std::uint8_t>(byte);
+  let_input_arrive();
+  if (fifo_.empty()) return 0;
+  const auto byte = std::to_integer<std::uint8_t>(fifo_.front().front());
+  fifo_.pop(1);
+  return byte;
 }
 
-/// The host is patient: what does not fit the FIFO waits, and nothing overruns.
-void Serial::refill_fifo() {
-  if ((state_.mcr & kMcrLoopback) != 0) return;
-  const std::size_t depth = (state_.fcr & kFcrEnable) != 0 ? kSerialFifo : 1;
-  while (state_.fifo.size() < depth && !state_.input.empty()) {
-    state_.fifo.push_back(take_front(state_.input));
-  }
+std::uint8_t Serial::take_interrupt_cause() {
+  const std::uint8_t cause = interrupt_cause();
+  if (cause == kIirHoldingEmpty) registers_.holding_empty = false;
+  return cause | (fifo_enabled() ? kIirFifos : std::uint8_t{0});
 }
 
-/// Ready means that a whole FIFO of bytes has room: a driver writes so many without asking again.
-bool Serial::transmitter_ready() const {
-  return state_.output.size() + kSerialFifo <= kSerialOutput;
-}
-
-std::uint8_t Serial::line_status() {
-  // Input that came while a FIFO was being reset, or looped back, is taken up here.
-  refill_fifo();
-  std::uint8_t status = transmitter_ready() ? kLsrTransmitterEmpty : 0;
-  if (!state_.fifo.empty()) status |= kLsrDataReady;
-  if (std::exchange(state_.overrun, false)) status |= kLsrOverrun;
+std::uint8_t Serial::take_line_status() {
+  let_input_arrive();
+  std::uint8_t status = 0;
+  if (!fifo_.empty()) status |= kLsrDataReady;
+  if (std::exchange(registers_.overrun, false)) status |= kLsrOverrun;
+  if (transmitter_ready()) status |= kLsrHoldingEmpty | kLsrTransmitterEmpty;
   return status;
 }
 
-std::uint8_t Serial::modem_status() const {
-  if ((state_.mcr & kMcrLoopback) == 0) return 0xb0;  // CTS, DSR, DCD
-  const unsigned control = state_.mcr;
-  return static_cast<std::uint8_t>((control & 0x02) << 3 | (control & 0x01) << 5 |
-                                   (control & 0x04) << 4 | (control & 0x08) << 4);
+bool Serial::fifo_enabled() const { return (registers_.fifo_control & kFcrEnable) != 0; }
+
+bool Serial::looped() const { return (registers_.modem_control & kMcrLoop) != 0; }
+
+/// An empty transmitter promises room for a whole FIFO: drivers fill it without looking again.
+bool Serial::transmitter_ready() const {
+  return looped() || output_.room() >= SerialState::kFifoBytes;
 }
 
-std::uint8_t Serial::pending_interrupt() const {
-  if ((state_.ier & kIerLineStatus) != 0 && state_.overrun) return kIirLineStatus;
-  if ((state_.ier & kIerReceived) != 0 && !state_.fifo.empty()) {
-    if ((state_.fcr & kFcrEnable) == 0) return kIirReceived;
-    constexpr std::size_t kTriggers[] = {1, 4, 8, 14};
-    // Below the trigger the chip waits four character times; this line takes no time.
-    return state_.fifo.size() >= kTriggers[state_.fcr >> 6] ? kIirReceived : kIirTimeout;
+std::size_t Serial::trigger_level() const {
+  constexpr std::array<std::size_t, 4> kLevels = {1, 4, 8, 14};
+  return kLevels.at(registers_.fifo_control >> kFcrTriggerShift);
+}
+
+/// The cable is always connected. In loopback the modem control outputs are its inputs.
+std::uint8_t Serial::modem_lines() const {
+  if (!looped()) return kMsrCts | kMsrDsr | kMsrDcd;
+  const std::uint8_t control = registers_.modem_control;
+  std::uint8_t lines = 0;
+  if ((control & kMcrRts) != 0) lines |= kMsrCts;
+  if ((control & kMcrDtr) != 0) lines |= kMsrDsr;
+  if ((control & kMcrOut1) != 0) lines |= kMsrRi;
+  if ((control & kMcrOut2) != 0) lines |= kMsrDcd;
+  return lines;
+}
+
+/// The cause of the highest priority, without the FIFO bits.
+std::uint8_t Serial::interrupt_cause() const {
+  const std::uint8_t enabled = registers_.interrupt_enable;
+  if ((enabled & kIerLineStatus) != 0 && registers_.overrun) return kIirLineStatus;
+  if ((enabled & kIerReceived) != 0 && !fifo_.empty()) {
+    // Below the trigger level real hardware waits for four characters' time; here no time passes
+    // between bytes, so what has come so far has timed out.
+    return fifo_enabled() && fifo_.size() < trigger_level() ? kIirTimeout : kIirReceived;
   }
-  if ((state_.ier & kIerThrEmpty) != 0 && state_.thr_empty_pending) return kIirThrEmpty;
+  if ((enabled & kIerHoldingEmpty) != 0 && registers_.holding_empty) return kIirHoldingEmpty;
+  if ((enabled & kIerModemStatus) != 0 && registers_.modem_changes != 0) return kIirModemStatus;
   return kIirNone;
 }
 
-void Serial::update_irq() {
-  const bool high = pending_interrupt() != kIirNone;
-  if (std::exchange(irq_high_, high) != high) irq_.set_level(high);
-}
-
-void Serial::resumed() {
-  {
-    const std::lock_guard lock(mutex_);
-    frozen_ = false;
-    refill_fifo();
-    // The interrupt controllers were loaded without the level of their inputs.
-    irq_high_ = pending_interrupt() != kIirNone;
-    irq_.set_level(irq_high_);
+void Serial::let_input_arrive() {
+  if (looped()) return;
+  const std::size_t capacity = fifo_enabled() ? SerialState::kFifoBytes : 1;
+  while (fifo_.size() < capacity && !input_.empty()) {
+    fifo_.push(input_.front().front());
+    input_.pop(1);
   }
-  if (on_output_) on_output_();
-  if (on_input_room_) on_input_room_();
 }
 
-std::vector<std::byte> Serial::save() {
-  const std::lock_guard lock(mutex_);
-  frozen_ = true;
-  return encode(state_);
-}
-
-void Serial::load(std::uint32_t version, std::span<const std::byte> bytes) {
-  const std::lock_guard lock(mutex_);
-  state_ = decode_serial_state(version, bytes);
-  frozen_ = true;
+void Serial::update_irq() {
+  if ((registers_.interrupt_enable & kIerReceived) != 0) let_input_arrive();
+  const bool high = interrupt_cause() != kIirNone;
+  if (high == irq_high_) return;
+  irq_high_ = high;
+  irq_.set_level(high);
 }
 
 }  // namespace devices

@@ -1,47 +1,63 @@
 #pragma once
 
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <mutex>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "devices/byte_queue.hpp"
 #include "devices/serial_state.hpp"
 #include "vmm/machine/device.hpp"
 #include "vmm/machine/irq_line.hpp"
 
 namespace devices {
 
-/// A 16550A UART. The guest's side is that of the data sheet (National Semiconductor PC16550D),
-/// with a line that takes no time. The host's side is two bounded queues.
+/// A 16550A UART on eight ports, with a host at the other end of its cable.
 ///
-/// A host that does not read in time never stops a vCPU: when the output queue is full the
-/// transmitter reports that it is busy, and a guest that asks before it writes loses nothing.
+///   guest THR --> output queue --> drain(sink)            64 KiB
+///   guest RBR <-- FIFO <-- input queue <-- receive()      16 bytes, 4 KiB
 ///
-/// Between `save` and `resumed` the device is frozen: the queues belong to the saved state, and the
-/// host neither takes nor gives a byte. So a byte is printed by the side that owns the VM, and by
-/// no other.
-class Serial : public vmm::Device {
+/// Sending takes no time: a byte is in the output queue at once. While a FIFO's worth of bytes no
+/// longer fits there, the transmitter is not empty: a host that stalls holds up a guest that waits
+/// for the transmitter, and never the vCPU thread; a guest that does not wait loses bytes, as on
+/// hardware. A byte from the host arrives in the FIFO when the guest looks for it or has enabled
+/// the interrupt, so that a driver that resets the FIFO first loses nothing.
+///
+/// From save() or load() until resumed() the queues are frozen: the host can neither take nor offer
+/// bytes, which so are in the saved state or outside, and never both.
+class Serial final : public vmm::Device {
  public:
+  /// Takes some of the bytes, from the front, and returns how many. Must not block.
+  using Sink = std::function<std::size_t(std::span<const std::byte>)>;
+
   Serial(std::string id, vmm::IrqLine irq);
 
-  // The host's side; any thread.
-  /// Offers input; returns how many bytes were taken, from the front.
-  std::size_t receive(std::span<const std::byte> bytes);
-  [[nodiscard]] std::size_t input_room() const;
-  /// Gives the sink the next bytes that the guest wrote; the sink returns how many of them it took.
-  /// Returns that number. The sink must not block and not call this device.
-  std::size_t drain(const std::function<std::size_t(std::span<const std::byte>)>& sink);
-  /// Told, from any thread, when there is output to drain, and when input fits again. Set before
-  /// the machine runs.
-  void on_output(std::function<void()> handler) { on_output_ = std::move(handler); }
-  void on_input_room(std::function<void()> handler) { on_input_room_ = std::move(handler); }
+  // Host side; any thread. The machine must still be there.
 
-  // vmm::Device
+  /// Offers input; how many bytes were taken. After a short count `on_input_room` will be called.
+  std::size_t receive(std::span<const std::byte> bytes);
+  /// How many bytes receive() would take now.
+  [[nodiscard]] std::size_t input_room() const;
+  /// Gives the output to `sink`, in order, until it takes less than it is given or none is left;
+  /// how many bytes it took. vCPUs are not held up by the sink.
+  std::size_t drain(const Sink& sink);
+
+  /// Before the machine first runs. Called when there is output to drain and there was none, or it
+  /// was frozen; from vCPU threads mostly, so it must be cheap.
+  void on_output(std::function<void()> handler);
+  /// Before the machine first runs. Called when there is room again for input that was refused;
+  /// from vCPU threads mostly.
+  void on_input_room(std::function<void()> handler);
+
+  // vmm::Device.
   [[nodiscard]] std::string_view id() const override { return id_; }
-  [[nodiscard]] std::uint32_t version() const override { return kSerialStateVersion; }
+  [[nodiscard]] std::uint32_t version() const override { return SerialState::kVersion; }
+  /// Each byte of a wide access goes to a register of its own, as on an 8-bit bus.
   void read(std::uint64_t offset, std::span<std::byte> data) override;
   void write(std::uint64_t offset, std::span<const std::byte> data) override;
   void resumed() override;
@@ -49,17 +65,23 @@ class Serial : public vmm::Device {
   void load(std::uint32_t version, std::span<const std::byte> bytes) override;
 
  private:
-  // All of these with mutex_ held.
+  // All with mutex_ held.
   std::uint8_t read_register(std::uint64_t offset);
   void write_register(std::uint64_t offset, std::uint8_t value);
   void transmit(std::byte byte);
-  void set_fifo_control(std::uint8_t value);
+  void receive_looped(std::byte byte);
+  void write_fifo_control(std::uint8_t value);
+  void write_modem_control(std::uint8_t value);
   std::uint8_t take_received();
-  void refill_fifo();
+  std::uint8_t take_interrupt_cause();
+  std::uint8_t take_line_status();
+  [[nodiscard]] bool fifo_enabled() const;
+  [[nodiscard]] bool looped() const;
   [[nodiscard]] bool transmitter_ready() const;
-  [[nodiscard]] std::uint8_t line_status();
-  [[nodiscard]] std::uint8_t modem_status() const;
-  [[nodiscard]] std::uint8_t pending_interrupt() const;
+  [[nodiscard]] std::size_t trigger_level() const;
+  [[nodiscard]] std::uint8_t modem_lines() const;
+  [[nodiscard]] std::uint8_t interrupt_cause() const;
+  void let_input_arrive();
   void update_irq();
 
   const std::string id_;
@@ -68,9 +90,15 @@ class Serial : public vmm::Device {
   std::function<void()> on_input_room_;
 
   mutable std::mutex mutex_;
-  SerialState state_;
+  std::condition_variable drained_;
+  SerialRegisters registers_;
+  ByteQueue fifo_{SerialState::kFifoBytes};
+  ByteQueue input_{SerialState::kInputBytes};
+  ByteQueue output_{SerialState::kOutputBytes};
   bool irq_high_ = false;
   bool frozen_ = false;
+  bool draining_ = false;       ///< a sink is reading the front of output_
+  bool input_refused_ = false;  ///< the host is owed a call of on_input_room_
 };
 
 }  // namespace devices

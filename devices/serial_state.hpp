@@ -7,34 +7,41 @@
 
 namespace devices {
 
-inline constexpr std::size_t kSerialFifo = 16;         ///< receive FIFO of the chip
-inline constexpr std::size_t kSerialInput = 4096;      ///< bytes from the host that wait for it
-inline constexpr std::size_t kSerialOutput = 65536;    ///< bytes from the guest that wait for the host
+/// The registers of a 16550A as the guest programmed them, and what it has not yet been told.
+struct SerialRegisters {
+  std::uint8_t interrupt_enable = 0;
+  std::uint8_t fifo_control = 0;  ///< FIFO enable and receiver trigger level only
+  std::uint8_t line_control = 0;
+  std::uint8_t modem_control = 0;
+  std::uint8_t modem_changes = 0;  ///< low half of the modem status register
+  std::uint8_t scratch = 0;
+  std::uint8_t divisor_low = 12;  ///< 9600 baud; no time passes here, but it can be read back
+  std::uint8_t divisor_high = 0;
+  bool overrun = false;        ///< a byte was lost since the line status was last read
+  bool holding_empty = false;  ///< transmitter-empty interrupt not yet taken notice of
 
-/// All of a UART that migrates: registers, and every byte in flight, either way.
-///
-/// Saved as 8 register bytes in the order below (flags: bit 0 thr_empty_pending, bit 1 overrun),
-/// then three times a little-endian u32 count and the bytes: fifo, input, output.
+  bool operator==(const SerialRegisters&) const = default;
+};
+
+/// All that migrates of a Serial: with the queues, no byte is lost or doubled on the way.
 struct SerialState {
-  std::uint8_t ier = 0;
-  std::uint8_t lcr = 0;
-  std::uint8_t mcr = 0;
-  std::uint8_t scr = 0;
-  std::uint8_t dll = 1;
-  std::uint8_t dlm = 0;
-  std::uint8_t fcr = 0;
-  bool thr_empty_pending = false;
-  bool overrun = false;
-  std::vector<std::byte> fifo;
-  std::vector<std::byte> input;
-  std::vector<std::byte> output;
+  static constexpr std::uint32_t kVersion = 1;
+  static constexpr std::size_t kFifoBytes = 16;
+  static constexpr std::size_t kInputBytes = 4096;
+  static constexpr std::size_t kOutputBytes = 65536;
+
+  SerialRegisters registers;
+  std::vector<std::byte> fifo;    ///< received; at most kFifoBytes, or 1 with the FIFO disabled
+  std::vector<std::byte> input;   ///< offered by the host, not yet received; at most kInputBytes
+  std::vector<std::byte> output;  ///< sent, not yet taken by the host; at most kOutputBytes
 
   bool operator==(const SerialState&) const = default;
 };
 
-inline constexpr std::uint32_t kSerialStateVersion = 1;
+/// The saved form: ten bytes of registers, three lengths of 32 bits, then fifo, input and output.
+/// Little-endian; the order is that of the fields above.
 [[nodiscard]] std::vector<std::byte> encode(const SerialState& state);
-/// Throws std::invalid_argument for bytes that are no sound state.
+/// The bytes come from a peer: std::invalid_argument for whatever no Serial can be in.
 [[nodiscard]] SerialState decode_serial_state(std::uint32_t version,
                                               std::span<const std::byte> bytes);
 

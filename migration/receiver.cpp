@@ -175,18 +175,10 @@ void IncomingMigration::Receiver::take_offer(const wire::Offer& offer) {
 
 void IncomingMigration::Receiver::take_frame(const Frame& frame) {
   switch (frame.type) {
-    case FrameType::state: {
+    case FrameType::state:
       if (stage_ != Stage::receiving || state_) break;
-      const auto start = std::chrono::steady_clock::now();
       state_ = wire::decode_state(frame.payload);
-      try {
-        machine_->load(*state_);
-      } catch (const std::exception& error) {
-        return give_up(fmt::format("the machine state cannot be loaded: {}", error.what()), true);
-      }
-      prepared_.restore_ms = ms_since(start);
       return prepare_if_complete();
-    }
     case FrameType::digests:
       if (stage_ != Stage::receiving || !offer_.verify) break;
       if (!verifier_) verifier_.emplace(machine_->memory());
@@ -231,19 +223,31 @@ void IncomingMigration::Receiver::channel_failed(std::exception_ptr failure) {
 
 void IncomingMigration::Receiver::prepare_if_complete() {
   if (!state_ || !last_round_ || round_ <= *last_round_) return;
+  channels_.clear();
+  // RAM is compared before the state is loaded, and the state loaded after the last page is in
+  // place: KVM itself writes guest pages when it takes over kvmclock.
+  auto difference = verify_ram();
+  const auto start = std::chrono::steady_clock::now();
+  try {
+    if (!difference) machine_->load(*state_);
+  } catch (const std::exception& error) {
+    return give_up(fmt::format("the machine state cannot be loaded: {}", error.what()), true);
+  }
+  prepared_.restore_ms = ms_since(start);
   if (offer_.verify) {
-    const auto start = std::chrono::steady_clock::now();
-    if (!verifier_) verifier_.emplace(machine_->memory());
-    auto difference = verifier_->finish();
     if (!difference) difference = vmm::first_difference(*state_, machine_->save());
     if (difference) return give_up("verification failed: " + *difference, true);
     prepared_.verified = true;
-    prepared_.verify_ms = ms_since(start);
   }
-  channels_.clear();
   prepared_.incarnation = incarnation_;
   enter(Stage::prepared, "prepared: holds the complete VM, paused, until the source commits");
   control_->send(FrameType::prepared, wire::encode(prepared_));
+}
+
+std::optional<std::string> IncomingMigration::Receiver::verify_ram() {
+  if (!offer_.verify) return std::nullopt;
+  if (!verifier_) verifier_.emplace(machine_->memory());
+  return verifier_->finish();
 }
 
 void IncomingMigration::Receiver::commit(const ConnectionPtr& answer_to) {

@@ -51,6 +51,7 @@ class IncomingMigration::Receiver {
   void link_lost(const std::string& why);
 
   void prepare_if_complete();
+  [[nodiscard]] std::optional<std::string> verify_ram();
   void commit(const ConnectionPtr& answer_to);
   /// There will be no VM here: drops everything and says why. `tell`: the source does not know yet.
   void give_up(const std::string& why, bool tell);

@@ -92,7 +92,6 @@ class OutgoingMigration::Source {
   std::uint64_t inquiry_bytes_ = 0;
   std::uint64_t inquiry_bytes_back_ = 0;
   Clock::time_point stopped_at_;
-  double verify_ms_ = 0;
 
   mutable std::mutex mutex_;  ///< guards what follows
   MigrationReport report_;

@@ -41,8 +41,7 @@ asio::awaitable<void> OutgoingMigration::Source::hand_over() {
   const auto paused_at = Clock::now();
   check_guest();
 
-  // The state first, so that the destination loads it while the last pages travel. Saving can write
-  // guest pages (kvmclock): the dirty log is harvested after it.
+  // The state first: saving can write guest pages (kvmclock), so the dirty log is harvested after.
   control_->send(FrameType::state, wire::encode_state(machine_->save()));
   const auto saved_at = Clock::now();
   ++round_;

@@ -31,6 +31,7 @@ class Registers {
   RegisterImage& got_;
   std::uint64_t fs_target_;
   std::uint64_t gs_target_;
+  bool selectors_kept_;  // DS and ES are the guest's own
   std::uint64_t control_[kMostControls] = {};
   std::uint64_t msr_[kMostMsrs] = {};
   std::uint64_t privileged_due_ = 0;

@@ -146,15 +146,13 @@ Reason decode(std::span<const std::byte> payload) {
 Bytes encode(const Prepared& message) {
   return to_bytes({{"incarnation", message.incarnation},
                    {"restore_ms", message.restore_ms},
-                   {"verify_ms", message.verify_ms},
                    {"verified", message.verified}});
 }
 
 template <>
 Prepared decode(std::span<const std::byte> payload) {
   const Fields fields(payload);
-  return {fields.incarnation(), fields.real("restore_ms"), fields.real("verify_ms"),
-          fields.flag("verified")};
+  return {fields.incarnation(), fields.real("restore_ms"), fields.flag("verified")};
 }
 
 Bytes encode(const Running& message) {

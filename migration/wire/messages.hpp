@@ -33,7 +33,6 @@ struct Reason {
 struct Prepared {
   std::string incarnation;
   double restore_ms = 0;
-  double verify_ms = 0;
   bool verified = false;
 };
 struct Running {

@@ -11,7 +11,6 @@ import socket
 import struct
 import threading
 
-CONTROL, PAGES, INQUIRY = 1, 2, 3
 FRAMES = {
     "channel": 1, "pages_raw": 2, "pages_lz4": 3, "pages_zero": 4, "round_end": 5,
     "alive": 16, "offer": 17, "accept": 18, "refused": 19, "landed": 20, "state": 21,
@@ -47,8 +46,9 @@ class Rule:
 class Direction:
     """One way of one connection. What may not pass now waits in `kept`, in order."""
 
-    def __init__(self, writer):
+    def __init__(self, writer, forth):
         self.writer = writer
+        self.forth = forth  # from the source to the destination
         self.holding = False
         self.ended = False
         self.kept = []
@@ -79,6 +79,8 @@ class Proxy:
     def __init__(self, target):
         self.target = target
         self.seen = []  # names of all frames that came by, in order, without alive
+        self.bytes_forth = 0  # from the source
+        self.bytes_back = 0
         self._rules = []
         self._directions = []
         self._writers = []
@@ -188,21 +190,22 @@ class Proxy:
             to_source.transport.abort()
             return
         self._writers.append(to_target)
-        forth, back = Direction(to_target), Direction(to_source)
+        forth, back = Direction(to_target, True), Direction(to_source, False)
         self._directions += [forth, back]
         await asyncio.gather(
-            self._forward(from_source, forth, preamble=True),
-            # The listening side of a page connection says nothing at all.
-            self._forward(from_target, back, preamble=True),
+            self._forward(from_source, forth), self._forward(from_target, back)
         )
 
-    async def _forward(self, reader, direction, preamble):
+    async def _forward(self, reader, direction):
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            if preamble:
-                direction.pass_on(await reader.readexactly(PREAMBLE_BYTES), self._silent)
+            # (The listening side of a page connection says nothing at all.)
+            preamble = await reader.readexactly(PREAMBLE_BYTES)
+            self._count(direction, preamble)
+            direction.pass_on(preamble, self._silent)
             while True:
                 head = await reader.readexactly(HEADER.size)
                 frame = head + await reader.readexactly(HEADER.unpack(head)[3])
+                self._count(direction, frame)
                 if frame[0] != ALIVE:
                     self.seen.append(NAMES.get(frame[0], str(frame[0])))
                 frame = self._apply("before", direction, frame)
@@ -210,6 +213,12 @@ class Proxy:
                 await direction.writer.drain()
                 self._apply("after", direction, frame)
         direction.end(self._silent)
+
+    def _count(self, direction, data):
+        if direction.forth:
+            self.bytes_forth += len(data)
+        else:
+            self.bytes_back += len(data)
 
     def _apply(self, when, direction, frame):
         for rule in list(self._rules):

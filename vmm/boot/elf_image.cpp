@@ -17,13 +17,21 @@ namespace {
 constexpr std::uint32_t kPhys32Entry = 18;  // XEN_ELFNOTE_PHYS32_ENTRY
 constexpr std::string_view kXen{"Xen\0", 4};
 
+struct Elf64 {
+  using Header = Elf64_Ehdr;
+  using ProgramHeader = Elf64_Phdr;
+};
+struct Elf32 {
+  using Header = Elf32_Ehdr;
+  using ProgramHeader = Elf32_Phdr;
+};
+
 [[noreturn]] void bad(const std::string& why) { throw BootError(BootError::Kind::bad_image, why); }
 
 std::span<const std::byte> slice(std::span<const std::byte> file, std::uint64_t offset,
                                  std::uint64_t size, const char* what) {
   if (offset > file.size() || size > file.size() - offset) {
-    bad(fmt::format("the file is truncated: its {} would end at byte {}, and it has {}", what,
-                    offset + size, file.size()));
+    bad(fmt::format("the file is truncated: it ends at byte {}, within its {}", file.size(), what));
   }
   return file.subspan(offset, size);
 }
@@ -35,92 +43,109 @@ Struct read(std::span<const std::byte> file, std::uint64_t offset, const char* w
   return value;
 }
 
-constexpr std::uint64_t align4(std::uint64_t size) { return (size + 3) & ~std::uint64_t{3}; }
+std::uint64_t align4(std::uint64_t size) { return (size + 3) & ~std::uint64_t{3}; }
 
-/// The entry in a note segment, if it has one.
-std::optional<std::uint32_t> find_entry(std::span<const std::byte> notes) {
-  while (notes.size() >= sizeof(Elf64_Nhdr)) {
-    const auto header = read<Elf64_Nhdr>(notes, 0, "notes");
-    const std::uint64_t name_at = sizeof(header);
-    const std::uint64_t data_at = name_at + align4(header.n_namesz);
-    const std::uint64_t end = data_at + align4(header.n_descsz);
-    if (data_at + header.n_descsz > notes.size()) return std::nullopt;
-    const auto* name = reinterpret_cast<const char*>(notes.data()) + name_at;
-    if (header.n_type == kPhys32Entry && std::string_view(name, header.n_namesz) == kXen) {
-      if (header.n_descsz == 4) return read<std::uint32_t>(notes, data_at, "notes");
-      if (header.n_descsz == 8) {
-        const auto entry = read<std::uint64_t>(notes, data_at, "notes");
-        if (entry > UINT32_MAX) bad("its PVH entry is above 4 GiB");
-        return static_cast<std::uint32_t>(entry);
-      }
-      bad("its PVH note is malformed");
+std::uint32_t read_entry(std::span<const std::byte> descriptor) {
+  switch (descriptor.size()) {
+    case sizeof(std::uint32_t): return read<std::uint32_t>(descriptor, 0, "PVH note");
+    case sizeof(std::uint64_t): {
+      const auto entry = read<std::uint64_t>(descriptor, 0, "PVH note");
+      if (entry > UINT32_MAX) bad(fmt::format("its PVH entry 0x{:x} is above 4 GiB", entry));
+      return static_cast<std::uint32_t>(entry);
     }
-    if (end > notes.size()) return std::nullopt;
-    notes = notes.subspan(end);
+    default:
+      bad(fmt::format("its PVH note has {} bytes, and should have 4 or 8", descriptor.size()));
+  }
+}
+
+/// The PVH entry, if it is among these notes. The notes of one segment follow each other, each with
+/// name and descriptor padded to 4 bytes.
+std::optional<std::uint32_t> find_entry(std::span<const std::byte> notes) {
+  while (notes.size() >= sizeof(Elf64_Nhdr)) {  // the same in files of 32 bits
+    const auto header = read<Elf64_Nhdr>(notes, 0, "notes");
+    const std::uint64_t descriptor_at = sizeof(header) + align4(header.n_namesz);
+    const auto name = slice(notes, sizeof(header), header.n_namesz, "notes");
+    const auto descriptor = slice(notes, descriptor_at, header.n_descsz, "notes");
+    if (header.n_type == kPhys32Entry && std::ranges::equal(name, std::as_bytes(std::span(kXen)))) {
+      return read_entry(descriptor);
+    }
+    // The padding of the last one may be missing.
+    notes = notes.subspan(
+        std::min<std::uint64_t>(descriptor_at + align4(header.n_descsz), notes.size()));
   }
   return std::nullopt;
 }
 
-Elf64_Ehdr read_header(std::span<const std::byte> file) {
-  if (file.size() < SELFMAG || std::memcmp(file.data(), ELFMAG, SELFMAG) != 0) {
-    bad("not an ELF file");
+template <typename ProgramHeader>
+ElfSegment read_segment(std::span<const std::byte> file, const ProgramHeader& header) {
+  const std::uint64_t address = header.p_paddr;
+  const std::uint64_t size = header.p_memsz;
+  if (header.p_filesz > size || size > UINT64_MAX - address) {
+    bad(fmt::format("its segment at 0x{:x} has an impossible size", address));
   }
-  const auto header = read<Elf64_Ehdr>(file, 0, "ELF header");
-  if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_ident[EI_DATA] != ELFDATA2LSB ||
-      header.e_machine != EM_X86_64) {
-    bad("not a 64-bit x86 ELF file");
-  }
-  if (header.e_phentsize != sizeof(Elf64_Phdr) || header.e_phnum == 0) {
-    bad("an ELF file without program headers");
-  }
-  return header;
+  // The place in the file of a segment without bytes there means nothing.
+  if (header.p_filesz == 0) return {GuestAddress{address}, size, {}};
+  return {GuestAddress{address}, size, slice(file, header.p_offset, header.p_filesz, "segments")};
 }
 
-void check_overlap(std::vector<ElfSegment> segments) {
-  std::ranges::sort(segments, {}, &ElfSegment::address);
-  for (std::size_t i = 1; i < segments.size(); ++i) {
-    const ElfSegment& below = segments[i - 1];
-    if (segments[i].address.value - below.address.value < below.size) {
-      bad(fmt::format("its segments at 0x{:x} and 0x{:x} overlap", below.address.value,
-                      segments[i].address.value));
+void check_disjoint(const std::vector<ElfSegment>& sorted) {
+  for (std::size_t i = 1; i < sorted.size(); ++i) {
+    if (sorted[i - 1].end() <= sorted[i].address.value) continue;
+    bad(fmt::format("its segments at 0x{:x} and 0x{:x} overlap", sorted[i - 1].address.value,
+                    sorted[i].address.value));
+  }
+}
+
+template <typename Elf>
+ElfImage parse(std::span<const std::byte> file) {
+  using ProgramHeader = typename Elf::ProgramHeader;
+  const auto header = read<typename Elf::Header>(file, 0, "ELF header");
+  if (header.e_phnum == 0) bad("an ELF file with nothing to load");
+  if (header.e_phentsize != sizeof(ProgramHeader)) bad("its program headers have a wrong size");
+  const auto table =
+      slice(file, header.e_phoff, std::uint64_t{header.e_phnum} * sizeof(ProgramHeader),
+            "program headers");
+  ElfImage image;
+  std::optional<std::uint32_t> entry;
+  for (std::size_t at = 0; at < table.size(); at += sizeof(ProgramHeader)) {
+    const auto part = read<ProgramHeader>(table, at, "program headers");
+    if (part.p_type == PT_LOAD && part.p_memsz > 0) {
+      image.segments.push_back(read_segment(file, part));
+    } else if (part.p_type == PT_NOTE && !entry) {
+      entry = find_entry(slice(file, part.p_offset, part.p_filesz, "notes"));
     }
   }
+  if (image.segments.empty()) bad("an ELF file with nothing to load");
+  if (!entry) {
+    bad("not a PVH kernel (it has no XEN_ELFNOTE_PHYS32_ENTRY note): take the vmlinux of a Linux "
+        "built with CONFIG_PVH=y, or Ferry's own guest image");
+  }
+  std::ranges::sort(image.segments, {}, &ElfSegment::address);
+  check_disjoint(image.segments);
+  image.pvh_entry = *entry;
+  const bool inside = std::ranges::any_of(image.segments, [&](const ElfSegment& segment) {
+    return *entry >= segment.address.value && *entry < segment.end();
+  });
+  if (!inside) bad(fmt::format("its PVH entry 0x{:x} lies in none of its segments", *entry));
+  return image;
 }
 
 }  // namespace
 
 ElfImage parse_elf(std::span<const std::byte> file) {
-  const Elf64_Ehdr header = read_header(file);
-  ElfImage image;
-  std::optional<std::uint32_t> entry;
-  for (unsigned i = 0; i < header.e_phnum; ++i) {
-    const std::uint64_t offset = std::uint64_t{i} * sizeof(Elf64_Phdr);
-    if (header.e_phoff > file.size()) bad("the file is truncated: it ends before its program headers");
-    const auto segment = read<Elf64_Phdr>(file, header.e_phoff + offset, "program headers");
-    if (segment.p_type == PT_NOTE && !entry) {
-      entry = find_entry(slice(file, segment.p_offset, segment.p_filesz, "notes"));
-    }
-    if (segment.p_type != PT_LOAD || segment.p_memsz == 0) continue;
-    if (segment.p_filesz > segment.p_memsz ||
-        segment.p_paddr > UINT64_MAX - segment.p_memsz) {
-      bad(fmt::format("its segment at 0x{:x} has an unsound size", segment.p_paddr));
-    }
-    image.segments.push_back(
-        {GuestAddress{segment.p_paddr}, segment.p_memsz,
-         slice(file, segment.p_offset, segment.p_filesz, "segments")});
+  if (file.size() < EI_NIDENT || std::memcmp(file.data(), ELFMAG, SELFMAG) != 0) {
+    bad("not an ELF file: Ferry boots an uncompressed ELF kernel (vmlinux), not a bzImage");
   }
-  if (image.segments.empty()) bad("an ELF file with nothing to load");
-  if (!entry) {
-    bad("not a PVH kernel (no XEN_ELFNOTE_PHYS32_ENTRY note): for Linux use a vmlinux built with "
-        "CONFIG_PVH=y");
+  const auto ident = [&](std::size_t at) { return std::to_integer<unsigned>(file[at]); };
+  const unsigned elf_class = ident(EI_CLASS);
+  const auto machine =
+      read<std::uint16_t>(file, offsetof(Elf64_Ehdr, e_machine), "ELF header");  // as in Elf32_Ehdr
+  if (ident(EI_DATA) == ELFDATA2LSB) {
+    if (elf_class == ELFCLASS64 && machine == EM_X86_64) return parse<Elf64>(file);
+    if (elf_class == ELFCLASS32 && machine == EM_386) return parse<Elf32>(file);
   }
-  check_overlap(image.segments);
-  const bool inside = std::ranges::any_of(image.segments, [&](const ElfSegment& segment) {
-    return *entry >= segment.address.value && *entry - segment.address.value < segment.size;
-  });
-  if (!inside) bad(fmt::format("its PVH entry 0x{:x} lies in none of its segments", *entry));
-  image.pvh_entry = *entry;
-  return image;
+  bad(fmt::format("an ELF file for another machine (class {}, machine {}): Ferry runs x86 kernels",
+                  elf_class, machine));
 }
 
 }  // namespace vmm

@@ -30,8 +30,6 @@ ImageFile::ImageFile(const std::filesystem::path& path, const char* what) {
   bytes_ = {static_cast<const std::byte*>(data), size};
 }
 
-ImageFile::~ImageFile() {
-  ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
-}
+ImageFile::~ImageFile() { ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size()); }
 
 }  // namespace vmm

@@ -36,12 +36,13 @@ constexpr std::uint32_t kReserved = 2;
 // nothing between there and 1 MiB.
 constexpr std::uint64_t kLowEnd = 0x9fc00;
 constexpr std::uint64_t kHighStart = 0x100000;
-// Start info, memory map, module list and command line, in pages that no kernel is linked to.
-constexpr std::uint64_t kStartInfoAt = 0x6000;
+// Start info, memory map, module list and command line, in pages that no kernel is linked to; a
+// kernel copies them before it uses low memory for itself.
+constexpr std::uint32_t kStartInfoAt = 0x6000;
 constexpr std::uint64_t kMemoryMapAt = 0x6100;
 constexpr std::uint64_t kModuleAt = 0x6f00;
 constexpr std::uint64_t kCmdlineAt = 0x7000;
-constexpr std::uint64_t kCmdlineEnd = 0x9000;
+constexpr std::uint64_t kBootDataEnd = 0x9000;
 
 [[noreturn]] void bad(const std::string& why) { throw BootError(BootError::Kind::bad_image, why); }
 
@@ -52,53 +53,72 @@ void put(GuestMemory& memory, std::uint64_t address, const Struct& value) {
 
 std::uint64_t low_ram(const GuestMemory& memory) { return memory.slots().front().size; }
 
-void load_segments(GuestMemory& memory, const ElfImage& image) {
-  for (const ElfSegment& segment : image.segments) {
-    const std::uint64_t end = segment.address.value + segment.size;
-    if (segment.address.value < kHighStart) {
-      bad(fmt::format("its segment at 0x{:x} lies below 1 MiB, where Ferry puts the start info",
-                      segment.address.value));
-    }
-    if (end > low_ram(memory)) {
-      bad(fmt::format("its segment at 0x{:x}+0x{:x} lies outside RAM: it needs --memory of at "
-                      "least {}M, with RAM below 3 GiB",
-                      segment.address.value, segment.size, (end + 1_MiB - 1) / 1_MiB));
-    }
-    // What follows the file's bytes is zero, as fresh RAM is: not touched.
-    const auto ram = memory.at(segment.address, segment.file.size());
-    std::ranges::copy(segment.file, ram.begin());
-  }
-}
-
-std::uint32_t put_memory_map(GuestMemory& memory) {
+std::vector<MemoryMapEntry> memory_map(const GuestMemory& memory) {
   std::vector<MemoryMapEntry> map = {{0, kLowEnd, kRam, 0},
                                      {kLowEnd, kHighStart - kLowEnd, kReserved, 0},
                                      {kHighStart, low_ram(memory) - kHighStart, kRam, 0}};
-  if (memory.slots().size() > 1) {
-    map.push_back({memory.slots()[1].base.value, memory.slots()[1].size, kRam, 0});
+  for (const RamSlot& slot : memory.slots().subspan(1)) {
+    map.push_back({slot.base.value, slot.size, kRam, 0});
   }
-  for (std::size_t i = 0; i < map.size(); ++i) {
-    put(memory, kMemoryMapAt + i * sizeof(MemoryMapEntry), map[i]);
+  return map;
+}
+
+void check_place(const GuestMemory& memory, const ElfSegment& segment) {
+  const std::uint64_t begin = segment.address.value;
+  const std::string name =
+      fmt::format("its segment at 0x{:x} of 0x{:x} bytes", begin, segment.size);
+  if (begin < kBootDataEnd && segment.end() > kStartInfoAt) {
+    bad(fmt::format("{} lies where Ferry puts the start info (0x{:x} to 0x{:x})", name,
+                    kStartInfoAt, kBootDataEnd));
   }
-  return static_cast<std::uint32_t>(map.size());
+  const auto map = memory_map(memory);
+  const bool inside = std::ranges::any_of(map, [&](const MemoryMapEntry& entry) {
+    return entry.type == kRam && begin >= entry.address &&
+           segment.end() <= entry.address + entry.size;
+  });
+  if (inside) return;
+  if (begin < kHighStart) bad(fmt::format("{} is not in RAM: 0xa0000 to 0xfffff is not", name));
+  if (segment.end() <= kHoleStart) {
+    bad(fmt::format("{} does not fit into {} MiB of RAM: it needs --memory of at least {}M", name,
+                    memory.size() / 1_MiB, (segment.end() + 1_MiB - 1) / 1_MiB));
+  }
+  bad(fmt::format("{} is not in RAM, which is below 3 GiB and from 4 GiB on", name));
+}
+
+void load_segments(GuestMemory& memory, const ElfImage& image) {
+  for (const ElfSegment& segment : image.segments) check_place(memory, segment);
+  for (const ElfSegment& segment : image.segments) {
+    // What follows the file's bytes is zero, as fresh RAM is: not touched.
+    std::ranges::copy(segment.file, memory.at(segment.address, segment.file.size()).begin());
+  }
 }
 
 /// As high in low RAM as it goes: out of the way of a kernel that grows from below.
-std::uint64_t load_initramfs(GuestMemory& memory, const ElfImage& image,
-                             std::span<const std::byte> file) {
+Module load_initramfs(GuestMemory& memory, const ElfImage& image, std::span<const std::byte> file) {
   std::uint64_t kernel_end = kHighStart;
   for (const ElfSegment& segment : image.segments) {
-    kernel_end = std::max(kernel_end, segment.address.value + segment.size);
+    if (segment.end() <= low_ram(memory)) kernel_end = std::max(kernel_end, segment.end());
   }
   const std::uint64_t room = low_ram(memory) - kernel_end;
-  if (file.size() + kPageSize > room) {
-    bad(fmt::format("initramfs of {} bytes does not fit behind the kernel: needs --memory of at "
-                    "least {}M",
-                    file.size(), (kernel_end + file.size() + 2_MiB) / 1_MiB));
+  if (file.size() > room || (low_ram(memory) - file.size()) / kPageSize * kPageSize < kernel_end) {
+    bad(fmt::format(
+        "{} bytes do not fit behind the kernel, which leaves {} of the RAM below 3 GiB: "
+        "use a larger --memory or a smaller initramfs",
+        file.size(), room));
   }
   const std::uint64_t address = (low_ram(memory) - file.size()) / kPageSize * kPageSize;
   std::ranges::copy(file, memory.at(GuestAddress{address}, file.size()).begin());
-  return address;
+  return {address, file.size(), 0, 0};
+}
+
+/// Runs `step`, and names the file that a BootError of it is about.
+template <typename Step>
+auto about(const char* what, const std::filesystem::path& path, Step step) {
+  try {
+    return step();
+  } catch (const BootError& error) {
+    throw BootError(error.kind(), fmt::format("{} '{}': {}", what, path.string(), error.what()));
+  }
 }
 
 kvm_segment flat(std::uint16_t selector, std::uint8_t type) {
@@ -113,8 +133,8 @@ kvm_segment flat(std::uint16_t selector, std::uint8_t type) {
   return segment;
 }
 
-/// PVH entry: 32-bit protected mode, paging off, flat segments, EBX points at the start info.
-void set_entry(Vcpu& vcpu, std::uint32_t entry) {
+/// 32-bit protected mode, paging off, flat segments, EBX points at the start info.
+void set_entry(Vcpu& vcpu, const PvhEntry& at) {
   kvm_sregs sregs = vcpu.sregs();
   sregs.cs = flat(0x08, 0xb);
   sregs.ds = sregs.es = sregs.fs = sregs.gs = sregs.ss = flat(0x10, 0x3);
@@ -129,46 +149,53 @@ void set_entry(Vcpu& vcpu, std::uint32_t entry) {
   sregs.efer = 0;
   vcpu.set_sregs(sregs);
   kvm_regs regs{};
-  regs.rip = entry;
-  regs.rbx = kStartInfoAt;
+  regs.rip = at.entry;
+  regs.rbx = at.start_info;
   regs.rflags = 2;
   vcpu.set_regs(regs);
 }
 
 }  // namespace
 
-void load_pvh(Machine& machine, const std::filesystem::path& kernel,
-              const std::optional<std::filesystem::path>& initramfs, const std::string& cmdline) {
-  GuestMemory& memory = machine.memory();
+PvhEntry place_pvh(GuestMemory& memory, const std::filesystem::path& kernel,
+                   const std::optional<std::filesystem::path>& initramfs,
+                   const std::string& cmdline) {
+  if (cmdline.size() >= kBootDataEnd - kCmdlineAt) {
+    bad(fmt::format("the kernel command line has {} bytes, and may have {}", cmdline.size(),
+                    kBootDataEnd - kCmdlineAt - 1));
+  }
   const ImageFile file(kernel, "kernel");
+  const ElfImage image = about("kernel", kernel, [&] {
+    ElfImage parsed = parse_elf(file.bytes());
+    load_segments(memory, parsed);
+    return parsed;
+  });
+
   StartInfo info{};
   info.magic = kStartMagic;
   info.version = 1;
-  ElfImage image;
-  try {
-    image = parse_elf(file.bytes());
-    load_segments(memory, image);
-  } catch (const BootError& error) {
-    throw BootError(error.kind(), fmt::format("kernel '{}': {}", kernel.string(), error.what()));
-  }
   if (initramfs) {
     const ImageFile ramdisk(*initramfs, "initramfs");
-    const std::uint64_t address = load_initramfs(memory, image, ramdisk.bytes());
-    put(memory, kModuleAt, Module{address, ramdisk.bytes().size(), 0, 0});
+    put(memory, kModuleAt, about("initramfs", *initramfs, [&] {
+          return load_initramfs(memory, image, ramdisk.bytes());
+        }));
     info.modules = 1;
     info.modules_at = kModuleAt;
-  }
-  if (cmdline.size() >= kCmdlineEnd - kCmdlineAt) {
-    bad(fmt::format("the kernel command line has {} bytes and may have {}", cmdline.size(),
-                    kCmdlineEnd - kCmdlineAt - 1));
   }
   const auto text = memory.at(GuestAddress{kCmdlineAt}, cmdline.size() + 1);
   std::memcpy(text.data(), cmdline.c_str(), cmdline.size() + 1);
   info.cmdline_at = kCmdlineAt;
+  for (const MemoryMapEntry& entry : memory_map(memory)) {
+    put(memory, kMemoryMapAt + info.memory_map_entries++ * sizeof(entry), entry);
+  }
   info.memory_map_at = kMemoryMapAt;
-  info.memory_map_entries = put_memory_map(memory);
   put(memory, kStartInfoAt, info);
-  set_entry(machine.vcpu(0), image.pvh_entry);
+  return {image.pvh_entry, kStartInfoAt};
+}
+
+void load_pvh(Machine& machine, const std::filesystem::path& kernel,
+              const std::optional<std::filesystem::path>& initramfs, const std::string& cmdline) {
+  set_entry(machine.vcpu(0), place_pvh(machine.memory(), kernel, initramfs, cmdline));
 }
 
 }  // namespace vmm

@@ -34,6 +34,11 @@ Machine::Machine(Kvm kvm, MachineConfig config, Backing backing)
       dirty_log_(vm_, memory_) {
   vm_.set_identity_map_addr(kIdentityMapAddress);
   vm_.set_tss_addr(kTssAddress);
+  // Without these, saved events cannot tell a pending exception from an injected one, nor carry its
+  // payload or a pending triple fault.
+  for (const std::uint32_t cap : {KVM_CAP_EXCEPTION_PAYLOAD, KVM_CAP_X86_TRIPLE_FAULT_EVENT}) {
+    if (vm_.check_extension(static_cast<int>(cap)) != 0) vm_.enable_cap(cap, 1);
+  }
   vm_.create_irqchip();
   vm_.create_pit2();
   std::uint32_t slot = 0;

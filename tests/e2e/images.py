@@ -1,0 +1,37 @@
+"""Kernel images made by hand, right and wrong ones."""
+
+import struct
+
+EHDR = struct.Struct("<16sHHIQQQIHHHHHH")
+PHDR = struct.Struct("<IIQQQQQQ")
+PT_LOAD, PT_NOTE = 1, 4
+ENTRY = 0x100000
+
+# 32-bit protected mode, as PVH enters it.
+HALT = b"\xfa\xf4\xeb\xfd"  # cli; hlt; jmp to the hlt
+CRASH = b"\x0f\x01\x1d\x00\x00\x00\x00\x0f\x0b"  # lidt [0]: an empty table; ud2
+
+
+def pvh_note(entry):
+    return struct.pack("<III", 4, 4, 18) + b"Xen\0" + struct.pack("<I", entry)
+
+
+def elf(segments, note=pvh_note(ENTRY)):
+    """An ELF file of (address, bytes, memory size) segments, and a note."""
+    count = len(segments) + 1
+    offset = EHDR.size + PHDR.size * count
+    ident = b"\x7fELF\x02\x01\x01" + bytes(9)
+    header = EHDR.pack(ident, 2, 62, 1, ENTRY, EHDR.size, 0, 0, EHDR.size, PHDR.size, count, 0, 0, 0)
+    headers, body = b"", b""
+    for kind, address, data, size in [
+        (PT_NOTE, 0, note, len(note)),
+        *((PT_LOAD, address, data, size) for address, data, size in segments),
+    ]:
+        headers += PHDR.pack(kind, 7, offset + len(body), address, address, len(data), size, 4)
+        body += data
+    return header + headers + body
+
+
+def kernel(code=HALT, *more):
+    """A bootable image that runs `code`, with further segments of (address, bytes)."""
+    return elf([(ENTRY, code, 4096), *((address, data, len(data)) for address, data in more)])

@@ -1,0 +1,369 @@
+"""One migration at a time: transports, modes, options, and a report that is true."""
+
+import signal
+import unittest
+
+import images
+import proxy
+from harness import DEADLINE, SANITIZED, FerryTest, peer_timeout
+
+WORK = "tick=2 timer=100 fill=8 dirty=2000 ws=2 check regs echo end=byte"
+REPORT = {
+    "outcome": str, "error": None, "mode": str, "switched": None, "transport": str,
+    "total_ms": float, "downtime_ms": float, "wire_bytes": int, "wire_bytes_back": int,
+    "pages": {
+        "total": int, "unpopulated": int, "zero": int, "raw": int, "compressed": int, "reused": int,
+        "duplicate": int, "free": int, "demand": int, "pushed": int, "resent": int,
+    },
+    "rounds": [{"pages": int, "wire_bytes": int, "duration_ms": float, "dirtied": int}],
+    "faults": {"count": int, "p50_us": float, "p99_us": float, "max_us": float},
+    "phases_ms": {
+        "stop": float, "last_pages": float, "state": float, "restore": float, "commit": float,
+        "verify": float,
+    },
+    "kept_image": {"pages": int, "bytes": int},
+    "verified": (bool, type(None)),
+    "cpu_seconds": {"source": float, "destination": float},
+    "peak_rss_bytes": {"source": int, "destination": int},
+}
+
+
+class MigrationTest(FerryTest):
+    def busy_guest(self, *args, cmdline=WORK, **options):
+        vm = self.run_vm(cmdline, *args, **options)
+        vm.stdout.wait_for(rb"^# fill done")
+        vm.wait_ticks(20)
+        return vm
+
+    def large_guest(self, **options):
+        """22 MiB to send: at a low cap, a migration that stays in its first round."""
+        return self.busy_guest(cmdline="tick=2 fill=32 end=byte", memory="64M", **options)
+
+    def finish(self, *legs):
+        legs[-1].wait_ticks(30)
+        self.end(legs[-1])
+        return self.assert_sound(*legs)
+
+    def in_first_round(self, source):
+        return source.wait_info(
+            lambda info: info.get("migration") and info["migration"]["wire_bytes"] > 100_000,
+            "sending",
+        )
+
+
+class AMigration(MigrationTest):
+    def move_and_verify(self, *args, transport="tcp", cpus=1):
+        source = self.busy_guest(cpus=cpus)
+        target, report = self.move(source, "--verify", *args, transport=transport)
+        self.assertIs(report["verified"], True)
+        self.assertEqual(report["transport"], transport)
+        self.finish(source, target)
+        return report
+
+    def test_goes_over_tcp(self):
+        self.assertEqual(self.move_and_verify()["mode"], "pre-copy")
+
+    def test_goes_over_a_unix_socket(self):
+        self.move_and_verify(transport="unix")
+
+    def test_takes_a_guest_with_four_vcpus(self):
+        self.move_and_verify(cpus=4)
+
+    def test_by_stop_and_copy_sends_every_page_once(self):
+        report = self.move_and_verify("--mode", "stop-and-copy")
+        self.assertEqual(report["mode"], "stop-and-copy")
+        self.assertEqual(len(report["rounds"]), 1)
+        self.assertEqual(report["pages"]["resent"], 0)
+
+    def test_over_two_channels(self):
+        self.move_and_verify("--channels", 2)
+
+    def test_over_four_channels_with_lz4(self):
+        report = self.move_and_verify("--channels", 4, "--compression", "lz4")
+        self.assertGreater(report["pages"]["compressed"], 0)
+
+    def test_without_compression_compresses_nothing(self):
+        report = self.move_and_verify("--compression", "none")
+        self.assertEqual(report["pages"]["compressed"], 0)
+
+    def test_with_lz4_takes_fewer_bytes_than_without(self):
+        sizes = {}
+        for compression in ("lz4", "none"):
+            source = self.busy_guest(cmdline="tick=2 fill=8 end=byte")
+            target, report = self.move(source, "--compression", compression)
+            sizes[compression] = report["wire_bytes"]
+            self.finish(source, target)
+        self.assertLess(sizes["lz4"], 0.75 * sizes["none"])
+
+    def test_of_a_paused_guest_leaves_it_paused(self):
+        source = self.busy_guest()
+        source.cli("pause")
+        target, _ = self.move(source, "--verify")
+        self.assertEqual(target.info()["state"], "paused")
+        self.assert_stands_still(target)
+        target.cli("resume")
+        self.finish(source, target)
+
+    def test_carries_the_name_and_the_id(self):
+        source = self.busy_guest("--name", "porto", cpus=2)
+        before = source.info()
+        target, _ = self.move(source)
+        after = target.info()
+        for field in ("id", "name", "cpus", "memory"):
+            self.assertEqual(after[field], before[field])
+        self.finish(source, target)
+
+    def test_of_a_guest_that_ends_on_the_way_ends_as_the_guest_did(self):
+        source = self.busy_guest(cmdline="tick=2 fill=32 end=byte", memory="64M")
+        target = self.receive()
+        migration = self.migrate(source, target, "--max-bandwidth", "8Mbit")
+        self.in_first_round(source)
+        source.write(b"q")
+        self.assertEqual(source.wait(), 0, source.stderr.text())
+        self.assertEqual(migration.wait(), 1)
+        self.assertEqual(target.wait(), 69)
+        self.assert_sound(source)
+
+    def test_is_refused_while_another_one_runs(self):
+        source = self.large_guest()
+        first, second = self.receive(), self.receive()
+        migration = self.migrate(source, first, "--max-bandwidth", "8Mbit")
+        self.in_first_round(source)
+        refused = self.migrate(source, second)
+        self.assertEqual(refused.wait(), 1)
+        self.assertRegex(refused.stderr.text(), r"(?i)migrat")
+        source.cli("cancel")
+        migration.report(1)
+        self.assertTrue(second.running())
+        source.wait_ticks(20)
+
+
+class TheReport(MigrationTest):
+    def assert_form(self, wanted, found, where="report"):
+        if wanted is None:
+            return
+        if isinstance(wanted, dict):
+            for name, inner in wanted.items():
+                self.assertIn(name, found, where)
+                self.assert_form(inner, found[name], f"{where}.{name}")
+        elif isinstance(wanted, list):
+            for index, item in enumerate(found):
+                self.assert_form(wanted[0], item, f"{where}[{index}]")
+        elif wanted is float:
+            self.assertIsInstance(found, (int, float), where)
+            self.assertGreaterEqual(found, 0, where)
+        else:
+            self.assertIsInstance(found, wanted, where)
+
+    def move_through_proxy(self, *args):
+        """A migration whose bytes are counted on the way."""
+        source = self.busy_guest(cpus=2)
+        target = self.receive()
+        between = proxy.Proxy(target.address)
+        self.addCleanup(between.close)
+        report = self.migrate(source, between.address, *args).report()
+        self.assertEqual(source.wait(), 0)
+        self.finish(source, target)
+        return report, between
+
+    def test_has_every_field_of_its_form(self):
+        source = self.busy_guest()
+        target, report = self.move(source, "--verify")
+        self.assert_form(REPORT, report)
+        self.assertIsNone(report["error"])
+        for side in ("source", "destination"):
+            self.assertGreater(report["cpu_seconds"][side], 0)
+            self.assertGreater(report["peak_rss_bytes"][side], 8 << 20)
+        self.finish(source, target)
+
+    def test_counts_each_page_in_one_place(self):
+        report, _ = self.move_through_proxy("--compression", "none")
+        pages, rounds = report["pages"], report["rounds"]
+        self.assertEqual(pages["total"], (32 << 20) // 4096)
+        self.assertEqual(rounds[0]["pages"], pages["total"] - pages["unpopulated"])
+        self.assertEqual(
+            sum(r["pages"] for r in rounds), pages["zero"] + pages["raw"] + pages["compressed"]
+        )
+        self.assertEqual(sum(r["pages"] for r in rounds[1:]), pages["resent"])
+        # 8 MiB are filled, 30 % of them with zeros.
+        self.assertGreaterEqual(rounds[0]["pages"], 2048)
+        self.assertGreaterEqual(pages["zero"], 500)
+        self.assertGreater(pages["unpopulated"], pages["total"] // 2)
+
+    def test_counts_the_bytes_that_were_on_the_wire(self):
+        report, between = self.move_through_proxy("--compression", "none", "--channels", "2")
+        signs_of_life = 8 * 16  # some may pass before or after the sum is made
+        self.assertLessEqual(abs(report["wire_bytes"] - between.bytes_forth), signs_of_life)
+        self.assertLessEqual(abs(report["wire_bytes_back"] - between.bytes_back), signs_of_life)
+        raw = report["pages"]["raw"] * 4096
+        self.assertGreater(report["wire_bytes"], raw)
+        self.assertLess(report["wire_bytes"], 1.02 * raw + 256 * 1024)
+        self.assertLessEqual(sum(r["wire_bytes"] for r in report["rounds"]), report["wire_bytes"])
+
+    def test_tells_times_that_fit_together(self):
+        source = self.busy_guest()
+        target, report = self.move(source, "--verify")
+        phases = report["phases_ms"]
+        self.assertLess(report["downtime_ms"] + phases["verify"], report["total_ms"])
+        for name in ("stop", "last_pages", "state", "restore", "commit"):
+            self.assertLessEqual(phases[name], report["downtime_ms"] + 1, name)
+            self.assertGreater(phases[name], 0, name)
+        self.assertGreater(phases["verify"], 0)
+        self.finish(source, target)
+
+    def test_without_verify_says_nothing_of_it(self):
+        source = self.busy_guest()
+        target, report = self.move(source)
+        self.assertIsNone(report["verified"])
+        self.assertEqual(report["phases_ms"]["verify"], 0)
+        self.finish(source, target)
+
+    def test_is_live_under_info_while_it_grows(self):
+        source = self.large_guest()
+        target = self.receive()
+        migration = self.migrate(source, target, "--max-bandwidth", "8Mbit")
+        live = self.in_first_round(source)["migration"]
+        self.assert_form({**REPORT, "verified": None}, live)
+        later = source.wait_info(
+            lambda info: info["migration"]["wire_bytes"] > live["wire_bytes"], "more bytes"
+        )["migration"]
+        self.assertGreater(later["total_ms"], live["total_ms"])
+        source.cli("cancel")
+        migration.report(1)
+
+    def test_is_a_table_for_people_without_json(self):
+        source = self.busy_guest()
+        target = self.receive()
+        done = source.cli("migrate", "--to", target.address)
+        text = done.stdout + done.stderr
+        self.assertRegex(text, r"(?i)downtime")
+        self.assertRegex(text, r"(?i)completed")
+        self.finish(source, target)
+
+
+class TheBandwidthCap(MigrationTest):
+    def test_holds_within_five_per_cent(self):
+        megabits = 40 if SANITIZED else 120
+        source = self.large_guest()
+        target, report = self.move(
+            source, "--max-bandwidth", f"{megabits}Mbit", "--compression", "none", "--max-downtime", "1ms"
+        )
+        rate = report["wire_bytes"] / (report["total_ms"] / 1000)
+        self.assertAlmostEqual(rate / (megabits * 1e6 / 8), 1.0, delta=0.05)
+        self.finish(source, target)
+
+    def test_holds_over_four_channels_with_compression(self):
+        source = self.large_guest()
+        target, report = self.move(
+            source, "--max-bandwidth", "60Mbit", "--channels", 4, "--compression", "lz4"
+        )
+        rate = report["wire_bytes"] / (report["total_ms"] / 1000)
+        self.assertAlmostEqual(rate / (60e6 / 8), 1.0, delta=0.05)
+        self.finish(source, target)
+
+    def test_can_be_lifted_while_the_migration_runs(self):
+        source = self.large_guest()
+        target = self.receive()
+        migration = self.migrate(source, target, "--max-bandwidth", "2Mbit")  # 90 s
+        self.in_first_round(source)
+        source.cli("set", "--max-bandwidth", "8Gbit")
+        report = migration.report()
+        self.assertLess(report["total_ms"], DEADLINE * 1000)
+        self.assertEqual(source.wait(), 0)
+        self.finish(source, target)
+
+    def test_makes_auto_compress_what_pays(self):
+        source = self.large_guest()
+        target, report = self.move(source, "--max-bandwidth", "100Mbit")
+        self.assertGreater(report["pages"]["compressed"], report["pages"]["raw"])
+        self.finish(source, target)
+
+
+class ACancelledMigration(MigrationTest):
+    def begin(self):
+        self.source = self.large_guest()
+        self.target = self.receive()
+        self.migration = self.migrate(self.source, self.target, "--max-bandwidth", "8Mbit")
+        self.in_first_round(self.source)
+
+    def assert_stayed(self):
+        report = self.migration.report(1)
+        self.assertEqual(report["outcome"], "cancelled")
+        self.assertEqual(self.target.wait(), 69)
+        self.assertIn("cancel", self.target.stderr.text())
+        self.assertEqual(self.target.stdout.bytes(), b"")
+        self.assertEqual(self.source.info()["state"], "running")
+
+    def test_leaves_the_guest_running_and_free_to_move_again(self):
+        self.begin()
+        self.source.cli("cancel")
+        self.assert_stayed()
+        target, _ = self.move(self.source, "--verify")
+        self.finish(self.source, target)
+
+    def test_by_interrupting_migrate_leaves_the_guest_running(self):
+        self.begin()
+        self.migration.signal(signal.SIGINT)
+        self.assert_stayed()
+        self.finish(self.source)
+
+    def test_of_a_paused_guest_leaves_it_paused(self):
+        source = self.large_guest()
+        source.cli("pause")
+        target = self.receive()
+        migration = self.migrate(source, target, "--max-bandwidth", "8Mbit")
+        self.in_first_round(source)
+        source.cli("cancel")
+        self.assertEqual(migration.report(1)["outcome"], "cancelled")
+        self.assertEqual(source.info()["state"], "paused")
+        self.assert_stands_still(source)
+        source.cli("resume")
+        self.finish(source)
+
+    def test_needs_a_migration(self):
+        source = self.run_vm("tick=2 end=byte")
+        source.wait_ticks(1)
+        self.assertNotEqual(source.cli("cancel", check=False).returncode, 0)
+        self.assertNotEqual(
+            source.cli("set", "--max-bandwidth", "1Gbit", check=False).returncode, 0
+        )
+        self.end(source)
+
+    def test_before_the_peer_answers_leaves_the_guest_running(self):
+        source = self.run_vm("tick=2 end=byte")
+        between = proxy.Proxy("tcp:127.0.0.1:1")
+        self.addCleanup(between.close)
+        between.fall_silent()
+        migration = self.migrate(source, between.address, "--timeout", peer_timeout(60))
+        source.wait_info(lambda info: info.get("migration"), "migrating")
+        source.cli("cancel")
+        self.assertEqual(migration.report(1)["outcome"], "cancelled")
+        self.finish(source)
+
+
+class ALargeGuest(MigrationTest):
+    def test_of_4_gib_that_uses_little_sends_little(self):
+        source = self.busy_guest(cmdline="tick=2 fill=16 end=byte", memory="4G")
+        target, report = self.move(source, "--verify")
+        self.assertEqual(report["pages"]["total"], (4 << 30) // 4096)
+        self.assertLess(report["wire_bytes"], 24 << 20)
+        self.assertGreater(report["pages"]["unpopulated"], 0.98 * report["pages"]["total"])
+        self.assertLess(report["peak_rss_bytes"]["destination"], 128 << 20)
+        self.finish(source, target)
+
+    def test_of_5_gib_brings_what_lies_above_4_gib(self):
+        image = self.path("elf")
+        pages = 300
+        high = b"".join(bytes([n % 251 + 1]) * 4096 for n in range(pages))
+        with open(image, "wb") as file:
+            file.write(images.kernel(images.HALT, (1 << 32, high)))
+        source = self.run_vm("", "--kernel", image, memory="5G")
+        source.wait_info(lambda info: info["state"] == "running", "running")
+        _, report = self.move(source, "--verify", "--compression", "none")
+        self.assertIs(report["verified"], True)
+        self.assertEqual(report["pages"]["total"], (5 << 30) // 4096)
+        self.assertGreaterEqual(report["pages"]["raw"], pages)
+
+
+if __name__ == "__main__":
+    unittest.main()
