@@ -11,12 +11,23 @@ ByteQueue::ByteQueue(std::size_t capacity)
 
 std::size_t ByteQueue::push(std::span<const std::byte> bytes) {
   bytes = bytes.first(std::min(bytes.size(), room()));
-  const std::size_t end = (begin_ + size_) % capacity_;
-  const std::size_t before_wrap = std::min(bytes.size(), capacity_ - end);
-  std::ranges::copy(bytes.first(before_wrap), storage_.get() + end);
-  std::ranges::copy(bytes.subspan(before_wrap), storage_.get());
-  size_ += bytes.size();
+  for (auto rest = bytes; !rest.empty();) {
+    const std::size_t count = std::min(rest.size(), back().size());
+    std::ranges::copy(rest.first(count), back().begin());
+    extend(count);
+    rest = rest.subspan(count);
+  }
   return bytes.size();
+}
+
+std::span<std::byte> ByteQueue::back() {
+  const std::size_t end = (begin_ + size_) % capacity_;
+  return {storage_.get() + end, std::min(room(), capacity_ - end)};
+}
+
+void ByteQueue::extend(std::size_t count) {
+  assert(count <= room());
+  size_ += count;
 }
 
 std::span<const std::byte> ByteQueue::front() const {

@@ -21,6 +21,11 @@ class ByteQueue {
   std::size_t push(std::span<const std::byte> bytes);
   bool push(std::byte byte) { return push(std::span(&byte, 1)) == 1; }
 
+  /// The free room behind the newest byte, as far as it is contiguous: empty only when there is
+  /// none. What is written there is in the queue after extend().
+  [[nodiscard]] std::span<std::byte> back();
+  void extend(std::size_t count);
+
   /// The oldest bytes, as far as they are contiguous: empty only when the queue is.
   [[nodiscard]] std::span<const std::byte> front() const;
   /// Drops the `count` oldest bytes; there are as many.

@@ -15,17 +15,28 @@ void Serial::on_output(std::function<void()> handler) { on_output_ = std::move(h
 
 void Serial::on_input_room(std::function<void()> handler) { on_input_room_ = std::move(handler); }
 
-std::size_t Serial::receive(std::span<const std::byte> bytes) {
-  const std::lock_guard lock(mutex_);
-  const std::size_t taken = frozen_ ? 0 : input_.push(bytes);
-  input_refused_ = taken < bytes.size();
-  if (taken > 0) update_irq();
-  return taken;
-}
-
-std::size_t Serial::input_room() const {
-  const std::lock_guard lock(mutex_);
-  return frozen_ ? 0 : input_.room();
+bool Serial::fill(const Source& source) {
+  std::unique_lock lock(mutex_);
+  const auto room = input_.back();
+  room_owed_ = frozen_ || room.empty();
+  if (room_owed_) return false;
+  // The lock is not held while the source works, so that vCPUs can go on; save() waits for it.
+  filling_ = true;
+  lock.unlock();
+  std::size_t given = 0;
+  std::exception_ptr failure;
+  try {
+    given = source(room);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  lock.lock();
+  filling_ = false;
+  input_.extend(given);
+  if (given > 0) update_irq();
+  host_done_.notify_all();
+  if (failure) std::rethrow_exception(failure);
+  return true;
 }
 
 std::size_t Serial::drain(const Sink& sink) {
@@ -50,7 +61,7 @@ std::size_t Serial::drain(const Sink& sink) {
     total += taken;
     if (!was_ready && transmitter_ready()) registers_.holding_empty = true;
     update_irq();
-    drained_.notify_all();
+    host_done_.notify_all();
     if (failure) std::rethrow_exception(failure);
     if (taken < bytes.size()) break;
   }
@@ -63,8 +74,8 @@ void Serial::read(std::uint64_t offset, std::span<std::byte> data) {
     const std::lock_guard lock(mutex_);
     for (std::byte& byte : data) byte = std::byte{read_register(offset++)};
     update_irq();
-    room = input_refused_ && input_.room() > 0;
-    if (room) input_refused_ = false;
+    room = room_owed_ && input_.room() > 0;
+    if (room) room_owed_ = false;
   }
   if (room && on_input_room_) on_input_room_();
 }
@@ -94,7 +105,7 @@ void Serial::resumed() {
     irq_high_ = interrupt_cause() != kIirNone;
     irq_.set_level(irq_high_);
     output = !output_.empty();
-    room = std::exchange(input_refused_, false);
+    room = std::exchange(room_owed_, false);
   }
   if (output && on_output_) on_output_();
   if (room && on_input_room_) on_input_room_();
@@ -103,7 +114,7 @@ void Serial::resumed() {
 std::vector<std::byte> Serial::save() {
   std::unique_lock lock(mutex_);
   frozen_ = true;
-  drained_.wait(lock, [this] { return !draining_; });
+  host_done_.wait(lock, [this] { return !draining_ && !filling_; });
   return encode({registers_, fifo_.contents(), input_.contents(), output_.contents()});
 }
 
@@ -111,7 +122,7 @@ void Serial::load(std::uint32_t version, std::span<const std::byte> bytes) {
   const SerialState state = decode_serial_state(version, bytes);
   std::unique_lock lock(mutex_);
   frozen_ = true;
-  drained_.wait(lock, [this] { return !draining_; });
+  host_done_.wait(lock, [this] { return !draining_ && !filling_; });
   registers_ = state.registers;
   for (auto [queue, saved] :
        {std::pair{&fifo_, &state.fifo}, {&input_, &state.input}, {&output_, &state.output}}) {
@@ -220,9 +231,8 @@ std::uint8_t Serial::take_interrupt_cause() {
 }
 
 std::uint8_t Serial::take_line_status() {
-  let_input_arrive();
   std::uint8_t status = 0;
-  if (!fifo_.empty()) status |= kLsrDataReady;
+  if (!fifo_.empty() || (!looped() && !input_.empty())) status |= kLsrDataReady;
   if (std::exchange(registers_.overrun, false)) status |= kLsrOverrun;
   if (transmitter_ready()) status |= kLsrHoldingEmpty | kLsrTransmitterEmpty;
   return status;

@@ -20,13 +20,13 @@ namespace devices {
 /// A 16550A UART on eight ports, with a host at the other end of its cable.
 ///
 ///   guest THR --> output queue --> drain(sink)            64 KiB
-///   guest RBR <-- FIFO <-- input queue <-- receive()      16 bytes, 4 KiB
+///   guest RBR <-- FIFO <-- input queue <-- fill(source)   16 bytes, 4 KiB
 ///
 /// Sending takes no time: a byte is in the output queue at once. While a FIFO's worth of bytes no
 /// longer fits there, the transmitter is not empty: a host that stalls holds up a guest that waits
 /// for the transmitter, and never the vCPU thread; a guest that does not wait loses bytes, as on
-/// hardware. A byte from the host arrives in the FIFO when the guest looks for it or has enabled
-/// the interrupt, so that a driver that resets the FIFO first loses nothing.
+/// hardware. A byte from the host arrives in the FIFO when the guest takes one or has enabled the
+/// interrupt, so that a driver that resets the FIFO first loses nothing.
 ///
 /// From save() or load() until resumed() the queues are frozen: the host can neither take nor offer
 /// bytes, which so are in the saved state or outside, and never both.
@@ -34,15 +34,17 @@ class Serial final : public vmm::Device {
  public:
   /// Takes some of the bytes, from the front, and returns how many. Must not block.
   using Sink = std::function<std::size_t(std::span<const std::byte>)>;
+  /// Puts some bytes at the front of the room it is given and returns how many. Must not block.
+  using Source = std::function<std::size_t(std::span<std::byte>)>;
 
   Serial(std::string id, vmm::IrqLine irq);
 
   // Host side; any thread. The machine must still be there.
 
-  /// Offers input; how many bytes were taken. After a short count `on_input_room` will be called.
-  std::size_t receive(std::span<const std::byte> bytes);
-  /// How many bytes receive() would take now.
-  [[nodiscard]] std::size_t input_room() const;
+  /// Lets `source` give input, once. False when there is no room now: it was not asked, and
+  /// `on_input_room` will be called. What it gives is the guest's: it either arrives here or
+  /// travels with the saved state.
+  bool fill(const Source& source);
   /// Gives the output to `sink`, in order, until it takes less than it is given or none is left;
   /// how many bytes it took. vCPUs are not held up by the sink.
   std::size_t drain(const Sink& sink);
@@ -50,8 +52,8 @@ class Serial final : public vmm::Device {
   /// Before the machine first runs. Called when there is output to drain and there was none, or it
   /// was frozen; from vCPU threads mostly, so it must be cheap.
   void on_output(std::function<void()> handler);
-  /// Before the machine first runs. Called when there is room again for input that was refused;
-  /// from vCPU threads mostly.
+  /// Before the machine first runs. Called when there is room again after fill() found none; from
+  /// vCPU threads mostly.
   void on_input_room(std::function<void()> handler);
 
   // vmm::Device.
@@ -90,15 +92,16 @@ class Serial final : public vmm::Device {
   std::function<void()> on_input_room_;
 
   mutable std::mutex mutex_;
-  std::condition_variable drained_;
+  std::condition_variable host_done_;
   SerialRegisters registers_;
   ByteQueue fifo_{SerialState::kFifoBytes};
   ByteQueue input_{SerialState::kInputBytes};
   ByteQueue output_{SerialState::kOutputBytes};
   bool irq_high_ = false;
   bool frozen_ = false;
-  bool draining_ = false;       ///< a sink is reading the front of output_
-  bool input_refused_ = false;  ///< the host is owed a call of on_input_room_
+  bool draining_ = false;   ///< a sink is reading the front of output_
+  bool filling_ = false;    ///< a source is writing behind the end of input_
+  bool room_owed_ = false;  ///< the host is owed a call of on_input_room_
 };
 
 }  // namespace devices

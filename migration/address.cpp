@@ -25,8 +25,9 @@ Address parse_address(std::string_view text) {
     if (address.path.empty()) fail(text, "the path is empty");
     constexpr std::size_t kLimit = sizeof(sockaddr_un::sun_path) - 1;
     if (address.path.size() > kLimit) {
-      fail(text, fmt::format("the path has {} bytes and a socket's may have {}: choose a shorter one",
-                             address.path.size(), kLimit));
+      fail(text,
+           fmt::format("the path has {} bytes and a socket's may have {}: choose a shorter one",
+                       address.path.size(), kLimit));
     }
     return address;
   }

@@ -26,7 +26,7 @@ class IncomingMigration {
  public:
   /// Called from the receiver's thread.
   struct Callbacks {
-    std::function<void(const Address&)> listening;  ///< with the real port
+    std::function<void(const Address&)> listening;    ///< with the real port
     std::function<void(const std::string&)> message;  ///< for people, for example a refused peer
     /// The VM is here and runs (or is paused, as it was at the source).
     std::function<void(std::unique_ptr<vmm::Machine>)> arrived;
@@ -44,8 +44,12 @@ class IncomingMigration {
   /// `ferry resume --force` of a VM that waits, prepared, for a source that is known to be dead.
   /// Empty, or why not. Any thread.
   [[nodiscard]] std::string force_resume();
-  /// "listening", "receiving", "prepared: ...", "running": for `ferry info`. Any thread.
-  [[nodiscard]] std::string status() const;
+  struct Status {
+    std::string state;   ///< "listening", "receiving", "prepared", "running", "paused", "gone"
+    std::string detail;  ///< who owns the VM and what to do: for people
+  };
+  /// For `ferry info`. Any thread.
+  [[nodiscard]] Status status() const;
 
  private:
   class Receiver;

@@ -81,7 +81,8 @@ asio::awaitable<void> IncomingMigration::Receiver::accept_all() {
     if (greeting_ >= kMaxGreeting) continue;
     ++greeting_;
     net::tune(socket, options_.timeout);
-    asio::co_spawn(context_, serve(std::make_shared<Connection>(std::move(socket), options_.timeout)),
+    asio::co_spawn(context_,
+                   serve(std::make_shared<Connection>(std::move(socket), options_.timeout)),
                    asio::detached);
   }
 }
@@ -119,17 +120,17 @@ asio::awaitable<void> IncomingMigration::Receiver::serve_channel(ConnectionPtr c
       channel.index >= offer_.channels || !opened_.insert(channel.index).second) {
     throw wire::ProtocolError("the peer opened a channel that nobody expects");
   }
-  channels_.push_back(std::make_unique<PageReceiver>(
-      connection->release(), machine_->memory(), *landed_,
-      [this](std::uint32_t round, std::exception_ptr failure) {
-        asio::post(context_, [this, round, failure] {
-          if (failure) {
-            channel_failed(failure);
-          } else {
-            channel_landed(round);
-          }
-        });
-      }));
+  channels_.push_back(
+      std::make_unique<PageReceiver>(connection->release(), machine_->memory(), *landed_,
+                                     [this](std::uint32_t round, std::exception_ptr failure) {
+                                       asio::post(context_, [this, round, failure] {
+                                         if (failure) {
+                                           channel_failed(failure);
+                                         } else {
+                                           channel_landed(round);
+                                         }
+                                       });
+                                     }));
 }
 
 asio::awaitable<void> IncomingMigration::Receiver::serve_control(ConnectionPtr connection) {
@@ -196,8 +197,8 @@ void IncomingMigration::Receiver::take_frame(const Frame& frame) {
                      false);
     default: break;
   }
-  throw wire::ProtocolError(
-      fmt::format("the source sent a frame of type {} out of turn", static_cast<unsigned>(frame.type)));
+  throw wire::ProtocolError(fmt::format("the source sent a frame of type {} out of turn",
+                                        static_cast<unsigned>(frame.type)));
 }
 
 void IncomingMigration::Receiver::channel_landed(std::uint32_t round) {
@@ -240,7 +241,7 @@ void IncomingMigration::Receiver::prepare_if_complete() {
     prepared_.verified = true;
   }
   prepared_.incarnation = incarnation_;
-  enter(Stage::prepared, "prepared: holds the complete VM, paused, until the source commits");
+  enter(Stage::prepared, "holds the complete VM, paused, until the source commits");
   control_->send(FrameType::prepared, wire::encode(prepared_));
 }
 
@@ -302,7 +303,7 @@ void IncomingMigration::Receiver::link_lost(const std::string& why) {
     give_up(fmt::format("the VM did not arrive and stays at the source: {}", why), true);
   } else if (stage_ == Stage::prepared) {
     const std::string what = fmt::format(
-        "prepared: holds the complete VM, paused, and lost the link to the source ({}). Waits for "
+        "holds the complete VM, paused, and lost the link to the source ({}). Waits for "
         "the source to reconnect; if the source is known to be dead, 'ferry resume --force' runs "
         "the VM here",
         why);
@@ -335,7 +336,7 @@ void IncomingMigration::Receiver::give_up(const std::string& why, bool tell) {
 void IncomingMigration::Receiver::enter(Stage stage, std::string what) {
   const std::lock_guard lock(mutex_);
   stage_ = stage;
-  status_ = std::move(what);
+  detail_ = std::move(what);
 }
 
 std::string IncomingMigration::Receiver::force_resume() {
@@ -349,9 +350,16 @@ std::string IncomingMigration::Receiver::force_resume() {
   return {};
 }
 
-std::string IncomingMigration::Receiver::status() const {
+IncomingMigration::Status IncomingMigration::Receiver::status() const {
   const std::lock_guard lock(mutex_);
-  return status_;
+  switch (stage_) {
+    case Stage::listening: return {"listening", detail_};
+    case Stage::receiving: return {"receiving", detail_};
+    case Stage::prepared: return {"prepared", detail_};
+    case Stage::running: return {offer_.paused ? "paused" : "running", detail_};
+    case Stage::gone: break;
+  }
+  return {"gone", detail_};
 }
 
 IncomingMigration::IncomingMigration(ReceiveOptions options, MachineFactory factory,
@@ -360,6 +368,6 @@ IncomingMigration::IncomingMigration(ReceiveOptions options, MachineFactory fact
                                            std::move(callbacks))) {}
 IncomingMigration::~IncomingMigration() = default;
 std::string IncomingMigration::force_resume() { return receiver_->force_resume(); }
-std::string IncomingMigration::status() const { return receiver_->status(); }
+IncomingMigration::Status IncomingMigration::status() const { return receiver_->status(); }
 
 }  // namespace migration

@@ -33,7 +33,7 @@ class IncomingMigration::Receiver {
   ~Receiver();
 
   std::string force_resume();
-  std::string status() const;
+  Status status() const;
 
  private:
   enum class Stage { listening, receiving, prepared, running, gone };
@@ -72,8 +72,8 @@ class IncomingMigration::Receiver {
   std::unique_ptr<vmm::Machine> machine_;
   std::unique_ptr<LandedPages> landed_;
   std::vector<std::unique_ptr<PageReceiver>> channels_;
-  std::set<std::uint32_t> opened_;  ///< indices of channels
-  std::uint32_t round_ = 1;         ///< in progress
+  std::set<std::uint32_t> opened_;   ///< indices of channels
+  std::uint32_t round_ = 1;          ///< in progress
   std::uint32_t channels_done_ = 0;  ///< that have sent all of it
   std::optional<std::uint32_t> last_round_;
   std::optional<vmm::MachineState> state_;
@@ -82,7 +82,7 @@ class IncomingMigration::Receiver {
 
   mutable std::mutex mutex_;  ///< guards what follows
   Stage stage_ = Stage::listening;
-  std::string status_ = "listening";
+  std::string detail_ = "waits for a VM";
 
   std::thread thread_;
 };

@@ -57,10 +57,12 @@ OutgoingMigration::Source::Source(std::unique_ptr<vmm::Machine> machine, Migrate
   report_.phase = "connecting";
   report_.owner = "this process runs the VM";
   report_.pages.total = machine_->memory().page_count();
-  asio::co_spawn(context_, run(), asio::bind_cancellation_slot(stop_dialling_.slot(), asio::detached));
+  asio::co_spawn(context_, run(),
+                 asio::bind_cancellation_slot(stop_dialling_.slot(), asio::detached));
   thread_ = std::thread([this] {
     ::pthread_setname_np(::pthread_self(), "migration");
     context_.run();
+    done_ = true;
   });
 }
 

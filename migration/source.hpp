@@ -31,6 +31,7 @@ class OutgoingMigration::Source {
   std::string cancel();
   std::string force_resume();
   MigrationReport live() const;
+  bool done() const { return done_; }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -100,6 +101,7 @@ class OutgoingMigration::Source {
   bool forced_ = false;
   std::uint64_t max_downtime_us_;
 
+  std::atomic<bool> done_ = false;
   std::thread thread_;
 };
 

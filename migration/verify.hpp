@@ -8,8 +8,8 @@
 #include "migration/wire/decode.hpp"
 #include "vmm/memory/guest_memory.hpp"
 
-/// `--verify`: proof that RAM at the destination is RAM at the source, byte for byte, taken while no
-/// vCPU runs. Pages are compared by 64-bit XXH3 digests: against faults, not against forgers.
+/// `--verify`: proof that RAM at the destination is RAM at the source, byte for byte, taken while
+/// no vCPU runs. Pages are compared by 64-bit XXH3 digests: against faults, not against forgers.
 namespace migration {
 
 /// The source's pages that were ever touched, in stretches of at most wire::kMaxDigestPages. All

@@ -64,8 +64,8 @@ void Connection::arm_deadline() {
     if (cancelled || !self || self->deadline_.expiry() > asio::steady_timer::clock_type::now()) {
       return;
     }
-    self->close(std::make_exception_ptr(std::system_error(
-        ETIMEDOUT, std::generic_category(), "the peer gave no sign of life")));
+    self->close(std::make_exception_ptr(
+        std::system_error(ETIMEDOUT, std::generic_category(), "the peer gave no sign of life")));
   });
 }
 

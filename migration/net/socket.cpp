@@ -61,9 +61,9 @@ asio::awaitable<Socket> dial(Address address, std::chrono::milliseconds timeout)
         co_await resolver.async_resolve(address.host, std::to_string(address.port),
                                         asio::redirect_error(asio::use_awaitable, error));
     if (error) {
-      throw std::system_error(EHOSTUNREACH, std::generic_category(),
-                              fmt::format("cannot resolve {}: {}", to_string(address),
-                                          error.message()));
+      throw std::system_error(
+          EHOSTUNREACH, std::generic_category(),
+          fmt::format("cannot resolve {}: {}", to_string(address), error.message()));
     }
     for (const auto& entry : found) endpoints.push_back(entry.endpoint());
   }
@@ -105,15 +105,18 @@ Acceptor listen(asio::io_context& context, const Address& address) {
     const auto found = resolver.resolve(address.host, std::to_string(address.port),
                                         asio::ip::resolver_base::passive, error);
     if (error) {
-      throw std::system_error(EADDRNOTAVAIL, std::generic_category(),
-                              fmt::format("cannot resolve {}: {}", to_string(address),
-                                          error.message()));
+      throw std::system_error(
+          EADDRNOTAVAIL, std::generic_category(),
+          fmt::format("cannot resolve {}: {}", to_string(address), error.message()));
     }
     endpoint = found.begin()->endpoint();
   }
   acceptor.open(endpoint.protocol(), error);
   if (!error && address.kind == Address::Kind::tcp) {
     acceptor.set_option(asio::socket_base::reuse_address(true), error);
+  } else if (!error && ::fchmod(acceptor.native_handle(), S_IRUSR | S_IWUSR) != 0) {
+    // The file that bind() makes takes the socket's mode: it is never open to others.
+    error = error_code(errno, boost::system::system_category());
   }
   if (!error) acceptor.bind(endpoint, error);
   if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);

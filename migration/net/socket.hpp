@@ -20,7 +20,8 @@ using Acceptor = asio::basic_socket_acceptor<asio::generic::stream_protocol>;
 /// std::system_error that names the address.
 [[nodiscard]] asio::awaitable<Socket> dial(Address address, std::chrono::milliseconds timeout);
 
-/// Binds and listens; a Unix path left behind by a dead process is replaced, one in use is not.
+/// Binds and listens. A Unix path is for this user alone; one left behind by a dead process is
+/// replaced, one in use is not.
 /// Blocks while a host name is resolved. std::system_error that names the address and the cause.
 [[nodiscard]] Acceptor listen(asio::io_context& context, const Address& address);
 

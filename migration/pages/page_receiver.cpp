@@ -103,8 +103,8 @@ void PageReceiver::receive_compressed(const std::vector<vmm::PageRange>& ranges,
   std::size_t size = 0;
   for (const vmm::PageRange& range : ranges) size += range.count * vmm::kPageSize;
   const int got = LZ4_decompress_safe(reinterpret_cast<const char*>(in_.data()),
-                                      reinterpret_cast<char*>(out_.data()),
-                                      static_cast<int>(bytes), static_cast<int>(size));
+                                      reinterpret_cast<char*>(out_.data()), static_cast<int>(bytes),
+                                      static_cast<int>(size));
   if (got < 0 || static_cast<std::size_t>(got) != size) {
     throw ProtocolError("the peer sent a damaged LZ4 block");
   }

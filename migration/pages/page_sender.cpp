@@ -150,7 +150,8 @@ void PageSender::flush_data() {
   } else {
     if (policy_.probe_due()) {
       const auto start = Clock::now();
-      const std::size_t in = std::min<std::size_t>(data_pages_, wire::kMaxLz4Pages) * vmm::kPageSize;
+      const std::size_t in =
+          std::min<std::size_t>(data_pages_, wire::kMaxLz4Pages) * vmm::kPageSize;
       policy_.probed(static_cast<double>(in), static_cast<double>(compress()),
                      seconds_since(start));
     }

@@ -75,7 +75,7 @@ class PageSender {
   std::uint64_t data_pages_ = 0;
   wire::Bytes header_;
   std::vector<iovec> parts_;
-  std::vector<std::byte> copy_;        ///< private copy of the pages to compress
+  std::vector<std::byte> copy_;  ///< private copy of the pages to compress
   std::vector<std::byte> compressed_;
 
   std::mutex mutex_;

@@ -37,8 +37,8 @@ Decision decide(const ConvergenceInput& input) {
   }
   if (decision.downtime_seconds <= input.max_downtime_seconds) {
     const double gain = pages_seconds * (1 - lambda);
-    const bool worth = gain >= kWorthGain && gain >= kWorthShare * pages_seconds &&
-                       pages_seconds <= kWorthCost;
+    const bool worth =
+        gain >= kWorthGain && gain >= kWorthShare * pages_seconds && pages_seconds <= kWorthCost;
     decision.step = worth ? Step::next_round : Step::stop;
     decision.why = worth ? Why::worth_a_round : Why::fits;
     return decision;

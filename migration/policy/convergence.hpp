@@ -6,12 +6,12 @@ namespace migration {
 
 /// What is known when a round of pre-copy has landed.
 struct ConvergenceInput {
-  unsigned rounds = 0;              ///< landed so far
-  double remaining_bytes = 0;       ///< on the wire, for what is dirty now
-  double state_bytes = 0;           ///< of CPUs and devices
-  double bytes_per_second = 1;      ///< that the link carries, measured
+  unsigned rounds = 0;                ///< landed so far
+  double remaining_bytes = 0;         ///< on the wire, for what is dirty now
+  double state_bytes = 0;             ///< of CPUs and devices
+  double bytes_per_second = 1;        ///< that the link carries, measured
   double dirty_bytes_per_second = 0;  ///< on the wire, for what the guest wrote during the round
-  double fixed_seconds = 0;         ///< of the stop, whatever remains: pause, save, restore, commit
+  double fixed_seconds = 0;  ///< of the stop, whatever remains: pause, save, restore, commit
   double max_downtime_seconds = 0;
   unsigned max_rounds = 1;
   bool may_throttle = false;

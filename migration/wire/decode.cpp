@@ -24,7 +24,8 @@ class Reader {
   }
   void finish() const {
     if (!rest_.empty()) {
-      throw ProtocolError(fmt::format("{} stray bytes after {} from the peer", rest_.size(), what_));
+      throw ProtocolError(
+          fmt::format("{} stray bytes after {} from the peer", rest_.size(), what_));
     }
   }
 
@@ -32,7 +33,8 @@ class Reader {
   std::uint64_t integer(std::size_t size) {
     std::uint64_t value = 0;
     const auto from = bytes(size);
-    for (std::size_t i = 0; i < size; ++i) value |= std::to_integer<std::uint64_t>(from[i]) << (8 * i);
+    for (std::size_t i = 0; i < size; ++i)
+      value |= std::to_integer<std::uint64_t>(from[i]) << (8 * i);
     return value;
   }
 
@@ -118,13 +120,13 @@ FrameHeader decode_header(std::span<const std::byte, kHeaderBytes> bytes) {
     throw ProtocolError(fmt::format("the peer sent a frame of unknown type {}", type));
   }
   if (header.payload > payload_limit(header.type)) {
-    throw ProtocolError(fmt::format("the peer sent a frame of type {} with {} bytes, over its limit",
-                                    type, header.payload));
+    throw ProtocolError(fmt::format(
+        "the peer sent a frame of type {} with {} bytes, over its limit", type, header.payload));
   }
   const std::size_t list = header.ranges * kRangeBytes;
-  const bool sound = has_ranges(header.type)
-                         ? header.ranges > 0 && header.ranges <= kMaxRanges && list <= header.payload
-                         : header.ranges == 0;
+  const bool sound = has_ranges(header.type) ? header.ranges > 0 && header.ranges <= kMaxRanges &&
+                                                   list <= header.payload
+                                             : header.ranges == 0;
   if (!sound) throw ProtocolError(fmt::format("the peer sent an unsound frame of type {}", type));
   return header;
 }
@@ -141,8 +143,8 @@ std::vector<vmm::PageRange> decode_ranges(std::span<const std::byte> bytes, std:
   }
   reader.finish();
   if (pages > max_pages) {
-    throw ProtocolError(fmt::format("the peer sent {} pages in one frame, over the limit of {}",
-                                    pages, max_pages));
+    throw ProtocolError(
+        fmt::format("the peer sent {} pages in one frame, over the limit of {}", pages, max_pages));
   }
   return ranges;
 }

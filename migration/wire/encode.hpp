@@ -23,7 +23,9 @@ class Writer {
   void u16(std::uint16_t value) { integer(value, 2); }
   void u32(std::uint32_t value) { integer(value, 4); }
   void u64(std::uint64_t value) { integer(value, 8); }
-  void bytes(std::span<const std::byte> value) { out_.insert(out_.end(), value.begin(), value.end()); }
+  void bytes(std::span<const std::byte> value) {
+    out_.insert(out_.end(), value.begin(), value.end());
+  }
   void text(std::string_view value) { bytes(std::as_bytes(std::span(value))); }
 
  private:

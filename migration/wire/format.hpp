@@ -37,18 +37,18 @@ enum class FrameType : std::uint8_t {
   pages_zero = 4,  ///< ranges
   round_end = 5,   ///< u32 round
   // control connections
-  alive = 16,     ///< either way, empty: shows that the sender's control loop runs
-  offer = 17,     ///< to destination, JSON
-  accept = 18,    ///< to source, JSON
-  refused = 19,   ///< to source, JSON: final
-  landed = 20,    ///< to source, u32 round: every page of it is in place
-  state = 21,     ///< to destination: machine state sections
+  alive = 16,       ///< either way, empty: shows that the sender's control loop runs
+  offer = 17,       ///< to destination, JSON
+  accept = 18,      ///< to source, JSON
+  refused = 19,     ///< to source, JSON: final
+  landed = 20,      ///< to source, u32 round: every page of it is in place
+  state = 21,       ///< to destination: machine state sections
   last_round = 22,  ///< to destination, u32 round: the one after which there is no more
-  digests = 23,   ///< to destination, only with verify: ranges, then u64 XXH3 of each page
-  prepared = 24,  ///< to source, JSON
-  commit = 25,    ///< to destination, empty
-  running = 26,   ///< to source, JSON
-  abort = 27,     ///< to destination, JSON: the VM stays at the source
+  digests = 23,     ///< to destination, only with verify: ranges, then u64 XXH3 of each page
+  prepared = 24,    ///< to source, JSON
+  commit = 25,      ///< to destination, empty
+  running = 26,     ///< to source, JSON
+  abort = 27,       ///< to destination, JSON: the VM stays at the source
   // inquiry connections
   inquire = 32,  ///< to destination, JSON
   status = 33,   ///< to source, JSON

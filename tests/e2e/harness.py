@@ -155,6 +155,13 @@ class Vm(Process):
             raise AssertionError(f"ferry {command} {args}: {done.returncode} {done.stderr}")
         return done
 
+    def wait_ready(self, deadline=DEADLINE):
+        """Waits until the control API answers; each question is a whole client process."""
+        end = time.monotonic() + deadline
+        while self.cli("info", check=False).returncode != 0:
+            if time.monotonic() > end or not self.running():
+                raise AssertionError(f"no control API: {self.stderr.text()}")
+
     def info(self):
         return json.loads(self.cli("info", "--json").stdout)
 
@@ -219,12 +226,12 @@ class FerryTest(unittest.TestCase):
         report = SANITIZER_REPORT.search(process.stderr.bytes())
         self.assertIsNone(report, process.stderr.text())
 
-    def run_vm(self, cmdline, *args, memory="32M", cpus=1, **options):
+    def run_vm(self, cmdline, *args, memory="32M", cpus=1, kernel=GUEST, **options):
         api = self.path("api")
         options.setdefault("stdin", subprocess.PIPE)
         return self.start(
             Vm,
-            [FERRY, "run", "--kernel", GUEST, "--memory", memory, "--cpus", cpus,
+            [FERRY, "run", "--kernel", kernel, "--memory", memory, "--cpus", cpus,
              "--cmdline", cmdline, "--api-socket", api, *args],
             api=api, **options,
         )
@@ -279,7 +286,8 @@ class FerryTest(unittest.TestCase):
     def end(self, vm):
         """Asks a guest with `end=byte` to end, and sees it end well."""
         vm.write(b"q")
-        self.assertEqual(vm.wait(), 0, vm.stderr.text() + vm.stdout.text()[-500:])
+        printed = vm.stdout.text()[-500:] if vm.stdout else ""
+        self.assertEqual(vm.wait(), 0, vm.stderr.text() + printed)
 
 
 def process_counts(pid):

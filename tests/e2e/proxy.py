@@ -183,7 +183,10 @@ class Proxy:
 
     async def _serve(self, from_source, to_source):
         self._writers.append(to_source)
-        await self._flowing.wait()
+        try:
+            await self._flowing.wait()
+        except asyncio.CancelledError:
+            return  # the proxy closes; the streams' own callback would report it as an error
         try:
             from_target, to_target = await self._dial()
         except OSError:

@@ -357,7 +357,7 @@ class ALargeGuest(MigrationTest):
         high = b"".join(bytes([n % 251 + 1]) * 4096 for n in range(pages))
         with open(image, "wb") as file:
             file.write(images.kernel(images.HALT, (1 << 32, high)))
-        source = self.run_vm("", "--kernel", image, memory="5G")
+        source = self.run_vm("", kernel=image, memory="5G")
         source.wait_info(lambda info: info["state"] == "running", "running")
         _, report = self.move(source, "--verify", "--compression", "none")
         self.assertIs(report["verified"], True)

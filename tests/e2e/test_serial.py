@@ -71,7 +71,7 @@ class SerialInput(FerryTest):
         vm.stdout.wait_for(rb"^# hello")
         data = b"0123456789abcdef" * 200 + b"\n"
         vm.write(data)
-        got = vm.stdout.wait_for(rb"^# got (\d+) bytes sum=\d+ hash=(\S+)")
+        got = vm.stdout.wait_for(rb"^# got (\d+) bytes sum=\d+ hash=(\S+)\n")
         self.assertEqual((int(got[1]), int(got[2], 16)), (len(data), fnv1a(data)))
         self.end(vm)
 
@@ -111,6 +111,7 @@ class SerialOutput(FerryTest):
         # vCPU 1 counts its writes whether or not vCPU 0 can print.
         vm = self.run_vm("tick=1 fill=1 dirty=1000 end=byte", cpus=2, stdout=writer)
         os.close(writer)
+        vm.wait_ready()
         for _ in range(3):
             vm.cli("pause")
             self.assertEqual(vm.info()["state"], "paused")

@@ -126,8 +126,11 @@ TEST(Wire, DigestsSurviveTheTripAndAreBounded) {
   const Digests decoded = decode_digests(encode_digests({5, 2}, digests), 100);
   EXPECT_EQ(decoded.range, (PageRange{5, 2}));
   EXPECT_TRUE(std::ranges::equal(decoded.digests, digests));
-  expect_error([&] { static_cast<void>(decode_digests(encode_digests({99, 2}, digests), 100)); },
-               "RAM has 100 pages");
+  expect_error(
+      [&] {
+        static_cast<void>(decode_digests(encode_digests({99, 2}, digests), 100));
+      },
+      "RAM has 100 pages");
   expect_error([] { static_cast<void>(decode_digests(from_hex("00000000 02000000 00"), 100)); },
                "truncated");
 }
@@ -151,8 +154,8 @@ TEST(Messages, SurviveTheTrip) {
   EXPECT_EQ(decode<Reason>(encode(Reason{"no \"room\""})).reason, "no \"room\"");
   EXPECT_TRUE(decode<Prepared>(encode(Prepared{"i", 1.5, true})).verified);
   EXPECT_EQ(decode<Running>(encode(Running{"i", 0.25, 77})).peak_rss, 77U);
-  for (const auto status : {VmStatus::unknown, VmStatus::prepared, VmStatus::running,
-                            VmStatus::refused}) {
+  for (const auto status :
+       {VmStatus::unknown, VmStatus::prepared, VmStatus::running, VmStatus::refused}) {
     EXPECT_EQ(decode<Status>(encode(Status{"i", status})).status, status);
   }
 }
@@ -180,13 +183,11 @@ TEST(Messages, UnsoundOnesNameTheField) {
   expect_error(offer(start + R"("channels":-1})"), "\"channels\"");
   expect_error(offer(start + R"("channels":1,"mode":"teleport"})"), "\"mode\"");
   expect_error(offer(start + R"("channels":1,"mode":"pre-copy","verify":1})"), "\"verify\"");
-  expect_error([] { static_cast<void>(decode<Status>(text(R"({"incarnation":"i","status":"x"})"))); },
-               "\"status\"");
   expect_error(
-      [] {
-        static_cast<void>(
-            decode<Prepared>(text(R"({"incarnation":"i","restore_ms":-1})")));
-      },
+      [] { static_cast<void>(decode<Status>(text(R"({"incarnation":"i","status":"x"})"))); },
+      "\"status\"");
+  expect_error(
+      [] { static_cast<void>(decode<Prepared>(text(R"({"incarnation":"i","restore_ms":-1})"))); },
       "\"restore_ms\"");
 }
 

@@ -22,9 +22,10 @@ UniqueFd open_kvm(const char* path) {
         true);
   }
   throw KvmUnavailable(
-      fmt::format("cannot open {}: {}. Load the module ('sudo modprobe kvm_intel' or 'kvm_amd') and "
-                  "enable virtualization in the firmware; in a virtual machine, enable nesting",
-                  path, std::strerror(errno)),
+      fmt::format(
+          "cannot open {}: {}. Load the module ('sudo modprobe kvm_intel' or 'kvm_amd') and "
+          "enable virtualization in the firmware; in a virtual machine, enable nesting",
+          path, std::strerror(errno)),
       false);
 }
 

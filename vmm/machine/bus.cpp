@@ -10,8 +10,8 @@ namespace vmm {
 void Bus::attach(std::shared_ptr<Device> device, std::uint64_t base, std::uint64_t length) {
   const auto next = std::ranges::upper_bound(ranges_, base, {}, &Range::base);
   const bool hits_next = next != ranges_.end() && next->base - base < length;
-  const bool hits_previous = next != ranges_.begin() &&
-                             base - std::prev(next)->base < std::prev(next)->length;
+  const bool hits_previous =
+      next != ranges_.begin() && base - std::prev(next)->base < std::prev(next)->length;
   if (length == 0 || hits_next || hits_previous) {
     throw std::invalid_argument(fmt::format("device {} cannot have 0x{:x}+0x{:x}: empty or taken",
                                             device->id(), base, length));

@@ -53,17 +53,19 @@ constexpr std::array kFeatureWords = {
                 "md_clear rtm_always_abort - tsx_force_abort serialize hybrid tsxldtrk - pconfig "
                 "arch_lbr ibt - amx_bf16 avx512_fp16 amx_tile amx_int8 spec_ctrl stibp flush_l1d "
                 "arch_capabilities core_capabilities ssbd"},
-    FeatureWord{0x7, 1, eax,
-                "sha512 sm3 sm4 rao_int avx_vnni avx512_bf16 - cmpccxadd - - fzrm fsrs fsrc - - - - "
-                "- - wrmsrns - amx_fp16 hreset avx_ifma - - lam"},
+    FeatureWord{
+        0x7, 1, eax,
+        "sha512 sm3 sm4 rao_int avx_vnni avx512_bf16 - cmpccxadd - - fzrm fsrs fsrc - - - - "
+        "- - wrmsrns - amx_fp16 hreset avx_ifma - - lam"},
     FeatureWord{0xd, 0, eax,
                 "xcr0_x87 xcr0_sse xcr0_avx xcr0_bndregs xcr0_bndcsr xcr0_opmask xcr0_zmm_hi256 "
                 "xcr0_hi16_zmm - xcr0_pkru - - - - - - - xcr0_xtilecfg xcr0_xtiledata"},
     FeatureWord{0xd, 1, eax, "xsaveopt xsavec xgetbv1 xsaves xfd"},
-    FeatureWord{0x80000001, 0, ecx,
-                "lahf_lm cmp_legacy svm extapic cr8_legacy abm sse4a misalignsse 3dnowprefetch osvw "
-                "ibs xop skinit wdt - lwp fma4 tce - nodeid_msr - tbm topoext perfctr_core "
-                "perfctr_nb - bpext ptsc perfctr_llc mwaitx"},
+    FeatureWord{
+        0x80000001, 0, ecx,
+        "lahf_lm cmp_legacy svm extapic cr8_legacy abm sse4a misalignsse 3dnowprefetch osvw "
+        "ibs xop skinit wdt - lwp fma4 tce - nodeid_msr - tbm topoext perfctr_core "
+        "perfctr_nb - bpext ptsc perfctr_llc mwaitx"},
     FeatureWord{0x80000001, 0, edx,
                 "- - - - - - - - - - - syscall - - - - - - - mp nx - mmxext - - fxsr_opt pdpe1gb "
                 "rdtscp - lm 3dnowext 3dnow"},
@@ -112,8 +114,8 @@ std::vector<kvm_cpuid_entry2> host_cpuid(const Kvm& kvm) {
   for (kvm_cpuid_entry2& entry : cpuid) {
     switch (entry.function) {
       case 0x1:
-        entry.ecx &= ~(1U << 5);  // VMX: nested state does not travel
-        entry.ecx |= 1U << 31;    // hypervisor
+        entry.ecx &= ~(1U << 5);              // VMX: nested state does not travel
+        entry.ecx |= 1U << 31;                // hypervisor
         if (deadline) entry.ecx |= 1U << 24;  // the in-kernel LAPIC has it; KVM leaves it to us
         break;
       case 0x80000001: entry.ecx &= ~(1U << 2); break;  // SVM, likewise

@@ -17,8 +17,7 @@ namespace vmm {
 
 /// The same for one vCPU: its own APIC id, and how many there are.
 [[nodiscard]] std::vector<kvm_cpuid_entry2> cpuid_for_vcpu(std::vector<kvm_cpuid_entry2> cpuid,
-                                                           std::uint32_t index,
-                                                           std::uint32_t cpus);
+                                                           std::uint32_t index, std::uint32_t cpus);
 
 /// The first thing that a guest with CPUID `wanted` could rely on and a host with `host` cannot
 /// give, by name, for example "avx512f (CPUID leaf 7.0 EBX bit 16)"; nullopt when it fits.

@@ -54,7 +54,8 @@ Machine::Machine(Kvm kvm, MachineConfig config, Backing backing)
   }
   for (std::uint32_t i = 0; i < config_.cpus; ++i) {
     vcpus_.push_back(std::make_unique<Vcpu>(
-        kvm_, vm_, i, Vcpu::Host{ports_, mmio_, [this](GuestEnd end) { this->end(std::move(end)); }}));
+        kvm_, vm_, i,
+        Vcpu::Host{ports_, mmio_, [this](GuestEnd end) { this->end(std::move(end)); }}));
     vcpus_.back()->kvm().set_cpuid(cpuid_for_vcpu(config_.cpuid, i, config_.cpus));
   }
   set_tsc_frequency();

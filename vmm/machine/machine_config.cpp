@@ -84,12 +84,12 @@ std::string make_uuid() {
 std::string to_json(const MachineConfig& config) {
   json cpuid = json::array();
   for (const kvm_cpuid_entry2& entry : config.cpuid) {
-    cpuid.push_back({entry.function, entry.index, entry.flags, entry.eax, entry.ebx, entry.ecx,
-                     entry.edx});
+    cpuid.push_back(
+        {entry.function, entry.index, entry.flags, entry.eax, entry.ebx, entry.ecx, entry.edx});
   }
-  const json object = {{"id", config.id},           {"name", config.name},
-                       {"memory", config.memory_bytes}, {"cpus", config.cpus},
-                       {"tsc_khz", config.tsc_khz}, {"cpuid", std::move(cpuid)}};
+  const json object = {
+      {"id", config.id},     {"name", config.name},       {"memory", config.memory_bytes},
+      {"cpus", config.cpus}, {"tsc_khz", config.tsc_khz}, {"cpuid", std::move(cpuid)}};
   return object.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 

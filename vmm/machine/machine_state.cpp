@@ -83,7 +83,7 @@ bool moves(std::string_view section, std::size_t at) {
 }
 
 /// kvmclock and TSC have run on since they were saved: by no more than this. Never backwards.
-constexpr std::uint64_t kClockTolerance = 60'000'000'000;   // ns
+constexpr std::uint64_t kClockTolerance = 60'000'000'000;     // ns
 constexpr std::uint64_t kTscTolerance = 60 * 10'000'000'000;  // cycles: 60 s of a very fast CPU
 constexpr std::uint32_t kTsc = 0x10;
 
@@ -99,7 +99,8 @@ std::optional<std::string> compare_clock(Bytes saved, Bytes loaded) {
 }
 
 std::optional<std::string> compare_msrs(std::string_view id, Bytes saved, Bytes loaded) {
-  for (std::size_t at = 0; at + sizeof(kvm_msr_entry) <= saved.size(); at += sizeof(kvm_msr_entry)) {
+  for (std::size_t at = 0; at + sizeof(kvm_msr_entry) <= saved.size();
+       at += sizeof(kvm_msr_entry)) {
     const auto before = read<kvm_msr_entry>(saved, at);
     const auto after = read<kvm_msr_entry>(loaded, at);
     const bool same = before.data == after.data ||

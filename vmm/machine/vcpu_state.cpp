@@ -80,7 +80,8 @@ void load_vcpu(const KvmVcpu& vcpu, const std::string& prefix, SectionReader& fr
   vcpu.set_lapic(from.take_struct<kvm_lapic_state>(prefix + "/lapic"));
 
   const auto bytes = from.take_bytes(prefix + "/msrs", 0);
-  if (bytes.size() % sizeof(kvm_msr_entry) != 0 || bytes.size() > kMaxMsrs * sizeof(kvm_msr_entry)) {
+  if (bytes.size() % sizeof(kvm_msr_entry) != 0 ||
+      bytes.size() > kMaxMsrs * sizeof(kvm_msr_entry)) {
     throw std::invalid_argument(prefix + "/msrs has an unsound size");
   }
   std::vector<kvm_msr_entry> msrs(bytes.size() / sizeof(kvm_msr_entry));

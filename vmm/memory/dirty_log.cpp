@@ -8,7 +8,8 @@
 namespace vmm {
 
 DirtyLog::DirtyLog(const KvmVm& vm, GuestMemory& memory) : vm_(vm), memory_(memory) {
-  constexpr std::uint64_t kWanted = KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET;
+  constexpr std::uint64_t kWanted =
+      KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET;
   const auto have =
       static_cast<std::uint64_t>(vm_.check_extension(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2));
   // INITIALLY_SET matters beyond speed: without it, starting the log protects all of RAM in one

@@ -53,8 +53,8 @@ GuestMemory::GuestMemory(std::uint64_t size, Backing backing) : size_(size), bac
   // Huge pages need a mapping aligned to 2 MiB, which mmap alone does not promise: reserve more,
   // map inside it, and give the rest back.
   constexpr std::uint64_t kAlign = 2_MiB;
-  void* reserved = ::mmap(nullptr, size + kAlign, PROT_NONE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* reserved =
+      ::mmap(nullptr, size + kAlign, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (reserved == MAP_FAILED) fail(fmt::format("cannot map {} MiB of guest RAM", size / 1_MiB));
   auto* const base = static_cast<std::byte*>(reserved);
   const auto address = reinterpret_cast<std::uintptr_t>(reserved);
@@ -114,7 +114,8 @@ void GuestMemory::write(GuestAddress address, std::span<const std::byte> bytes) 
   std::memcpy(host_ + offset, bytes.data(), bytes.size());
   // Noted after the bytes are there: a harvest in between sees the page as not written yet, and the
   // next harvest takes it.
-  for (PageIndex page = offset / kPageSize; page <= (offset + bytes.size() - 1) / kPageSize; ++page) {
+  for (PageIndex page = offset / kPageSize; page <= (offset + bytes.size() - 1) / kPageSize;
+       ++page) {
     std::atomic_ref(host_writes_[page / 64])
         .fetch_or(std::uint64_t{1} << (page % 64), std::memory_order_release);
   }
@@ -148,7 +149,8 @@ void GuestMemory::add_populated(PageRange range, DirtyBitmap& into) const {
       if (data >= end) return;
       from = std::min(end, ::lseek(fd_, data, SEEK_HOLE));
       const auto first = static_cast<PageIndex>(data) / kPageSize;
-      into.set(PageRange{first, (static_cast<PageIndex>(from) + kPageSize - 1) / kPageSize - first});
+      into.set(
+          PageRange{first, (static_cast<PageIndex>(from) + kPageSize - 1) / kPageSize - first});
     }
     return;
   }

@@ -1,0 +1,112 @@
+"""One side is killed (SIGKILL) in each phase, which the proxy holds by keeping back a frame."""
+
+import unittest
+
+from handover import HandoverTest
+from proxy import hold
+
+PATIENT = 10.0  # nobody shall give up while the phase is held
+
+
+class AKilledTarget(HandoverTest):
+    def kill(self, frame):
+        self.begin(timeout=PATIENT)
+        self.break_at(frame, hold)
+        self.target.kill()
+
+    def leaves_the_guest_at_the_source(self, frame):
+        self.kill(frame)
+        self.assert_stays()
+        self.assert_moves_elsewhere()
+
+    def test_in_the_first_round_leaves_the_guest_at_the_source(self):
+        self.leaves_the_guest_at_the_source("landed")
+
+    def test_after_the_stop_leaves_the_guest_at_the_source(self):
+        self.leaves_the_guest_at_the_source("state")
+
+    def test_that_has_prepared_leaves_the_guest_at_the_source(self):
+        self.leaves_the_guest_at_the_source("prepared")
+
+    def test_before_commit_arrives_leaves_a_doubt_that_force_ends(self):
+        self.kill("commit")
+        self.assert_source_in_doubt()
+        self.source.cli("resume", "--force")
+        self.source.wait_ticks(20)
+        self.assertEqual(self.source.info()["state"], "running")
+        self.assert_moves_elsewhere()
+
+    def test_that_ran_the_guest_leaves_a_doubt_that_stop_ends(self):
+        self.begin(timeout=PATIENT)
+        self.break_at("running", hold)
+        self.target.wait_ticks(20)
+        self.target.kill()
+        self.assert_source_in_doubt()
+        self.source.cli("stop")
+        self.assertEqual(self.source.wait(), 0)
+        self.assert_sound(self.source, self.target)
+
+
+class AKilledSource(HandoverTest):
+    def kill(self, frame):
+        self.begin(timeout=PATIENT)
+        self.break_at(frame, hold)
+        self.source.kill()
+        self.between.cut()  # and with it what it still had to say
+        self.assertNotEqual(self.migration.wait(), 0)
+
+    def goes_on_by_force(self, frame):
+        self.kill(frame)
+        self.assert_target_waits()
+        refused = self.target.cli("resume", check=False)
+        self.assertNotEqual(refused.returncode, 0)
+        self.assert_stands_still(self.target)
+        self.target.cli("resume", "--force")
+        self.target.wait_ticks(20)
+        self.assertEqual(self.target.info()["state"], "running")
+        third, _ = self.move(self.target, "--verify")
+        third.wait_ticks(20)
+        self.end(third)
+        self.assert_sound(self.source, self.target, third)
+
+    def test_in_the_first_round_ends_the_receiver(self):
+        self.kill("landed")
+        self.assert_target_gives_up()
+
+    def test_after_the_stop_ends_the_receiver(self):
+        self.kill("state")
+        self.assert_target_gives_up()
+
+    def test_after_prepared_leaves_a_guest_that_goes_on_by_force(self):
+        self.goes_on_by_force("prepared")
+
+    def test_before_commit_arrives_leaves_a_guest_that_goes_on_by_force(self):
+        self.goes_on_by_force("commit")
+
+    def test_after_commit_leaves_a_guest_that_runs(self):
+        self.begin(timeout=PATIENT)
+        self.break_at("running", hold)
+        self.source.kill()
+        self.target.wait_ticks(50)
+        self.assertEqual(self.target.info()["state"], "running")
+        self.end(self.target)
+        self.assert_sound(self.source, self.target)
+
+
+class AKilledClient(HandoverTest):
+    def test_does_not_leave_the_guest_in_pieces(self):
+        """`ferry migrate` is only the client: killed, the migration ends one way or the other."""
+        self.begin(timeout=PATIENT)
+        self.break_at("landed", hold)
+        self.migration.kill()
+        self.between.release()
+        self.source.wait_ticks(0)
+        ended = self.target.wait_info(
+            lambda info: info["state"] == "running", "running"
+        ) if self.source.wait() == 0 else None
+        self.assertTrue(ended)
+        self.assert_moved()
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,288 @@
+"""The link breaks at each message of the handover, in both ways in which links break: it is cut
+(each side learns of it) or falls silent (nobody does). `before`: the message is lost with the link;
+`after`: it still arrives."""
+
+import unittest
+
+from handover import HandoverTest
+from harness import peer_timeout
+from proxy import cut, fall_silent, flip_bit, hold
+
+STOP_AND_COPY = ("--mode", "stop-and-copy")  # its only round is the last
+
+
+class TheLinkBreaks(HandoverTest):
+    def before_prepared(self, frame, action, when, *options):
+        """The guest stays, whatever the target has; the target gives up at the latest when the
+        link is back."""
+        self.begin(*options)
+        self.break_at(frame, action, when)
+        self.assert_stays()
+        self.assert_at_most_one_runs() if self.target.running() else None
+        self.between.restore()
+        self.assert_target_gives_up()
+        self.assert_moves_elsewhere()
+
+    def before_commit(self, frame, action, when):
+        """Nobody runs the guest until the link is back; then it goes on at the target."""
+        self.begin()
+        self.break_at(frame, action, when)
+        self.assert_source_in_doubt()
+        self.assert_target_waits()
+        self.between.restore()
+        self.assert_moved()
+
+    def after_commit(self, frame, action, when):
+        """The target runs the guest; the source cannot know, until the link is back."""
+        self.begin()
+        self.break_at(frame, action, when)
+        self.target.wait_ticks(20)
+        self.assert_source_in_doubt()
+        self.assert_at_most_one_runs()
+        self.between.restore()
+        self.assert_moved()
+
+    def test_is_cut_before_the_offer_arrives(self):
+        self.begin()
+        self.break_at("offer", cut, "before")
+        self.assert_stays()
+        self.between.restore()
+        self.assertTrue(self.target.running())  # nothing was begun: it still waits for a VM
+        self.migration = self.migrate(self.source, self.between.address)
+        self.assertEqual(self.migration.report()["outcome"], "completed")
+        self.assert_moved()
+
+    def test_is_cut_in_the_first_round(self):
+        self.before_prepared("landed", cut, "before")
+
+    def test_is_silent_in_the_first_round(self):
+        self.before_prepared("landed", fall_silent, "before")
+
+    def test_is_cut_before_the_state(self):
+        self.before_prepared("state", cut, "before")
+
+    def test_is_cut_after_the_state(self):
+        self.before_prepared("state", cut, "after")
+
+    def test_is_silent_before_the_state(self):
+        self.before_prepared("state", fall_silent, "before")
+
+    def test_is_silent_after_the_state(self):
+        self.before_prepared("state", fall_silent, "after")
+
+    def test_is_cut_before_the_last_round(self):
+        self.before_prepared("last_round", cut, "before")
+
+    def test_is_cut_after_the_last_round(self):
+        self.before_prepared("last_round", cut, "after")
+
+    def test_is_silent_before_the_last_round(self):
+        self.before_prepared("last_round", fall_silent, "before")
+
+    def test_is_silent_after_the_last_round(self):
+        self.before_prepared("last_round", fall_silent, "after")
+
+    def test_is_cut_before_the_last_landed(self):
+        self.before_prepared("landed", cut, "before", *STOP_AND_COPY)
+
+    def test_is_cut_after_the_last_landed(self):
+        self.before_prepared("landed", cut, "after", *STOP_AND_COPY)
+
+    def test_is_silent_before_the_last_landed(self):
+        self.before_prepared("landed", fall_silent, "before", *STOP_AND_COPY)
+
+    def test_is_silent_after_the_last_landed(self):
+        self.before_prepared("landed", fall_silent, "after", *STOP_AND_COPY)
+
+    def test_is_cut_before_prepared(self):
+        self.before_prepared("prepared", cut, "before")
+
+    def test_is_silent_before_prepared(self):
+        self.before_prepared("prepared", fall_silent, "before")
+
+    def test_is_cut_after_prepared(self):
+        self.before_commit("prepared", cut, "after")
+
+    def test_is_silent_after_prepared(self):
+        self.before_commit("prepared", fall_silent, "after")
+
+    def test_is_cut_before_commit(self):
+        self.before_commit("commit", cut, "before")
+
+    def test_is_silent_before_commit(self):
+        self.before_commit("commit", fall_silent, "before")
+
+    def test_is_cut_after_commit(self):
+        self.after_commit("commit", cut, "after")
+
+    def test_is_silent_after_commit(self):
+        self.after_commit("commit", fall_silent, "after")
+
+    def test_is_cut_before_running(self):
+        self.after_commit("running", cut, "before")
+
+    def test_is_silent_before_running(self):
+        self.after_commit("running", fall_silent, "before")
+
+    def test_is_cut_after_running(self):
+        self.begin()
+        self.break_at("running", cut, "after")
+        self.assertEqual(self.migration.report()["outcome"], "completed")
+        self.assert_moved()
+
+    def test_is_silent_after_running(self):
+        self.begin()
+        self.break_at("running", fall_silent, "after")
+        self.assertEqual(self.migration.report()["outcome"], "completed")
+        self.assert_moved()
+
+    def test_and_breaks_again_while_it_is_asked_who_runs(self):
+        for frame in ("inquire", "status"):
+            with self.subTest(frame=frame):
+                self.begin()
+                self.break_at("commit", cut, "before")
+                self.assert_source_in_doubt()
+                again = self.between.on(frame, cut, "after")
+                self.between.restore()
+                again.wait(10)
+                self.assert_source_in_doubt()
+                self.assert_target_waits()
+                self.between.restore()
+                self.assert_moved()
+
+
+class InDoubt(HandoverTest):
+    """The link is cut before Commit arrives: the source is in doubt, the target waits."""
+
+    def break_the_link(self):
+        self.begin()
+        self.break_at("commit", cut, "before")
+        self.assert_source_in_doubt()
+        self.assert_target_waits()
+
+    def test_neither_side_resumes_without_force(self):
+        self.break_the_link()
+        for vm in (self.source, self.target):
+            refused = vm.cli("resume", check=False)
+            self.assertNotEqual(refused.returncode, 0)
+            self.assertIn("--force", refused.stderr)
+        self.assert_stands_still(self.source, self.target)
+        self.between.restore()
+        self.assert_moved()
+
+    def test_cannot_be_cancelled(self):
+        self.break_the_link()
+        refused = self.source.cli("cancel", check=False)
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn("cannot be cancelled", refused.stderr)
+        self.between.restore()
+        self.assert_moved()
+
+    def test_force_at_the_target_is_believed_by_the_source(self):
+        self.break_the_link()
+        self.target.cli("resume", "--force")
+        self.target.wait_ticks(20)
+        self.assert_at_most_one_runs()
+        self.between.restore()
+        self.assert_moved()
+
+    def test_force_at_the_source_makes_the_target_let_go(self):
+        self.break_the_link()
+        self.source.cli("resume", "--force")
+        self.source.wait_ticks(20)
+        self.assert_at_most_one_runs()
+        self.between.restore()
+        self.assert_target_gives_up()
+        self.assert_moves_elsewhere()
+
+    def test_force_is_refused_at_a_target_that_receives(self):
+        self.begin(timeout=10)
+        self.break_at("landed", hold)
+        refused = self.target.cli("resume", "--force", check=False)
+        self.assertNotEqual(refused.returncode, 0)
+        refused = self.source.cli("resume", "--force", check=False)
+        self.assertNotEqual(refused.returncode, 0)
+        self.between.release()
+        self.assertEqual(self.migration.report()["outcome"], "completed")
+        self.assert_moved()
+
+    def test_another_receiver_at_that_address_is_no_answer(self):
+        self.break_the_link()
+        other = self.receive()
+        asked = self.between.on("status", lambda *_: None, "after")
+        self.between.restore(other.address)
+        asked.wait(10)
+        self.source.wait_info(
+            lambda info: "another receiver" in info["migration"]["error"], "told of another"
+        )
+        self.assert_stands_still(self.source, self.target)
+        self.between.restore(self.target.address)
+        self.assert_moved()
+
+    def test_the_source_looks_where_set_says(self):
+        self.break_the_link()
+        self.source.cli("set", "--to", self.target.address)
+        self.assert_moved()
+
+    def test_the_target_answers_as_long_as_it_lives(self):
+        self.begin()
+        self.break_at("running", cut, "before")
+        self.assert_source_in_doubt()
+        # The VM goes on to a third process; the second one has left with it, and nobody answers.
+        third, _ = self.move(self.target)
+        third.wait_ticks(10)
+        self.assert_stands_still(self.source)
+        self.source.cli("stop")
+        self.assertEqual(self.source.wait(), 0)
+        self.end(third)
+        self.assert_sound(self.source, self.target, third)
+
+
+class ABadLink(HandoverTest):
+    def test_that_changes_a_page_is_found_by_verify(self):
+        # (In a round before the last, the guest may write the page again and so mend it.)
+        self.begin("--verify", "--compression", "none", *STOP_AND_COPY)
+        self.break_at("pages_raw", flip_bit(-100))
+        self.assert_stays()
+        self.assertIn("page", self.migration.report(1)["error"])
+        self.assert_target_gives_up()
+        self.assert_moves_elsewhere()
+
+    def test_that_changes_a_digest_is_found_by_verify(self):
+        self.begin("--verify")
+        self.break_at("digests", flip_bit(-1))
+        self.assert_stays()
+        self.assert_target_gives_up()
+
+    def test_that_breaks_a_frame_leaves_the_guest_at_the_source(self):
+        def spoil(_proxy, _direction, frame):
+            return bytes([99]) + frame[1:]
+
+        for frame in ("offer", "accept", "pages_zero", "landed", "state", "prepared"):
+            with self.subTest(frame=frame):
+                self.begin()
+                self.break_at(frame, spoil)
+                self.assert_stays()
+                self.assert_at_most_one_runs()
+
+    def test_that_is_slow_is_not_taken_for_dead(self):
+        self.begin(timeout=0.5)
+        self.break_at("landed", hold)
+        # Signs of life pass: for three timeouts nobody gives up.
+        self.source.wait_ticks(int(3 * 500 / 2))
+        self.assertTrue(self.migration.running())
+        self.between.release()
+        self.assertEqual(self.migration.report()["outcome"], "completed")
+        self.assert_moved()
+
+    def test_that_is_silent_from_the_start_ends_by_the_deadline(self):
+        self.begin()
+        self.between.fall_silent()
+        self.migration = self.migrate(
+            self.source, self.between.address, "--timeout", peer_timeout(0.5)
+        )
+        self.assert_stays()
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,96 @@
+"""The proof of pre-copy: a guest that watches over itself goes back and forth for fifty legs."""
+
+import itertools
+import os
+import random
+import threading
+import unittest
+
+from guest_output import GuestOutput, fnv1a
+from harness import FerryTest
+
+TRANSPORTS = ["tcp", "unix"]
+COMPRESSIONS = ["auto", "lz4", "none"]
+CHANNELS = [1, 2, 3, 4]
+
+
+class Typist:
+    """Types lines into a pipe all the time, whoever reads it, and remembers what it typed."""
+
+    def __init__(self, writer, seed):
+        self.typed = bytearray()
+        self._writer = writer
+        self._random = random.Random(seed)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._type, daemon=True)
+        self._thread.start()
+
+    def _type(self):
+        # Any byte but the one that ends the guest, and the one that makes it answer.
+        alphabet = bytes(set(range(256)) - {ord("q"), ord("\n")})
+        while not self._stop.wait(0.02):  # the pace of the typing; nothing waits for it
+            self._write(bytes(self._random.choices(alphabet, k=self._random.randrange(1, 30))))
+
+    def _write(self, data):
+        os.write(self._writer, data)
+        self.typed += data
+
+    def finish(self):
+        self._stop.set()
+        self._thread.join()
+        self._write(b"\n")
+
+
+class TheLongWay(FerryTest):
+    def go(self, legs, cpus, seed):
+        # One stdin for all processes: a byte that one of them takes and the guest never sees, or
+        # sees twice or out of order, changes the guest's hash.
+        reader, writer = os.pipe()
+        self.addCleanup(os.close, reader)
+        self.addCleanup(os.close, writer)
+        visited = [
+            self.run_vm(
+                "tick=2 timer=100 fill=8 dirty=2000 ws=2 check regs echo end=byte",
+                cpus=cpus, stdin=reader,
+            )
+        ]
+        visited[0].stdout.wait_for(rb"^# fill done")
+        typist = Typist(writer, seed)
+        choices = zip(*map(itertools.cycle, (TRANSPORTS, COMPRESSIONS, CHANNELS)))
+        for transport, compression, channels in itertools.islice(choices, legs):
+            target, report = self.move(
+                visited[-1], "--verify", "--compression", compression, "--channels", channels,
+                transport=transport, stdin=reader,
+            )
+            self.assertIs(report["verified"], True)
+            visited.append(target)
+            target.wait_ticks(5)
+        typist.finish()
+        data = bytes(typist.typed)
+        visited[-1].stdout.wait_until(
+            lambda tail: self.answers(visited[:-1], tail), what="the guest's answer to its input"
+        )
+        os.write(writer, b"q")
+        self.assertEqual(visited[-1].wait(), 0, visited[-1].stdout.text()[-500:])
+        output = self.assert_sound(*visited)
+        self.assertGreater(output.ticks, 5 * legs)
+        got = self.answers(visited, b"")[-1]
+        self.assertEqual((int(got[1]), int(got[2], 16)), (len(data), fnv1a(data)))
+        self.assertTrue(output.matching(r"^end ticks=\d+"))
+
+    def answers(self, vms, tail):
+        output = GuestOutput(*(vm.stdout.bytes() for vm in vms), tail)
+        return output.matching(r"^got (\d+) bytes sum=\d+ hash=(0x[0-9a-f]+)")
+
+    def test_a_guest_with_one_vcpu_loses_nothing_over_fifty_legs(self):
+        self.go(legs=50, cpus=1, seed=1)
+
+    def test_a_guest_with_two_vcpus_loses_nothing_over_fifty_legs(self):
+        self.go(legs=50, cpus=2, seed=2)
+
+    def test_a_guest_with_four_vcpus_loses_nothing_over_fifty_legs(self):
+        self.go(legs=50, cpus=4, seed=4)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,118 @@
+#include "vmm/ferry/command_line.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "vmm/ferry/exit_status.hpp"
+
+namespace ferry {
+namespace {
+
+std::optional<Command> parse(std::vector<const char*> words) {
+  words.insert(words.begin(), "ferry");
+  return parse_command_line(static_cast<int>(words.size()), words.data());
+}
+
+template <typename Wanted>
+Wanted parse_as(std::vector<const char*> words) {
+  return std::get<Wanted>(parse(std::move(words)).value());
+}
+
+std::string refusal(std::vector<const char*> words) {
+  try {
+    static_cast<void>(parse(std::move(words)));
+  } catch (const Failure& failure) {
+    EXPECT_EQ(failure.status(), ExitStatus::usage);
+    return failure.what();
+  }
+  return "";
+}
+
+TEST(CommandLine, OfRunHasDefaultsForAllButTheKernel) {
+  const auto run = parse_as<RunCommand>({"run", "--kernel", "k.elf"});
+  EXPECT_EQ(run.kernel, "k.elf");
+  EXPECT_EQ(run.memory_bytes, 256U << 20);
+  EXPECT_EQ(run.cpus, 1U);
+  EXPECT_EQ(run.serial.kind, SerialChoice::Kind::stdio);
+  EXPECT_FALSE(run.initramfs);
+  EXPECT_TRUE(run.api_socket.empty());
+}
+
+TEST(CommandLine, OfRunTakesEveryOption) {
+  const auto run = parse_as<RunCommand>(
+      {"run", "--kernel", "k", "--initramfs", "i", "--cmdline", "tick=1 end=byte", "--memory", "1G",
+       "--cpus", "16", "--name", "n", "--serial", "file:log", "--api-socket", "s"});
+  EXPECT_EQ(run.initramfs, "i");
+  EXPECT_EQ(run.cmdline, "tick=1 end=byte");
+  EXPECT_EQ(run.memory_bytes, 1U << 30);
+  EXPECT_EQ(run.cpus, 16U);
+  EXPECT_EQ(run.name, "n");
+  EXPECT_EQ(run.serial.path, "log");
+  EXPECT_EQ(run.api_socket, "s");
+}
+
+TEST(CommandLine, OfReceiveNeedsAnAddress) {
+  EXPECT_EQ(parse_as<ReceiveCommand>({"receive", "--listen", "tcp:[::1]:0"}).listen.host, "::1");
+  EXPECT_NE(refusal({"receive"}).find("--listen"), std::string::npos);
+}
+
+TEST(CommandLine, OfMigrateTakesEveryOption) {
+  const auto command = parse_as<MigrateCommand>(
+      {"migrate",       "--api-socket",   "s",   "--to",         "unix:/p", "--mode",
+       "stop-and-copy", "--max-downtime", "5ms", "--max-rounds", "3",       "--max-bandwidth",
+       "1Gbit",         "--compression",  "lz4", "--channels",   "4",       "--throttle",
+       "--verify",      "--timeout",      "2s",  "--json"});
+  const migration::MigrateOptions& options = command.options;
+  EXPECT_EQ(options.to.path, "/p");
+  EXPECT_EQ(options.mode, migration::Mode::stop_and_copy);
+  EXPECT_EQ(options.max_downtime.count(), 5000);
+  EXPECT_EQ(options.max_rounds, 3U);
+  EXPECT_EQ(options.max_bandwidth, 125'000'000U);
+  EXPECT_EQ(options.compression, migration::Compression::lz4);
+  EXPECT_EQ(options.channels, 4U);
+  EXPECT_TRUE(options.throttle);
+  EXPECT_TRUE(options.verify);
+  EXPECT_EQ(options.timeout.count(), 2000);
+  EXPECT_TRUE(command.json);
+}
+
+TEST(CommandLine, OfSetNeedsSomethingToSet) {
+  EXPECT_EQ(parse_as<SetCommand>({"set", "--api-socket", "s", "--max-bandwidth", "0"})
+                .settings.max_bandwidth,
+            0U);
+  EXPECT_FALSE(refusal({"set", "--api-socket", "s"}).empty());
+}
+
+TEST(CommandLine, OfTheOtherCommandsNamesTheSocket) {
+  using Verb = ControlCommand::Verb;
+  EXPECT_EQ(parse_as<ControlCommand>({"info", "--api-socket", "s"}).verb, Verb::info);
+  EXPECT_EQ(parse_as<ControlCommand>({"pause", "--api-socket", "s"}).verb, Verb::pause);
+  EXPECT_EQ(parse_as<ControlCommand>({"stop", "--api-socket", "s"}).verb, Verb::stop);
+  EXPECT_EQ(parse_as<ControlCommand>({"cancel", "--api-socket", "s"}).verb, Verb::cancel);
+  const auto resume = parse_as<ControlCommand>({"resume", "--api-socket", "s", "--force"});
+  EXPECT_EQ(resume.verb, Verb::resume);
+  EXPECT_TRUE(resume.force);
+  EXPECT_NE(refusal({"pause"}).find("--api-socket"), std::string::npos);
+}
+
+TEST(CommandLine, RefusesWhatItDoesNotKnowAndNamesIt) {
+  EXPECT_NE(refusal({"run", "--kernel", "k", "--turbo"}).find("--turbo"), std::string::npos);
+  EXPECT_NE(refusal({"fly"}).find("fly"), std::string::npos);
+  EXPECT_NE(refusal({}).find("--help"), std::string::npos);
+  EXPECT_NE(refusal({"run", "--kernel", "k", "--memory", "lots"}).find("lots"), std::string::npos);
+  EXPECT_NE(refusal({"run", "--kernel", "k", "--cpus", "17"}).find("17"), std::string::npos);
+  EXPECT_NE(refusal({"run", "--kernel", "k", "--cpus", "0"}).find("--cpus"), std::string::npos);
+  EXPECT_NE(refusal({"run", "--kernel", "k", "--serial", "usb"}).find("usb"), std::string::npos);
+  EXPECT_NE(refusal({"receive", "--listen", "udp:x:1"}).find("udp:x:1"), std::string::npos);
+  EXPECT_NE(
+      refusal({"migrate", "--api-socket", "s", "--to", "tcp:h:1", "--mode", "warp"}).find("warp"),
+      std::string::npos);
+  EXPECT_NE(
+      refusal({"migrate", "--api-socket", "s", "--to", "tcp:h:1", "--channels", "17"}).find("17"),
+      std::string::npos);
+}
+
+}  // namespace
+}  // namespace ferry

@@ -1,0 +1,92 @@
+#include "vmm/ferry/migrate_request.hpp"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <string>
+
+namespace ferry {
+namespace {
+
+using migration::MigrateOptions;
+using migration::MigrateSettings;
+using nlohmann::json;
+
+std::string refusal(const json& request) {
+  try {
+    static_cast<void>(migrate_options_from_json(request));
+  } catch (const std::invalid_argument& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(MigrateRequest, CarriesEveryOption) {
+  MigrateOptions options;
+  options.to = migration::parse_address("tcp:host:7000");
+  options.mode = migration::Mode::stop_and_copy;
+  options.max_downtime = std::chrono::microseconds(1500);
+  options.max_rounds = 7;
+  options.max_bandwidth = 125'000'000;
+  options.compression = migration::Compression::lz4;
+  options.channels = 3;
+  options.throttle = true;
+  options.verify = true;
+  options.timeout = std::chrono::milliseconds(750);
+  const MigrateOptions back = migrate_options_from_json(to_json(options));
+  EXPECT_EQ(back.to, options.to);
+  EXPECT_EQ(back.mode, options.mode);
+  EXPECT_EQ(back.max_downtime, options.max_downtime);
+  EXPECT_EQ(back.max_rounds, options.max_rounds);
+  EXPECT_EQ(back.max_bandwidth, options.max_bandwidth);
+  EXPECT_EQ(back.compression, options.compression);
+  EXPECT_EQ(back.channels, options.channels);
+  EXPECT_TRUE(back.throttle);
+  EXPECT_TRUE(back.verify);
+  EXPECT_EQ(back.timeout, options.timeout);
+}
+
+TEST(MigrateRequest, NeedsTheAddressAlone) {
+  const MigrateOptions options = migrate_options_from_json({{"to", "unix:/run/b"}});
+  EXPECT_EQ(options.to.path, "/run/b");
+  EXPECT_EQ(options.max_downtime, MigrateOptions().max_downtime);
+  EXPECT_EQ(options.channels, MigrateOptions().channels);
+}
+
+TEST(MigrateRequest, NamesTheFieldThatIsWrong) {
+  const std::string to = "unix:/run/b";
+  EXPECT_NE(refusal(json::object()).find("'to'"), std::string::npos);
+  EXPECT_NE(refusal({{"to", 7}}).find("'to'"), std::string::npos);
+  EXPECT_NE(refusal({{"to", to}, {"speed", 1}}).find("'speed'"), std::string::npos);
+  EXPECT_NE(refusal({{"to", to}, {"mode", "warp"}}).find("'mode'"), std::string::npos);
+  EXPECT_NE(refusal({{"to", to}, {"channels", 0}}).find("'channels'"), std::string::npos);
+  EXPECT_NE(refusal({{"to", to}, {"channels", 17}}).find("'channels'"), std::string::npos);
+  EXPECT_NE(refusal({{"to", to}, {"channels", -1}}).find("'channels'"), std::string::npos);
+  EXPECT_NE(refusal({{"to", to}, {"channels", 1.5}}).find("'channels'"), std::string::npos);
+  EXPECT_NE(refusal({{"to", to}, {"max_rounds", 0}}).find("'max_rounds'"), std::string::npos);
+  EXPECT_NE(refusal({{"to", to}, {"max_downtime_ms", -1}}).find("'max_downtime_ms'"),
+            std::string::npos);
+  EXPECT_NE(refusal({{"to", to}, {"max_bandwidth", "1Gbit"}}).find("'max_bandwidth'"),
+            std::string::npos);
+  EXPECT_NE(refusal({{"to", to}, {"verify", 1}}).find("'verify'"), std::string::npos);
+  EXPECT_NE(refusal({{"to", to}, {"timeout_ms", 0}}).find("'timeout_ms'"), std::string::npos);
+  EXPECT_NE(refusal({{"to", "nowhere"}}).find("nowhere"), std::string::npos);
+}
+
+TEST(MigrateRequest, CarriesTheSettingsThatAreGiven) {
+  MigrateSettings settings;
+  settings.max_bandwidth = 0;
+  EXPECT_EQ(to_json(settings), json({{"max_bandwidth", 0}}));
+  settings.max_downtime = std::chrono::milliseconds(20);
+  settings.to = migration::parse_address("tcp:h:1");
+  const MigrateSettings back = migrate_settings_from_json(to_json(settings));
+  EXPECT_EQ(back.max_bandwidth, settings.max_bandwidth);
+  EXPECT_EQ(back.max_downtime, settings.max_downtime);
+  EXPECT_EQ(back.to, settings.to);
+  EXPECT_THROW(static_cast<void>(migrate_settings_from_json({{"mode", "pre-copy"}})),
+               std::invalid_argument);
+}
+
+}  // namespace
+}  // namespace ferry

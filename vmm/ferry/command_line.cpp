@@ -1,0 +1,273 @@
+#include "vmm/ferry/command_line.hpp"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <charconv>
+#include <concepts>
+#include <stdexcept>
+#include <string_view>
+
+#include "vmm/ferry/exit_status.hpp"
+#include "vmm/ferry/units.hpp"
+#include "vmm/machine/machine_config.hpp"
+
+namespace ferry {
+
+namespace {
+
+constexpr const char* kAbout =
+    "Ferry runs virtual machines on Linux KVM and moves them, running, to other hosts.\n"
+    "\n"
+    "  ferry run --kernel guest.elf --api-socket a.sock      # a VM, with its console here\n"
+    "  ferry receive --listen tcp:0.0.0.0:7000               # on the other host\n"
+    "  ferry migrate --api-socket a.sock --to tcp:HOST:7000  # move it there\n"
+    "\n"
+    "ADDR is tcp:HOST:PORT or unix:PATH. 'ferry COMMAND --help' explains a command; the manual\n"
+    "is ferry(1).";
+
+constexpr const char* kRunExamples =
+    "Examples:\n"
+    "  ferry run --kernel guest.elf --memory 512M --cmdline 'tick=10'\n"
+    "  ferry run --kernel guest.elf --cpus 4 --serial file:console.log --api-socket vm.sock\n"
+    "On a terminal, Ctrl-A X ends the VM and Ctrl-A Ctrl-A sends one Ctrl-A to the guest.\n"
+    "Ends with the low 6 bits of what the guest wrote to its exit port (0xf4), or with 0 when the\n"
+    "guest powered off or has moved to another process.";
+
+constexpr const char* kReceiveExamples =
+    "Examples:\n"
+    "  ferry receive --listen tcp:0.0.0.0:7000 --api-socket vm.sock\n"
+    "  ferry receive --listen unix:/run/ferry.sock --serial null\n"
+    "Prints 'listening on ADDR' when it listens, takes one VM, and runs it.";
+
+constexpr const char* kMigrateExamples =
+    "Examples:\n"
+    "  ferry migrate --api-socket vm.sock --to tcp:host-b:7000\n"
+    "  ferry migrate --api-socket vm.sock --to tcp:host-b:7000 --max-downtime 5ms --channels 2\n"
+    "  ferry migrate --api-socket vm.sock --to tcp:host-b:7000 --max-bandwidth 1Gbit --json\n"
+    "Ctrl-C cancels: the VM goes on at the source. Ends with 0 when the VM has moved, and with 1\n"
+    "when it has not; the message says who owns it.";
+
+/// A parser of ours as an option of CLI11, which wants failures as its own type.
+template <typename Value>
+CLI::Option* add(CLI::App& app, const std::string& name, Value& value,
+                 std::invocable<std::string_view> auto parse, const std::string& description) {
+  return app.add_option_function<std::string>(
+      name,
+      [&value, parse, name](const std::string& text) {
+        try {
+          value = parse(text);
+        } catch (const std::invalid_argument& error) {
+          throw CLI::ValidationError(name, error.what());
+        }
+      },
+      description);
+}
+
+template <typename Enum>
+auto one_of(std::optional<Enum> (*from)(std::string_view), const char* wanted) {
+  return [from, wanted](std::string_view text) {
+    const auto found = from(text);
+    if (!found) throw std::invalid_argument(fmt::format("'{}' is none of {}", text, wanted));
+    return *found;
+  };
+}
+
+template <std::unsigned_integral Value>
+auto count(Value least, Value most) {
+  return [least, most](std::string_view text) {
+    Value value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc{} || end != text.data() + text.size() || value < least || value > most) {
+      throw std::invalid_argument(
+          fmt::format("'{}' is not a number from {} to {}", text, least, most));
+    }
+    return value;
+  };
+}
+
+std::chrono::milliseconds parse_timeout(std::string_view text) {
+  const auto timeout = std::chrono::duration_cast<std::chrono::milliseconds>(parse_duration(text));
+  if (timeout < std::chrono::milliseconds(10)) throw std::invalid_argument("at least 10ms");
+  return timeout;
+}
+
+std::string parse_name(std::string_view text) {
+  if (text.empty() || text.size() > 255) throw std::invalid_argument("1 to 255 characters");
+  return std::string(text);
+}
+
+CLI::App* add_command(CLI::App& app, const char* name, const char* description,
+                      const char* examples = "") {
+  CLI::App* command = app.add_subcommand(name, description);
+  command->footer(examples);
+  return command;
+}
+
+void add_console(CLI::App& command, SerialChoice& serial, std::string& api_socket) {
+  add(command, "--serial", serial, &parse_serial,
+      "the guest's serial port: stdio (the default), null, or file:PATH, which is appended to")
+      ->type_name("stdio|null|file:PATH");
+  command.add_option("--api-socket", api_socket, "where to make the control socket")
+      ->type_name("PATH");
+}
+
+void add_api(CLI::App& command, std::string& api_socket, bool& json) {
+  command.add_option("--api-socket", api_socket, "control socket of the process with the VM")
+      ->type_name("PATH")
+      ->required();
+  command.add_flag("--json", json, "print JSON on standard output");
+}
+
+void define_run(CLI::App& app, RunCommand& run) {
+  CLI::App& command = *add_command(app, "run", "boot a guest and run it here", kRunExamples);
+  command.add_option("--kernel", run.kernel, "an ELF image with a PVH note")
+      ->type_name("IMAGE")
+      ->required();
+  command.add_option("--initramfs", run.initramfs, "a file that the kernel gets as a module")
+      ->type_name("FILE");
+  command.add_option("--cmdline", run.cmdline, "the kernel's command line")->type_name("TEXT");
+  add(command, "--memory", run.memory_bytes, &parse_size, "RAM, 16M or more (default 256M)")
+      ->type_name("SIZE");
+  add(command, "--cpus", run.cpus, count(std::uint32_t{1}, vmm::kMaxCpus),
+      "vCPUs, 1 to 16 (default 1)")
+      ->type_name("N");
+  add(command, "--name", run.name, &parse_name, "what people call the VM")->type_name("NAME");
+  add_console(command, run.serial, run.api_socket);
+}
+
+void define_receive(CLI::App& app, ReceiveCommand& receive) {
+  CLI::App& command = *add_command(
+      app, "receive", "wait for one VM and run it here; it brings its configuration along",
+      kReceiveExamples);
+  add(command, "--listen", receive.listen, &migration::parse_address,
+      "where to listen; port 0 lets the system choose one")
+      ->type_name("ADDR")
+      ->required();
+  add(command, "--timeout", receive.timeout, &parse_timeout,
+      "a source that is silent so long is lost (default 10s)")
+      ->type_name("TIME");
+  add_console(command, receive.serial, receive.api_socket);
+}
+
+void define_migrate(CLI::App& app, MigrateCommand& migrate) {
+  CLI::App& command =
+      *add_command(app, "migrate", "move a running VM to a 'ferry receive'", kMigrateExamples);
+  migration::MigrateOptions& options = migrate.options;
+  add_api(command, migrate.api_socket, migrate.json);
+  add(command, "--to", options.to, &migration::parse_address, "where a 'ferry receive' listens")
+      ->type_name("ADDR")
+      ->required();
+  add(command, "--mode", options.mode, one_of(&migration::mode_from, "pre-copy, stop-and-copy"),
+      "pre-copy (the default) or stop-and-copy")
+      ->type_name("MODE");
+  add(command, "--max-downtime", options.max_downtime, &parse_duration,
+      "stop the guest when the rest fits this time (default 50ms)")
+      ->type_name("TIME");
+  add(command, "--max-rounds", options.max_rounds, count(1U, 1'000'000U),
+      "stop the guest after so many rounds at the latest (default 30)")
+      ->type_name("N");
+  add(command, "--max-bandwidth", options.max_bandwidth, &parse_bandwidth,
+      "cap, as 1Gbit or 125MB a second (default unlimited)")
+      ->type_name("RATE");
+  add(command, "--compression", options.compression,
+      one_of(&migration::compression_from, "auto, lz4, none"),
+      "auto (the default: lz4 where it pays), lz4 or none")
+      ->type_name("WAY");
+  add(command, "--channels", options.channels, count(1U, migration::kMaxChannels),
+      "connections that share the pages (default 1)")
+      ->type_name("N");
+  add(command, "--timeout", options.timeout, &parse_timeout,
+      "a destination that is silent so long is lost (default 10s)")
+      ->type_name("TIME");
+  command.add_flag("--throttle", options.throttle, "slow a guest that would not converge");
+  command.add_flag("--verify", options.verify,
+                   "compare every byte of RAM and state before the VM runs there");
+}
+
+void define_set(CLI::App& app, SetCommand& set) {
+  CLI::App& command = *add_command(app, "set", "change the migration that is running");
+  migration::MigrateSettings& settings = set.settings;
+  add_api(command, set.api_socket, set.json);
+  add(command, "--max-bandwidth", settings.max_bandwidth, &parse_bandwidth, "the cap")
+      ->type_name("RATE");
+  add(command, "--max-downtime", settings.max_downtime, &parse_duration, "the longest stop")
+      ->type_name("TIME");
+  add(command, "--to", settings.to, &migration::parse_address,
+      "where to look for a destination that does not answer")
+      ->type_name("ADDR");
+  command.require_option(2, 0);  // the socket and something to set
+}
+
+void define_control(CLI::App& app, ControlCommand& control) {
+  using Verb = ControlCommand::Verb;
+  struct Form {
+    const char* name;
+    Verb verb;
+    const char* description;
+  };
+  constexpr Form kForms[] = {
+      {"info", Verb::info, "tell what the VM does, who owns it, and how its migration goes"},
+      {"pause", Verb::pause, "stop the vCPUs"},
+      {"resume", Verb::resume, "let the vCPUs run again"},
+      {"stop", Verb::stop, "end the VM and its process"},
+      {"cancel", Verb::cancel, "end the migration; the VM goes on at the source"}};
+  for (const Form& form : kForms) {
+    CLI::App& command = *add_command(app, form.name, form.description);
+    add_api(command, control.api_socket, control.json);
+    command.final_callback([&control, verb = form.verb] { control.verb = verb; });
+    if (form.verb == Verb::resume) {
+      command.add_flag("--force", control.force,
+                       "run a VM whose ownership is in doubt: you know that it does not run "
+                       "elsewhere");
+    }
+  }
+}
+
+Failure usage_failure(const CLI::App& app, int argc, const char* const* argv,
+                      std::string_view message) {
+  const auto chosen = app.get_subcommands();
+  if (!chosen.empty()) {
+    return {ExitStatus::usage,
+            fmt::format("{}\nTry 'ferry {} --help'.", message, chosen.front()->get_name())};
+  }
+  const std::string_view first = argc > 1 ? argv[1] : "";
+  const bool word = !first.empty() && !first.starts_with('-');
+  return {ExitStatus::usage,
+          fmt::format("{}\nTry 'ferry --help'.",
+                      word ? fmt::format("there is no command '{}'", first) : message)};
+}
+
+}  // namespace
+
+std::optional<Command> parse_command_line(int argc, const char* const* argv) {
+  CLI::App app(kAbout, "ferry");
+  app.set_version_flag("--version", std::string("ferry ") + FERRY_VERSION);
+  app.require_subcommand(1);
+  RunCommand run;
+  ReceiveCommand receive;
+  MigrateCommand migrate;
+  SetCommand set;
+  ControlCommand control;
+  define_run(app, run);
+  define_receive(app, receive);
+  define_migrate(app, migrate);
+  define_set(app, set);
+  define_control(app, control);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) {
+      app.exit(error);
+      return std::nullopt;
+    }
+    throw usage_failure(app, argc, argv, error.what());
+  }
+  if (app.got_subcommand("run")) return run;
+  if (app.got_subcommand("receive")) return receive;
+  if (app.got_subcommand("migrate")) return migrate;
+  if (app.got_subcommand("set")) return set;
+  return control;
+}
+
+}  // namespace ferry

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "migration/options.hpp"
+#include "vmm/ferry/console.hpp"
+
+namespace ferry {
+
+struct RunCommand {
+  std::string kernel;
+  std::optional<std::string> initramfs;
+  std::string cmdline;
+  std::uint64_t memory_bytes = 256 << 20;
+  std::uint32_t cpus = 1;
+  std::string name;  ///< the kernel's file name when empty
+  SerialChoice serial;
+  std::string api_socket;
+};
+
+struct ReceiveCommand {
+  migration::Address listen;
+  SerialChoice serial;
+  std::string api_socket;
+  std::chrono::microseconds timeout{10'000'000};
+};
+
+struct MigrateCommand {
+  std::string api_socket;
+  migration::MigrateOptions options;
+  bool json = false;
+};
+
+struct SetCommand {
+  std::string api_socket;
+  migration::MigrateSettings settings;
+  bool json = false;
+};
+
+struct ControlCommand {
+  enum class Verb { info, pause, resume, stop, cancel };
+  Verb verb = Verb::info;
+  std::string api_socket;
+  bool force = false;
+  bool json = false;
+};
+
+using Command =
+    std::variant<RunCommand, ReceiveCommand, MigrateCommand, SetCommand, ControlCommand>;
+
+/// What the user wants; empty when help or the version was asked for and has been printed.
+/// Failure (usage) that says what is wrong.
+[[nodiscard]] std::optional<Command> parse_command_line(int argc, const char* const* argv);
+
+}  // namespace ferry

@@ -1,0 +1,284 @@
+#include "vmm/ferry/session.hpp"
+
+#include <fmt/format.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+#include <csignal>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "devices/standard.hpp"
+#include "vmm/ferry/exit_status.hpp"
+#include "vmm/ferry/host_memory.hpp"
+#include "vmm/ferry/migrate_request.hpp"
+
+namespace ferry {
+
+namespace asio = boost::asio;
+using migration::IncomingMigration;
+using migration::MigrationReport;
+using migration::Outcome;
+using migration::OutgoingMigration;
+using nlohmann::json;
+
+namespace {
+
+/// How long a reader that stalls can delay the end of the process.
+constexpr std::chrono::seconds kFlushLimit{5};
+constexpr std::chrono::seconds kAnswerLimit{2};
+
+void say(const std::string& message) { fmt::print(stderr, "ferry: {}\n", message); }
+
+int status_of(const vmm::GuestEnd& end) {
+  switch (end.kind) {
+    case vmm::GuestEnd::Kind::exit_code: return end.code;
+    case vmm::GuestEnd::Kind::power_off: return static_cast<int>(ExitStatus::ok);
+    case vmm::GuestEnd::Kind::crashed: break;
+  }
+  return static_cast<int>(ExitStatus::software);
+}
+
+}  // namespace
+
+/// A VM on its way from the receiver's thread to this one.
+struct Session::Arrival {
+  std::unique_ptr<vmm::Machine> machine;
+  std::shared_ptr<devices::Serial> serial;
+};
+
+Session::Session(const Options& options) : signals_(context_, SIGINT, SIGTERM, SIGHUP) {
+  signals_.async_wait([this](boost::system::error_code cancelled, int number) {
+    if (!cancelled) leave(128 + number);
+  });
+  if (!options.api_socket.empty()) {
+    api_ = std::make_unique<ControlApi>(context_, options.api_socket, *this);
+  }
+  console_ = std::make_unique<Console>(context_, options.serial, [this] { stop(); });
+}
+
+Session::~Session() = default;
+
+void Session::start(std::unique_ptr<vmm::Machine> machine,
+                    std::shared_ptr<devices::Serial> serial) {
+  console_->observe(*serial);
+  vmm::Machine& started = *machine;
+  arrived({std::move(machine), std::move(serial)});
+  started.resume();
+}
+
+void Session::receive(migration::ReceiveOptions options) {
+  // Filled by the factory, taken when the machine has arrived: both in the receiver's thread.
+  auto serial = std::make_shared<std::shared_ptr<devices::Serial>>();
+  const auto factory = [this, serial](vmm::MachineConfig config) {
+    check_host_memory(config.memory_bytes);
+    auto machine = std::make_unique<vmm::Machine>(vmm::Kvm(), std::move(config));
+    *serial = devices::attach_standard_devices(*machine);
+    console_->observe(**serial);
+    return machine;
+  };
+  incoming_ = std::make_unique<IncomingMigration>(
+      std::move(options), factory,
+      IncomingMigration::Callbacks{
+          .listening =
+              [](const migration::Address& address) {
+                fmt::print(stderr, "listening on {}\n", migration::to_string(address));
+              },
+          .message = say,
+          .arrived =
+              [this, serial](std::unique_ptr<vmm::Machine> machine) {
+                asio::post(context_, [this, arrival = Arrival{std::move(machine),
+                                                              std::move(*serial)}]() mutable {
+                  arrived(std::move(arrival));
+                });
+              },
+          .failed =
+              [this](const std::string& why) {
+                asio::post(context_, [this, why] {
+                  say(why);
+                  leave(static_cast<int>(ExitStatus::unavailable));
+                });
+              }});
+}
+
+int Session::run() {
+  context_.run();
+  return exit_status_.value_or(static_cast<int>(ExitStatus::software));
+}
+
+void Session::arrived(Arrival arrival) {
+  serial_ = std::move(arrival.serial);
+  const vmm::MachineConfig& config = arrival.machine->config();
+  id_ = config.id;
+  name_ = config.name;
+  cpus_ = config.cpus;
+  memory_bytes_ = config.memory_bytes;
+  if (incoming_) say(fmt::format("'{}' has arrived", name_));
+  console_->connect(serial_);
+  machine_ = std::move(arrival.machine);
+  machine_->on_end([this] { asio::post(context_, [this] { guest_ended(); }); });
+}
+
+void Session::guest_ended() {
+  if (!machine_) return;  // it is lent out, and will come back ended
+  const vmm::GuestEnd end = machine_->ended().value();
+  if (end.kind == vmm::GuestEnd::Kind::crashed) say("the guest crashed: " + end.message);
+  leave(status_of(end));
+}
+
+vmm::Machine& Session::machine_for(const char* what) const {
+  if (lent()) {
+    const Outcome outcome = outgoing_->live().outcome;
+    throw Conflict(outcome == Outcome::in_doubt
+                       ? fmt::format("cannot {}: who runs the VM is in doubt. See 'ferry info'; "
+                                     "'ferry resume --force' runs it here",
+                                     what)
+                       : fmt::format("cannot {} while the VM is being migrated: wait for the "
+                                     "migration's end, or 'ferry cancel' it",
+                                     what));
+  }
+  if (!machine_) {
+    throw Conflict(
+        fmt::format("cannot {}: no VM runs here ({}). A VM that waits for its source "
+                    "is resumed by 'ferry resume --force' alone",
+                    what, owner()));
+  }
+  return *machine_;
+}
+
+void Session::pause() { machine_for("pause").pause(); }
+
+void Session::resume(bool force) {
+  if (!force) return machine_for("resume").resume();
+  std::string refusal = "nothing is in doubt here: there is nothing to force";
+  if (lent()) {
+    refusal = outgoing_->force_resume();
+  } else if (!machine_ && incoming_) {
+    refusal = incoming_->force_resume();
+  }
+  if (!refusal.empty()) throw Conflict("cannot resume --force: " + refusal);
+}
+
+void Session::stop() {
+  if (lent() && outgoing_->live().outcome != Outcome::in_doubt) {
+    if (const std::string refusal = outgoing_->cancel(); !refusal.empty()) throw Conflict(refusal);
+    stopping_ = true;
+    return;
+  }
+  if (machine_) machine_->pause();
+  leave(static_cast<int>(ExitStatus::ok));
+}
+
+void Session::cancel() {
+  if (!lent()) throw Conflict("no migration of this VM runs: nothing to cancel");
+  if (const std::string refusal = outgoing_->cancel(); !refusal.empty()) throw Conflict(refusal);
+}
+
+std::shared_ptr<ReportStream> Session::migrate(const json& request) {
+  migration::MigrateOptions options = migrate_options_from_json(request);
+  const vmm::Machine& machine = machine_for("migrate");
+  if (machine.ended() || exit_status_) throw Conflict("cannot migrate: the guest has ended");
+  std::erase_if(telling_, [](const auto& earlier) { return earlier->done(); });
+  if (outgoing_ && !outgoing_->done()) telling_.push_back(std::move(outgoing_));
+  watcher_ = std::make_shared<ReportStream>(context_);
+  const auto in_main = [this](void (Session::*member)(const MigrationReport&)) {
+    return [this, member](const MigrationReport& report) {
+      asio::post(context_, [this, member, report] { (this->*member)(report); });
+    };
+  };
+  outgoing_ = std::make_unique<OutgoingMigration>(
+      std::move(machine_), std::move(options),
+      OutgoingMigration::Callbacks{.progress = in_main(&Session::progressed),
+                                   .in_doubt = in_main(&Session::in_doubt),
+                                   .ended = [this](OutgoingMigration::Result result) {
+                                     asio::post(context_,
+                                                [this, result = std::move(result)]() mutable {
+                                                  migration_ended(std::move(result));
+                                                });
+                                   }});
+  return watcher_;
+}
+
+void Session::set(const json& request) {
+  const migration::MigrateSettings settings = migrate_settings_from_json(request);
+  if (!lent()) throw Conflict("no migration of this VM runs: nothing to set");
+  outgoing_->set(settings);
+}
+
+void Session::progressed(const MigrationReport& report) {
+  if (watcher_) watcher_->progress(migration::to_json(report).dump() + '\n');
+}
+
+void Session::in_doubt(const MigrationReport& report) {
+  say(fmt::format("{}. {}", report.error.value_or(""), report.owner));
+  if (watcher_) std::exchange(watcher_, nullptr)->end(migration::to_json(report).dump() + '\n');
+}
+
+void Session::migration_ended(OutgoingMigration::Result result) {
+  const MigrationReport& report = result.report;
+  last_report_ = report;
+  if (watcher_) std::exchange(watcher_, nullptr)->end(migration::to_json(report).dump() + '\n');
+  machine_ = std::move(result.machine);
+  say(fmt::format("migration {}{}{}: {}", migration::to_string(report.outcome),
+                  report.error ? ", " : "", report.error.value_or(""), report.owner));
+  if (report.outcome == Outcome::completed) {
+    console_->disconnect();
+    leave(static_cast<int>(ExitStatus::ok));
+  } else if (stopping_) {
+    leave(static_cast<int>(ExitStatus::ok));
+  } else if (machine_->ended()) {
+    guest_ended();
+  }
+}
+
+std::string Session::state() const {
+  if (lent()) return outgoing_->live().outcome == Outcome::in_doubt ? "in-doubt" : "migrating";
+  if (machine_) return machine_->running() ? "running" : "paused";
+  return incoming_ ? incoming_->status().state : "gone";
+}
+
+std::string Session::owner() const {
+  if (lent()) return outgoing_->live().owner;
+  if (machine_) {
+    return machine_->running() ? "this process runs the VM" : "this process has the VM, paused";
+  }
+  return incoming_ ? incoming_->status().detail : "the VM has left this process";
+}
+
+json Session::info() const {
+  json migration = nullptr;
+  if (lent()) {
+    migration = migration::to_json(outgoing_->live());
+  } else if (last_report_) {
+    migration = migration::to_json(*last_report_);
+  }
+  return {{"state", state()},
+          {"owner", owner()},
+          {"id", id_},
+          {"name", name_},
+          {"cpus", cpus_},
+          {"memory", memory_bytes_},
+          {"pid", ::getpid()},
+          {"version", FERRY_VERSION},
+          {"migration", std::move(migration)}};
+}
+
+void Session::leave(int status) {
+  if (exit_status_) return;
+  exit_status_ = status;
+  asio::co_spawn(context_, finish(), asio::detached);
+}
+
+asio::awaitable<void> Session::finish() {
+  if (const std::size_t left = co_await console_->flush(kFlushLimit); left > 0) {
+    say(fmt::format("dropped the guest's last {} bytes of output: nobody reads them", left));
+  }
+  if (api_) co_await api_->finish(kAnswerLimit);
+  context_.stop();
+}
+
+}  // namespace ferry

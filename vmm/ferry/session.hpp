@@ -1,0 +1,89 @@
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "migration/incoming.hpp"
+#include "migration/outgoing.hpp"
+#include "vmm/ferry/console.hpp"
+#include "vmm/ferry/control_api.hpp"
+#include "vmm/machine/machine.hpp"
+
+namespace ferry {
+
+/// A process that has a VM, or waits for one: `ferry run` and `ferry receive` from the moment when
+/// they are set up. Everything here happens in the main thread's event loop.
+///
+/// It owns the Machine, but for two times: while it arrives it belongs to the IncomingMigration,
+/// and while it leaves it is lent to the OutgoingMigration. So no request can reach a machine that
+/// another thread drives.
+class Session final : public Controlled {
+ public:
+  struct Options {
+    SerialChoice serial;
+    std::string api_socket;  ///< none when empty
+  };
+
+  /// Opens the console and the control API.
+  explicit Session(const Options& options);
+  ~Session() override;
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  /// Runs the VM that `machine` is. `serial` is its serial port.
+  void start(std::unique_ptr<vmm::Machine> machine, std::shared_ptr<devices::Serial> serial);
+  /// Waits for a VM.
+  void receive(migration::ReceiveOptions options);
+
+  /// Serves until the VM has ended, left or was stopped; the process's exit status.
+  int run();
+
+  // Controlled.
+  [[nodiscard]] nlohmann::json info() const override;
+  void pause() override;
+  void resume(bool force) override;
+  void stop() override;
+  void cancel() override;
+  std::shared_ptr<ReportStream> migrate(const nlohmann::json& options) override;
+  void set(const nlohmann::json& settings) override;
+
+ private:
+  struct Arrival;
+
+  void arrived(Arrival arrival);
+  void guest_ended();
+  void migration_ended(migration::OutgoingMigration::Result result);
+  void progressed(const migration::MigrationReport& report);
+  void in_doubt(const migration::MigrationReport& report);
+  [[nodiscard]] bool lent() const { return outgoing_ && !machine_; }
+  [[nodiscard]] vmm::Machine& machine_for(const char* what) const;
+  [[nodiscard]] std::string state() const;
+  [[nodiscard]] std::string owner() const;
+  void leave(int status);
+  boost::asio::awaitable<void> finish();
+
+  boost::asio::io_context context_{1};
+  boost::asio::signal_set signals_;
+  std::optional<int> exit_status_;
+  bool stopping_ = false;  ///< `ferry stop` came while the VM was lent out
+  std::string id_, name_;
+  std::uint64_t memory_bytes_ = 0;
+  std::uint32_t cpus_ = 0;
+  std::unique_ptr<Console> console_;
+  std::shared_ptr<devices::Serial> serial_;
+  std::unique_ptr<vmm::Machine> machine_;
+  std::unique_ptr<migration::IncomingMigration> incoming_;
+  /// The last migration. One that failed may still be telling its destination so.
+  std::unique_ptr<migration::OutgoingMigration> outgoing_;
+  std::vector<std::unique_ptr<migration::OutgoingMigration>> telling_;
+  std::optional<migration::MigrationReport> last_report_;
+  std::shared_ptr<ReportStream> watcher_;
+  std::unique_ptr<ControlApi> api_;
+};
+
+}  // namespace ferry
