@@ -31,6 +31,7 @@ class OutgoingMigration {
     std::function<void(Result)> ended;  ///< exactly once, last
   };
 
+  /// Takes over the machine's on_end() too; the owner sets its own when the machine is back.
   OutgoingMigration(std::unique_ptr<vmm::Machine> machine, MigrateOptions options,
                     Callbacks callbacks);
   /// Joins the thread; call only after `ended` was called.

@@ -36,6 +36,7 @@ constexpr std::uint64_t kRateSample = std::uint64_t{4} << 20;
 /// How long a broken page channel waits for the peer to say why on the control connection.
 constexpr std::chrono::milliseconds kGrace{500};
 constexpr std::chrono::milliseconds kTick{100};
+constexpr const char* kGuestEnded = "the guest ended while it was being migrated";
 
 }  // namespace
 
@@ -57,6 +58,7 @@ OutgoingMigration::Source::Source(std::unique_ptr<vmm::Machine> machine, Migrate
   report_.phase = "connecting";
   report_.owner = "this process runs the VM";
   report_.pages.total = machine_->memory().page_count();
+  machine_->on_end([this] { asio::post(context_, [this] { abandon(kGuestEnded); }); });
   asio::co_spawn(context_, run(),
                  asio::bind_cancellation_slot(stop_dialling_.slot(), asio::detached));
   thread_ = std::thread([this] {
@@ -164,7 +166,7 @@ asio::awaitable<Frame> OutgoingMigration::Source::expect(FrameType type) {
 }
 
 void OutgoingMigration::Source::check_guest() const {
-  if (machine_->ended()) throw std::runtime_error("the guest ended while it was being migrated");
+  if (machine_->ended()) throw std::runtime_error(kGuestEnded);
 }
 
 asio::awaitable<void> OutgoingMigration::Source::pre_copy() {
@@ -303,16 +305,18 @@ std::string OutgoingMigration::Source::cancel() {
     }
     cancelled_ = true;
   }
-  asio::post(context_, [this] {
-    if (live().outcome != Outcome::running) return;
-    failure_ = std::make_exception_ptr(std::runtime_error("cancelled by request"));
-    limiter_.stop();
-    if (!control_) return stop_dialling_.emit(asio::cancellation_type::terminal);
-    // The guest shall not wait for a peer that does not read: it is told, then all is closed.
-    control_->send(FrameType::abort, wire::encode(wire::Reason{"cancelled by request"}));
-    control_->close_when_drained(failure_, kGrace);
-  });
+  asio::post(context_, [this] { abandon("cancelled by request"); });
   return {};
+}
+
+void OutgoingMigration::Source::abandon(const std::string& why) {
+  if (live().outcome != Outcome::running) return;
+  failure_ = std::make_exception_ptr(std::runtime_error(why));
+  limiter_.stop();
+  if (!control_) return stop_dialling_.emit(asio::cancellation_type::terminal);
+  // The guest shall not wait for a peer that does not read: it is told, then all is closed.
+  control_->send(FrameType::abort, wire::encode(wire::Reason{why}));
+  control_->close_when_drained(failure_, kGrace);
 }
 
 MigrationReport OutgoingMigration::Source::live() const {

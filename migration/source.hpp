@@ -47,6 +47,8 @@ class OutgoingMigration::Source {
   boost::asio::awaitable<net::Frame> expect(wire::FrameType type);
   void channel_failed(std::exception_ptr failure);
   void check_guest() const;
+  /// Ends a migration that is not yet committed; to be called in its own thread.
+  void abandon(const std::string& why);
   [[nodiscard]] ConvergenceInput measure(std::uint64_t dirty_pages) const;
   void phase(std::string text);
   void tick();

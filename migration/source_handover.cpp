@@ -278,6 +278,7 @@ void OutgoingMigration::Source::finish() {
     callbacks_.ended(std::move(result));
     machine_.reset();  // after the report is out: giving back RAM takes a while
   } else {
+    machine_->on_end(nullptr);
     result.machine = std::move(machine_);
     callbacks_.ended(std::move(result));
   }

@@ -5,7 +5,7 @@ import unittest
 
 import images
 import proxy
-from harness import DEADLINE, SANITIZED, FerryTest, peer_timeout
+from harness import DEADLINE, FerryTest, peer_timeout
 
 WORK = "tick=2 timer=100 fill=8 dirty=2000 ws=2 check regs echo end=byte"
 REPORT = {
@@ -242,24 +242,21 @@ class TheReport(MigrationTest):
 
 
 class TheBandwidthCap(MigrationTest):
-    def test_holds_within_five_per_cent(self):
-        megabits = 40 if SANITIZED else 120
-        source = self.large_guest()
+    def assert_holds(self, megabits, *options):
+        # Slow enough that a busy machine keeps up: only the cap decides.
+        source = self.busy_guest(cmdline="tick=2 fill=20 end=byte")
         target, report = self.move(
-            source, "--max-bandwidth", f"{megabits}Mbit", "--compression", "none", "--max-downtime", "1ms"
+            source, "--max-bandwidth", f"{megabits}Mbit", "--max-downtime", "1ms", *options
         )
         rate = report["wire_bytes"] / (report["total_ms"] / 1000)
         self.assertAlmostEqual(rate / (megabits * 1e6 / 8), 1.0, delta=0.05)
         self.finish(source, target)
 
+    def test_holds_within_five_per_cent(self):
+        self.assert_holds(40, "--compression", "none")
+
     def test_holds_over_four_channels_with_compression(self):
-        source = self.large_guest()
-        target, report = self.move(
-            source, "--max-bandwidth", "60Mbit", "--channels", 4, "--compression", "lz4"
-        )
-        rate = report["wire_bytes"] / (report["total_ms"] / 1000)
-        self.assertAlmostEqual(rate / (60e6 / 8), 1.0, delta=0.05)
-        self.finish(source, target)
+        self.assert_holds(24, "--channels", 4, "--compression", "lz4")
 
     def test_can_be_lifted_while_the_migration_runs(self):
         source = self.large_guest()

@@ -119,12 +119,16 @@ void Session::arrived(Arrival arrival) {
   memory_bytes_ = config.memory_bytes;
   if (incoming_) say(fmt::format("'{}' has arrived", name_));
   console_->connect(serial_);
-  machine_ = std::move(arrival.machine);
+  own(std::move(arrival.machine));
+}
+
+void Session::own(std::unique_ptr<vmm::Machine> machine) {
+  machine_ = std::move(machine);
   machine_->on_end([this] { asio::post(context_, [this] { guest_ended(); }); });
 }
 
 void Session::guest_ended() {
-  if (!machine_) return;  // it is lent out, and will come back ended
+  if (!machine_) return;  // lent out meanwhile: it will come back ended
   const vmm::GuestEnd end = machine_->ended().value();
   if (end.kind == vmm::GuestEnd::Kind::crashed) say("the guest crashed: " + end.message);
   leave(status_of(end));
@@ -222,17 +226,14 @@ void Session::migration_ended(OutgoingMigration::Result result) {
   const MigrationReport& report = result.report;
   last_report_ = report;
   if (watcher_) std::exchange(watcher_, nullptr)->end(migration::to_json(report).dump() + '\n');
-  machine_ = std::move(result.machine);
   say(fmt::format("migration {}{}{}: {}", migration::to_string(report.outcome),
                   report.error ? ", " : "", report.error.value_or(""), report.owner));
   if (report.outcome == Outcome::completed) {
     console_->disconnect();
-    leave(static_cast<int>(ExitStatus::ok));
-  } else if (stopping_) {
-    leave(static_cast<int>(ExitStatus::ok));
-  } else if (machine_->ended()) {
-    guest_ended();
+    return leave(static_cast<int>(ExitStatus::ok));
   }
+  own(std::move(result.machine));
+  if (stopping_) leave(static_cast<int>(ExitStatus::ok));
 }
 
 std::string Session::state() const {

@@ -56,6 +56,7 @@ class Session final : public Controlled {
   struct Arrival;
 
   void arrived(Arrival arrival);
+  void own(std::unique_ptr<vmm::Machine> machine);
   void guest_ended();
   void migration_ended(migration::OutgoingMigration::Result result);
   void progressed(const migration::MigrationReport& report);

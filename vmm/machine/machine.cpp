@@ -150,7 +150,7 @@ void Machine::on_end(std::function<void()> handler) {
     end_handler_ = handler;
     if (!end_) return;
   }
-  handler();
+  if (handler) handler();
 }
 
 }  // namespace vmm

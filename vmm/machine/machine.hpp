@@ -60,7 +60,8 @@ class Machine {
   /// The guest's end, once it came. Any thread may end the machine (a device does); the first wins.
   void end(GuestEnd end);
   [[nodiscard]] std::optional<GuestEnd> ended() const;
-  /// Called once, from the thread that ended it; at once when it has already ended.
+  /// Called once, from the thread that ended it; at once when it has already ended. Replaces the
+  /// handler that was set before; null is none.
   void on_end(std::function<void()> handler);
 
  private:
