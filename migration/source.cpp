@@ -64,7 +64,6 @@ OutgoingMigration::Source::Source(std::unique_ptr<vmm::Machine> machine, Migrate
   thread_ = std::thread([this] {
     ::pthread_setname_np(::pthread_self(), "migration");
     context_.run();
-    done_ = true;
   });
 }
 
@@ -106,8 +105,11 @@ asio::awaitable<void> OutgoingMigration::Source::run() {
       co_await tell_abort();
     }
   }
+  const bool tell = last_round_told_ && live().outcome != Outcome::completed;
+  done_ = !tell;
   finish();
-  if (last_round_told_ && live().outcome != Outcome::completed) co_await keep_telling_abort();
+  if (tell) co_await keep_telling_abort();
+  done_ = true;
 }
 
 asio::awaitable<void> OutgoingMigration::Source::connect() {
@@ -172,7 +174,7 @@ void OutgoingMigration::Source::check_guest() const {
 asio::awaitable<void> OutgoingMigration::Source::pre_copy() {
   vmm::DirtyLog& log = machine_->dirty_log();
   log.start();
-  auto round = std::shared_ptr<Round>(new Round(Round::first(++round_, machine_->memory(), &log)));
+  auto round = std::make_shared<Round>(++round_, machine_->memory(), &log);
   for (;;) {
     phase(fmt::format("round {}", round_));
     co_await send_round(round);
@@ -192,8 +194,7 @@ asio::awaitable<void> OutgoingMigration::Source::pre_copy() {
       throttle_ = decision.throttle;
       machine_->throttle(throttle_);
     }
-    round = std::shared_ptr<Round>(
-        new Round(Round::dirty(++round_, machine_->memory(), &log, std::move(dirty))));
+    round = std::make_shared<Round>(++round_, machine_->memory(), &log, std::move(dirty));
   }
 }
 

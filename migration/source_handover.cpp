@@ -45,11 +45,10 @@ asio::awaitable<void> OutgoingMigration::Source::hand_over() {
   control_->send(FrameType::state, wire::encode_state(machine_->save()));
   const auto saved_at = Clock::now();
   ++round_;
-  auto round =
-      std::shared_ptr<Round>(options_.mode == Mode::pre_copy
-                                 ? new Round(Round::dirty(round_, machine_->memory(), nullptr,
-                                                          machine_->dirty_log().harvest()))
-                                 : new Round(Round::first(round_, machine_->memory(), nullptr)));
+  const auto round = options_.mode == Mode::pre_copy
+                         ? std::make_shared<Round>(round_, machine_->memory(), nullptr,
+                                                   machine_->dirty_log().harvest())
+                         : std::make_shared<Round>(round_, machine_->memory(), nullptr);
   const auto tell_last_round = [this] {
     last_round_told_ = true;
     control_->send(FrameType::last_round, wire::encode_round(round_));

@@ -13,18 +13,12 @@ constexpr std::uint64_t kChunkPages = 2048;
 
 }  // namespace
 
-Round::Round(std::uint32_t number, vmm::GuestMemory& memory, vmm::DirtyLog* log, bool discover,
-             vmm::DirtyBitmap pages)
-    : number_(number), memory_(memory), log_(log), discover_(discover), pages_(std::move(pages)) {}
+Round::Round(std::uint32_t number, vmm::GuestMemory& memory, vmm::DirtyLog* log)
+    : number_(number), memory_(memory), log_(log), discover_(true), pages_(memory.page_count()) {}
 
-Round Round::first(std::uint32_t number, vmm::GuestMemory& memory, vmm::DirtyLog* log) {
-  return {number, memory, log, true, vmm::DirtyBitmap(memory.page_count())};
-}
-
-Round Round::dirty(std::uint32_t number, vmm::GuestMemory& memory, vmm::DirtyLog* log,
-                   vmm::DirtyBitmap pages) {
-  return {number, memory, log, false, std::move(pages)};
-}
+Round::Round(std::uint32_t number, vmm::GuestMemory& memory, vmm::DirtyLog* log,
+             vmm::DirtyBitmap dirty)
+    : number_(number), memory_(memory), log_(log), discover_(false), pages_(std::move(dirty)) {}
 
 std::optional<vmm::PageRange> Round::next_chunk() {
   for (;;) {

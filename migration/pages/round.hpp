@@ -14,10 +14,9 @@ namespace migration {
 class Round {
  public:
   /// Every page that was ever touched, found chunk by chunk. `log` is null when no vCPU runs.
-  static Round first(std::uint32_t number, vmm::GuestMemory& memory, vmm::DirtyLog* log);
+  Round(std::uint32_t number, vmm::GuestMemory& memory, vmm::DirtyLog* log);
   /// What the log found dirty. `log` is null when no vCPU runs: then nothing need be cleared.
-  static Round dirty(std::uint32_t number, vmm::GuestMemory& memory, vmm::DirtyLog* log,
-                     vmm::DirtyBitmap pages);
+  Round(std::uint32_t number, vmm::GuestMemory& memory, vmm::DirtyLog* log, vmm::DirtyBitmap dirty);
 
   Round(const Round&) = delete;
   Round& operator=(const Round&) = delete;
@@ -29,9 +28,6 @@ class Round {
   [[nodiscard]] const vmm::DirtyBitmap& pages() const { return pages_; }
 
  private:
-  Round(std::uint32_t number, vmm::GuestMemory& memory, vmm::DirtyLog* log, bool discover,
-        vmm::DirtyBitmap pages);
-
   std::uint32_t number_;
   vmm::GuestMemory& memory_;
   vmm::DirtyLog* log_;

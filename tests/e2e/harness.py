@@ -127,6 +127,9 @@ class Process:
             data = data[os.write(self.stdin, data) :]
 
     def close(self):
+        """Ends it if need be and gives its descriptors back. May be called again."""
+        if self._pidfd is None:
+            return
         if self.running():
             self.signal(signal.SIGCONT)
             self.signal(signal.SIGKILL)
@@ -135,6 +138,7 @@ class Process:
             with contextlib.suppress(BrokenPipeError):
                 self.popen.stdin.close()
         os.close(self._pidfd)
+        self._pidfd = None
 
 
 class Vm(Process):

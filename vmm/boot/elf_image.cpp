@@ -38,7 +38,7 @@ std::span<const std::byte> slice(std::span<const std::byte> file, std::uint64_t 
 
 template <typename Struct>
 Struct read(std::span<const std::byte> file, std::uint64_t offset, const char* what) {
-  Struct value;
+  Struct value{};
   std::memcpy(&value, slice(file, offset, sizeof(value), what).data(), sizeof(value));
   return value;
 }

@@ -92,6 +92,10 @@ std::chrono::milliseconds parse_timeout(std::string_view text) {
   return timeout;
 }
 
+std::string parse_socket_path(std::string_view text) {
+  return migration::parse_address(fmt::format("unix:{}", text)).path;
+}
+
 std::string parse_name(std::string_view text) {
   if (text.empty() || text.size() > 255) throw std::invalid_argument("1 to 255 characters");
   return std::string(text);
@@ -108,7 +112,7 @@ void add_console(CLI::App& command, SerialChoice& serial, std::string& api_socke
   add(command, "--serial", serial, &parse_serial,
       "the guest's serial port: stdio (the default), null, or file:PATH, which is appended to")
       ->type_name("stdio|null|file:PATH");
-  command.add_option("--api-socket", api_socket, "where to make the control socket")
+  add(command, "--api-socket", api_socket, &parse_socket_path, "where to make the control socket")
       ->type_name("PATH");
 }
 

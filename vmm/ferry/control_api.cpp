@@ -31,7 +31,7 @@ constexpr std::chrono::seconds kPatience{10};  ///< for a request to come in, or
 constexpr std::chrono::milliseconds kAcceptPause{100};
 constexpr unsigned kHttp11 = 11;
 constexpr std::uint32_t kMaxHeader = 8 * 1024;
-constexpr std::uint64_t kMaxBody = 64 * 1024;
+constexpr std::uint64_t kMaxBody = std::uint64_t{64} * 1024;
 
 struct Answer {
   json body;

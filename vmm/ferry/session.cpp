@@ -233,6 +233,7 @@ void Session::migration_ended(OutgoingMigration::Result result) {
     return leave(static_cast<int>(ExitStatus::ok));
   }
   own(std::move(result.machine));
+  if (outgoing_->done()) outgoing_.reset();
   if (stopping_) leave(static_cast<int>(ExitStatus::ok));
 }
 

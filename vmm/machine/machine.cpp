@@ -36,8 +36,8 @@ Machine::Machine(Kvm kvm, MachineConfig config, Backing backing)
   vm_.set_tss_addr(kTssAddress);
   // Without these, saved events cannot tell a pending exception from an injected one, nor carry its
   // payload or a pending triple fault.
-  for (const std::uint32_t cap : {KVM_CAP_EXCEPTION_PAYLOAD, KVM_CAP_X86_TRIPLE_FAULT_EVENT}) {
-    if (vm_.check_extension(static_cast<int>(cap)) != 0) vm_.enable_cap(cap, 1);
+  for (const int cap : {KVM_CAP_EXCEPTION_PAYLOAD, KVM_CAP_X86_TRIPLE_FAULT_EVENT}) {
+    if (vm_.check_extension(cap) != 0) vm_.enable_cap(static_cast<std::uint32_t>(cap), 1);
   }
   vm_.create_irqchip();
   vm_.create_pit2();

@@ -20,6 +20,7 @@ constexpr std::size_t kMaxMsrs = 1024;
 
 std::vector<kvm_msr_entry> read_msrs(const KvmVcpu& vcpu, const std::vector<std::uint32_t>& msrs) {
   std::vector<kvm_msr_entry> entries;
+  entries.reserve(msrs.size());
   for (const std::uint32_t index : msrs) entries.push_back({index, 0, 0});
   const std::size_t read = vcpu.get_msrs(entries);
   if (read != entries.size()) fail_msr("read", entries[read]);

@@ -1,0 +1,369 @@
+"""What people and peers get wrong: each gets a clear error, and no process crashes or hangs."""
+
+import contextlib
+import json
+import os
+import socket
+import struct
+import threading
+import unittest
+
+import images
+import proxy
+from harness import FERRY, GUEST, FerryTest, Process, free_port, peer_timeout
+
+PREAMBLE = struct.Struct("<8sII")
+MAGIC = b"FERRY\r\n\x1a"
+CONTROL, PAGES, INQUIRY = 1, 2, 3
+ECX = 5  # in a CPUID leaf of the offer
+USAGE, BAD_IMAGE, NO_INPUT, UNAVAILABLE, NO_PERMISSION = 64, 65, 66, 69, 77
+
+
+class BadInputTest(FerryTest):
+    def assert_refused(self, process, status, *words):
+        text = process.stderr.text()
+        self.assertEqual(process.status, status, text)
+        for word in words:
+            self.assertRegex(text, word)
+        self.assertNotIn("internal error", text)
+
+    def run_once(self, *args):
+        return self.ferry("run", *args)
+
+    def failed_migration(self, to, *words):
+        vm = self.run_vm("tick=2 end=byte")
+        vm.wait_ticks(5)
+        migration = self.migrate(vm, to, "--timeout", peer_timeout(1.0))
+        report = migration.report(1)
+        self.assertEqual(report["outcome"], "failed")
+        for word in words:
+            self.assertRegex(report["error"], word)
+        self.assertIn("here", report["owner"])
+        vm.wait_ticks(10)
+        self.end(vm)
+        self.assert_sound(vm)
+
+    def file(self, data, suffix="elf"):
+        path = self.path(suffix)
+        with open(path, "wb") as file:
+            file.write(data)
+        return path
+
+
+class NoKvm(BadInputTest):
+    needs_kvm = False
+
+    def in_other_dev(self, prepare, *args):
+        """Runs ferry where /dev is as `prepare` (a shell command) makes it."""
+        flags = "-m" if os.geteuid() == 0 else "-rm"
+        command = ["unshare", flags, "sh", "-c", f'{prepare} && exec "$@"', "sh", FERRY, *args]
+        process = self.start(Process, command)
+        process.status = process.wait()
+        return process
+
+    def test_is_told_with_the_way_out(self):
+        for args in (["run", "--kernel", GUEST], ["receive", "--listen", "tcp:127.0.0.1:0"]):
+            done = self.in_other_dev("mount -t tmpfs none /dev", *args)
+            self.assert_refused(done, UNAVAILABLE, "/dev/kvm", "modprobe|BIOS|load")
+
+    def test_is_told_from_no_permission(self):
+        if not os.path.exists("/dev/kvm"):
+            self.skipTest("there is no /dev/kvm to be forbidden")
+        forbid = "mount --bind /dev /dev && mount -o remount,bind,nodev /dev"
+        for args in (["run", "--kernel", GUEST], ["receive", "--listen", "tcp:127.0.0.1:0"]):
+            done = self.in_other_dev(forbid, *args)
+            self.assert_refused(done, NO_PERMISSION, "/dev/kvm", "group|permission")
+
+    def test_is_told_from_a_file_that_is_not_kvm(self):
+        done = self.in_other_dev(
+            "mount -t tmpfs none /dev && : > /dev/kvm", "run", "--kernel", GUEST
+        )
+        self.assert_refused(done, UNAVAILABLE, "not KVM")
+
+
+class ABadKernel(BadInputTest):
+    def refused(self, data, *words, memory="32M"):
+        done = self.run_once("--kernel", self.file(data), "--memory", memory)
+        self.assert_refused(done, BAD_IMAGE, *words)
+
+    def test_that_is_missing(self):
+        done = self.run_once("--kernel", f"{self.directory}/none")
+        self.assert_refused(done, NO_INPUT, f"{self.directory}/none", "No such file")
+
+    def test_that_is_a_directory(self):
+        self.assert_refused(self.run_once("--kernel", self.directory), NO_INPUT, "directory")
+
+    def test_that_is_empty(self):
+        self.refused(b"", "empty")
+
+    def test_that_is_truncated(self):
+        image = images.kernel()
+        for size in (3, 40, 64, 100, len(image) - 1):
+            with self.subTest(size=size):
+                self.refused(image[:size], "kernel")
+
+    def test_that_is_no_elf(self):
+        self.refused(b"#!/bin/sh\necho hello\n" * 100, "ELF")
+
+    def test_that_has_no_pvh_note(self):
+        self.refused(images.elf([(images.ENTRY, images.HALT, 4096)], note=b""), "PVH")
+
+    def test_with_a_segment_outside_ram(self):
+        self.refused(images.kernel(images.HALT, (64 << 20, b"far")), "memory|RAM")
+        self.refused(images.kernel(images.HALT, (3 << 30, b"hole")), "memory|RAM", memory="5G")
+
+    def test_with_segments_that_overlap(self):
+        self.refused(images.kernel(images.HALT, (images.ENTRY + 16, b"over")), "overlap")
+
+    def test_with_an_initramfs_that_is_missing(self):
+        done = self.run_once("--kernel", GUEST, "--initramfs", f"{self.directory}/none")
+        self.assert_refused(done, NO_INPUT, "initramfs", "No such file")
+
+    def test_with_an_initramfs_that_does_not_fit(self):
+        big = self.path("cpio")
+        with open(big, "wb") as file:
+            file.truncate(64 << 20)
+        done = self.run_once("--kernel", GUEST, "--initramfs", big, "--memory", "32M")
+        self.assert_refused(done, BAD_IMAGE, "initramfs")
+
+
+class BadMemory(BadInputTest):
+    def test_of_nothing(self):
+        done = self.run_once("--kernel", GUEST, "--memory", "0")
+        self.assert_refused(done, USAGE, "memory|RAM", "16 MiB")
+
+    def test_of_no_size(self):
+        done = self.run_once("--kernel", GUEST, "--memory", "lots")
+        self.assert_refused(done, USAGE, "lots", "512M")
+
+    def test_too_small_for_the_image(self):
+        image = self.file(images.kernel(images.HALT, (20 << 20, b"high")))
+        done = self.run_once("--kernel", image, "--memory", "16M")
+        self.assert_refused(done, BAD_IMAGE, "memory|RAM")
+
+    def test_beyond_the_host(self):
+        done = self.run_once("--kernel", GUEST, "--memory", "900T")
+        self.assert_refused(done, UNAVAILABLE, "this host has")
+
+
+class BadArguments(BadInputTest):
+    def test_that_nobody_knows(self):
+        self.assert_refused(self.ferry("run", "--kernel", GUEST, "--warp"), USAGE, "--warp")
+        self.assert_refused(self.ferry("fly"), USAGE, "fly", "--help")
+        self.assert_refused(self.ferry(), USAGE, "--help")
+
+    def test_with_an_address_of_no_kind(self):
+        done = self.ferry("receive", "--listen", "udp:127.0.0.1:1")
+        self.assert_refused(done, USAGE, "udp:127.0.0.1:1", "tcp:")
+
+    def test_with_a_serial_file_that_cannot_be_made(self):
+        done = self.run_once("--kernel", GUEST, "--serial", f"file:{self.directory}/no/where")
+        self.assertNotEqual(done.status, 0)
+        self.assertIn(f"{self.directory}/no/where", done.stderr.text())
+
+
+class ABadAddress(BadInputTest):
+    def test_in_use(self):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            done = self.ferry("receive", "--listen", f"tcp:127.0.0.1:{port}")
+        self.assert_refused(done, UNAVAILABLE, str(port), "in use")
+
+    def test_of_a_socket_in_use(self):
+        first = self.receive("unix")
+        done = self.ferry("receive", "--listen", first.address)
+        self.assert_refused(done, UNAVAILABLE, first.address, "in use")
+        self.assertTrue(first.running())
+
+    def test_of_a_socket_left_behind(self):
+        path = self.path("sock")
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(path)
+        receiver = self.start(Process, [FERRY, "receive", "--listen", f"unix:{path}"])
+        receiver.stderr.wait_for(rb"^listening on ")
+
+    def test_of_a_file_that_is_no_socket_is_left_alone(self):
+        path = self.file(b"precious")
+        done = self.ferry("receive", "--listen", f"unix:{path}")
+        self.assert_refused(done, UNAVAILABLE, path)
+        with open(path, "rb") as file:
+            self.assertEqual(file.read(), b"precious")
+
+    def test_with_too_long_a_path(self):
+        path = f"{self.directory}/{'x' * 120}"
+        done = self.ferry("receive", "--listen", f"unix:{path}")
+        self.assert_refused(done, USAGE, "shorter")
+        done = self.run_once("--kernel", GUEST, "--api-socket", path)
+        self.assert_refused(done, USAGE, "shorter")
+
+    def test_of_a_control_socket_that_is_taken(self):
+        vm = self.run_vm("tick=5")
+        vm.wait_ready()
+        done = self.run_once("--kernel", GUEST, "--api-socket", vm.api)
+        self.assert_refused(done, UNAVAILABLE, vm.api, "in use")
+        self.assertEqual(vm.info()["state"], "running")
+
+    def test_that_cannot_be_resolved(self):
+        done = self.ferry("receive", "--listen", "tcp:no.such.host.invalid:0")
+        self.assert_refused(done, UNAVAILABLE, "no.such.host.invalid", "resolve")
+
+    def test_to_migrate_to_that_cannot_be_resolved(self):
+        self.failed_migration("tcp:no.such.host.invalid:7000", "no.such.host.invalid", "resolve")
+
+    def test_to_migrate_to_where_nobody_listens(self):
+        port = free_port()
+        self.failed_migration(f"tcp:127.0.0.1:{port}", str(port), "refused")
+        self.failed_migration(f"unix:{self.directory}/none", "none", "No such file")
+
+
+class ABadDestination(BadInputTest):
+    """What answers is not a ferry that would take the VM."""
+
+    def serve(self, talk):
+        """A listener that does `talk(connection)` with each that comes; its address."""
+        server = socket.create_server(("127.0.0.1", 0))
+        connections = []
+
+        def accept():
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    connections.append(connection)
+                    talk(connection)
+
+        threading.Thread(target=accept, daemon=True).start()
+
+        def close():
+            server.shutdown(socket.SHUT_RDWR)
+            for each in (server, *connections):
+                each.close()
+
+        self.addCleanup(close)
+        return f"tcp:127.0.0.1:{server.getsockname()[1]}"
+
+    def test_that_is_no_ferry(self):
+        self.failed_migration(
+            self.serve(lambda peer: peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 4)),
+            "not Ferry",
+        )
+
+    def test_that_speaks_another_version(self):
+        self.failed_migration(
+            self.serve(lambda peer: peer.sendall(PREAMBLE.pack(MAGIC, 99, CONTROL))), "99"
+        )
+
+    def test_that_hangs(self):
+        self.failed_migration(self.serve(lambda peer: None), "silent|answer|time")
+
+    def test_that_closes_at_once(self):
+        self.failed_migration(self.serve(lambda peer: peer.close()), "clos|reset|lost|end")
+
+    def test_that_sends_garbage_after_its_greeting(self):
+        garbage = PREAMBLE.pack(MAGIC, 1, CONTROL) + bytes([200, 7, 9, 9]) + b"\xff" * 5000
+        self.failed_migration(self.serve(lambda peer: peer.sendall(garbage)), ".")
+
+    def test_that_announces_an_endless_frame(self):
+        frame = PREAMBLE.pack(MAGIC, 1, CONTROL) + struct.pack("<BBHI", 18, 0, 0, 0xFFFFFFFF)
+        self.failed_migration(self.serve(lambda peer: peer.sendall(frame)), ".")
+
+
+class AStrangerAtTheDoor(BadInputTest):
+    """Whatever a stranger sends to `ferry receive`, it goes on waiting for a VM, and takes it."""
+
+    def knock(self, receiver, data, shut=True):
+        host, port = receiver.address.removeprefix("tcp:").rsplit(":", 1)
+        stranger = socket.create_connection((host, int(port)), 10)
+        self.addCleanup(stranger.close)
+        stranger.settimeout(10)
+        with contextlib.suppress(OSError):  # it may be shown the door at any moment
+            stranger.sendall(data)
+            if shut:
+                stranger.shutdown(socket.SHUT_WR)
+                while stranger.recv(4096):
+                    pass
+
+    def test_does_not_keep_a_vm_from_arriving(self):
+        receiver = self.receive("tcp", "--timeout", peer_timeout(1.0))
+        frame = struct.Struct("<BBHI")
+        for data in (
+            b"",
+            b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+            os.urandom(4096),
+            PREAMBLE.pack(MAGIC, 2, CONTROL),
+            PREAMBLE.pack(MAGIC, 1, 77),
+            PREAMBLE.pack(MAGIC, 1, CONTROL) + os.urandom(4096),
+            PREAMBLE.pack(MAGIC, 1, CONTROL) + frame.pack(17, 0, 0, 0xFFFFFFF0),
+            PREAMBLE.pack(MAGIC, 1, CONTROL) + frame.pack(17, 0, 0, 2) + b"{}",
+            PREAMBLE.pack(MAGIC, 1, CONTROL) + frame.pack(17, 0, 0, 9) + b"[[[[[[[[[",
+            PREAMBLE.pack(MAGIC, 1, CONTROL) + frame.pack(25, 0, 0, 0),
+            PREAMBLE.pack(MAGIC, 1, PAGES) + frame.pack(1, 0, 0, 20) + bytes(20),
+            PREAMBLE.pack(MAGIC, 1, PAGES) + frame.pack(2, 0, 9999, 1 << 30),
+            PREAMBLE.pack(MAGIC, 1, INQUIRY) + frame.pack(32, 0, 0, 4) + b"null",
+        ):
+            with self.subTest(data=data[:24]):
+                self.knock(receiver, data)
+                self.assertEqual(receiver.info()["state"], "listening")
+        self.knock(receiver, b"FER", shut=False)  # and one that stays and says nothing more
+        vm = self.run_vm("tick=2 end=byte")
+        vm.wait_ticks(5)
+        self.assertEqual(self.migrate(vm, receiver).report()["outcome"], "completed")
+        receiver.wait_ticks(10)
+        self.end(receiver)
+
+    def test_a_second_vm_is_refused_and_goes_on_at_its_source(self):
+        receiver = self.receive()
+        first, second = (self.run_vm("tick=2 end=byte") for _ in range(2))
+        for vm in (first, second):
+            vm.wait_ticks(5)
+        self.migrate(first, receiver).report()
+        report = self.migrate(second, receiver).report(1)
+        self.assertIn("already has a VM", report["error"])
+        second.wait_ticks(10)
+        self.end(second)
+        self.end(receiver)
+
+    def test_a_vm_that_is_too_large_is_refused_before_a_page_is_sent(self):
+        """The offer is changed on its way: no real source has so much memory."""
+        receiver = self.receive()
+        between = proxy.Proxy(receiver.address)
+        self.addCleanup(between.close)
+        large = b"%d" % (900 << 40)
+
+        def grow(_proxy, _direction, frame):
+            payload = frame[8:].replace(b"33554432", large)
+            return frame[:4] + struct.pack("<I", len(payload)) + payload
+
+        between.on("offer", grow)
+        vm = self.run_vm("tick=2 end=byte")
+        vm.wait_ticks(5)
+        report = self.migrate(vm, between.address).report(1)
+        self.assertRegex(report["error"], "refused.*memory")
+        self.assertEqual(report["pages"]["raw"] + report["pages"]["zero"], 0)
+        self.end(vm)
+
+    def test_a_vm_for_a_better_cpu_is_refused_and_the_bit_named(self):
+        receiver = self.receive()
+        between = proxy.Proxy(receiver.address)
+        self.addCleanup(between.close)
+
+        def improve(_proxy, _direction, frame):
+            offer = json.loads(frame[8:])
+            config = json.loads(offer["config"])
+            for leaf in config["cpuid"]:
+                if leaf[:2] == [7, 0]:
+                    leaf[ECX] |= 1 << 31
+            offer["config"] = json.dumps(config)
+            payload = json.dumps(offer).encode()
+            return frame[:4] + struct.pack("<I", len(payload)) + payload
+
+        between.on("offer", improve)
+        vm = self.run_vm("tick=2 end=byte")
+        vm.wait_ticks(5)
+        report = self.migrate(vm, between.address).report(1)
+        self.assertRegex(report["error"], "CPU lacks .*31")
+        self.assertEqual(report["pages"]["raw"] + report["pages"]["zero"], 0)
+        self.end(vm)
+
+
+if __name__ == "__main__":
+    unittest.main()
