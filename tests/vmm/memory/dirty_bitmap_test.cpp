@@ -22,7 +22,7 @@ TEST(DirtyBitmap, StartsEmpty) {
 
 TEST(DirtyBitmap, MergesAdjacentPagesIntoOneRange) {
   DirtyBitmap pages(256);
-  for (const PageIndex page : {62, 63, 64, 65}) pages.set(page);
+  for (const PageIndex page : {62U, 63U, 64U, 65U}) pages.set(page);
   EXPECT_EQ(pages.ranges(), (Ranges{{62, 4}}));
 }
 
