@@ -276,6 +276,30 @@ class TheBandwidthCap(MigrationTest):
         self.finish(source, target)
 
 
+class AGuestThatWritesFasterThanTheLink(MigrationTest):
+    def migrate_at_80_megabits(self, *args):
+        # 8 MiB are written over again in less time than the link needs for them.
+        source = self.busy_guest(cmdline="tick=2 fill=8 zero=0 random=100 text=0 dirty=20000 end=byte")
+        target, report = self.move(
+            source, "--max-bandwidth", "80Mbit", "--max-rounds", 4, "--compression", "none",
+            "--max-downtime", "20ms", *args
+        )
+        self.finish(source, target)
+        return report["rounds"]
+
+    def test_is_stopped_after_the_last_round(self):
+        rounds = self.migrate_at_80_megabits()
+        self.assertEqual(len(rounds), 5)  # four, and the one after the stop
+        self.assertEqual([each["throttle"] for each in rounds], [0] * 5)
+
+    def test_is_slowed_step_by_step_if_that_is_allowed(self):
+        slowed = [each["throttle"] for each in self.migrate_at_80_megabits("--throttle")]
+        self.assertEqual(slowed[0], 0)
+        self.assertGreater(slowed[1], 0)
+        self.assertEqual(slowed, sorted(slowed))
+        self.assertGreater(slowed[3], slowed[1])
+
+
 class ACancelledMigration(MigrationTest):
     def begin(self):
         self.source = self.large_guest()

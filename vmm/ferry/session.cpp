@@ -58,7 +58,8 @@ Session::Session(const Options& options) : signals_(context_, SIGINT, SIGTERM, S
   if (!options.api_socket.empty()) {
     api_ = std::make_unique<ControlApi>(context_, options.api_socket, *this);
   }
-  console_ = std::make_unique<Console>(context_, options.serial, [this] { stop(); });
+  console_ = std::make_unique<Console>(context_, options.serial,
+                                       [this] { asio::post(context_, [this] { quit(); }); });
 }
 
 Session::~Session() = default;
@@ -175,6 +176,14 @@ void Session::stop() {
   }
   if (machine_) machine_->pause();
   leave(static_cast<int>(ExitStatus::ok));
+}
+
+void Session::quit() {
+  try {
+    stop();
+  } catch (const Conflict& refused) {
+    say(fmt::format("cannot end now: {}", refused.what()));
+  }
 }
 
 void Session::cancel() {

@@ -55,6 +55,8 @@ class Session final : public Controlled {
  private:
   struct Arrival;
 
+  /// Ctrl-A X.
+  void quit();
   void arrived(Arrival arrival);
   void own(std::unique_ptr<vmm::Machine> machine);
   void guest_ended();
