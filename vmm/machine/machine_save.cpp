@@ -52,7 +52,11 @@ void Machine::load(const MachineState& state) {
   vm_.set_pit2(from.take_struct<kvm_pit_state2>("vm/pit"));
   for (const auto& device : devices_) {
     const StateSection& saved = from.take(fmt::format("device/{}", device->id()));
-    device->load(saved.version, saved.data);
+    try {
+      device->load(saved.version, saved.data);
+    } catch (const std::invalid_argument& error) {
+      throw std::invalid_argument(fmt::format("section {}: {}", saved.id, error.what()));
+    }
   }
   from.finish();
 }

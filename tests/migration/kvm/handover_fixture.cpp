@@ -1,0 +1,112 @@
+#include "tests/migration/kvm/handover_fixture.hpp"
+
+#include <stdexcept>
+#include <utility>
+
+namespace migration {
+
+namespace {
+
+template <typename Value>
+bool ready(const std::future<Value>& future) {
+  return future.wait_for(vmm::kDeadline) == std::future_status::ready;
+}
+
+}  // namespace
+
+HandoverTest::~HandoverTest() {
+  outgoing_.reset();
+  incoming_.reset();
+}
+
+Address HandoverTest::tcp() { return parse_address("tcp:127.0.0.1:0"); }
+
+Address HandoverTest::unix_socket() {
+  return parse_address("unix:" + ::testing::TempDir() + "ferry-" + vmm::make_uuid());
+}
+
+std::unique_ptr<vmm::Machine> HandoverTest::run_guest(const std::string& more) {
+  auto machine = make_guest("tick=2 timer=100 regs fill=8 dirty=500 check " + more, 2);
+  machine->resume();
+  EXPECT_TRUE(output_.wait_for_tick_lines(1));
+  return machine;
+}
+
+Address HandoverTest::receive(const Address& listen) {
+  return receive(listen, [this](const vmm::MachineConfig& config) { return make_empty(config); });
+}
+
+Address HandoverTest::receive(const Address& listen, MachineFactory factory) {
+  receiving_ = std::make_shared<Promises>();
+  incoming_ = std::make_unique<IncomingMigration>(
+      ReceiveOptions{.listen = listen}, std::move(factory),
+      IncomingMigration::Callbacks{
+          .listening = [to = receiving_](const Address& at) { to->listening.set_value(at); },
+          .message = [](const std::string&) {},
+          .arrived =
+              [to = receiving_](std::unique_ptr<vmm::Machine> machine) {
+                to->arrived.set_value(std::move(machine));
+              },
+          .failed = [to = receiving_](const std::string& why) { to->failed.set_value(why); }});
+  auto listening = receiving_->listening.get_future();
+  if (!ready(listening)) throw std::runtime_error("the receiver does not listen");
+  return listening.get();
+}
+
+void HandoverTest::migrate(std::unique_ptr<vmm::Machine> machine, MigrateOptions options) {
+  sending_ = std::make_shared<Promises>();
+  outgoing_ = std::make_unique<OutgoingMigration>(
+      std::move(machine), std::move(options),
+      OutgoingMigration::Callbacks{
+          .progress =
+              [to = sending_, told = false](const MigrationReport& report) mutable {
+                if (!told && report.phase == "round 1" && report.wire_bytes > 0) {
+                  told = true;
+                  to->copying.set_value();
+                }
+              },
+          .in_doubt = [](const MigrationReport&) {},
+          .ended =
+              [to = sending_](OutgoingMigration::Result result) {
+                to->ended.set_value(std::move(result));
+              }});
+}
+
+MigrateOptions HandoverTest::slow(Address to) {
+  return {.to = std::move(to), .max_bandwidth = 100'000, .compression = Compression::none};
+}
+
+bool HandoverTest::wait_copying() { return ready(sending_->copying.get_future()); }
+
+OutgoingMigration::Result HandoverTest::wait_ended() {
+  auto ended = sending_->ended.get_future();
+  if (!ready(ended)) {
+    const MigrationReport report = outgoing_->live();
+    ADD_FAILURE() << "the migration goes on: " << report.phase << ", "
+                  << report.error.value_or("no error");
+    return {report, nullptr};
+  }
+  return ended.get();
+}
+
+std::unique_ptr<vmm::Machine> HandoverTest::wait_arrived() {
+  auto arrived = receiving_->arrived.get_future();
+  return ready(arrived) ? arrived.get() : nullptr;
+}
+
+std::string HandoverTest::wait_failed() {
+  auto failed = receiving_->failed.get_future();
+  return ready(failed) ? failed.get() : "has not failed";
+}
+
+void HandoverTest::expect_runs_here(const OutgoingMigration::Result& result) {
+  EXPECT_TRUE(result.report.error);
+  ASSERT_TRUE(result.machine);
+  EXPECT_TRUE(result.machine->running());
+  EXPECT_TRUE(output_.wait_for_ticks(20));
+  result.machine->pause();
+  EXPECT_FALSE(result.machine->ended()) << output_.text();
+  EXPECT_TRUE(output_.ticks_in_order());
+}
+
+}  // namespace migration

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <future>
+#include <memory>
+#include <string>
+
+#include "migration/incoming.hpp"
+#include "migration/outgoing.hpp"
+#include "tests/vmm/kvm/guest_fixture.hpp"
+
+namespace migration {
+
+/// Both sides of one migration at a time, in one process. Whatever machine the guest runs in, it
+/// prints to output_.
+class HandoverTest : public vmm::GuestTest {
+ protected:
+  ~HandoverTest() override;
+
+  [[nodiscard]] static Address tcp();
+  [[nodiscard]] static Address unix_socket();
+
+  /// A running guest, busy with all that a migration has to carry.
+  [[nodiscard]] std::unique_ptr<vmm::Machine> run_guest(const std::string& more = "");
+
+  /// Makes the destination's side; its address.
+  Address receive(const Address& listen);
+  /// The same, with a destination that builds its machine by `factory`.
+  Address receive(const Address& listen, MachineFactory factory);
+  /// Starts the source's side.
+  void migrate(std::unique_ptr<vmm::Machine> machine, MigrateOptions options);
+  /// What a migration gets that shall not come to its end by itself.
+  [[nodiscard]] static MigrateOptions slow(Address to);
+
+  // All wait for vmm::kDeadline at most.
+
+  /// Until pages are under way; false when that does not come.
+  [[nodiscard]] bool wait_copying();
+  /// How the source's side ended.
+  [[nodiscard]] OutgoingMigration::Result wait_ended();
+  /// The VM at the destination; null when it does not arrive.
+  [[nodiscard]] std::unique_ptr<vmm::Machine> wait_arrived();
+  /// Why there is no VM at the destination.
+  [[nodiscard]] std::string wait_failed();
+  /// The source has its VM, and that goes on.
+  void expect_runs_here(const OutgoingMigration::Result& result);
+
+  std::unique_ptr<IncomingMigration> incoming_;
+  std::unique_ptr<OutgoingMigration> outgoing_;
+
+ private:
+  struct Promises {
+    std::promise<Address> listening;
+    std::promise<std::unique_ptr<vmm::Machine>> arrived;
+    std::promise<std::string> failed;
+    std::promise<void> copying;
+    std::promise<OutgoingMigration::Result> ended;
+  };
+  std::shared_ptr<Promises> receiving_;
+  std::shared_ptr<Promises> sending_;
+};
+
+}  // namespace migration

@@ -1,0 +1,129 @@
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+#include "tests/migration/kvm/handover_fixture.hpp"
+
+namespace migration {
+namespace {
+
+/// Migrations that come to nothing: the VM is at the source, and runs.
+class StaysHere : public HandoverTest {
+ protected:
+  static bool contains(const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+  }
+};
+
+TEST_F(StaysHere, WhenTheDestinationCannotMakeTheMachine) {
+  const Address to = receive(unix_socket(), [](const vmm::MachineConfig&) {
+    throw std::invalid_argument("no room for another VM");
+    return std::unique_ptr<vmm::Machine>();
+  });
+  migrate(run_guest(), {.to = to});
+  const auto result = wait_ended();
+  EXPECT_EQ(result.report.outcome, Outcome::failed);
+  EXPECT_TRUE(contains(result.report.error.value_or(""), "no room for another VM"))
+      << result.report.error.value_or("");
+  EXPECT_EQ(result.report.owner, "the VM is here and runs on");
+  expect_runs_here(result);
+  // It took no VM, so it still waits for one.
+  EXPECT_EQ(incoming_->status().state, "listening");
+}
+
+TEST_F(StaysHere, WhenNobodyListens) {
+  const Address to = unix_socket();
+  migrate(run_guest(), {.to = to});
+  const auto result = wait_ended();
+  EXPECT_EQ(result.report.outcome, Outcome::failed);
+  EXPECT_TRUE(contains(result.report.error.value_or(""), to.path))
+      << result.report.error.value_or("");
+  expect_runs_here(result);
+}
+
+TEST_F(StaysHere, WhenItIsCancelled) {
+  migrate(run_guest(), slow(receive(unix_socket())));
+  ASSERT_TRUE(wait_copying());
+  EXPECT_EQ(outgoing_->cancel(), "");
+  const auto result = wait_ended();
+  EXPECT_EQ(result.report.outcome, Outcome::cancelled);
+  expect_runs_here(result);
+  const std::string why = wait_failed();
+  EXPECT_TRUE(contains(why, "the source kept the VM")) << why;
+  EXPECT_EQ(incoming_->status().state, "gone");
+}
+
+TEST_F(StaysHere, WhenTheDestinationGoesAwayMidway) {
+  migrate(run_guest(), slow(receive(tcp())));
+  ASSERT_TRUE(wait_copying());
+  incoming_.reset();
+  const auto result = wait_ended();
+  EXPECT_EQ(result.report.outcome, Outcome::failed);
+  expect_runs_here(result);
+}
+
+TEST_F(StaysHere, WhenMemoryDiffersAtTheDestination) {
+  // A page that the guest never touched, and so is not sent.
+  constexpr vmm::GuestAddress kSpot{30 << 20};
+  const Address to = receive(unix_socket(), [this](const vmm::MachineConfig& config) {
+    auto machine = make_empty(config);
+    machine->memory().at(kSpot, 1).front() = std::byte{1};
+    return machine;
+  });
+  migrate(run_guest(), {.to = to, .verify = true});
+  const auto result = wait_ended();
+  EXPECT_EQ(result.report.outcome, Outcome::failed);
+  EXPECT_NE(result.report.verified, true);
+  EXPECT_TRUE(contains(result.report.error.value_or(""), "verification failed"))
+      << result.report.error.value_or("");
+  expect_runs_here(result);
+  const std::string why = wait_failed();
+  EXPECT_TRUE(contains(why, "verification failed")) << why;
+}
+
+TEST_F(StaysHere, PausedWhenItWasPaused) {
+  auto paused = run_guest();
+  paused->pause();
+  const std::string printed = output_.text();
+  migrate(std::move(paused), {.to = unix_socket()});
+  const auto result = wait_ended();
+  EXPECT_EQ(result.report.outcome, Outcome::failed);
+  EXPECT_EQ(result.report.owner, "the VM is here, paused as it was");
+  ASSERT_TRUE(result.machine);
+  EXPECT_FALSE(result.machine->running());
+  EXPECT_EQ(output_.text(), printed);
+}
+
+TEST_F(StaysHere, WhenTheGuestEndsBeforeItIsMoved) {
+  migrate(run_guest("end=ticks:600"), slow(receive(unix_socket())));
+  const auto result = wait_ended();
+  EXPECT_EQ(result.report.outcome, Outcome::failed);
+  EXPECT_EQ(result.report.owner, "the guest has ended, here");
+  ASSERT_TRUE(result.machine);
+  const auto end = result.machine->ended();
+  ASSERT_TRUE(end);
+  EXPECT_EQ(end->code, 0) << output_.text();
+  EXPECT_EQ(output_.ticks().size(), 600U);
+  EXPECT_TRUE(contains(wait_failed(), "the guest ended"));
+}
+
+TEST_F(StaysHere, AndCanBeMovedAfterwards) {
+  migrate(run_guest(), slow(receive(unix_socket())));
+  ASSERT_TRUE(wait_copying());
+  EXPECT_EQ(outgoing_->cancel(), "");
+  auto result = wait_ended();
+  ASSERT_TRUE(result.machine);
+  migrate(std::move(result.machine), {.to = receive(tcp()), .verify = true});
+  EXPECT_EQ(wait_ended().report.outcome, Outcome::completed);
+  const auto machine = wait_arrived();
+  ASSERT_TRUE(machine);
+  EXPECT_TRUE(output_.wait_for_ticks(50));
+  machine->pause();
+  EXPECT_FALSE(machine->ended()) << output_.text();
+  EXPECT_TRUE(output_.ticks_in_order());
+}
+
+}  // namespace
+}  // namespace migration

@@ -1,0 +1,144 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <vector>
+
+#include "tests/vmm/kvm/guest_fixture.hpp"
+
+namespace vmm {
+namespace {
+
+class DirtyLogging : public GuestTest {
+ protected:
+  /// A running guest that writes pages, with the log started and everything cleared once.
+  std::unique_ptr<Machine> start(const std::string& cmdline, std::uint32_t cpus = 1) {
+    auto machine = make_guest(cmdline, cpus);
+    machine->resume();
+    EXPECT_TRUE(output_.wait_for_tick_lines(1));
+    machine->dirty_log().start();
+    machine->dirty_log().clear_all(all_of(*machine));
+    return machine;
+  }
+  static PageRange all_of(Machine& machine) { return {0, machine.memory().page_count()}; }
+  /// As a round of a migration takes them.
+  static DirtyBitmap take(Machine& machine) {
+    DirtyBitmap dirty = machine.dirty_log().harvest();
+    machine.dirty_log().clear(dirty, all_of(machine));
+    return dirty;
+  }
+  /// The pages that differ from what they were.
+  static DirtyBitmap changed(Machine& machine, const std::vector<std::byte>& before) {
+    DirtyBitmap pages(machine.memory().page_count());
+    for (PageIndex page = 0; page < pages.pages(); ++page) {
+      const auto now = machine.memory().pages({page, 1});
+      const auto then = before.begin() + static_cast<std::ptrdiff_t>(page * kPageSize);
+      if (!std::equal(now.begin(), now.end(), then)) pages.set(page);
+    }
+    return pages;
+  }
+};
+
+class DirtyLoggingWithVcpus : public DirtyLogging,
+                              public ::testing::WithParamInterface<std::uint32_t> {};
+
+TEST_P(DirtyLoggingWithVcpus, HasEveryPageThatTheGuestWroteSinceItWasCleared) {
+  const auto machine = start("tick=1 fill=8 dirty=2000 regs", GetParam());
+  for (int round = 0; round < 5; ++round) {
+    machine->pause();
+    take(*machine);
+    const auto bytes = machine->memory().pages(all_of(*machine));
+    const std::vector<std::byte> before(bytes.begin(), bytes.end());
+    machine->resume();
+    ASSERT_TRUE(output_.wait_for_ticks(30));
+    machine->pause();
+    ASSERT_FALSE(machine->ended()) << output_.text();
+    const DirtyBitmap dirty = machine->dirty_log().harvest();
+    DirtyBitmap missed = changed(*machine, before);
+    EXPECT_GT(missed.count(), 10U);  // the guest did write
+    EXPECT_LT(dirty.count(), machine->memory().page_count() / 2);
+    missed -= dirty;
+    EXPECT_TRUE(missed.empty()) << "the log lacks " << missed.count() << " pages, first "
+                                << missed.ranges().front().first;
+    machine->resume();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Vcpus, DirtyLoggingWithVcpus, ::testing::Values(1U, 2U),
+                         ::testing::PrintToStringParamName());
+
+// The rule of pre-copy: clear, then read. A copy that is brought up to date that way while the
+// guest runs is exact once the guest is stopped.
+TEST_F(DirtyLogging, KeepsACopyExactThatFollowsARunningGuest) {
+  const auto machine = start("tick=1 fill=8 dirty=5000 regs", 2);
+  const auto bytes = machine->memory().pages(all_of(*machine));
+  std::vector<std::byte> copy(bytes.begin(), bytes.end());
+  const auto follow = [&](const DirtyBitmap& dirty) {
+    for (const PageRange& range : dirty.ranges()) {
+      std::ranges::copy(machine->memory().pages(range),
+                        copy.begin() + static_cast<std::ptrdiff_t>(range.first * kPageSize));
+    }
+  };
+  for (int round = 0; round < 10; ++round) {
+    ASSERT_TRUE(output_.wait_for_ticks(5));
+    follow(take(*machine));
+  }
+  machine->pause();
+  ASSERT_FALSE(machine->ended()) << output_.text();
+  follow(take(*machine));
+  EXPECT_EQ(changed(*machine, copy).count(), 0U);
+}
+
+TEST_F(DirtyLogging, StaysEmptyWhileTheGuestIsPaused) {
+  const auto machine = start("tick=1 fill=4 dirty=2000", 2);
+  ASSERT_TRUE(output_.wait_for_ticks(10));
+  machine->pause();
+  EXPECT_FALSE(take(*machine).empty());
+  EXPECT_TRUE(machine->dirty_log().harvest().empty());
+  EXPECT_TRUE(machine->dirty_log().harvest().empty());
+}
+
+TEST_F(DirtyLogging, KeepsPagesUntilTheyAreCleared) {
+  const auto machine = start("tick=1 fill=4 dirty=2000");
+  ASSERT_TRUE(output_.wait_for_ticks(10));
+  machine->pause();
+  const DirtyBitmap dirty = machine->dirty_log().harvest();
+  EXPECT_EQ(machine->dirty_log().harvest(), dirty);
+  const PageRange half{0, machine->memory().page_count() / 2};
+  machine->dirty_log().clear(dirty, half);
+  DirtyBitmap rest = dirty;
+  rest.reset(half);
+  EXPECT_EQ(machine->dirty_log().harvest(), rest);
+}
+
+TEST_F(DirtyLogging, HasThePagesThatADeviceWrote) {
+  const auto machine = start("tick=1");
+  machine->pause();
+  take(*machine);
+  const std::array<std::byte, 16> data{};
+  machine->memory().write(GuestAddress{20_MiB}, data);
+  machine->memory().write(GuestAddress{24_MiB - 8}, data);  // across a page's end
+  DirtyBitmap wanted(machine->memory().page_count());
+  wanted.set(PageIndex{20_MiB / kPageSize});
+  wanted.set(PageRange{24_MiB / kPageSize - 1, 2});
+  EXPECT_EQ(take(*machine), wanted);
+  EXPECT_TRUE(machine->dirty_log().harvest().empty());
+}
+
+TEST_F(DirtyLogging, CanBeStartedAgain) {
+  const auto machine = start("tick=1 fill=4 dirty=2000");
+  machine->dirty_log().stop();
+  ASSERT_TRUE(output_.wait_for_ticks(10));
+  machine->dirty_log().start();
+  EXPECT_EQ(machine->dirty_log().harvest().count(), machine->memory().page_count());
+  take(*machine);
+  ASSERT_TRUE(output_.wait_for_ticks(30));
+  machine->pause();
+  const auto count = machine->dirty_log().harvest().count();
+  EXPECT_GT(count, 0U);
+  EXPECT_LT(count, machine->memory().page_count() / 2);
+}
+
+}  // namespace
+}  // namespace vmm

@@ -1,0 +1,122 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <string>
+
+#include "tests/vmm/kvm/guest_fixture.hpp"
+#include "vmm/kvm/kvm_api.hpp"
+
+namespace vmm {
+namespace {
+
+constexpr const char* kWorkload = "tick=2 timer=100 regs fill=4 dirty=500 check";
+
+void blank(StateSection& section, std::size_t offset, std::size_t size) {
+  ASSERT_LE(offset + size, section.data.size()) << section.id;
+  std::fill_n(section.data.begin() + static_cast<std::ptrdiff_t>(offset), size, std::byte{0});
+}
+
+/// Takes out what moves by itself, so that all the rest can be compared byte for byte: the count of
+/// the LAPIC's timer, when the PIT's channels were loaded, kvmclock with the host's clocks that it
+/// was read at, and the TSC.
+MachineState without_what_moves(MachineState state) {
+  for (StateSection& section : state.sections) {
+    if (section.id.ends_with("/lapic")) blank(section, 0x390, 4);
+    if (section.id == "vm/pit") {
+      for (std::size_t channel = 0; channel < 3; ++channel) {
+        blank(section,
+              channel * sizeof(kvm_pit_channel_state) +
+                  offsetof(kvm_pit_channel_state, count_load_time),
+              sizeof(kvm_pit_channel_state::count_load_time));
+      }
+    }
+    if (section.id == "vm/clock") blank(section, 0, section.data.size());
+    if (section.id.ends_with("/msrs")) {
+      for (std::size_t at = 0; at < section.data.size(); at += sizeof(kvm_msr_entry)) {
+        kvm_msr_entry entry{};
+        std::memcpy(&entry, section.data.data() + at, sizeof(entry));
+        if (entry.index == 0x10) {
+          blank(section, at + offsetof(kvm_msr_entry, data), sizeof(entry.data));
+        }
+      }
+    }
+  }
+  return state;
+}
+
+void expect_same(const MachineState& saved, const MachineState& loaded) {
+  EXPECT_EQ(first_difference(saved, loaded).value_or("no difference"), "no difference");
+  const MachineState one = without_what_moves(saved);
+  const MachineState other = without_what_moves(loaded);
+  ASSERT_EQ(one.sections.size(), other.sections.size());
+  for (std::size_t i = 0; i < one.sections.size(); ++i) {
+    EXPECT_TRUE(one.sections[i] == other.sections[i]) << one.sections[i].id;
+  }
+}
+
+class State : public GuestTest, public ::testing::WithParamInterface<std::uint32_t> {
+ protected:
+  /// Moves a paused guest to a fresh machine; `saved` is its state.
+  std::unique_ptr<Machine> move_to_fresh(Machine& machine, const MachineState& saved) {
+    auto next = make_empty(machine.config());
+    copy_memory(machine, *next);
+    next->load(saved);
+    return next;
+  }
+};
+
+TEST_P(State, IsTheSameWhenSavedAgain) {
+  const auto machine = make_guest(kWorkload, GetParam());
+  machine->resume();
+  ASSERT_TRUE(output_.wait_for_tick_lines(1));
+  machine->pause();
+  const MachineState saved = machine->save();
+  expect_same(saved, machine->save());
+}
+
+TEST_P(State, IsTheSameAfterItWasLoaded) {
+  const auto machine = make_guest(kWorkload, GetParam());
+  machine->resume();
+  ASSERT_TRUE(output_.wait_for_tick_lines(1));
+  machine->pause();
+  const MachineState saved = machine->save();
+  const auto next = move_to_fresh(*machine, saved);
+  expect_same(saved, next->save());
+}
+
+TEST_P(State, OfAGuestThatNeverRanIsTheSameAfterItWasLoaded) {
+  const auto machine = make_guest(kWorkload, GetParam());
+  const MachineState saved = machine->save();
+  const auto next = move_to_fresh(*machine, saved);
+  expect_same(saved, next->save());
+}
+
+TEST_P(State, CarriesTheGuestOverTwentyHops) {
+  auto machine = make_guest(std::string(kWorkload) + " end=ticks:1500", GetParam());
+  machine->resume();
+  for (int hop = 0; hop < 20; ++hop) {
+    ASSERT_TRUE(output_.wait_for_ticks(10)) << "before hop " << hop;
+    machine->pause();
+    ASSERT_FALSE(machine->ended()) << machine->ended()->message << output_.text();
+    const MachineState saved = machine->save();
+    auto next = move_to_fresh(*machine, saved);
+    expect_same(saved, next->save());
+    ASSERT_FALSE(HasFailure()) << "at hop " << hop;
+    machine = std::move(next);
+    machine->resume();
+  }
+  const auto end = wait_end(*machine);
+  ASSERT_TRUE(end) << output_.text();
+  EXPECT_EQ(end->kind, GuestEnd::Kind::exit_code) << end->message;
+  EXPECT_EQ(end->code, 0) << output_.text();
+  EXPECT_EQ(output_.ticks().size(), 1500U);
+  EXPECT_TRUE(output_.ticks_in_order());
+}
+
+INSTANTIATE_TEST_SUITE_P(Vcpus, State, ::testing::Values(1U, 2U),
+                         ::testing::PrintToStringParamName());
+
+}  // namespace
+}  // namespace vmm

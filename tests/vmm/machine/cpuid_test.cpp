@@ -1,0 +1,63 @@
+#include "vmm/machine/cpuid.hpp"
+
+#include <gtest/gtest.h>
+
+namespace vmm {
+namespace {
+
+kvm_cpuid_entry2 leaf(std::uint32_t function, std::uint32_t index = 0) {
+  kvm_cpuid_entry2 entry{};
+  entry.function = function;
+  entry.index = index;
+  entry.flags = function == 7 || function == 0xd ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0;
+  return entry;
+}
+
+std::vector<kvm_cpuid_entry2> example() {
+  std::vector<kvm_cpuid_entry2> cpuid = {leaf(1), leaf(7, 0), leaf(7, 1), leaf(0xb)};
+  cpuid[0].ecx = 1U << 20 | 1U << 26;  // sse4_2, xsave
+  cpuid[1].ebx = 1U << 5;              // avx2
+  return cpuid;
+}
+
+TEST(Cpuid, FitsAnEqualAndARicherHost) {
+  EXPECT_EQ(first_missing_feature(example(), example()), std::nullopt);
+  auto richer = example();
+  richer[1].ebx |= 1U << 16;
+  EXPECT_EQ(first_missing_feature(example(), richer), std::nullopt);
+}
+
+TEST(Cpuid, NamesTheBitThatIsMissing) {
+  auto wanted = example();
+  wanted[1].ebx |= 1U << 16;
+  EXPECT_EQ(first_missing_feature(wanted, example()), "avx512f (CPUID leaf 0x7.0 EBX bit 16)");
+  wanted = example();
+  wanted[2].eax |= 1U << 31;  // nobody has named it yet
+  EXPECT_EQ(first_missing_feature(wanted, example()), "CPUID leaf 0x7.1 EAX bit 31");
+}
+
+TEST(Cpuid, MissesAllOfALeafThatTheHostLacks) {
+  auto host = example();
+  std::erase_if(host, [](const kvm_cpuid_entry2& entry) { return entry.function == 7; });
+  EXPECT_EQ(first_missing_feature(example(), host), "avx2 (CPUID leaf 0x7.0 EBX bit 5)");
+}
+
+TEST(Cpuid, DoesNotCountBitsThatMirrorTheGuestsOwnState) {
+  auto wanted = example();
+  wanted[0].ecx |= 1U << 27;  // OSXSAVE
+  wanted[1].ecx |= 1U << 4;   // OSPKE
+  EXPECT_EQ(first_missing_feature(wanted, example()), std::nullopt);
+}
+
+TEST(Cpuid, GivesEachVcpuItsApicId) {
+  auto cpuid = example();
+  cpuid[0].ebx = 0xaabbccdd;
+  const auto second = cpuid_for_vcpu(cpuid, 1, 4);
+  EXPECT_EQ(second[0].ebx, 0x0104ccddU);
+  EXPECT_NE(second[0].edx & 1U << 28, 0U);  // HTT: more than one
+  EXPECT_EQ(second[3].edx, 1U);
+  EXPECT_EQ(cpuid_for_vcpu(cpuid, 0, 1)[0].edx & 1U << 28, 0U);
+}
+
+}  // namespace
+}  // namespace vmm

@@ -1,0 +1,102 @@
+#include "vmm/machine/machine_config.hpp"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <regex>
+#include <stdexcept>
+#include <string>
+
+namespace vmm {
+namespace {
+
+using nlohmann::json;
+
+MachineConfig example() {
+  MachineConfig config;
+  config.id = make_uuid();
+  config.name = "lisbon";
+  config.memory_bytes = 512 << 20;
+  config.cpus = 2;
+  config.tsc_khz = 2'300'000;
+  kvm_cpuid_entry2 leaf{};
+  leaf.function = 7;
+  leaf.flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
+  leaf.ebx = 0xdeadbeef;
+  config.cpuid = {leaf, kvm_cpuid_entry2{}};
+  return config;
+}
+
+std::string refusal(const json& document) {
+  try {
+    static_cast<void>(machine_config_from_json(document.dump()));
+  } catch (const std::invalid_argument& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(MachineConfig, TravelsAsItIs) {
+  const MachineConfig config = example();
+  const MachineConfig back = machine_config_from_json(to_json(config));
+  EXPECT_EQ(back.id, config.id);
+  EXPECT_EQ(back.name, config.name);
+  EXPECT_EQ(back.memory_bytes, config.memory_bytes);
+  EXPECT_EQ(back.cpus, config.cpus);
+  EXPECT_EQ(back.tsc_khz, config.tsc_khz);
+  ASSERT_EQ(back.cpuid.size(), 2U);
+  EXPECT_EQ(back.cpuid[0].function, 7U);
+  EXPECT_EQ(back.cpuid[0].flags, KVM_CPUID_FLAG_SIGNIFCANT_INDEX);
+  EXPECT_EQ(back.cpuid[0].ebx, 0xdeadbeefU);
+}
+
+TEST(MachineConfig, NamesTheFieldThatIsMissingOrOfAWrongType) {
+  const json good = json::parse(to_json(example()));
+  ASSERT_EQ(refusal(good), "");
+  for (const auto& [field, value] : good.items()) {
+    json without = good;
+    without.erase(field);
+    EXPECT_NE(refusal(without).find('"' + field + '"'), std::string::npos) << field;
+    for (const json& wrong : {json(nullptr), json(-1), json(1.5), json::object(), json(true)}) {
+      json changed = good;
+      changed[field] = wrong;
+      EXPECT_NE(refusal(changed).find('"' + field + '"'), std::string::npos) << changed;
+    }
+  }
+}
+
+TEST(MachineConfig, IsBounded) {
+  const json good = json::parse(to_json(example()));
+  const auto with = [&](const char* field, const json& value) {
+    json changed = good;
+    changed[field] = value;
+    return refusal(changed);
+  };
+  EXPECT_NE(with("cpus", 0), "");
+  EXPECT_NE(with("cpus", kMaxCpus + 1), "");
+  EXPECT_EQ(with("cpus", kMaxCpus), "");
+  EXPECT_NE(with("memory", 0), "");
+  EXPECT_NE(with("memory", UINT64_MAX), "");
+  EXPECT_NE(with("name", std::string(1000, 'n')), "");
+  EXPECT_NE(with("cpuid", json::array()), "");
+  EXPECT_NE(with("cpuid", json::array({json::array({1, 2, 3})})), "");
+  EXPECT_NE(with("cpuid", json::array({json::array({1, 2, 3, 4, 5, 6, std::uint64_t{1} << 32})})),
+            "");
+  EXPECT_NE(with("cpuid", json(std::vector<std::vector<int>>(10'000, std::vector<int>(7)))), "");
+}
+
+TEST(MachineConfig, IsRefusedWhenItIsNoJsonObject) {
+  for (const char* text : {"", "{", "[]", "7", "null", "\"x\"", "{}"}) {
+    EXPECT_THROW(static_cast<void>(machine_config_from_json(text)), std::invalid_argument) << text;
+  }
+}
+
+TEST(MachineConfig, HasARandomId) {
+  const std::regex version4("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}");
+  const std::string id = make_uuid();
+  EXPECT_TRUE(std::regex_match(id, version4)) << id;
+  EXPECT_NE(id, make_uuid());
+}
+
+}  // namespace
+}  // namespace vmm
