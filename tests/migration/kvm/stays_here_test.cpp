@@ -9,6 +9,9 @@
 namespace migration {
 namespace {
 
+// In a page that the guest never touches, and so is not sent.
+constexpr vmm::GuestAddress kSpot{30 << 20};
+
 /// Migrations that come to nothing: the VM is at the source, and runs.
 class StaysHere : public HandoverTest {
  protected:
@@ -65,8 +68,6 @@ TEST_F(StaysHere, WhenTheDestinationGoesAwayMidway) {
 }
 
 TEST_F(StaysHere, WhenMemoryDiffersAtTheDestination) {
-  // A page that the guest never touched, and so is not sent.
-  constexpr vmm::GuestAddress kSpot{30 << 20};
   const Address to = receive(unix_socket(), [this](const vmm::MachineConfig& config) {
     auto machine = make_empty(config);
     machine->memory().at(kSpot, 1).front() = std::byte{1};
