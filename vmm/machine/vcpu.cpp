@@ -21,11 +21,18 @@ constexpr std::chrono::milliseconds kThrottlePeriod{10};
 
 int kick_signal() { return SIGRTMIN; }
 
-/// The handler does nothing: the signal is there to end KVM_RUN.
+/// The throttle timer has gone off in this thread since it was last looked at; it may do so outside
+/// KVM_RUN too.
+thread_local volatile std::sig_atomic_t throttle_due = 0;
+
+/// The signal is there to end KVM_RUN; the handler only notes whether the timer sent it.
 void install_kick_handler() {
   static const int result = [] {
     struct sigaction action {};
-    action.sa_handler = [](int) {};
+    action.sa_flags = SA_SIGINFO;
+    action.sa_sigaction = [](int, siginfo_t* info, void*) {
+      if (info->si_code == SI_TIMER) throttle_due = 1;
+    };
     return ::sigaction(kick_signal(), &action, nullptr);
   }();
   if (result < 0) throw std::system_error(errno, std::generic_category(), "sigaction");
@@ -141,11 +148,9 @@ bool Vcpu::wait_resumed() {
 
 void Vcpu::run() {
   while (!kicked_ && !crashed_) {
-    switch (kvm_.run()) {
-      case 0: serve_exit(); break;
-      case EINTR: wait_throttled(); break;
-      default: break;  // EAGAIN: woken by a start-up IPI
-    }
+    // Else a signal, or EAGAIN: woken by a start-up IPI.
+    if (kvm_.run() == 0) serve_exit();
+    if (throttle_due != 0) wait_throttled();
   }
 }
 
@@ -157,6 +162,7 @@ void Vcpu::complete_instruction() {
 }
 
 void Vcpu::wait_throttled() {
+  throttle_due = 0;
   const unsigned percent = throttle_;
   if (percent == 0) return;
   std::unique_lock lock(mutex_);
