@@ -152,8 +152,8 @@ void PageSender::flush_data() {
       const auto start = Clock::now();
       const std::size_t in =
           std::min<std::size_t>(data_pages_, wire::kMaxLz4Pages) * vmm::kPageSize;
-      policy_.probed(static_cast<double>(in), static_cast<double>(compress()),
-                     seconds_since(start));
+      const std::size_t out = compress();
+      policy_.probed(static_cast<double>(in), static_cast<double>(out), seconds_since(start));
     }
     flush_raw();
   }
