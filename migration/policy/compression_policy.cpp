@@ -14,8 +14,11 @@ constexpr double kWindow = 8 * kMiB;
 // One trial block of 64 KiB in so much raw data costs the sender about one per cent.
 constexpr double kProbeEvery = 16 * kMiB;
 // Compression must promise this much, or channels would flip to and fro on noise.
-constexpr double kMargin = 1.15;
+constexpr double kMargin = 1.3;
 constexpr double kWorthRatio = 0.9;
+// After compression proved slower than raw, so much goes raw before it is tried again; then twice
+// as much.
+constexpr double kFirstPenalty = 64 * kMiB;
 // Writing takes at least this share of the time of a channel that the link holds up.
 constexpr double kLinkBound = 0.25;
 
@@ -54,7 +57,7 @@ void CompressionPolicy::sent_raw(double bytes, double seconds) {
   window_.out += bytes;
   window_.write_seconds += seconds;
   if (window_.out < kWindow) return;
-  raw_link_ = window_.out / std::max(window_.write_seconds, 1e-9);
+  raw_seen_ = raw_link_ = window_.out / std::max(window_.write_seconds, 1e-9);
   window_ = {};
   decide();
 }
@@ -69,7 +72,14 @@ void CompressionPolicy::sent_compressed(double in, double out, double compress_s
   const double total = window_.compress_seconds + window_.write_seconds;
   compressor_ = window_.in / std::max(window_.compress_seconds, 1e-9);
   ratio_ = window_.out / window_.in;
-  if (window_.write_seconds >= kLinkBound * total) {
+  const double carried = window_.in / std::max(total, 1e-9);
+  if (carried < raw_seen_) {
+    // What was promised did not come: the CPU is shared with the guest or with the peer, say.
+    compressor_ = carried;
+    raw_link_ = raw_seen_;
+    penalty_ = penalty_ == 0 ? kFirstPenalty : 2 * penalty_;
+    since_probe_ = -penalty_;
+  } else if (window_.write_seconds >= kLinkBound * total) {
     raw_link_ = window_.out / total;
   } else {
     // The compressor limits: whether the link could carry more, a raw window will tell.

@@ -12,6 +12,10 @@ namespace migration {
 /// the link and c the ratio out/in. LZ4 decompresses several times faster than it compresses, so
 /// two conditions remain: the compressor outruns the link, and the data shrinks.
 ///
+/// A trial block tells the compressor's speed; but it competes for the CPU with the guest, the
+/// kernel's network code and, in one host, the peer. So a window of compressed data that carries
+/// less than raw ones did ends it, for a while that doubles.
+///
 /// B is seen while raw pages are sent. While compressed ones are sent it is seen only if the link
 /// is what limits (writing takes much of the time); otherwise a window is sent raw to see it.
 class CompressionPolicy {
@@ -39,7 +43,9 @@ class CompressionPolicy {
   double compressor_ = 0;  ///< input bytes per second; 0 until measured
   double ratio_ = 1;
   double raw_link_ = 0;  ///< bytes per second as last seen; 0 until measured
+  double raw_seen_ = 0;  ///< bytes per second, in the last window that went raw
   double since_probe_ = 0;
+  double penalty_ = 0;  ///< bytes that went raw after compression last proved slower
   struct Window {
     double in = 0, out = 0, compress_seconds = 0, write_seconds = 0;
   } window_;

@@ -82,6 +82,28 @@ TEST(CompressionPolicy, GoesOnCompressingWhileTheLinkHoldsItUp) {
   EXPECT_TRUE(policy.compress());
 }
 
+TEST(CompressionPolicy, GivesUpWhatProvesSlowerThanRawForAWhileThatDoubles) {
+  CompressionPolicy policy(Compression::automatic, 0);
+  const auto mib_until_tried = [&] {
+    for (double sent = 0;; sent += 8) {
+      if (policy.probe_due()) probe(policy);  // 800 MiB/s, says the trial block
+      if (policy.compress()) return sent;
+      send_raw(policy, 500 * kMiB);
+    }
+  };
+  const auto send_compressed = [&] {  // 480 MiB/s in all
+    for (int i = 0; i < 128 && policy.compress(); ++i) {
+      policy.sent_compressed(kBlock, kBlock / 2, kBlock / (800 * kMiB), kBlock / (1200 * kMiB));
+    }
+    return policy.compress();
+  };
+  EXPECT_LE(mib_until_tried(), 16);
+  EXPECT_FALSE(send_compressed());
+  EXPECT_GE(mib_until_tried(), 64);
+  EXPECT_FALSE(send_compressed());
+  EXPECT_GE(mib_until_tried(), 128);
+}
+
 TEST(CompressionPolicy, LooksAtTheLinkAgainWhenTheCompressorLimits) {
   CompressionPolicy policy(Compression::automatic, 0);
   probe(policy);
