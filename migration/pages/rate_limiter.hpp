@@ -31,7 +31,7 @@ class RateLimiter {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::uint64_t rate_;
-  double debt_ = 0;  ///< bytes taken that the rate has not yet paid for
+  double debt_ = 0;  ///< bytes taken that the rate has not yet paid for; negative is credit
   Clock::time_point settled_ = Clock::now();
   bool stopped_ = false;
 };

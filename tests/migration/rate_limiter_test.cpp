@@ -18,8 +18,9 @@ TEST(RateLimiter, PaysForWhatWasTakenBefore) {
   RateLimiter limiter(100'000'000);
   const auto start = Clock::now();
   for (int i = 0; i < 11; ++i) limiter.take(1'000'000);
-  // Ten of the eleven had to be paid for. No upper bound: the machine may be busy.
-  EXPECT_GE(Clock::now() - start, std::chrono::milliseconds(100));
+  // Ten of the eleven had to be paid for, less the few milliseconds that an idle link may save up.
+  // No upper bound: the machine may be busy.
+  EXPECT_GE(Clock::now() - start, std::chrono::milliseconds(95));
 }
 
 TEST(RateLimiter, ReleasesWhoWaitsWhenStopped) {

@@ -39,8 +39,8 @@ Machine::Machine(Kvm kvm, MachineConfig config, Backing backing)
   for (const int cap : {KVM_CAP_EXCEPTION_PAYLOAD, KVM_CAP_X86_TRIPLE_FAULT_EVENT}) {
     if (vm_.check_extension(cap) != 0) vm_.enable_cap(static_cast<std::uint32_t>(cap), 1);
   }
-  // Slots before interrupt controllers: these leave RCU work behind, for which a slot that is made
-  // right after them waits 5 to 8 ms.
+  // Slots before interrupt controllers and timers: these leave RCU work behind, for which a slot
+  // that is made right after them waits 5 to 8 ms.
   std::uint32_t slot = 0;
   for (const RamSlot& ram : memory_.slots()) {
     vm_.set_user_memory_region(slot++, 0, ram.base, memory_.pages(ram.pages()));

@@ -1,0 +1,1 @@
+"""The parts of the bench-* scripts. Standard library only."""

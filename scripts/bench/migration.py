@@ -1,0 +1,90 @@
+"""One measured migration, the same for every program."""
+
+import contextlib
+import os
+import sys
+import time
+
+from . import guest, measure
+from .process import Child
+
+MIB = measure.MIB
+WARM_MARGIN_MIB = 300
+
+
+@contextlib.contextmanager
+def warm(memory_mib):
+    """Holds warm memory for a guest of that size; freed with the `with` block, and then at hand."""
+    helper = os.path.join(os.path.dirname(__file__), "warm.py")
+    args = [sys.executable, "-B", helper, memory_mib + WARM_MARGIN_MIB]
+    with Child(args) as child:
+        child.out.wait_for(rb"^warm\n", deadline=120)
+        yield
+
+
+def peak_mib(child):
+    """The peak of resident memory, also of a process that has ended by itself."""
+    with contextlib.suppress(OSError):
+        if peak := measure.peak_resident_mib(child.pid):
+            return peak
+    child.wait()
+    return child.usage.ru_maxrss / 1024
+
+
+def measure_migration(arm):
+    """Boots a guest, moves it, and returns the numbers by name."""
+    with warm(arm.memory_mib):  # the fill of a cold machine takes seconds
+        pass
+    with arm.boot() as source:
+        source.out.wait_for(guest.FILLED)
+        with arm.receiver() as target:
+            return _measure(arm, source, target)
+
+
+def _measure(arm, source: Child, target: Child):
+    to = arm.prepare(source, target)
+    ram = measure.guest_ram_resident_mib(source.pid)
+    beyond_running = measure.resident_mib(source.pid) - ram
+    # Two report lines give the write rate before; the second starts the migration.
+    with warm(arm.memory_mib):
+        for _ in range(2):
+            source.out.wait_for(guest.TICK_LINE, start=len(source.out))
+
+    cpu = source.cpu_seconds() + target.cpu_seconds()
+    bytes_before = measure.loopback_bytes()
+    start = time.monotonic()
+    arm.migrate(source, target, to)
+    end = time.monotonic()
+    cpu = source.cpu_seconds() + target.cpu_seconds() - cpu
+    loopback = measure.loopback_bytes() - bytes_before
+
+    target.out.wait_for(guest.TICK_LINE, start=len(target.out))
+    report = arm.report(source)
+    ram_there = measure.guest_ram_resident_mib(target.pid)
+    peak_source, peak_target = peak_mib(source), peak_mib(target)
+    seen = guest.history(source.out, target.out)
+    result = {
+        "total": report["total"],
+        "wall": (end - start) * 1e3,
+        "downtime": report["downtime"],
+        "gap": seen.longest_gap_ms(start, end),
+        "stall": seen.worst_stall_ms(start, end),
+        "wire": report["wire"] / MIB,
+        "loopback": loopback / MIB,
+        "cpu": cpu,
+        "peak_source": peak_source,
+        "peak_target": peak_target,
+        "beyond_running": beyond_running,
+        "beyond_source": peak_source - ram,
+        "beyond_target": peak_target - ram_there,
+    }
+    if seen.lines[-1].writes:
+        result["writes"] = seen.writes_per_second(start, end, end - start)
+    return result
+
+
+def measure_start(spawn):
+    """Milliseconds from spawning to the first byte on the serial port."""
+    with spawn() as child:
+        child.out.wait_for(rb"#")
+        return (child.out.chunks[0][0] - child.started) * 1e3
