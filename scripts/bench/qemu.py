@@ -56,7 +56,9 @@ class Qemu(Child):
     def __init__(self, kernel, memory_mib, cmdline, incoming=False, spawn_only=False):
         ours, theirs = socket.socketpair()
         args = [
-            PROGRAM, "-M", "microvm,accel=kvm", "-cpu", "host", "-m", memory_mib,
+            # QEMU sets the MSR of this feature at start, and gives up where KVM does not let it.
+            PROGRAM, "-M", "microvm,accel=kvm", "-cpu", "host,arch-capabilities=off",
+            "-m", memory_mib,
             "-kernel", kernel, "-append", cmdline,
             "-nodefaults", "-no-user-config", "-nographic", "-serial", "stdio",
             "-device", "isa-debug-exit,iobase=0xf4,iosize=1",
@@ -67,7 +69,11 @@ class Qemu(Child):
         with theirs:
             super().__init__(args, pass_fds=[theirs.fileno()])
         self._socket = ours
-        self.qmp = None if spawn_only else Qmp(ours)
+        try:
+            self.qmp = None if spawn_only else Qmp(ours)
+        except (Failed, OSError) as error:
+            super().end()
+            raise Failed(f"QEMU did not start: {self.err.text()}") from error
 
     def end(self):
         super().end()

@@ -13,9 +13,10 @@ namespace migration {
 /// Both sides of one migration at a time, in one process. Whatever machine the guest runs in, it
 /// prints to output_.
 class HandoverTest : public vmm::GuestTest {
- protected:
+ public:
   ~HandoverTest() override;
 
+ protected:
   [[nodiscard]] static Address tcp();
   [[nodiscard]] static Address unix_socket();
 

@@ -16,7 +16,7 @@ namespace {
 class Pvh : public testing::Test {
  protected:
   std::filesystem::path file(const std::string& name, const Bytes& bytes) {
-    const std::filesystem::path path =
+    std::filesystem::path path =
         std::filesystem::path(testing::TempDir()) /
         (std::string(testing::UnitTest::GetInstance()->current_test_info()->name()) + "." + name);
     std::ofstream(path, std::ios::binary)

@@ -15,7 +15,7 @@
 namespace vmm {
 namespace {
 
-using std::string_view_literals::operator""sv;
+using namespace std::string_view_literals;
 
 constexpr std::uint16_t kPort = 0x500;
 constexpr GuestAddress kRegister{0xd0000000};
