@@ -128,6 +128,7 @@ asio::awaitable<void> OutgoingMigration::Source::connect() {
   incarnation_ = wire::decode<wire::Accept>(answer.payload).incarnation;
   for (unsigned index = 0; index < options_.channels; ++index) {
     net::Socket socket = co_await net::dial(options_.to, options_.timeout);
+    net::tune_bulk(socket);
     wire::Bytes greeting = wire::encode_preamble(wire::Role::pages);
     wire::put_frame(greeting, FrameType::channel, wire::encode_channel(token_, index));
     senders_.push_back(std::make_unique<PageSender>(

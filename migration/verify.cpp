@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <array>
 
-#include "migration/pages/zero_page.hpp"
+#include "migration/pages/page_content.hpp"
 
 namespace migration {
 

@@ -147,4 +147,17 @@ void tune(Socket& socket, std::chrono::milliseconds timeout) {
   ::setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
 }
 
+void tune_bulk(Socket& socket) {
+  // What covers 20 Gbit/s at the longest round trip that counts as short.
+  constexpr std::uint32_t kShortRoundTripUs = 100;
+  constexpr int kSendBuffer = 128 << 10;  // the kernel doubles it
+  if (socket.local_endpoint().protocol().family() == AF_UNIX) return;
+  tcp_info info{};
+  socklen_t size = sizeof(info);
+  const int fd = socket.native_handle();
+  if (::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0) return;
+  if (info.tcpi_rtt > kShortRoundTripUs) return;
+  ::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &kSendBuffer, sizeof(kSendBuffer));
+}
+
 }  // namespace migration::net

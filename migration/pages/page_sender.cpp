@@ -7,7 +7,7 @@
 #include <cstring>
 #include <utility>
 
-#include "migration/pages/zero_page.hpp"
+#include "migration/pages/page_content.hpp"
 
 namespace migration {
 
@@ -23,22 +23,34 @@ double seconds_since(Clock::time_point start) {
 /// A block that shrinks less than this goes raw: it saves the peer the decompression.
 constexpr std::size_t worth(std::size_t in) { return in - in / 16; }
 
+/// Compressed frames are written together, so many bytes at a time: each write wakes the receiver.
+constexpr std::size_t kWriteFrames = 128 << 10;
+
+/// LZ4's fast mode one step faster: 2 % less CPU time for 0.7 % more bytes.
+constexpr int kAcceleration = 2;
+
 /// Raw pages per frame under a rate cap: small, so that the pace is even.
 constexpr std::uint64_t kCappedRawPages = 16;
-
-void append(std::vector<vmm::PageRange>& ranges, vmm::PageRange range) {
-  if (!ranges.empty() && ranges.back().end() == range.first) {
-    ranges.back().count += range.count;
-  } else {
-    ranges.push_back(range);
-  }
-}
 
 double cap_per_channel(const PageSender::Shared& shared) {
   return static_cast<double>(shared.limiter.rate()) / shared.channels;
 }
 
 }  // namespace
+
+void PageSender::Batch::add(vmm::PageIndex page) {
+  ++pages;
+  if (!ranges.empty() && ranges.back().end() == page) {
+    ++ranges.back().count;
+  } else {
+    ranges.push_back({page, 1});
+  }
+}
+
+void PageSender::Batch::clear() {
+  ranges.clear();
+  pages = 0;
+}
 
 PageSender::PageSender(net::Socket socket, wire::Bytes greeting, Shared& shared, Done done)
     : stream_(std::move(socket)),
@@ -92,7 +104,9 @@ void PageSender::send_round(Round& round) {
   policy_.set_cap(cap_per_channel(shared_));
   while (const auto chunk = round.next_chunk()) take_up(round, *chunk);
   flush_zero();
-  flush_data();
+  flush_raw();
+  flush_compressed();
+  flush_frames();
   header_.clear();
   wire::put_frame(header_, FrameType::round_end, wire::encode_round(round.number()));
   iovec part{header_.data(), header_.size()};
@@ -103,117 +117,117 @@ void PageSender::take_up(const Round& round, vmm::PageRange chunk) {
   vmm::PageIndex from = chunk.first;
   while (const auto range = round.pages().next_range(from, chunk.end())) {
     for (vmm::PageIndex page = range->first; page < range->end(); ++page) {
-      const vmm::PageRange one{page, 1};
-      if (is_zero(std::as_const(shared_.memory).pages(one))) {
-        add_zero(one);
+      if (is_zero(std::as_const(shared_.memory).pages({page, 1}))) {
+        add_zero(page);
       } else {
-        add_data(one);
+        add_data(page);
       }
     }
     from = range->end();
   }
 }
 
-void PageSender::add_zero(vmm::PageRange range) {
-  append(zero_, range);
-  if (zero_.size() == wire::kMaxRanges) flush_zero();
+void PageSender::add_zero(vmm::PageIndex page) {
+  zero_.add(page);
+  if (zero_.ranges.size() == wire::kMaxRanges) flush_zero();
 }
 
-void PageSender::add_data(vmm::PageRange range) {
-  append(data_, range);
-  data_pages_ += range.count;
-  std::uint64_t full = wire::kMaxRawPages;
-  if (policy_.compress()) {
-    full = wire::kMaxLz4Pages;
-  } else if (shared_.limiter.rate() != 0) {
-    full = kCappedRawPages;
+void PageSender::add_data(vmm::PageIndex page) {
+  if (policy_.compress() && looks_compressible(std::as_const(shared_.memory).pages({page, 1}))) {
+    lz4_.add(page);
+    if (lz4_.pages == wire::kMaxLz4Pages) flush_compressed();
+  } else {
+    raw_.add(page);
+    if (raw_.pages >= (shared_.limiter.rate() != 0 ? kCappedRawPages : wire::kMaxRawPages)) {
+      flush_raw();
+    }
   }
-  if (data_pages_ >= full) flush_data();
 }
 
 void PageSender::flush_zero() {
-  if (zero_.empty()) return;
-  std::uint64_t pages = 0;
-  for (const vmm::PageRange& range : zero_) pages += range.count;
+  if (zero_.pages == 0) return;
   header_.clear();
-  wire::put_page_header(header_, FrameType::pages_zero, zero_, 0);
+  wire::put_page_header(header_, FrameType::pages_zero, zero_.ranges, 0);
   iovec part{header_.data(), header_.size()};
   write({&part, 1});
-  shared_.counters.zero += pages;
+  shared_.counters.zero += zero_.pages;
   zero_.clear();
 }
 
-void PageSender::flush_data() {
-  if (data_.empty()) return;
-  if (policy_.compress() && data_pages_ <= wire::kMaxLz4Pages) {
-    flush_compressed();
-  } else {
-    if (policy_.probe_due()) {
-      const auto start = Clock::now();
-      const std::size_t in =
-          std::min<std::size_t>(data_pages_, wire::kMaxLz4Pages) * vmm::kPageSize;
-      const std::size_t out = compress();
-      policy_.probed(static_cast<double>(in), static_cast<double>(out), seconds_since(start));
-    }
-    flush_raw();
-  }
-  data_.clear();
-  data_pages_ = 0;
-}
-
 void PageSender::flush_raw() {
-  const std::size_t bytes = data_pages_ * vmm::kPageSize;
+  if (raw_.pages == 0) return;
+  if (!policy_.compress() && policy_.probe_due()) {
+    const auto start = Clock::now();
+    const Block block = compress(raw_);
+    policy_.probed(static_cast<double>(block.in), static_cast<double>(block.out),
+                   seconds_since(start));
+  }
   header_.clear();
-  wire::put_page_header(header_, FrameType::pages_raw, data_, bytes);
+  wire::put_page_header(header_, FrameType::pages_raw, raw_.ranges, raw_.bytes());
   parts_.assign(1, iovec{header_.data(), header_.size()});
-  for (const vmm::PageRange& range : data_) {
+  for (const vmm::PageRange& range : raw_.ranges) {
     const auto pages = shared_.memory.pages(range);
     parts_.push_back({pages.data(), pages.size()});
   }
   const auto start = Clock::now();
   write(parts_);
-  policy_.sent_raw(static_cast<double>(bytes), seconds_since(start));
-  shared_.counters.raw += data_pages_;
+  const auto bytes = static_cast<double>(raw_.bytes());
+  if (policy_.compress()) {
+    policy_.sent_compressed(bytes, bytes, 0, seconds_since(start));
+  } else {
+    policy_.sent_raw(bytes, seconds_since(start));
+  }
+  shared_.counters.raw += raw_.pages;
+  raw_.clear();
 }
 
 void PageSender::flush_compressed() {
+  if (lz4_.pages == 0) return;
   const auto start = Clock::now();
-  const std::size_t in = data_pages_ * vmm::kPageSize;
-  const std::size_t out = compress();
-  const double compress_seconds = seconds_since(start);
-  header_.clear();
-  const auto write_start = Clock::now();
-  if (out > worth(in)) {
-    // From the private copy: the live pages may shrink or grow while they are looked at again.
-    wire::put_page_header(header_, FrameType::pages_raw, data_, in);
-    iovec parts[] = {{header_.data(), header_.size()}, {copy_.data(), in}};
-    write(parts);
-    shared_.counters.raw += data_pages_;
-  } else {
-    wire::put_page_header(header_, FrameType::pages_lz4, data_, out);
-    iovec parts[] = {{header_.data(), header_.size()}, {compressed_.data(), out}};
-    write(parts);
-    shared_.counters.compressed += data_pages_;
-  }
-  policy_.sent_compressed(static_cast<double>(in), static_cast<double>(std::min(in, out)),
-                          compress_seconds, seconds_since(write_start));
+  const Block block = compress(lz4_);
+  gathered_.seconds += seconds_since(start);
+  const bool shrinks = block.out <= worth(block.in);
+  const std::size_t size = shrinks ? block.out : block.in;
+  wire::put_page_header(frames_, shrinks ? FrameType::pages_lz4 : FrameType::pages_raw, lz4_.ranges,
+                        size);
+  // Raw pages too from the private copy: the live ones may have changed since.
+  const auto& from = shrinks ? compressed_ : copy_;
+  frames_.insert(frames_.end(), from.begin(), from.begin() + static_cast<std::ptrdiff_t>(size));
+  (shrinks ? shared_.counters.compressed : shared_.counters.raw) += lz4_.pages;
+  gathered_.in += static_cast<double>(block.in);
+  gathered_.out += static_cast<double>(size);
+  lz4_.clear();
+  if (frames_.size() >= kWriteFrames) flush_frames();
 }
 
-std::size_t PageSender::compress() {
+void PageSender::flush_frames() {
+  if (frames_.empty()) return;
+  const auto start = Clock::now();
+  iovec part{frames_.data(), frames_.size()};
+  write({&part, 1});
+  policy_.sent_compressed(gathered_.in, gathered_.out, gathered_.seconds, seconds_since(start));
+  frames_.clear();
+  gathered_ = {};
+}
+
+PageSender::Block PageSender::compress(const Batch& batch) {
   constexpr std::size_t kBlock = wire::kMaxLz4Pages * vmm::kPageSize;
   copy_.resize(kBlock);
   compressed_.resize(static_cast<std::size_t>(LZ4_compressBound(kBlock)));
+  lz4_state_.resize(static_cast<std::size_t>(LZ4_sizeofState()));
   // LZ4 reads its input more than once, and the guest may be writing it: compress a copy.
-  std::size_t in = 0;
-  for (const vmm::PageRange& range : data_) {
+  Block block;
+  for (const vmm::PageRange& range : batch.ranges) {
     const auto pages = std::as_const(shared_.memory).pages(range);
-    const std::size_t take = std::min(pages.size(), kBlock - in);
-    std::memcpy(copy_.data() + in, pages.data(), take);
-    in += take;
+    const std::size_t take = std::min(pages.size(), kBlock - block.in);
+    std::memcpy(copy_.data() + block.in, pages.data(), take);
+    block.in += take;
   }
-  return static_cast<std::size_t>(LZ4_compress_default(
-      reinterpret_cast<const char*>(copy_.data()), reinterpret_cast<char*>(compressed_.data()),
-      static_cast<int>(in), static_cast<int>(compressed_.size())));
+  block.out = static_cast<std::size_t>(LZ4_compress_fast_extState(
+      lz4_state_.data(), reinterpret_cast<const char*>(copy_.data()),
+      reinterpret_cast<char*>(compressed_.data()), static_cast<int>(block.in),
+      static_cast<int>(compressed_.size()), kAcceleration));
+  return block;
 }
 
 void PageSender::write(std::span<iovec> parts) {

@@ -50,17 +50,31 @@ class PageSender {
   void start(std::shared_ptr<Round> round);
 
  private:
+  /// Pages that are being gathered for one frame.
+  struct Batch {
+    std::vector<vmm::PageRange> ranges;
+    std::uint64_t pages = 0;
+
+    void add(vmm::PageIndex page);
+    [[nodiscard]] std::uint64_t bytes() const { return pages * vmm::kPageSize; }
+    void clear();
+  };
+
   void run();
   void send_round(Round& round);
   void take_up(const Round& round, vmm::PageRange chunk);
-  void add_zero(vmm::PageRange range);
-  void add_data(vmm::PageRange range);
+  void add_zero(vmm::PageIndex page);
+  void add_data(vmm::PageIndex page);
   void flush_zero();
-  void flush_data();
   void flush_raw();
   void flush_compressed();
-  /// Compresses the first pages of the batch, one block of them, into compressed_; its size.
-  std::size_t compress();
+  /// Writes the frames that flush_compressed() gathered.
+  void flush_frames();
+  /// Compresses the first pages of the batch, one block of them, into compressed_.
+  struct Block {
+    std::size_t in = 0, out = 0;  ///< bytes
+  };
+  Block compress(const Batch& batch);
   void write(std::span<iovec> parts);
 
   net::Stream stream_;
@@ -69,14 +83,17 @@ class PageSender {
   Done done_;
   CompressionPolicy policy_;
 
-  // The batch that is being gathered.
-  std::vector<vmm::PageRange> zero_;
-  std::vector<vmm::PageRange> data_;
-  std::uint64_t data_pages_ = 0;
+  Batch zero_, raw_, lz4_;
   wire::Bytes header_;
   std::vector<iovec> parts_;
   std::vector<std::byte> copy_;  ///< private copy of the pages to compress
   std::vector<std::byte> compressed_;
+  std::vector<std::byte> lz4_state_;
+  wire::Bytes frames_;  ///< compressed, on their way into one write
+  /// What went into frames_, for the policy.
+  struct Gathered {
+    double in = 0, out = 0, seconds = 0;
+  } gathered_;
 
   std::mutex mutex_;
   std::condition_variable changed_;
