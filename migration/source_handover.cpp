@@ -127,22 +127,24 @@ void OutgoingMigration::Source::stay(Outcome outcome, const std::string& error) 
   machine_->throttle(0);
   const bool ended = machine_->ended().has_value();
   if (was_running_ && !ended) machine_->resume();
-  machine_->dirty_log().stop();
-  const std::lock_guard lock(mutex_);
-  const bool was_stopped = stopped_at_ != Clock::time_point{};
-  stage_ = Stage::settled;
-  report_.outcome = outcome;
-  report_.error = error;
-  report_.phase = to_string(outcome);
-  if (ended) {
-    report_.owner = "the guest has ended, here";
-  } else if (was_running_) {
-    report_.owner = "the VM is here and runs on";
-  } else {
-    report_.owner = "the VM is here, paused as it was";
+  {
+    const std::lock_guard lock(mutex_);
+    const bool was_stopped = stopped_at_ != Clock::time_point{};
+    stage_ = Stage::settled;
+    report_.outcome = outcome;
+    report_.error = error;
+    report_.phase = to_string(outcome);
+    if (ended) {
+      report_.owner = "the guest has ended, here";
+    } else if (was_running_) {
+      report_.owner = "the VM is here and runs on";
+    } else {
+      report_.owner = "the VM is here, paused as it was";
+    }
+    report_.total_ms = ms_between(start_, Clock::now());
+    report_.downtime_ms = was_stopped ? ms_between(stopped_at_, Clock::now()) : 0;
   }
-  report_.total_ms = ms_between(start_, Clock::now());
-  report_.downtime_ms = was_stopped ? ms_between(stopped_at_, Clock::now()) : 0;
+  machine_->dirty_log().stop();  // takes a while, and the guest runs already
 }
 
 asio::awaitable<void> OutgoingMigration::Source::tell_abort() {

@@ -33,7 +33,7 @@ class AKilledTarget(HandoverTest):
         self.assert_source_in_doubt()
         self.source.cli("resume", "--force")
         self.source.wait_ticks(20)
-        self.assertEqual(self.source.info()["state"], "running")
+        self.source.wait_info(lambda info: info["state"] == "running", "running")
         self.assert_moves_elsewhere()
 
     def test_that_ran_the_guest_leaves_a_doubt_that_stop_ends(self):
