@@ -24,6 +24,10 @@ using MachineFactory = std::function<std::unique_ptr<vmm::Machine>(vmm::MachineC
 /// long as it lives. In a thread of its own.
 class IncomingMigration {
  public:
+  struct Failure {
+    std::string why;
+    bool protocol = false;  ///< the peer did not keep to the protocol
+  };
   /// Called from the receiver's thread.
   struct Callbacks {
     std::function<void(const Address&)> listening;    ///< with the real port
@@ -31,7 +35,7 @@ class IncomingMigration {
     /// The VM is here and runs (or is paused, as it was at the source).
     std::function<void(std::unique_ptr<vmm::Machine>)> arrived;
     /// There will be no VM: the source aborted, or the link was lost before Prepared.
-    std::function<void(const std::string&)> failed;
+    std::function<void(const Failure&)> failed;
   };
 
   /// Listens at once; std::system_error that names the address when it cannot.
@@ -44,6 +48,9 @@ class IncomingMigration {
   /// `ferry resume --force` of a VM that waits, prepared, for a source that is known to be dead.
   /// Empty, or why not. Any thread.
   [[nodiscard]] std::string force_resume();
+  /// This process ends: a source whose VM has not been taken over is told that it will not be.
+  /// `done` is called from the receiver's thread once that is on its way, or cannot be. Any thread.
+  void decline(std::function<void()> done);
   struct Status {
     std::string state;   ///< "listening", "receiving", "prepared", "running", "paused", "gone"
     std::string detail;  ///< who owns the VM and what to do: for people

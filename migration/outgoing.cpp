@@ -6,8 +6,8 @@
 
 namespace migration {
 
-OutgoingMigration::OutgoingMigration(std::unique_ptr<vmm::Machine> machine, MigrateOptions options,
-                                     Callbacks callbacks)
+OutgoingMigration::OutgoingMigration(std::unique_ptr<vmm::Machine>&& machine,
+                                     MigrateOptions options, Callbacks callbacks)
     : source_(
           std::make_unique<Source>(std::move(machine), std::move(options), std::move(callbacks))) {}
 

@@ -28,11 +28,14 @@ class OutgoingMigration {
     /// The link was lost after Commit: the VM is paused here and may run there. Told once, then
     /// the search for the peer goes on until it settles and `ended` is called.
     std::function<void(const MigrationReport&)> in_doubt;
-    std::function<void(Result)> ended;  ///< exactly once, last
+    std::function<void(Result)> ended;  ///< exactly once
+    /// For people, also after `ended`.
+    std::function<void(const std::string&)> message;
   };
 
-  /// Takes over the machine's on_end() too; the owner sets its own when the machine is back.
-  OutgoingMigration(std::unique_ptr<vmm::Machine> machine, MigrateOptions options,
+  /// Takes over the machine's on_end() too; the owner sets its own when the machine is back. When
+  /// this throws (std::system_error), the machine has not been taken.
+  OutgoingMigration(std::unique_ptr<vmm::Machine>&& machine, MigrateOptions options,
                     Callbacks callbacks);
   /// Joins the thread; call only after `ended` was called.
   ~OutgoingMigration();

@@ -10,6 +10,7 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
+#include <exception>
 #include <stdexcept>
 #include <utility>
 
@@ -25,8 +26,10 @@ using wire::FrameType;
 
 namespace {
 
-/// Strangers that may be half way through a greeting at one time.
-constexpr unsigned kMaxGreeting = 64;
+/// Connections that may be open at one time without belonging to a VM.
+constexpr unsigned kMaxStrangers = 64;
+/// After accepting failed, for want of descriptors say: no event tells when there are some again.
+constexpr std::chrono::milliseconds kAcceptPause{200};
 /// How long a broken page channel waits for the source to say why.
 constexpr std::chrono::milliseconds kGrace{500};
 
@@ -35,11 +38,13 @@ double ms_since(std::chrono::steady_clock::time_point start) {
       .count();
 }
 
-std::string describe(const std::exception_ptr& failure) {
+IncomingMigration::Failure describe(const std::exception_ptr& failure) {
   try {
     std::rethrow_exception(failure);
+  } catch (const wire::ProtocolError& error) {
+    return {error.what(), true};
   } catch (const std::exception& error) {
-    return error.what();
+    return {error.what()};
   }
 }
 
@@ -52,6 +57,7 @@ IncomingMigration::Receiver::Receiver(ReceiveOptions options, MachineFactory fac
       callbacks_(std::move(callbacks)),
       acceptor_(net::listen(context_, options_.listen)),
       grace_(context_),
+      accept_pause_(context_),
       incarnation_(vmm::make_uuid()) {
   asio::co_spawn(context_, accept_all(), asio::detached);
   thread_ = std::thread([this] {
@@ -69,17 +75,21 @@ IncomingMigration::Receiver::~Receiver() {
 }
 
 asio::awaitable<void> IncomingMigration::Receiver::accept_all() {
-  for (;;) {
+  for (bool told = false;;) {
     boost::system::error_code error;
     net::Socket socket =
         co_await acceptor_.async_accept(asio::redirect_error(asio::use_awaitable, error));
+    if (error == asio::error::bad_descriptor) co_return;
     if (error) {
-      callbacks_.message("accepting a connection failed: " + error.message());
-      if (error == asio::error::bad_descriptor) co_return;
+      if (!std::exchange(told, true)) {
+        callbacks_.message("accepting a connection failed: " + error.message());
+      }
+      accept_pause_.expires_after(kAcceptPause);
+      co_await accept_pause_.async_wait(asio::redirect_error(asio::use_awaitable, error));
       continue;
     }
-    if (greeting_ >= kMaxGreeting) continue;
-    ++greeting_;
+    if (strangers_ >= kMaxStrangers) continue;
+    ++strangers_;
     net::tune(socket, options_.timeout);
     asio::co_spawn(context_,
                    serve(std::make_shared<Connection>(std::move(socket), options_.timeout)),
@@ -89,25 +99,26 @@ asio::awaitable<void> IncomingMigration::Receiver::accept_all() {
 
 asio::awaitable<void> IncomingMigration::Receiver::serve(ConnectionPtr connection) {
   try {
-    wire::Role role{};
-    {
-      struct Greeting {
-        unsigned& count;
-        ~Greeting() { --count; }
-      } const greeting{greeting_};
-      role = co_await connection->welcome();
-    }
-    switch (role) {
+    switch (co_await connection->welcome()) {
       case wire::Role::control: co_await serve_control(connection); break;
       case wire::Role::pages: co_await serve_channel(connection); break;
       case wire::Role::inquiry: co_await serve_inquiry(connection); break;
     }
   } catch (const std::exception& error) {
     if (connection == control_) {
-      link_lost(error.what());
+      link_lost(describe(std::current_exception()));
     } else {
       callbacks_.message(fmt::format("dropped a connection: {}", error.what()));
     }
+  }
+  if (connection == control_) {
+    try {
+      co_await connection->drained();  // the source is to hear why
+    } catch (const std::exception&) {
+      // It is the link that was lost.
+    }
+  } else {
+    --strangers_;
   }
   connection->close();
 }
@@ -149,6 +160,7 @@ asio::awaitable<void> IncomingMigration::Receiver::serve_control(ConnectionPtr c
     co_return;
   }
   control_ = connection;
+  --strangers_;
   connection->keep_alive();
   connection->send(FrameType::accept, wire::encode(wire::Accept{incarnation_}));
   while (stage_ != Stage::running && stage_ != Stage::gone) {
@@ -192,8 +204,9 @@ void IncomingMigration::Receiver::take_frame(const Frame& frame) {
       if (stage_ != Stage::prepared) break;
       return commit(control_);
     case FrameType::abort:
-      return give_up(fmt::format("the source kept the VM: {}",
-                                 wire::decode<wire::Reason>(frame.payload).reason),
+      if (stage_ != Stage::receiving && stage_ != Stage::prepared) break;
+      return give_up({fmt::format("the source kept the VM: {}",
+                                  wire::decode<wire::Reason>(frame.payload).reason)},
                      false);
     default: break;
   }
@@ -203,7 +216,9 @@ void IncomingMigration::Receiver::take_frame(const Frame& frame) {
 
 void IncomingMigration::Receiver::channel_landed(std::uint32_t round) {
   if (stage_ != Stage::receiving) return;
-  if (round != round_) return link_lost("a page channel is in another round than the others");
+  if (round != round_) {
+    return link_lost({"a page channel is in another round than the others", true});
+  }
   if (++channels_done_ < offer_.channels) return;
   channels_done_ = 0;
   ++round_;
@@ -231,15 +246,15 @@ void IncomingMigration::Receiver::prepare_if_complete() {
   const auto start = std::chrono::steady_clock::now();
   try {
     if (!difference) machine_->load(*state_);
+    prepared_.restore_ms = ms_since(start);
+    if (offer_.verify && !difference) {
+      difference = vmm::first_difference(*state_, machine_->save());
+    }
   } catch (const std::exception& error) {
-    return give_up(fmt::format("the machine state cannot be loaded: {}", error.what()), true);
+    return give_up({fmt::format("the machine state cannot be loaded: {}", error.what())}, true);
   }
-  prepared_.restore_ms = ms_since(start);
-  if (offer_.verify) {
-    if (!difference) difference = vmm::first_difference(*state_, machine_->save());
-    if (difference) return give_up("verification failed: " + *difference, true);
-    prepared_.verified = true;
-  }
+  if (difference) return give_up({"verification failed: " + *difference}, true);
+  prepared_.verified = offer_.verify;
   prepared_.incarnation = incarnation_;
   enter(Stage::prepared, "holds the complete VM, paused, until the source commits");
   control_->send(FrameType::prepared, wire::encode(prepared_));
@@ -255,7 +270,7 @@ void IncomingMigration::Receiver::commit(const ConnectionPtr& answer_to) {
   try {
     if (!offer_.paused) machine_->resume();
   } catch (const std::exception& error) {
-    return give_up(fmt::format("the VM cannot be resumed: {}", error.what()), true);
+    return give_up({fmt::format("the VM cannot be resumed: {}", error.what())}, true);
   }
   // The source hears of it before anything else is done: its downtime ends with this frame.
   if (answer_to) {
@@ -275,6 +290,8 @@ asio::awaitable<void> IncomingMigration::Receiver::serve_inquiry(ConnectionPtr c
   const auto inquiry = wire::decode<wire::Inquire>(frame.payload);
   wire::Status status{incarnation_, wire::VmStatus::unknown};
   if (inquiry.token == offer_.token) {
+    // A source that asks has given its connections up: what it sent is not going to be complete.
+    if (stage_ == Stage::receiving) link_lost({"the source came back with a new connection"});
     if (stage_ == Stage::prepared) status.status = wire::VmStatus::prepared;
     if (stage_ == Stage::running) status.status = wire::VmStatus::running;
     if (stage_ == Stage::gone) status.status = wire::VmStatus::refused;
@@ -284,7 +301,7 @@ asio::awaitable<void> IncomingMigration::Receiver::serve_inquiry(ConnectionPtr c
   if (status.status == wire::VmStatus::prepared) {
     const Frame word = co_await connection->receive();
     if (word.type == FrameType::abort && stage_ == Stage::prepared) {
-      give_up("the source kept the VM", false);
+      give_up({"the source kept the VM"}, false);
     } else if (word.type == FrameType::commit && stage_ == Stage::prepared) {
       commit(connection);
     } else if (word.type == FrameType::commit && stage_ == Stage::running) {
@@ -298,39 +315,45 @@ asio::awaitable<void> IncomingMigration::Receiver::serve_inquiry(ConnectionPtr c
   co_await connection->drained();
 }
 
-void IncomingMigration::Receiver::link_lost(const std::string& why) {
+void IncomingMigration::Receiver::link_lost(const Failure& failure) {
   if (stage_ == Stage::receiving) {
-    give_up(fmt::format("the VM did not arrive and stays at the source: {}", why), true);
+    const std::string why =
+        fmt::format("the VM did not arrive and stays at the source: {}", failure.why);
+    give_up({why, failure.protocol}, true);
   } else if (stage_ == Stage::prepared) {
     const std::string what = fmt::format(
         "holds the complete VM, paused, and lost the link to the source ({}). Waits for "
         "the source to reconnect; if the source is known to be dead, 'ferry resume --force' runs "
         "the VM here",
-        why);
-    enter(Stage::prepared, what);
+        failure.why);
+    {
+      const std::lock_guard lock(mutex_);
+      detail_ = what;
+      link_lost_ = true;
+    }
     callbacks_.message(what);
   }
 }
 
-void IncomingMigration::Receiver::give_up(const std::string& why, bool tell) {
+void IncomingMigration::Receiver::give_up(const Failure& failure, bool tell) {
   if (stage_ == Stage::gone) return;
-  if (tell && control_) control_->send(FrameType::refused, wire::encode(wire::Reason{why}));
-  enter(Stage::gone, why);
+  if (tell && control_) control_->send(FrameType::refused, wire::encode(wire::Reason{failure.why}));
+  enter(Stage::gone, failure.why);
+  asio::co_spawn(context_, drain_and_fail(failure), asio::detached);
+}
+
+/// Once the reason is on its way, or the link shows that it cannot be: giving RAM back takes a
+/// while, and the guest may wait at the source.
+asio::awaitable<void> IncomingMigration::Receiver::drain_and_fail(Failure failure) {
+  try {
+    if (control_) co_await control_->drained();
+  } catch (const std::exception&) {
+    // The source finds out by the silence.
+  }
   channels_.clear();
   verifier_.reset();
   machine_.reset();
-  // Once the reason is on its way, or the link shows that it cannot be.
-  asio::co_spawn(
-      context_,
-      [this, why, control = control_]() -> asio::awaitable<void> {
-        try {
-          if (control) co_await control->drained();
-        } catch (const std::exception&) {
-          // The source finds out by the silence.
-        }
-        callbacks_.failed(why);
-      },
-      asio::detached);
+  callbacks_.failed(failure);
 }
 
 void IncomingMigration::Receiver::enter(Stage stage, std::string what) {
@@ -343,11 +366,33 @@ std::string IncomingMigration::Receiver::force_resume() {
   {
     const std::lock_guard lock(mutex_);
     if (stage_ != Stage::prepared) return "no VM waits here for its source: nothing to force";
+    if (!link_lost_) {
+      return "the source is connected and about to hand the VM over: 'ferry cancel' it there";
+    }
   }
   asio::post(context_, [this] {
     if (stage_ == Stage::prepared) commit(nullptr);
   });
   return {};
+}
+
+void IncomingMigration::Receiver::decline(std::function<void()> done) {
+  asio::post(context_, [this, done = std::move(done)] {
+    if (stage_ == Stage::receiving || stage_ == Stage::prepared) {
+      give_up({"the receiver was stopped"}, true);
+    }
+    asio::co_spawn(
+        context_,
+        [this, done]() -> asio::awaitable<void> {
+          try {
+            if (control_) co_await control_->drained();
+          } catch (const std::exception&) {
+            // The source finds out by the silence.
+          }
+          done();
+        },
+        asio::detached);
+  });
 }
 
 IncomingMigration::Status IncomingMigration::Receiver::status() const {
@@ -368,6 +413,7 @@ IncomingMigration::IncomingMigration(ReceiveOptions options, MachineFactory fact
                                            std::move(callbacks))) {}
 IncomingMigration::~IncomingMigration() = default;
 std::string IncomingMigration::force_resume() { return receiver_->force_resume(); }
+void IncomingMigration::decline(std::function<void()> done) { receiver_->decline(std::move(done)); }
 IncomingMigration::Status IncomingMigration::status() const { return receiver_->status(); }
 
 }  // namespace migration

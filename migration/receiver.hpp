@@ -33,6 +33,7 @@ class IncomingMigration::Receiver {
   ~Receiver();
 
   std::string force_resume();
+  void decline(std::function<void()> done);
   Status status() const;
 
  private:
@@ -44,17 +45,18 @@ class IncomingMigration::Receiver {
   boost::asio::awaitable<void> serve_inquiry(ConnectionPtr connection);
   boost::asio::awaitable<void> serve_channel(ConnectionPtr connection);
   boost::asio::awaitable<void> serve_control(ConnectionPtr connection);
+  boost::asio::awaitable<void> drain_and_fail(Failure failure);
   void take_offer(const wire::Offer& offer);
   void take_frame(const net::Frame& frame);
   void channel_landed(std::uint32_t round);
   void channel_failed(std::exception_ptr failure);
-  void link_lost(const std::string& why);
+  void link_lost(const Failure& failure);
 
   void prepare_if_complete();
   [[nodiscard]] std::optional<std::string> verify_ram();
   void commit(const ConnectionPtr& answer_to);
   /// There will be no VM here: drops everything and says why. `tell`: the source does not know yet.
-  void give_up(const std::string& why, bool tell);
+  void give_up(const Failure& failure, bool tell);
   void enter(Stage stage, std::string what);
 
   boost::asio::io_context context_{1};
@@ -63,8 +65,9 @@ class IncomingMigration::Receiver {
   Callbacks callbacks_;
   net::Acceptor acceptor_;
   boost::asio::steady_timer grace_;
+  boost::asio::steady_timer accept_pause_;
   const std::string incarnation_;
-  unsigned greeting_ = 0;  ///< connections that have not yet said what they want
+  unsigned strangers_ = 0;  ///< connections that do not yet belong to a VM
 
   // The one VM.
   wire::Offer offer_;
@@ -83,6 +86,7 @@ class IncomingMigration::Receiver {
   mutable std::mutex mutex_;  ///< guards what follows
   Stage stage_ = Stage::listening;
   std::string detail_ = "waits for a VM";
+  bool link_lost_ = false;  ///< to the source of the VM that is prepared
 
   std::thread thread_;
 };

@@ -9,6 +9,7 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <stdexcept>
+#include <system_error>
 #include <utility>
 
 #include "migration/usage.hpp"
@@ -40,15 +41,15 @@ constexpr const char* kGuestEnded = "the guest ended while it was being migrated
 
 }  // namespace
 
-OutgoingMigration::Source::Source(std::unique_ptr<vmm::Machine> machine, MigrateOptions options,
+OutgoingMigration::Source::Source(std::unique_ptr<vmm::Machine>&& machine, MigrateOptions options,
                                   Callbacks callbacks)
-    : machine_(std::move(machine)),
-      options_(std::move(options)),
+    : options_(std::move(options)),
       callbacks_(std::move(callbacks)),
-      was_running_(machine_->running()),
+      was_running_(machine->running()),
       cpu_at_start_(cpu_seconds()),
       limiter_(options_.max_bandwidth),
-      shared_{machine_->memory(), limiter_, counters_, options_.compression, options_.channels},
+      shared_{machine->memory(),    limiter_,          counters_,
+              options_.compression, options_.channels, options_.timeout},
       ticker_(context_),
       retry_(context_),
       grace_(context_),
@@ -57,14 +58,20 @@ OutgoingMigration::Source::Source(std::unique_ptr<vmm::Machine> machine, Migrate
   report_.transport = options_.to.kind == Address::Kind::tcp ? "tcp" : "unix";
   report_.phase = "connecting";
   report_.owner = "this process runs the VM";
-  report_.pages.total = machine_->memory().page_count();
-  machine_->on_end([this] { asio::post(context_, [this] { abandon(kGuestEnded); }); });
+  report_.pages.total = machine->memory().page_count();
   asio::co_spawn(context_, run(),
                  asio::bind_cancellation_slot(stop_dialling_.slot(), asio::detached));
-  thread_ = std::thread([this] {
-    ::pthread_setname_np(::pthread_self(), "migration");
-    context_.run();
-  });
+  machine_ = std::move(machine);
+  machine_->on_end([this] { asio::post(context_, [this] { abandon(kGuestEnded); }); });
+  try {
+    thread_ = std::thread([this] {
+      ::pthread_setname_np(::pthread_self(), "migration");
+      context_.run();
+    });
+  } catch (const std::system_error&) {
+    machine = std::move(machine_);
+    throw;
+  }
 }
 
 OutgoingMigration::Source::~Source() {
@@ -76,13 +83,16 @@ OutgoingMigration::Source::~Source() {
 asio::awaitable<void> OutgoingMigration::Source::run() {
   tick();
   try {
+    dialling_ = true;
     co_await connect();
+    dialling_ = false;
     if (options_.mode == Mode::pre_copy) co_await pre_copy();
     co_await hand_over();
   } catch (...) {
     if (!failure_) failure_ = std::current_exception();
   }
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+  dialling_ = false;
   limiter_.stop();
   senders_.clear();
   grace_.cancel();
@@ -315,7 +325,9 @@ void OutgoingMigration::Source::abandon(const std::string& why) {
   if (live().outcome != Outcome::running) return;
   failure_ = std::make_exception_ptr(std::runtime_error(why));
   limiter_.stop();
-  if (!control_) return stop_dialling_.emit(asio::cancellation_type::terminal);
+  if (std::exchange(dialling_, false)) {
+    return stop_dialling_.emit(asio::cancellation_type::terminal);
+  }
   // The guest shall not wait for a peer that does not read: it is told, then all is closed.
   control_->send(FrameType::abort, wire::encode(wire::Reason{why}));
   control_->close_when_drained(failure_, kGrace);

@@ -24,7 +24,8 @@ namespace migration {
 /// doubt.
 class OutgoingMigration::Source {
  public:
-  Source(std::unique_ptr<vmm::Machine> machine, MigrateOptions options, Callbacks callbacks);
+  /// Throws without having taken the machine.
+  Source(std::unique_ptr<vmm::Machine>&& machine, MigrateOptions options, Callbacks callbacks);
   ~Source();
 
   void set(const MigrateSettings& settings);
@@ -63,7 +64,12 @@ class OutgoingMigration::Source {
   void stay(Outcome outcome, const std::string& error);
   boost::asio::awaitable<void> tell_abort();
   boost::asio::awaitable<void> settle();
-  boost::asio::awaitable<wire::Status> inquire(std::shared_ptr<net::Connection>& connection);
+  boost::asio::awaitable<bool> ask_who_runs();
+  bool may_commit_again();
+  bool enter_doubt(const std::string& problem);
+  /// Dials and asks, on inquiry_.
+  boost::asio::awaitable<wire::VmStatus> inquire();
+  void end_inquiry();
   boost::asio::awaitable<void> pause_before_retry(std::chrono::milliseconds& delay);
   boost::asio::awaitable<void> keep_telling_abort();
   void finish();
@@ -81,26 +87,30 @@ class OutgoingMigration::Source {
   PageCounters counters_;
   PageSender::Shared shared_;
   std::shared_ptr<net::Connection> control_;
+  std::shared_ptr<net::Connection> inquiry_;
   std::vector<std::unique_ptr<PageSender>> senders_;
   boost::asio::steady_timer ticker_;
   boost::asio::steady_timer retry_;
   boost::asio::steady_timer grace_;
   boost::asio::cancellation_signal stop_dialling_;
+  bool dialling_ = false;  ///< within connect()
   std::string incarnation_;
   std::exception_ptr failure_;
   std::uint32_t round_ = 0;
   bool last_round_told_ = false;  ///< the destination may have got as far as Prepared
   double link_bytes_per_second_ = 0;
   unsigned throttle_ = 0;
-  std::uint64_t inquiry_bytes_ = 0;
-  std::uint64_t inquiry_bytes_back_ = 0;
   Clock::time_point stopped_at_;
+  Clock::time_point prepared_at_;
 
   mutable std::mutex mutex_;  ///< guards what follows
   MigrationReport report_;
   Stage stage_ = Stage::copying;
   bool cancelled_ = false;
   bool forced_ = false;
+  bool commit_out_ = false;  ///< repeated in an inquiry, and not yet answered
+  std::uint64_t inquiry_bytes_ = 0;
+  std::uint64_t inquiry_bytes_back_ = 0;
   std::uint64_t max_downtime_us_;
 
   std::atomic<bool> done_ = false;

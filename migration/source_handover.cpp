@@ -66,7 +66,7 @@ asio::awaitable<void> OutgoingMigration::Source::hand_over() {
   if (prepared.incarnation != incarnation_) {
     throw wire::ProtocolError("another receiver answered than the one that was asked");
   }
-  const auto prepared_at = Clock::now();
+  prepared_at_ = Clock::now();
   {
     const std::lock_guard lock(mutex_);
     auto& phases = report_.phases_ms;
@@ -75,7 +75,7 @@ asio::awaitable<void> OutgoingMigration::Source::hand_over() {
     phases.last_pages = ms_between(saved_at, landed_at);
     phases.restore = prepared.restore_ms;
     if (options_.verify) {
-      phases.verify = ms_between(landed_at, prepared_at);
+      phases.verify = ms_between(landed_at, prepared_at_);
       report_.verified = prepared.verified;
     }
     if (options_.mode == Mode::stop_and_copy) {
@@ -83,12 +83,10 @@ asio::awaitable<void> OutgoingMigration::Source::hand_over() {
     }
   }
   commit();
+  // A Commit that has not arrived when this side gives the connection up must not arrive later.
+  control_->reset_on_close();
   control_->send(FrameType::commit);
   const Frame last = co_await expect(FrameType::running);
-  {
-    const std::lock_guard lock(mutex_);
-    report_.phases_ms.commit = ms_between(prepared_at, Clock::now());
-  }
   complete(wire::decode<wire::Running>(last.payload));
 }
 
@@ -117,6 +115,7 @@ void OutgoingMigration::Source::complete(const wire::Running& running) {
   report_.error = std::nullopt;
   report_.phase = "completed";
   report_.owner = fmt::format("the VM runs at {}", to_string(options_.to));
+  report_.phases_ms.commit = ms_between(prepared_at_, now);
   report_.total_ms = ms_between(start_, now);
   report_.downtime_ms = ms_between(stopped_at_, now) - report_.phases_ms.verify;
   report_.cpu_seconds_destination = running.cpu_seconds;
@@ -124,9 +123,14 @@ void OutgoingMigration::Source::complete(const wire::Running& running) {
 }
 
 void OutgoingMigration::Source::stay(Outcome outcome, const std::string& error) {
-  machine_->throttle(0);
   const bool ended = machine_->ended().has_value();
-  if (was_running_ && !ended) machine_->resume();
+  std::string trouble;
+  try {
+    machine_->throttle(0);
+    if (was_running_ && !ended) machine_->resume();
+  } catch (const std::exception& failure) {
+    trouble = failure.what();
+  }
   {
     const std::lock_guard lock(mutex_);
     const bool was_stopped = stopped_at_ != Clock::time_point{};
@@ -136,6 +140,8 @@ void OutgoingMigration::Source::stay(Outcome outcome, const std::string& error) 
     report_.phase = to_string(outcome);
     if (ended) {
       report_.owner = "the guest has ended, here";
+    } else if (!trouble.empty()) {
+      report_.owner = fmt::format("the VM is here, and cannot be resumed: {}", trouble);
     } else if (was_running_) {
       report_.owner = "the VM is here and runs on";
     } else {
@@ -159,21 +165,29 @@ asio::awaitable<void> OutgoingMigration::Source::tell_abort() {
   control_->close();
 }
 
-asio::awaitable<wire::Status> OutgoingMigration::Source::inquire(
-    std::shared_ptr<Connection>& connection) {
-  connection = std::make_shared<Connection>(co_await net::dial(options_.to, options_.timeout),
-                                            options_.timeout);
-  co_await connection->greet(wire::Role::inquiry);
-  connection->keep_alive();
-  connection->send(FrameType::inquire, wire::encode(wire::Inquire{token_, incarnation_}));
-  const Frame answer = co_await connection->receive();
+asio::awaitable<wire::VmStatus> OutgoingMigration::Source::inquire() {
+  inquiry_ = std::make_shared<Connection>(co_await net::dial(options_.to, options_.timeout),
+                                          options_.timeout);
+  co_await inquiry_->greet(wire::Role::inquiry);
+  inquiry_->keep_alive();
+  inquiry_->send(FrameType::inquire, wire::encode(wire::Inquire{token_, incarnation_}));
+  const Frame answer = co_await inquiry_->receive();
   if (answer.type != FrameType::status) throw wire::ProtocolError("no status from the peer");
   const auto status = wire::decode<wire::Status>(answer.payload);
   // Somebody else at that address knows nothing: the VM may have gone on to a third host.
   if (status.incarnation != incarnation_) {
     throw std::runtime_error("another receiver listens there now");
   }
-  co_return status;
+  co_return status.status;
+}
+
+void OutgoingMigration::Source::end_inquiry() {
+  if (!inquiry_) return;
+  inquiry_->close();
+  const std::lock_guard lock(mutex_);
+  inquiry_bytes_ += inquiry_->bytes_sent();
+  inquiry_bytes_back_ += inquiry_->bytes_received();
+  inquiry_ = nullptr;
 }
 
 asio::awaitable<void> OutgoingMigration::Source::pause_before_retry(
@@ -188,47 +202,21 @@ asio::awaitable<void> OutgoingMigration::Source::settle() {
   if (control_) control_->close();
   std::chrono::milliseconds delay = kFirstRetry;
   for (bool told = false;;) {
-    std::string problem = "it does not know this VM";
-    std::shared_ptr<Connection> connection;
+    std::string problem;
+    bool settled = false;
+    // The operator's word ends what is under way here.
+    co_await asio::this_coro::reset_cancellation_state(asio::enable_terminal_cancellation());
     try {
-      const wire::Status status = co_await inquire(connection);
-      if (status.status == wire::VmStatus::refused) {
-        stay(Outcome::failed, "the link was lost during the handover, and the destination refused");
-        co_return;
-      }
-      if (status.status == wire::VmStatus::prepared) connection->send(FrameType::commit);
-      if (status.status != wire::VmStatus::unknown) {
-        const Frame frame = co_await connection->receive();
-        if (frame.type == FrameType::running) {
-          complete(wire::decode<wire::Running>(frame.payload));
-          co_return;
-        }
-      }
+      settled = co_await ask_who_runs();
     } catch (const std::exception& error) {
       problem = error.what();
     }
-    if (connection) {
-      inquiry_bytes_ += connection->bytes_sent();
-      inquiry_bytes_back_ += connection->bytes_received();
-      connection->close();
-    }
-    bool forced = false;
-    {
-      const std::lock_guard lock(mutex_);
-      forced = forced_;
-      stage_ = Stage::in_doubt;
-      report_.outcome = Outcome::in_doubt;
-      report_.phase = "in doubt";
-      report_.error = fmt::format("the link was lost during the handover: {}", problem);
-      report_.owner = fmt::format(
-          "in doubt: the VM is paused here and may run at {}. This process keeps asking there; "
-          "'ferry set --to' gives it another address. If that host is known not to run the VM, "
-          "'ferry resume --force' runs it here; if it does run it there, 'ferry stop' ends it here",
-          to_string(options_.to));
-    }
-    if (forced) {
-      stay(Outcome::failed, "the link was lost during the handover; resumed here by force");
-      co_return;
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    end_inquiry();
+    if (settled) co_return;
+    if (enter_doubt(problem)) {
+      co_return stay(Outcome::failed,
+                     "the link was lost during the handover; resumed here by force");
     }
     if (!std::exchange(told, true)) {
       update_counts();
@@ -238,26 +226,80 @@ asio::awaitable<void> OutgoingMigration::Source::settle() {
   }
 }
 
+/// True when it is settled who owns the VM. Throws when it is not, saying why.
+asio::awaitable<bool> OutgoingMigration::Source::ask_who_runs() {
+  const wire::VmStatus status = co_await inquire();
+  if (status == wire::VmStatus::unknown) throw std::runtime_error("it does not know this VM");
+  if (status == wire::VmStatus::refused) {
+    stay(Outcome::failed, "the link was lost during the handover, and the destination refused");
+    co_return true;
+  }
+  if (status == wire::VmStatus::running) {
+    // The operator was mistaken, if he said that it does not run there.
+    const std::lock_guard lock(mutex_);
+    forced_ = false;
+    commit_out_ = true;
+  } else {
+    if (!may_commit_again()) {
+      inquiry_->send(FrameType::abort, wire::encode(wire::Reason{"resumed at the source"}));
+      co_await inquiry_->drained();
+      co_return false;
+    }
+    inquiry_->reset_on_close();
+    inquiry_->send(FrameType::commit);
+  }
+  const Frame frame = co_await inquiry_->receive();
+  if (frame.type != FrameType::running) throw wire::ProtocolError("no answer from the peer");
+  complete(wire::decode<wire::Running>(frame.payload));
+  co_return true;
+}
+
+/// Either the operator has forced the VM to run here, or from now on and until this attempt has
+/// ended he cannot any more.
+bool OutgoingMigration::Source::may_commit_again() {
+  const std::lock_guard lock(mutex_);
+  commit_out_ = !forced_;
+  return commit_out_;
+}
+
+/// Whether the operator has decided that the VM runs here.
+bool OutgoingMigration::Source::enter_doubt(const std::string& problem) {
+  const std::lock_guard lock(mutex_);
+  commit_out_ = false;
+  stage_ = Stage::in_doubt;
+  report_.outcome = Outcome::in_doubt;
+  report_.phase = "in doubt";
+  report_.error = fmt::format("the link was lost during the handover: {}", problem);
+  report_.owner = fmt::format(
+      "in doubt: the VM is paused here and may run at {}. This process keeps asking there; "
+      "'ferry set --to' gives it another address. If that host is known not to run the VM, "
+      "'ferry resume --force' runs it here; if it does run it there, 'ferry stop' ends it here",
+      to_string(options_.to));
+  return forced_;
+}
+
 /// The guest already runs here again; a destination that holds a prepared copy waits for the word
 /// that it can drop it.
 asio::awaitable<void> OutgoingMigration::Source::keep_telling_abort() {
   const auto give_up = Clock::now() + kTellAbortFor;
   std::chrono::milliseconds delay = kFirstRetry;
-  while (Clock::now() < give_up) {
-    std::shared_ptr<Connection> connection;
+  for (bool told = false; !told && Clock::now() < give_up;) {
     try {
-      if ((co_await inquire(connection)).status == wire::VmStatus::prepared) {
-        connection->send(FrameType::abort,
-                         wire::encode(wire::Reason{"the VM stayed at the source"}));
-        co_await connection->drained();
+      const wire::VmStatus status = co_await inquire();
+      if (status == wire::VmStatus::prepared) {
+        inquiry_->send(FrameType::abort, wire::encode(wire::Reason{"the VM stayed at the source"}));
+        co_await inquiry_->drained();
+      } else if (status == wire::VmStatus::running) {
+        callbacks_.message(fmt::format(
+            "the VM was resumed here by force and runs at {} too: stop one of them at once",
+            to_string(options_.to)));
       }
-      connection->close();
-      co_return;
+      told = true;
     } catch (const std::exception&) {
       // Nobody there, or somebody else: try again.
     }
-    if (connection) connection->close();
-    co_await pause_before_retry(delay);
+    end_inquiry();
+    if (!told) co_await pause_before_retry(delay);
   }
 }
 
@@ -265,9 +307,17 @@ std::string OutgoingMigration::Source::force_resume() {
   {
     const std::lock_guard lock(mutex_);
     if (stage_ != Stage::in_doubt) return "the VM is not in doubt here: nothing to force";
+    if (commit_out_) {
+      return "the destination answers again and is being told to run the VM: see 'ferry info' for "
+             "what comes of it";
+    }
     forced_ = true;
   }
-  asio::post(context_, [this] { retry_.cancel(); });
+  asio::post(context_, [this] {
+    retry_.cancel();
+    if (inquiry_) inquiry_->close();
+    stop_dialling_.emit(asio::cancellation_type::terminal);
+  });
   return {};
 }
 

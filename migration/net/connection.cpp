@@ -1,5 +1,6 @@
 #include "migration/net/connection.hpp"
 
+#include <algorithm>
 #include <array>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -15,10 +16,20 @@ namespace migration::net {
 using boost::system::error_code;
 using wire::FrameType;
 
+namespace {
+
+constexpr const char* kSilent = "the peer gave no sign of life";
+constexpr const char* kDeaf = "the peer takes nothing";
+/// So much is written at a time: also over a slow link, each piece is taken within the timeout.
+constexpr std::size_t kPiece = 256 << 10;
+
+}  // namespace
+
 Connection::Connection(Socket socket, std::chrono::milliseconds timeout)
     : socket_(std::move(socket)),
       timeout_(timeout),
       deadline_(socket_.get_executor()),
+      write_deadline_(socket_.get_executor()),
       heartbeat_(socket_.get_executor()),
       drained_(socket_.get_executor(), asio::steady_timer::time_point::max()) {}
 
@@ -28,14 +39,14 @@ asio::awaitable<void> Connection::greet(wire::Role role) {
   sent_ += preamble.size();
   if (role == wire::Role::pages) co_return;
   std::array<std::byte, wire::kPreambleBytes> answer{};
-  arm_deadline();
+  arm_deadline(deadline_, kSilent);
   co_await read(answer);
   static_cast<void>(wire::decode_preamble(answer));
 }
 
 asio::awaitable<wire::Role> Connection::welcome() {
   std::array<std::byte, wire::kPreambleBytes> preamble{};
-  arm_deadline();
+  arm_deadline(deadline_, kSilent);
   co_await read(preamble);
   wire::Preamble peer;
   std::exception_ptr unsound;
@@ -57,15 +68,13 @@ asio::awaitable<wire::Role> Connection::welcome() {
   co_return peer.role;
 }
 
-void Connection::arm_deadline() {
-  deadline_.expires_after(timeout_);
-  deadline_.async_wait([weak = weak_from_this()](error_code cancelled) {
+void Connection::arm_deadline(asio::steady_timer& deadline, const char* why) {
+  deadline.expires_after(timeout_);
+  deadline.async_wait([weak = weak_from_this(), &deadline, why](error_code cancelled) {
     const auto self = weak.lock();
-    if (cancelled || !self || self->deadline_.expiry() > asio::steady_timer::clock_type::now()) {
-      return;
-    }
-    self->close(std::make_exception_ptr(
-        std::system_error(ETIMEDOUT, std::generic_category(), "the peer gave no sign of life")));
+    if (cancelled || !self || deadline.expiry() > asio::steady_timer::clock_type::now()) return;
+    self->close(
+        std::make_exception_ptr(std::system_error(ETIMEDOUT, std::generic_category(), why)));
   });
 }
 
@@ -84,7 +93,7 @@ asio::awaitable<void> Connection::read(std::span<std::byte> into) {
 
 asio::awaitable<Frame> Connection::receive() {
   for (;;) {
-    arm_deadline();
+    arm_deadline(deadline_, kSilent);
     std::array<std::byte, wire::kHeaderBytes> bytes{};
     co_await read(bytes);
     const wire::FrameHeader header = wire::decode_header(bytes);
@@ -112,9 +121,14 @@ asio::awaitable<void> Connection::write_queued() {
   error_code error;
   while (!queue_.empty() && !error) {
     const std::vector<std::byte> batch = std::exchange(queue_, {});
-    sent_ += co_await asio::async_write(socket_, asio::buffer(batch),
-                                        asio::redirect_error(asio::use_awaitable, error));
+    for (std::size_t at = 0; at < batch.size() && !error; at += kPiece) {
+      arm_deadline(write_deadline_, kDeaf);
+      const std::size_t size = std::min(kPiece, batch.size() - at);
+      sent_ += co_await asio::async_write(socket_, asio::buffer(batch.data() + at, size),
+                                          asio::redirect_error(asio::use_awaitable, error));
+    }
   }
+  write_deadline_.cancel();
   writing_ = false;
   drained_.cancel();
   if (error && !closed_) {
@@ -150,11 +164,17 @@ void Connection::close_when_drained(std::exception_ptr why, std::chrono::millise
   if (!writing_) drained_.cancel();
 }
 
+void Connection::reset_on_close() {
+  error_code ignored;
+  socket_.set_option(asio::socket_base::linger(true, 0), ignored);
+}
+
 void Connection::close(std::exception_ptr why) {
   if (closed_) return;
   closed_ = true;
   why_closed_ = std::move(why);
   deadline_.cancel();
+  write_deadline_.cancel();
   heartbeat_.cancel();
   drained_.cancel();
   error_code ignored;

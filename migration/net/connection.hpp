@@ -40,8 +40,13 @@ class Connection : public std::enable_shared_from_this<Connection> {
   asio::awaitable<Frame> receive();
   /// Queues a frame; frames go out in order. A failure shows in `receive`.
   void send(wire::FrameType type, std::span<const std::byte> payload = {});
-  /// Waits until the kernel has all that was queued.
+  /// Waits until the kernel has all that was queued. A peer that takes nothing for the timeout is
+  /// lost, as one that says nothing is.
   asio::awaitable<void> drained();
+
+  /// From now on closing discards what the peer has not acknowledged. Else the kernel would go on
+  /// sending it for a while.
+  void reset_on_close();
 
   /// Ends the pending receive with `why`, when given, else with operation_aborted.
   void close(std::exception_ptr why = nullptr);
@@ -58,11 +63,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
  private:
   asio::awaitable<void> read(std::span<std::byte> into);
   asio::awaitable<void> write_queued();
-  void arm_deadline();
+  void arm_deadline(asio::steady_timer& deadline, const char* why);
 
   Socket socket_;
   std::chrono::milliseconds timeout_;
-  asio::steady_timer deadline_;
+  asio::steady_timer deadline_;        ///< of what is awaited from the peer
+  asio::steady_timer write_deadline_;  ///< of what the peer is to take
   asio::steady_timer heartbeat_;
   asio::steady_timer drained_;  ///< never expires: cancelled to wake who waits for the queue
   std::vector<std::byte> queue_;

@@ -85,7 +85,9 @@ asio::awaitable<Socket> dial(Address address, std::chrono::milliseconds timeout)
   }
   // The handler refers to this frame: it must have run, or never run, before the frame goes.
   if (deadline.cancel() == 0 && !late) {
+    co_await asio::this_coro::throw_if_cancelled(false);
     co_await asio::post(executor, asio::use_awaitable);
+    co_await asio::this_coro::throw_if_cancelled(true);
   }
   if (late) error = asio::error::timed_out;
   if (error) fail(error, "cannot connect to", address);

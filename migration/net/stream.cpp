@@ -1,6 +1,7 @@
 #include "migration/net/stream.hpp"
 
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -35,6 +36,7 @@ void transfer_all(std::span<iovec> parts, const char* what, Call call) {
     const ssize_t done = call(message);
     if (done < 0 && errno == EINTR) continue;
     if (done == 0) errno = ECONNRESET;
+    if (done < 0 && errno == EAGAIN) errno = ETIMEDOUT;  // SO_SNDTIMEO
     if (done <= 0) throw std::system_error(errno, std::generic_category(), what);
     parts = advance(parts, static_cast<std::size_t>(done));
   }
@@ -42,8 +44,11 @@ void transfer_all(std::span<iovec> parts, const char* what, Call call) {
 
 }  // namespace
 
-Stream::Stream(Socket socket) : fd_(-1) {
+Stream::Stream(Socket socket, std::chrono::milliseconds write_limit) : fd_(-1) {
   socket.native_non_blocking(false);
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(write_limit);
+  const timeval limit{seconds.count(), std::chrono::microseconds(write_limit - seconds).count()};
+  ::setsockopt(socket.native_handle(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
   fd_ = socket.release();
 }
 

@@ -2,6 +2,7 @@
 
 #include <sys/uio.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -15,8 +16,9 @@ namespace migration::net {
 /// loop wakes up. `interrupt` ends a blocked call from another thread.
 class Stream {
  public:
-  /// Takes the socket's descriptor over.
-  explicit Stream(Socket socket);
+  /// Takes the socket's descriptor over. A write of which nothing gets through for `write_limit` is
+  /// an error; 0: it waits.
+  explicit Stream(Socket socket, std::chrono::milliseconds write_limit = {});
   ~Stream();
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;

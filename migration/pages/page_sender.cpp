@@ -53,7 +53,7 @@ void PageSender::Batch::clear() {
 }
 
 PageSender::PageSender(net::Socket socket, wire::Bytes greeting, Shared& shared, Done done)
-    : stream_(std::move(socket)),
+    : stream_(std::move(socket), shared.timeout),
       greeting_(std::move(greeting)),
       shared_(shared),
       done_(std::move(done)),

@@ -37,6 +37,7 @@ class PageSender {
     PageCounters& counters;
     Compression compression;
     unsigned channels;
+    std::chrono::milliseconds timeout;  ///< a peer that takes no byte for so long is lost
   };
   /// Called from the thread when a round is on the wire (null) or the channel failed.
   using Done = std::function<void(std::exception_ptr)>;

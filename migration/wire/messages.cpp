@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 #include <sys/random.h>
 
+#include <algorithm>
 #include <array>
+#include <cctype>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <string_view>
@@ -44,7 +46,11 @@ class Fields {
   std::string text(const char* name, std::size_t limit) const {
     const json& value = at(name);
     if (!value.is_string() || value.get_ref<const std::string&>().size() > limit) unsound(name);
-    return value.get<std::string>();
+    // It may be shown to people: it must not start a line of its own or steer their terminal.
+    auto text = value.get<std::string>();
+    std::ranges::replace_if(
+        text, [](unsigned char character) { return std::iscntrl(character) != 0; }, '?');
+    return text;
   }
   bool flag(const char* name) const {
     if (!at(name).is_boolean()) unsound(name);

@@ -29,7 +29,7 @@ class HandoverTest(FerryTest):
             self.fail(f"no frame {frame} came by after {self.between.seen}: {told}")
 
     def assert_at_most_one_runs(self):
-        states = [vm.info()["state"] for vm in (self.source, self.target) if vm.running()]
+        states = [vm.state() for vm in (self.source, self.target)]
         self.assertLessEqual(states.count("running"), 1, states)
 
     # What a fault leads to.

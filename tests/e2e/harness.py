@@ -169,6 +169,11 @@ class Vm(Process):
     def info(self):
         return json.loads(self.cli("info", "--json").stdout)
 
+    def state(self):
+        """Also of a process that is just ending, or has."""
+        done = self.cli("info", "--json", check=False)
+        return json.loads(done.stdout)["state"] if done.returncode == 0 else "gone"
+
     def wait_info(self, condition, what, deadline=DEADLINE):
         """Asks until `condition(info)`; each question is a whole client process, so no pause."""
         end = time.monotonic() + deadline

@@ -52,6 +52,41 @@ class TheLinkBreaks(HandoverTest):
         self.assertEqual(self.migration.report()["outcome"], "completed")
         self.assert_moved()
 
+    def test_is_silent_before_the_offer_arrives(self):
+        self.begin()
+        self.break_at("offer", fall_silent, "before")
+        self.assert_stays()
+
+    def test_is_silent_after_the_offer_arrived(self):
+        self.before_prepared("offer", fall_silent, "after")
+
+    def test_is_cut_before_accept(self):
+        self.before_prepared("accept", cut, "before")
+
+    def test_is_cut_after_accept(self):
+        self.before_prepared("accept", cut, "after")
+
+    def test_is_silent_before_accept(self):
+        self.before_prepared("accept", fall_silent, "before")
+
+    def test_is_cut_before_the_digests(self):
+        self.before_prepared("digests", cut, "before", "--verify")
+
+    def test_is_silent_before_the_digests(self):
+        self.before_prepared("digests", fall_silent, "before", "--verify")
+
+    def test_is_silent_before_abort(self):
+        self.begin()
+        self.break_at("prepared", hold)
+        silence = self.between.on("abort", fall_silent)
+        self.source.cli("cancel")
+        silence.wait(10)
+        self.assertEqual(self.migration.report(1)["outcome"], "cancelled")
+        self.source.wait_ticks(20)
+        self.between.restore()
+        self.assert_target_gives_up()
+        self.assert_moves_elsewhere()
+
     def test_is_cut_in_the_first_round(self):
         self.before_prepared("landed", cut, "before")
 
@@ -195,6 +230,40 @@ class InDoubt(HandoverTest):
         self.assert_target_gives_up()
         self.assert_moves_elsewhere()
 
+    def test_force_at_the_source_wins_over_an_inquiry_under_way(self):
+        self.break_the_link()
+        answer = self.between.on("status", hold)
+        self.between.restore()
+        answer.wait(10)
+        self.source.cli("resume", "--force")
+        self.source.wait_ticks(20)
+        self.between.release()
+        self.assert_target_gives_up()
+        self.assert_moves_elsewhere()
+
+    def test_force_at_the_source_is_refused_while_commit_is_out_again(self):
+        self.break_the_link()
+        answer = self.between.on("running", hold)
+        self.between.restore()
+        answer.wait(10)
+        refused = self.source.cli("resume", "--force", check=False)
+        self.assertNotEqual(refused.returncode, 0)
+        self.target.wait_ticks(20)
+        self.assert_stands_still(self.source)
+        self.between.release()
+        self.assert_moved()
+
+    def test_force_is_refused_at_a_target_whose_source_is_connected(self):
+        self.begin(timeout=10)
+        self.break_at("prepared", hold)
+        refused = self.target.cli("resume", "--force", check=False)
+        self.assertNotEqual(refused.returncode, 0)
+        self.source.cli("cancel")
+        self.assertEqual(self.migration.report(1)["outcome"], "cancelled")
+        self.source.wait_ticks(20)
+        self.assert_target_gives_up()
+        self.assert_moves_elsewhere()
+
     def test_force_is_refused_at_a_target_that_receives(self):
         self.begin(timeout=10)
         self.break_at("landed", hold)
@@ -238,6 +307,17 @@ class InDoubt(HandoverTest):
         self.assert_sound(self.source, self.target, third)
 
 
+class AStoppedTarget(HandoverTest):
+    def test_that_had_prepared_lets_the_source_go_on_at_once(self):
+        self.begin(timeout=60)
+        self.break_at("prepared", hold)
+        self.target.cli("stop")
+        self.between.release()
+        self.assert_stays()
+        self.assertEqual(self.target.wait(), 0)
+        self.assert_moves_elsewhere()
+
+
 class ABadLink(HandoverTest):
     def test_that_changes_a_page_is_found_by_verify(self):
         # (In a round before the last, the guest may write the page again and so mend it.)
@@ -264,6 +344,12 @@ class ABadLink(HandoverTest):
                 self.break_at(frame, spoil)
                 self.assert_stays()
                 self.assert_at_most_one_runs()
+
+    def test_that_breaks_a_frame_is_told_from_a_lost_one_by_the_exit_status(self):
+        self.begin()
+        self.break_at("state", lambda _proxy, _direction, frame: bytes([99]) + frame[1:])
+        self.assert_stays()
+        self.assertEqual(self.target.wait(), 76, self.target.stderr.text())
 
     def test_that_is_slow_is_not_taken_for_dead(self):
         self.begin(timeout=0.5)

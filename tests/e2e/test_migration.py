@@ -5,7 +5,7 @@ import unittest
 
 import images
 import proxy
-from harness import DEADLINE, FerryTest, peer_timeout
+from harness import DEADLINE, SANITIZED, FerryTest, peer_timeout
 
 WORK = "tick=2 timer=100 fill=8 dirty=2000 ws=2 check regs echo end=byte"
 REPORT = {
@@ -243,13 +243,16 @@ class TheReport(MigrationTest):
 
 class TheBandwidthCap(MigrationTest):
     def assert_holds(self, megabits, *options):
-        # Slow enough that a busy machine keeps up: only the cap decides.
+        # Slow enough that a busy machine keeps up: only the cap decides, except where a sanitizer
+        # takes the time.
         source = self.busy_guest(cmdline="tick=2 fill=20 end=byte")
         target, report = self.move(
             source, "--max-bandwidth", f"{megabits}Mbit", "--max-downtime", "1ms", *options
         )
         rate = report["wire_bytes"] / (report["total_ms"] / 1000)
-        self.assertAlmostEqual(rate / (megabits * 1e6 / 8), 1.0, delta=0.05)
+        share = rate / (megabits * 1e6 / 8)
+        self.assertLessEqual(share, 1.05)
+        self.assertGreaterEqual(share, 0.75 if SANITIZED else 0.95)
         self.finish(source, target)
 
     def test_holds_within_five_per_cent(self):

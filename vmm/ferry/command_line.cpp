@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <concepts>
 #include <stdexcept>
@@ -97,7 +99,11 @@ std::string parse_socket_path(std::string_view text) {
 }
 
 std::string parse_name(std::string_view text) {
-  if (text.empty() || text.size() > 255) throw std::invalid_argument("1 to 255 characters");
+  const bool printable = std::ranges::none_of(
+      text, [](unsigned char character) { return std::iscntrl(character) != 0; });
+  if (text.empty() || text.size() > 255 || !printable) {
+    throw std::invalid_argument("1 to 255 printable characters");
+  }
   return std::string(text);
 }
 

@@ -8,6 +8,10 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <cctype>
 #include <csignal>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -32,7 +36,12 @@ namespace {
 constexpr std::chrono::seconds kFlushLimit{5};
 constexpr std::chrono::seconds kAnswerLimit{2};
 
-void say(const std::string& message) { fmt::print(stderr, "ferry: {}\n", message); }
+/// A message may quote a peer, and must not pass for another line or steer a terminal.
+void say(std::string message) {
+  std::ranges::replace_if(
+      message, [](unsigned char character) { return std::iscntrl(character) != 0; }, '?');
+  fmt::print(stderr, "ferry: {}\n", message);
+}
 
 int status_of(const vmm::GuestEnd& end) {
   switch (end.kind) {
@@ -62,7 +71,12 @@ Session::Session(const Options& options) : signals_(context_, SIGINT, SIGTERM, S
                                        [this] { asio::post(context_, [this] { quit(); }); });
 }
 
-Session::~Session() = default;
+Session::~Session() {
+  // A VM that arrived in the last moment is in the queue: it must not outlive the console.
+  incoming_.reset();
+  context_.restart();
+  context_.poll();
+}
 
 void Session::start(std::unique_ptr<vmm::Machine> machine,
                     std::shared_ptr<devices::Serial> serial) {
@@ -98,10 +112,11 @@ void Session::receive(migration::ReceiveOptions options) {
                 });
               },
           .failed =
-              [this](const std::string& why) {
-                asio::post(context_, [this, why] {
-                  say(why);
-                  leave(static_cast<int>(ExitStatus::unavailable));
+              [this](const IncomingMigration::Failure& failure) {
+                asio::post(context_, [this, failure] {
+                  if (!exit_status_) say(failure.why);
+                  leave(static_cast<int>(failure.protocol ? ExitStatus::protocol
+                                                          : ExitStatus::unavailable));
                 });
               }});
 }
@@ -203,22 +218,33 @@ std::shared_ptr<ReportStream> Session::migrate(const json& request) {
       asio::post(context_, [this, member, report] { (this->*member)(report); });
     };
   };
-  outgoing_ = std::make_unique<OutgoingMigration>(
-      std::move(machine_), std::move(options),
-      OutgoingMigration::Callbacks{.progress = in_main(&Session::progressed),
-                                   .in_doubt = in_main(&Session::in_doubt),
-                                   .ended = [this](OutgoingMigration::Result result) {
-                                     asio::post(context_,
-                                                [this, result = std::move(result)]() mutable {
-                                                  migration_ended(std::move(result));
-                                                });
-                                   }});
+  OutgoingMigration::Callbacks callbacks{
+      .progress = in_main(&Session::progressed),
+      .in_doubt = in_main(&Session::in_doubt),
+      .ended =
+          [this](OutgoingMigration::Result result) {
+            asio::post(context_, [this, result = std::move(result)]() mutable {
+              migration_ended(std::move(result));
+            });
+          },
+      .message = say};
+  try {
+    outgoing_ = std::make_unique<OutgoingMigration>(std::move(machine_), std::move(options),
+                                                    std::move(callbacks));
+  } catch (...) {
+    own(std::move(machine_));
+    throw;
+  }
   return watcher_;
 }
 
 void Session::set(const json& request) {
   const migration::MigrateSettings settings = migrate_settings_from_json(request);
   if (!lent()) throw Conflict("no migration of this VM runs: nothing to set");
+  if (settings.to && outgoing_->live().outcome != Outcome::in_doubt) {
+    throw Conflict(
+        "where the VM goes can be set only while in doubt: cancel the migration and start another");
+  }
   outgoing_->set(settings);
 }
 
@@ -247,7 +273,13 @@ void Session::migration_ended(OutgoingMigration::Result result) {
 }
 
 std::string Session::state() const {
-  if (lent()) return outgoing_->live().outcome == Outcome::in_doubt ? "in-doubt" : "migrating";
+  if (lent()) {
+    switch (outgoing_->live().outcome) {
+      case Outcome::in_doubt: return "in-doubt";
+      case Outcome::completed: return "gone";
+      default: return "migrating";
+    }
+  }
   if (machine_) return machine_->running() ? "running" : "paused";
   return incoming_ ? incoming_->status().state : "gone";
 }
@@ -285,6 +317,13 @@ void Session::leave(int status) {
 }
 
 asio::awaitable<void> Session::finish() {
+  if (incoming_) {
+    const auto declined = std::make_shared<asio::steady_timer>(context_, kAnswerLimit);
+    incoming_->decline(
+        [this, declined] { asio::post(context_, [declined] { declined->cancel(); }); });
+    boost::system::error_code cancelled;
+    co_await declined->async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
+  }
   if (const std::size_t left = co_await console_->flush(kFlushLimit); left > 0) {
     say(fmt::format("dropped the guest's last {} bytes of output: nobody reads them", left));
   }

@@ -117,6 +117,8 @@ void Machine::resume() {
   for (const auto& vcpu : vcpus_) vcpu->kvm().note_stopped();
   running_ = true;
   for (const auto& vcpu : vcpus_) vcpu->resume();
+  // One of them may have ended the machine before the next was resumed.
+  if (ended()) pause();
 }
 
 void Machine::pause() {
@@ -130,15 +132,14 @@ void Machine::throttle(unsigned percent) {
 }
 
 void Machine::end(GuestEnd end) {
-  std::function<void()> handler;
   {
     const std::lock_guard lock(end_mutex_);
     if (end_) return;
     end_ = std::move(end);
-    handler = end_handler_;
+    // Under the lock: who has replaced the handler knows that the old one is not being called.
+    if (end_handler_) end_handler_();
   }
   for (const auto& vcpu : vcpus_) vcpu->request_pause();
-  if (handler) handler();
 }
 
 std::optional<GuestEnd> Machine::ended() const {
@@ -147,12 +148,9 @@ std::optional<GuestEnd> Machine::ended() const {
 }
 
 void Machine::on_end(std::function<void()> handler) {
-  {
-    const std::lock_guard lock(end_mutex_);
-    end_handler_ = handler;
-    if (!end_) return;
-  }
-  if (handler) handler();
+  const std::lock_guard lock(end_mutex_);
+  end_handler_ = std::move(handler);
+  if (end_ && end_handler_) end_handler_();
 }
 
 }  // namespace vmm

@@ -61,7 +61,8 @@ class Machine {
   void end(GuestEnd end);
   [[nodiscard]] std::optional<GuestEnd> ended() const;
   /// Called once, from the thread that ended it; at once when it has already ended. Replaces the
-  /// handler that was set before; null is none.
+  /// handler that was set before, which is not being called any more on return; null is none. A
+  /// handler must not call this machine.
   void on_end(std::function<void()> handler);
 
  private:

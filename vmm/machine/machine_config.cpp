@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 #include <sys/random.h>
 
+#include <algorithm>
 #include <array>
+#include <cctype>
 #include <cerrno>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
@@ -33,8 +35,12 @@ const json& member(const json& object, const char* field) {
 
 std::string text(const json& object, const char* field) {
   const json& value = member(object, field);
-  if (!value.is_string() || value.get_ref<const std::string&>().size() > kMaxText) unsound(field);
-  return value.get<std::string>();
+  if (!value.is_string()) unsound(field);
+  const auto& text = value.get_ref<const std::string&>();
+  const bool printable = std::ranges::none_of(
+      text, [](unsigned char character) { return std::iscntrl(character) != 0; });
+  if (text.size() > kMaxText || !printable) unsound(field);
+  return text;
 }
 
 std::uint64_t number(const json& object, const char* field, std::uint64_t least,

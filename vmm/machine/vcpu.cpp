@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <exception>
 #include <system_error>
 #include <utility>
 
@@ -59,17 +60,27 @@ Vcpu::Vcpu(const Kvm& kvm, const KvmVm& vm, std::uint32_t index, Host host)
   std::mutex started_mutex;
   std::condition_variable started;
   bool ready = false;
+  std::exception_ptr failure;
   thread_ = std::thread([&, this] {
-    throttle_timer_ = make_kick_timer();
+    bool made = false;
     {
       const std::lock_guard lock(started_mutex);
+      try {
+        throttle_timer_ = make_kick_timer();
+        made = true;
+      } catch (const std::system_error&) {
+        failure = std::current_exception();
+      }
       ready = true;
       started.notify_one();
     }
-    thread_main();
+    if (made) thread_main();
   });
   std::unique_lock lock(started_mutex);
   started.wait(lock, [&] { return ready; });
+  if (!failure) return;
+  thread_.join();
+  std::rethrow_exception(failure);
 }
 
 Vcpu::~Vcpu() {

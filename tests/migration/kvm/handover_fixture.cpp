@@ -47,7 +47,10 @@ Address HandoverTest::receive(const Address& listen, MachineFactory factory) {
               [to = receiving_](std::unique_ptr<vmm::Machine> machine) {
                 to->arrived.set_value(std::move(machine));
               },
-          .failed = [to = receiving_](const std::string& why) { to->failed.set_value(why); }});
+          .failed =
+              [to = receiving_](const IncomingMigration::Failure& failure) {
+                to->failed.set_value(failure.why);
+              }});
   auto listening = receiving_->listening.get_future();
   if (!ready(listening)) throw std::runtime_error("the receiver does not listen");
   return listening.get();
@@ -69,7 +72,8 @@ void HandoverTest::migrate(std::unique_ptr<vmm::Machine> machine, MigrateOptions
           .ended =
               [to = sending_](OutgoingMigration::Result result) {
                 to->ended.set_value(std::move(result));
-              }});
+              },
+          .message = [](const std::string&) {}});
 }
 
 MigrateOptions HandoverTest::slow(Address to) {
