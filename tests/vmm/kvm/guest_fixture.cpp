@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "devices/standard.hpp"
-#include "vmm/boot/pvh.hpp"
+#include "vmm/boot/boot.hpp"
 
 namespace vmm {
 
@@ -122,7 +122,7 @@ std::unique_ptr<Machine> GuestTest::make_guest(const std::string& cmdline, std::
   config.memory_bytes = 32_MiB;
   config.cpus = cpus;
   auto machine = make_empty(config);
-  load_pvh(*machine, FERRY_GUEST_IMAGE, std::nullopt, cmdline);
+  load_kernel(*machine, {FERRY_GUEST_IMAGE, std::nullopt, cmdline}, devices::standard_platform());
   return machine;
 }
 
