@@ -1,10 +1,23 @@
 #include "vmm/boot/boot.hpp"
 
+#include <elf.h>
+
+#include <cstring>
+
 #include "vmm/boot/acpi_tables.hpp"
+#include "vmm/boot/bzimage.hpp"
 #include "vmm/boot/image_file.hpp"
 #include "vmm/boot/pvh.hpp"
 
 namespace vmm {
+
+namespace {
+
+bool looks_like_elf(std::span<const std::byte> file) {
+  return file.size() >= SELFMAG && std::memcmp(file.data(), ELFMAG, SELFMAG) == 0;
+}
+
+}  // namespace
 
 BootEntry place_kernel(GuestMemory& memory, const BootSource& source, const AcpiPlatform& platform,
                        std::uint32_t cpus) {
@@ -13,7 +26,13 @@ BootEntry place_kernel(GuestMemory& memory, const BootSource& source, const Acpi
   if (source.initramfs) initramfs.emplace(*source.initramfs, "initramfs");
   const BootInput input{kernel, initramfs ? &*initramfs : nullptr, source.cmdline,
                         place_acpi_tables(memory, platform, cpus)};
-  return place_pvh(memory, input);
+  if (looks_like_elf(kernel.bytes())) return place_pvh(memory, input);
+  if (looks_like_bzimage(kernel.bytes())) return place_bzimage(memory, input);
+  return kernel.about([]() -> BootEntry {
+    bad_image(
+        "neither an ELF kernel (a vmlinux, or Ferry's own guest image) nor a bzImage (a Linux "
+        "distribution's vmlinuz)");
+  });
 }
 
 void load_kernel(Machine& machine, const BootSource& source, const AcpiPlatform& platform) {

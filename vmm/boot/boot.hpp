@@ -14,13 +14,13 @@ namespace vmm {
 
 /// What to boot.
 struct BootSource {
-  std::filesystem::path kernel;  ///< an ELF kernel with a PVH note
+  std::filesystem::path kernel;  ///< an ELF kernel with a PVH note, or a bzImage
   std::optional<std::filesystem::path> initramfs;
   std::string cmdline;
 };
 
-/// Puts a kernel and all that it is given into fresh RAM, by the PVH boot
-/// protocol: command line, initramfs, memory map, and ACPI tables for `cpus` and `platform`.
+/// Puts a kernel and all that it is given into fresh RAM, by the protocol that suits its format:
+/// command line, initramfs, memory map, and ACPI tables for `cpus` and `platform`.
 /// Throws BootError.
 [[nodiscard]] BootEntry place_kernel(GuestMemory& memory, const BootSource& source,
                                      const AcpiPlatform& platform, std::uint32_t cpus);

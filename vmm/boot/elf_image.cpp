@@ -119,8 +119,9 @@ ElfImage parse(std::span<const std::byte> file) {
   if (image.segments.empty()) bad_image("an ELF file with nothing to load");
   if (!entry) {
     bad_image(
-        "not a PVH kernel (it has no XEN_ELFNOTE_PHYS32_ENTRY note): take the vmlinux of a Linux "
-        "built with CONFIG_PVH=y, or Ferry's own guest image");
+        "not a PVH kernel (it has no XEN_ELFNOTE_PHYS32_ENTRY note): take the bzImage instead, or "
+        "the "
+        "vmlinux of a Linux built with CONFIG_PVH=y");
   }
   std::ranges::sort(image.segments, {}, &ElfSegment::address);
   check_disjoint(image.segments);
@@ -136,7 +137,7 @@ ElfImage parse(std::span<const std::byte> file) {
 
 ElfImage parse_elf(std::span<const std::byte> file) {
   if (file.size() < EI_NIDENT || std::memcmp(file.data(), ELFMAG, SELFMAG) != 0) {
-    bad_image("not an ELF file: Ferry boots an uncompressed ELF kernel (vmlinux), not a bzImage");
+    bad_image("not an ELF file");
   }
   const auto ident = [&](std::size_t at) { return std::to_integer<unsigned>(file[at]); };
   const unsigned elf_class = ident(EI_CLASS);

@@ -6,11 +6,27 @@
 #include <utility>
 
 #include "tests/vmm/boot/boot_fixture.hpp"
+#include "tests/vmm/boot/bzimage_builder.hpp"
 
 namespace vmm {
 namespace {
 
 class Boot : public BootTest {};
+
+TEST_F(Boot, TellsTheFormatsApart) {
+  GuestMemory memory(64_MiB);
+  EXPECT_EQ(place(memory, good_kernel().build()).protocol, BootEntry::Protocol::pvh);
+  EXPECT_EQ(place(memory, BzImageBuilder().build()).protocol, BootEntry::Protocol::linux64);
+}
+
+TEST_F(Boot, RefusesWhatIsNeither) {
+  for (const Bytes& other : {Bytes(1), Bytes(1000), pattern(10000)}) {
+    const std::string why = refusal(other);
+    EXPECT_SAYS(why, "kernel '");
+    EXPECT_SAYS(why, "ELF");
+    EXPECT_SAYS(why, "bzImage");
+  }
+}
 
 TEST_F(Boot, GivesTheAcpiTablesWhereTheyAreSearchedFor) {
   GuestMemory memory(32_MiB);
