@@ -6,6 +6,7 @@
 #include "devices/exit_port.hpp"
 #include "devices/i8042.hpp"
 #include "devices/panic_port.hpp"
+#include "devices/pci_config.hpp"
 #include "devices/serial_registers.hpp"
 
 namespace devices {
@@ -31,6 +32,7 @@ std::shared_ptr<Serial> attach_standard_devices(vmm::Machine& machine) {
   machine.attach_ports(serial, kSerialBase, kSerialRegisters);
   machine.attach_ports(std::make_shared<ExitPort>(end), kExitPort, 1);
   machine.attach_ports(std::make_shared<I8042>(reset), kI8042Base, kI8042Ports);
+  machine.attach_ports(std::make_shared<PciConfig>(), PciConfig::kBase, PciConfig::kPorts);
   machine.attach_ports(std::make_shared<PanicPort>(end), kPanicPort, 1);
   machine.attach_ports(std::make_shared<AcpiPm>(AcpiPm::Host{power_off, reset}), kAcpiPmBase,
                        AcpiPm::kPorts);
