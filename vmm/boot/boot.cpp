@@ -17,6 +17,15 @@ bool looks_like_elf(std::span<const std::byte> file) {
   return file.size() >= SELFMAG && std::memcmp(file.data(), ELFMAG, SELFMAG) == 0;
 }
 
+/// Memory types on, as firmware leaves them: where they are off, Linux gives the PAT up too. That
+/// is all that it costs on a KVM that does not take this.
+void enable_write_back(Vcpu& vcpu) {
+  constexpr std::uint32_t kMtrrDefaultType = 0x2ff;
+  constexpr std::uint64_t kEnabledWriteBack = 1U << 11 | 6;
+  const kvm_msr_entry msr{kMtrrDefaultType, 0, kEnabledWriteBack};
+  vcpu.kvm().set_msrs(std::span(&msr, 1));
+}
+
 }  // namespace
 
 BootEntry place_kernel(GuestMemory& memory, const BootSource& source, const AcpiPlatform& platform,
@@ -36,8 +45,10 @@ BootEntry place_kernel(GuestMemory& memory, const BootSource& source, const Acpi
 }
 
 void load_kernel(Machine& machine, const BootSource& source, const AcpiPlatform& platform) {
-  set_entry(machine.vcpu(0),
-            place_kernel(machine.memory(), source, platform, machine.config().cpus));
+  const std::uint32_t cpus = machine.config().cpus;
+  const BootEntry entry = place_kernel(machine.memory(), source, platform, cpus);
+  for (std::uint32_t i = 0; i < cpus; ++i) enable_write_back(machine.vcpu(i));
+  set_entry(machine.vcpu(0), entry);
 }
 
 }  // namespace vmm

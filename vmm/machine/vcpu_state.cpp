@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <stdexcept>
+#include <utility>
 
 namespace vmm {
 
@@ -27,6 +29,23 @@ std::vector<kvm_msr_entry> read_msrs(const KvmVcpu& vcpu, const std::vector<std:
   return entries;
 }
 
+/// The MTRRs: part of a guest's state, and not in KVM's list of it.
+void add_memory_types(std::vector<kvm_msr_entry>& entries) {
+  constexpr std::array kFirstToLast = {
+      std::pair{0x200U, 0x20fU},  // eight variable ranges
+      std::pair{0x250U, 0x250U}, std::pair{0x258U, 0x259U},
+      std::pair{0x268U, 0x26fU},  // fixed ones
+      std::pair{0x2ffU, 0x2ffU},  // the default type
+  };
+  for (const auto& [first, last] : kFirstToLast) {
+    for (std::uint32_t index = first; index <= last; ++index) {
+      const bool known = std::ranges::any_of(
+          entries, [&](const kvm_msr_entry& entry) { return entry.index == index; });
+      if (!known) entries.push_back({index, 0, 0});
+    }
+  }
+}
+
 void add_bytes(MachineState& state, std::string id, std::span<const std::byte> bytes) {
   state.sections.push_back({std::move(id), 1, {bytes.begin(), bytes.end()}});
 }
@@ -36,6 +55,7 @@ void add_bytes(MachineState& state, std::string id, std::span<const std::byte> b
 std::vector<std::uint32_t> settable_msrs(const Kvm& kvm, const KvmVcpu& vcpu) {
   std::vector<kvm_msr_entry> entries;
   for (const std::uint32_t index : kvm.msr_indices()) entries.push_back({index, 0, 0});
+  add_memory_types(entries);
   // Both calls stop at the first MSR that KVM refuses: drop it and go on behind it.
   for (std::size_t done = 0; done < entries.size();) {
     done += vcpu.get_msrs(std::span(entries).subspan(done));
