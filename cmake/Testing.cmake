@@ -1,6 +1,9 @@
 # How tests are declared. Every test has a label: `unit` needs nothing, `kvm` needs /dev/kvm, `e2e`
 # drives the ferry program, `slow` takes more than some seconds. A test that cannot run here says
 # why and shows as skipped.
+#
+# A test that hangs is ended by the time-out of the test preset, or of `ctest --timeout` where all
+# is slower; those few that take longer, and unit tests, have a time-out of their own.
 find_package(GTest REQUIRED)
 find_program(PYTHON3 python3 REQUIRED)
 
@@ -18,19 +21,18 @@ set(FERRY_TEST_ENVIRONMENT
   UBSAN_OPTIONS=print_stacktrace=1
 )
 
-# ferry_test(NAME <name> LABEL <unit|kvm> SOURCES <file>... LIBS <target>... [TIMEOUT <seconds>])
+# ferry_test(NAME <name> LABEL <unit|kvm> SOURCES <file>... LIBS <target>...)
 #
 # An executable of GoogleTest cases; each case is a test of ctest. `LABEL kvm` cases run one at a
 # time, since several measure times and all of them compete for the same few cores.
 function(ferry_test)
-  cmake_parse_arguments(PARSE_ARGV 0 ARG "" "NAME;LABEL;TIMEOUT" "SOURCES;LIBS")
-  if(NOT ARG_TIMEOUT)
-    set(ARG_TIMEOUT 30)
-  endif()
-  math(EXPR timeout "${ARG_TIMEOUT} * ${FERRY_TEST_TIMEOUT_FACTOR}")
-  set(serial OFF)
+  cmake_parse_arguments(PARSE_ARGV 0 ARG "" "NAME;LABEL" "SOURCES;LIBS")
+  set(properties LABELS ${ARG_LABEL})
   if(ARG_LABEL STREQUAL "kvm")
-    set(serial ON)
+    list(APPEND properties RUN_SERIAL ON)
+  else()
+    math(EXPR timeout "30 * ${FERRY_TEST_TIMEOUT_FACTOR}")
+    list(APPEND properties TIMEOUT ${timeout})
   endif()
 
   add_executable(${ARG_NAME} ${ARG_SOURCES})
@@ -43,7 +45,7 @@ function(ferry_test)
   gtest_discover_tests(${ARG_NAME}
     DISCOVERY_MODE PRE_TEST
     DISCOVERY_TIMEOUT 60
-    PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${timeout} RUN_SERIAL ${serial}
+    PROPERTIES ${properties}
   )
 endfunction()
 
@@ -52,10 +54,11 @@ endfunction()
 # A module of unittest cases; each method is a test of ctest, so that one that is skipped shows.
 function(ferry_e2e_test file)
   cmake_parse_arguments(PARSE_ARGV 1 ARG "SLOW" "TIMEOUT" "")
-  if(NOT ARG_TIMEOUT)
-    set(ARG_TIMEOUT 60)
+  set(timeout "")
+  if(ARG_TIMEOUT)
+    math(EXPR seconds "${ARG_TIMEOUT} * ${FERRY_TEST_TIMEOUT_FACTOR}")
+    set(timeout TIMEOUT ${seconds})
   endif()
-  math(EXPR timeout "${ARG_TIMEOUT} * ${FERRY_TEST_TIMEOUT_FACTOR}")
   set(labels e2e kvm)
   if(ARG_SLOW)
     list(APPEND labels slow)
@@ -75,8 +78,8 @@ function(ferry_e2e_test file)
         WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
       set_tests_properties(${name} PROPERTIES
         LABELS "${labels}"
-        TIMEOUT ${timeout}
         RUN_SERIAL ON
+        ${timeout}
         ENVIRONMENT "${FERRY_TEST_ENVIRONMENT}"
         SKIP_REGULAR_EXPRESSION "OK \\(skipped="
       )

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
 #include <future>
 #include <sstream>
 #include <vector>
@@ -36,7 +37,14 @@ std::vector<std::string> tick_lines_of(const std::string& text) {
   return found;
 }
 
+int slowdown() {
+  const char* factor = std::getenv("FERRY_TEST_SLOWDOWN");
+  return factor == nullptr ? 1 : std::max(1, std::atoi(factor));
+}
+
 }  // namespace
+
+const std::chrono::seconds kDeadline{20 * slowdown()};
 
 void GuestOutput::attach(Machine& machine) {
   const auto serial = devices::attach_standard_devices(machine);
