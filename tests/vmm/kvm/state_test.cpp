@@ -5,6 +5,7 @@
 #include <cstring>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "tests/vmm/kvm/guest_fixture.hpp"
 #include "vmm/kvm/kvm_api.hpp"
@@ -75,6 +76,25 @@ TEST_P(State, IsTheSameWhenSavedAgain) {
   machine->pause();
   const MachineState saved = machine->save();
   expect_same(saved, machine->save());
+}
+
+TEST_P(State, HasTheTscsOfOneMoment) {
+  const auto machine = make_guest(kWorkload, GetParam());
+  machine->resume();
+  ASSERT_TRUE(output_.wait_for("abc"));
+  machine->pause();
+  const auto next = move_to_fresh(*machine, machine->save());
+  std::vector<std::uint64_t> tscs;
+  const MachineState saved = next->save();
+  for (const StateSection& section : saved.sections) {
+    if (!section.id.ends_with("/msrs")) continue;
+    kvm_msr_entry first{};
+    ASSERT_GE(section.data.size(), sizeof(first));
+    std::memcpy(&first, section.data.data(), sizeof(first));
+    ASSERT_EQ(first.index, 0x10U);
+    tscs.push_back(first.data);
+  }
+  EXPECT_EQ(tscs, std::vector<std::uint64_t>(GetParam(), tscs.at(0)));
 }
 
 TEST_P(State, IsTheSameAfterItWasLoaded) {
