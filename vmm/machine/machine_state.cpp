@@ -69,6 +69,9 @@ constexpr std::size_t kPitChannel = sizeof(kvm_pit_channel_state);
 constexpr std::array kMoving = {
     // The LAPIC timer's current count runs down all the time (register 0x390).
     Moving{"/lapic", 0x390, 4},
+    // The priority of what the CPU does, which follows from other registers. KVM works it out when
+    // it is needed; while it loads a LAPIC, it forgets the interrupts that are being served.
+    Moving{"/lapic", 0xa0, 4},
     // When a PIT channel was last loaded, in the host's clock: the count itself is compared.
     Moving{"vm/pit", 0 * kPitChannel + offsetof(kvm_pit_channel_state, count_load_time), 8},
     Moving{"vm/pit", 1 * kPitChannel + offsetof(kvm_pit_channel_state, count_load_time), 8},
