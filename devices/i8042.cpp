@@ -22,9 +22,7 @@ void I8042::read(std::uint64_t offset, std::span<std::byte> data) {
 }
 
 void I8042::write(std::uint64_t offset, std::span<const std::byte> data) {
-  if (offset == kStatusCommand && data.front() == kPulseReset) {
-    end_({vmm::GuestEnd::Kind::power_off, 0, {}});
-  }
+  if (offset == kStatusCommand && data.front() == kPulseReset) reset_();
 }
 
 }  // namespace devices

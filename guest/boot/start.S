@@ -7,7 +7,7 @@
 #define CR4_PAE_OSFXSR_OSXMMEXCPT 0x620
 #define MSR_EFER 0xc0000080
 #define EFER_LME 0x100
-#define RFLAGS_IF 0x202
+#define RFLAGS_IF_IOPL3 0x3202
 
 // The PVH boot protocol: Xen's note type 18 holds the 32-bit entry point.
         .section .note.Xen, "a", @note
@@ -72,7 +72,7 @@ start64:
         leaq user_stacks + GUEST_USER_STACK_SIZE - 8(%rax), %rax
         pushq $GUEST_USER_DS
         pushq %rax
-        pushq $RFLAGS_IF
+        pushq $RFLAGS_IF_IOPL3
         pushq $GUEST_USER_CS
         pushq $cpu_main
         movl %ebx, %esi

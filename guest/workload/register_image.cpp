@@ -26,6 +26,8 @@ constexpr std::size_t kHeaderEnd = 576;
 
 // Carry to overflow, and the direction: what CPL 3 may set without side effects.
 constexpr std::uint64_t kHeldFlags = 0xcd5;
+// Set besides: with IOPL 3, CPL 3 could clear it.
+constexpr std::uint64_t kInterruptFlag = 0x200;
 
 const char* const kGeneralNames[16] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
                                        "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
@@ -135,7 +137,7 @@ void RegisterLayout::enable() {
 
 void RegisterLayout::choose_values(RegisterImage& image, Random& random) const {
   for (auto& value : image.general) value = random.next();
-  image.rflags = random.next() & kHeldFlags;
+  image.rflags = (random.next() & kHeldFlags) | kInterruptFlag;
 
   std::uint8_t* area = image.xsave;
   const std::uint64_t draw = random.next();

@@ -42,8 +42,8 @@ constexpr Msr kMsrs[] = {
     {"sfmask", 0xc000'0084, low_half},
     {"kernel-gs-base", 0xc000'0102, canonical},
     {"sysenter-cs", 0x174, selector},
-    {"sysenter-esp", 0x175, canonical},
-    {"sysenter-eip", 0x176, canonical},
+    {"sysenter-esp", 0x175, low_half},  // AMD's have 32 bits
+    {"sysenter-eip", 0x176, low_half},
     {"pat", 0x277, page_attributes},
 };
 constexpr int kMsrCount = sizeof(kMsrs) / sizeof(kMsrs[0]);

@@ -1,11 +1,14 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <cstdint>
 #include <optional>
 #include <stdexcept>
+#include <string>
 
 #include "devices/exit_port.hpp"
 #include "devices/i8042.hpp"
+#include "devices/panic_port.hpp"
 
 namespace devices {
 namespace {
@@ -42,25 +45,45 @@ TEST(ExitPort, DoesNotEndTheMachineWhenRead) {
   EXPECT_FALSE(port.end);
 }
 
-TEST(I8042, PowersOffOnItsResetCommandOnly) {
-  Ending<I8042> controller;
-  controller.out(4, 0xd1);
-  controller.out(0, 0xfe);
-  EXPECT_FALSE(controller.end);
-  controller.out(4, 0xfe);
-  ASSERT_TRUE(controller.end);
-  EXPECT_EQ(controller.end->kind, GuestEnd::Kind::power_off);
+TEST(PanicPort, EndsTheMachineOnTheOneEventThatItKnows) {
+  Ending<PanicPort> port;
+  EXPECT_EQ(port.in(0), std::byte{0x01});
+  port.out(0, 0x02);  // the guest will write a crash dump
+  EXPECT_FALSE(port.end);
+  port.out(0, 0x01);
+  ASSERT_TRUE(port.end);
+  EXPECT_EQ(port.end->kind, GuestEnd::Kind::crashed);
+  EXPECT_NE(port.end->message.find("panicked"), std::string::npos);
+}
+
+TEST(I8042, ResetsOnItsResetCommandOnly) {
+  int resets = 0;
+  I8042 controller([&] { ++resets; });
+  const auto out = [&](std::uint64_t offset, unsigned value) {
+    const std::array data = {static_cast<std::byte>(value)};
+    controller.write(offset, data);
+  };
+  out(4, 0xd1);
+  out(0, 0xfe);
+  EXPECT_EQ(resets, 0);
+  out(4, 0xfe);
+  EXPECT_EQ(resets, 1);
 }
 
 // Linux's i8042_flush() reads until the output buffer is empty, and takes one that stays full for
 // an absent controller; its kb_wait() waits for an empty input buffer before a reset.
 TEST(I8042, LooksAbsentToADriverAndReadyToAReset) {
-  Ending<I8042> controller;
+  I8042 controller([] {});
+  const auto in = [&](std::uint64_t offset) {
+    std::array<std::byte, 1> data{};
+    controller.read(offset, data);
+    return data.front();
+  };
   for (int i = 0; i < 17; ++i) {
-    EXPECT_EQ(controller.in(4) & std::byte{0x01}, std::byte{0x01});
-    controller.in(0);
+    EXPECT_EQ(in(4) & std::byte{0x01}, std::byte{0x01});
+    in(0);
   }
-  EXPECT_EQ(controller.in(4) & std::byte{0x02}, std::byte{0});
+  EXPECT_EQ(in(4) & std::byte{0x02}, std::byte{0});
 }
 
 TEST(Stateless, LoadsOnlyAnEmptyState) {

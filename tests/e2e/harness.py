@@ -19,8 +19,8 @@ from guest_output import GuestOutput
 FERRY = os.environ.get("FERRY", "build/release/ferry")
 GUEST = os.environ.get("FERRY_GUEST", "build/release/guest/ferry-guest.elf")
 SANITIZED = bool(os.environ.get("FERRY_SANITIZE"))
-# Sanitizers slow ferry down by a factor of several.
-SCALE = 4 if SANITIZED else 1
+# Sanitizers slow ferry down by a factor of several, and so does a KVM in software.
+SCALE = (4 if SANITIZED else 1) * int(os.environ.get("FERRY_TEST_SLOWDOWN", "1"))
 DEADLINE = 15.0 * SCALE
 SANITIZER_REPORT = re.compile(
     rb"(ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|Assertion .* failed)"

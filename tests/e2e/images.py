@@ -32,6 +32,15 @@ def elf(segments, note=pvh_note(ENTRY)):
     return header + headers + body
 
 
+def bzimage(version=0x020F, flags=1, size=4096):
+    """A Linux kernel of nothing but its header: `size` bytes of code, that need 16 to 25 MiB."""
+    header = struct.Struct("<BHIHHHHHIH8xBB26xIIBBHI28xQI").pack(
+        1, 0, size // 16, 0, 0, 0, 0xAA55, 0x66EB, 0x53726448, version, 0, 1,
+        0x7FFFFFFF, 0x200000, 1, 21, flags, 2047, 16 << 20, 9 << 20,
+    )
+    return (bytes(0x1F1) + header).ljust(1024, b"\0") + bytes(size)
+
+
 def kernel(code=HALT, *more):
     """A bootable image that runs `code`, with further segments of (address, bytes)."""
     return elf([(ENTRY, code, 4096), *((address, data, len(data)) for address, data in more)])

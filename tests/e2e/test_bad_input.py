@@ -108,6 +108,23 @@ class ABadKernel(BadInputTest):
     def test_that_has_no_pvh_note(self):
         self.refused(images.elf([(images.ENTRY, images.HALT, 4096)], note=b""), "PVH")
 
+    def test_that_is_a_bzimage_cut_short(self):
+        self.refused(images.bzimage()[:-1], "truncated")
+
+    def test_that_is_a_bzimage_too_old(self):
+        self.refused(images.bzimage(version=0x0204), r"2\.04", r"2\.12")
+
+    def test_that_is_a_bzimage_of_32_bits(self):
+        self.refused(images.bzimage(flags=0), "32 bits")
+
+    def test_that_is_a_bzimage_too_large_for_its_memory(self):
+        self.refused(images.bzimage(), "--memory of at least 25M", memory="16M")
+
+    def test_with_a_command_line_that_is_too_long(self):
+        image = self.file(images.bzimage())
+        done = self.run_once("--kernel", image, "--cmdline", "x" * 2048)
+        self.assert_refused(done, BAD_IMAGE, "2048 bytes", "2047")
+
     def test_with_a_segment_outside_ram(self):
         self.refused(images.kernel(images.HALT, (64 << 20, b"far")), "memory|RAM")
         self.refused(images.kernel(images.HALT, (3 << 30, b"hole")), "memory|RAM", memory="5G")

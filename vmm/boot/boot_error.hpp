@@ -20,4 +20,8 @@ class BootError : public std::runtime_error {
   Kind kind_;
 };
 
+[[noreturn]] inline void bad_image(const std::string& why) {
+  throw BootError(BootError::Kind::bad_image, why);
+}
+
 }  // namespace vmm

@@ -26,12 +26,11 @@ struct Elf32 {
   using ProgramHeader = Elf32_Phdr;
 };
 
-[[noreturn]] void bad(const std::string& why) { throw BootError(BootError::Kind::bad_image, why); }
-
 std::span<const std::byte> slice(std::span<const std::byte> file, std::uint64_t offset,
                                  std::uint64_t size, const char* what) {
   if (offset > file.size() || size > file.size() - offset) {
-    bad(fmt::format("the file is truncated: it ends at byte {}, within its {}", file.size(), what));
+    bad_image(
+        fmt::format("the file is truncated: it ends at byte {}, within its {}", file.size(), what));
   }
   return file.subspan(offset, size);
 }
@@ -50,11 +49,12 @@ std::uint32_t read_entry(std::span<const std::byte> descriptor) {
     case sizeof(std::uint32_t): return read<std::uint32_t>(descriptor, 0, "PVH note");
     case sizeof(std::uint64_t): {
       const auto entry = read<std::uint64_t>(descriptor, 0, "PVH note");
-      if (entry > UINT32_MAX) bad(fmt::format("its PVH entry 0x{:x} is above 4 GiB", entry));
+      if (entry > UINT32_MAX) bad_image(fmt::format("its PVH entry 0x{:x} is above 4 GiB", entry));
       return static_cast<std::uint32_t>(entry);
     }
     default:
-      bad(fmt::format("its PVH note has {} bytes, and should have 4 or 8", descriptor.size()));
+      bad_image(
+          fmt::format("its PVH note has {} bytes, and should have 4 or 8", descriptor.size()));
   }
 }
 
@@ -81,7 +81,7 @@ ElfSegment read_segment(std::span<const std::byte> file, const ProgramHeader& he
   const std::uint64_t address = header.p_paddr;
   const std::uint64_t size = header.p_memsz;
   if (header.p_filesz > size || size > UINT64_MAX - address) {
-    bad(fmt::format("its segment at 0x{:x} has an impossible size", address));
+    bad_image(fmt::format("its segment at 0x{:x} has an impossible size", address));
   }
   // The place in the file of a segment without bytes there means nothing.
   if (header.p_filesz == 0) return {GuestAddress{address}, size, {}};
@@ -91,8 +91,8 @@ ElfSegment read_segment(std::span<const std::byte> file, const ProgramHeader& he
 void check_disjoint(const std::vector<ElfSegment>& sorted) {
   for (std::size_t i = 1; i < sorted.size(); ++i) {
     if (sorted[i - 1].end() <= sorted[i].address.value) continue;
-    bad(fmt::format("its segments at 0x{:x} and 0x{:x} overlap", sorted[i - 1].address.value,
-                    sorted[i].address.value));
+    bad_image(fmt::format("its segments at 0x{:x} and 0x{:x} overlap", sorted[i - 1].address.value,
+                          sorted[i].address.value));
   }
 }
 
@@ -100,8 +100,9 @@ template <typename Elf>
 ElfImage parse(std::span<const std::byte> file) {
   using ProgramHeader = typename Elf::ProgramHeader;
   const auto header = read<typename Elf::Header>(file, 0, "ELF header");
-  if (header.e_phnum == 0) bad("an ELF file with nothing to load");
-  if (header.e_phentsize != sizeof(ProgramHeader)) bad("its program headers have a wrong size");
+  if (header.e_phnum == 0) bad_image("an ELF file with nothing to load");
+  if (header.e_phentsize != sizeof(ProgramHeader))
+    bad_image("its program headers have a wrong size");
   const auto table =
       slice(file, header.e_phoff, std::uint64_t{header.e_phnum} * sizeof(ProgramHeader),
             "program headers");
@@ -115,10 +116,12 @@ ElfImage parse(std::span<const std::byte> file) {
       entry = find_entry(slice(file, part.p_offset, part.p_filesz, "notes"));
     }
   }
-  if (image.segments.empty()) bad("an ELF file with nothing to load");
+  if (image.segments.empty()) bad_image("an ELF file with nothing to load");
   if (!entry) {
-    bad("not a PVH kernel (it has no XEN_ELFNOTE_PHYS32_ENTRY note): take the vmlinux of a Linux "
-        "built with CONFIG_PVH=y, or Ferry's own guest image");
+    bad_image(
+        "not a PVH kernel (it has no XEN_ELFNOTE_PHYS32_ENTRY note): take the bzImage instead, or "
+        "the "
+        "vmlinux of a Linux built with CONFIG_PVH=y");
   }
   std::ranges::sort(image.segments, {}, &ElfSegment::address);
   check_disjoint(image.segments);
@@ -126,7 +129,7 @@ ElfImage parse(std::span<const std::byte> file) {
   const bool inside = std::ranges::any_of(image.segments, [&](const ElfSegment& segment) {
     return *entry >= segment.address.value && *entry < segment.end();
   });
-  if (!inside) bad(fmt::format("its PVH entry 0x{:x} lies in none of its segments", *entry));
+  if (!inside) bad_image(fmt::format("its PVH entry 0x{:x} lies in none of its segments", *entry));
   return image;
 }
 
@@ -134,7 +137,7 @@ ElfImage parse(std::span<const std::byte> file) {
 
 ElfImage parse_elf(std::span<const std::byte> file) {
   if (file.size() < EI_NIDENT || std::memcmp(file.data(), ELFMAG, SELFMAG) != 0) {
-    bad("not an ELF file: Ferry boots an uncompressed ELF kernel (vmlinux), not a bzImage");
+    bad_image("not an ELF file");
   }
   const auto ident = [&](std::size_t at) { return std::to_integer<unsigned>(file[at]); };
   const unsigned elf_class = ident(EI_CLASS);
@@ -144,7 +147,8 @@ ElfImage parse_elf(std::span<const std::byte> file) {
     if (elf_class == ELFCLASS64 && machine == EM_X86_64) return parse<Elf64>(file);
     if (elf_class == ELFCLASS32 && machine == EM_386) return parse<Elf32>(file);
   }
-  bad(fmt::format("an ELF file for another machine (class {}, machine {}): Ferry runs x86 kernels",
+  bad_image(
+      fmt::format("an ELF file for another machine (class {}, machine {}): Ferry runs x86 kernels",
                   elf_class, machine));
 }
 

@@ -8,15 +8,12 @@
 #include <cerrno>
 #include <cstring>
 
-#include "vmm/boot/boot_error.hpp"
 #include "vmm/kvm/unique_fd.hpp"
 
 namespace vmm {
 
-ImageFile::ImageFile(const std::filesystem::path& path, const char* what) {
-  const auto fail = [&](BootError::Kind kind, const std::string& why) {
-    throw BootError(kind, fmt::format("{} '{}': {}", what, path.string(), why));
-  };
+ImageFile::ImageFile(const std::filesystem::path& path, const char* what)
+    : name_(fmt::format("{} '{}'", what, path.string())) {
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (fd.get() < 0) fail(BootError::Kind::missing_file, std::strerror(errno));
   struct stat status {};
@@ -31,5 +28,9 @@ ImageFile::ImageFile(const std::filesystem::path& path, const char* what) {
 }
 
 ImageFile::~ImageFile() { ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size()); }
+
+void ImageFile::fail(BootError::Kind kind, const std::string& why) const {
+  throw BootError(kind, name_ + ": " + why);
+}
 
 }  // namespace vmm

@@ -3,6 +3,9 @@
 #include <cstddef>
 #include <filesystem>
 #include <span>
+#include <string>
+
+#include "vmm/boot/boot_error.hpp"
 
 namespace vmm {
 
@@ -17,7 +20,20 @@ class ImageFile {
 
   [[nodiscard]] std::span<const std::byte> bytes() const { return bytes_; }
 
+  /// Runs `step`, and names this file in a BootError of it.
+  template <typename Step>
+  auto about(Step step) const {
+    try {
+      return step();
+    } catch (const BootError& error) {
+      fail(error.kind(), error.what());
+    }
+  }
+
  private:
+  [[noreturn]] void fail(BootError::Kind kind, const std::string& why) const;
+
+  std::string name_;
   std::span<const std::byte> bytes_;
 };
 

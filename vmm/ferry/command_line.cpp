@@ -131,10 +131,10 @@ void add_api(CLI::App& command, std::string& api_socket, bool& json) {
 
 void define_run(CLI::App& app, RunCommand& run) {
   CLI::App& command = *add_command(app, "run", "boot a guest and run it here", kRunExamples);
-  command.add_option("--kernel", run.kernel, "an ELF image with a PVH note")
+  command.add_option("--kernel", run.kernel, "a Linux bzImage, or an ELF image with a PVH note")
       ->type_name("IMAGE")
       ->required();
-  command.add_option("--initramfs", run.initramfs, "a file that the kernel gets as a module")
+  command.add_option("--initramfs", run.initramfs, "Linux's initial root file system, or a PVH kernel's module")
       ->type_name("FILE");
   command.add_option("--cmdline", run.cmdline, "the kernel's command line")->type_name("TEXT");
   add(command, "--memory", run.memory_bytes, &parse_size, "RAM, 16M or more (default 256M)")

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "devices/standard.hpp"
-#include "vmm/boot/pvh.hpp"
+#include "vmm/boot/boot.hpp"
 #include "vmm/ferry/exit_status.hpp"
 #include "vmm/ferry/host_memory.hpp"
 #include "vmm/ferry/session.hpp"
@@ -29,7 +29,8 @@ int run(const RunCommand& command) {
     throw Failure(ExitStatus::usage, error.what());
   }
   auto serial = devices::attach_standard_devices(*machine);
-  vmm::load_pvh(*machine, command.kernel, command.initramfs, command.cmdline);
+  vmm::load_kernel(*machine, {command.kernel, command.initramfs, command.cmdline},
+                   devices::standard_platform());
   session.start(std::move(machine), std::move(serial));
   return session.run();
 }

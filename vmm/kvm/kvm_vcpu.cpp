@@ -28,6 +28,14 @@ std::vector<std::uint64_t> with_entries(std::span<const Entry> entries) {
   return words;
 }
 
+kvm_device_attr tsc_offset_at(std::uint64_t* value) {
+  kvm_device_attr attribute{};
+  attribute.group = KVM_VCPU_TSC_CTRL;
+  attribute.attr = KVM_VCPU_TSC_OFFSET;
+  attribute.addr = reinterpret_cast<std::uintptr_t>(value);
+  return attribute;
+}
+
 }  // namespace
 
 KvmVcpu::KvmVcpu(const Kvm& kvm, const KvmVm& vm, std::uint32_t id)
@@ -146,6 +154,18 @@ std::uint32_t KvmVcpu::tsc_khz() const {
 }
 void KvmVcpu::set_tsc_khz(std::uint32_t khz) const {
   checked_ioctl(fd_.get(), KVM_SET_TSC_KHZ, static_cast<unsigned long>(khz), "KVM_SET_TSC_KHZ");
+}
+
+std::optional<std::uint64_t> KvmVcpu::tsc_offset() const {
+  std::uint64_t offset = 0;
+  kvm_device_attr attribute = tsc_offset_at(&offset);
+  if (::ioctl(fd_.get(), KVM_HAS_DEVICE_ATTR, &attribute) < 0) return std::nullopt;
+  checked_ioctl(fd_.get(), KVM_GET_DEVICE_ATTR, &attribute, "KVM_GET_DEVICE_ATTR");
+  return offset;
+}
+void KvmVcpu::set_tsc_offset(std::uint64_t offset) const {
+  const kvm_device_attr attribute = tsc_offset_at(&offset);
+  checked_ioctl(fd_.get(), KVM_SET_DEVICE_ATTR, &attribute, "KVM_SET_DEVICE_ATTR");
 }
 
 void KvmVcpu::note_stopped() const {

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -56,6 +57,9 @@ class KvmVcpu {
 
   [[nodiscard]] std::uint32_t tsc_khz() const;
   void set_tsc_khz(std::uint32_t khz) const;
+  /// What the guest's TSC is ahead of the host's; nullopt where KVM does not tell (before 5.16).
+  [[nodiscard]] std::optional<std::uint64_t> tsc_offset() const;
+  void set_tsc_offset(std::uint64_t offset) const;
   /// KVM_KVMCLOCK_CTRL: tells the guest that it was stopped. EINVAL (no kvmclock) is ignored.
   void note_stopped() const;
 

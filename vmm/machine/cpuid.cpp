@@ -119,22 +119,7 @@ std::vector<kvm_cpuid_entry2> host_cpuid(const Kvm& kvm) {
         if (deadline) entry.ecx |= 1U << 24;  // the in-kernel LAPIC has it; KVM leaves it to us
         break;
       case 0x80000001: entry.ecx &= ~(1U << 2); break;  // SVM, likewise
-      default: break;
-    }
-  }
-  return cpuid;
-}
-
-std::vector<kvm_cpuid_entry2> cpuid_for_vcpu(std::vector<kvm_cpuid_entry2> cpuid,
-                                             std::uint32_t index, std::uint32_t cpus) {
-  for (kvm_cpuid_entry2& entry : cpuid) {
-    switch (entry.function) {
-      case 0x1:
-        entry.ebx = (entry.ebx & 0x0000ffff) | (index << 24) | (cpus << 16);
-        entry.edx = cpus > 1 ? entry.edx | (1U << 28) : entry.edx & ~(1U << 28);  // HTT
-        break;
-      case 0xb:
-      case 0x1f: entry.edx = index; break;  // x2APIC id
+      case 0x80000007: entry.edx &= ~(1U << 8); break;  // a TSC of one rate: until it migrates
       default: break;
     }
   }

@@ -12,10 +12,10 @@
 namespace vmm {
 
 /// The CPUID that a guest gets here: what KVM supports, without what cannot be kept across a
-/// migration or nested (VMX, SVM), and with what the in-kernel LAPIC gives.
+/// migration (an invariant TSC) or nested (VMX, SVM), and with what the in-kernel LAPIC gives.
 [[nodiscard]] std::vector<kvm_cpuid_entry2> host_cpuid(const Kvm& kvm);
 
-/// The same for one vCPU: its own APIC id, and how many there are.
+/// The same for one vCPU, whose APIC id is its index: one socket, with a core for each vCPU.
 [[nodiscard]] std::vector<kvm_cpuid_entry2> cpuid_for_vcpu(std::vector<kvm_cpuid_entry2> cpuid,
                                                            std::uint32_t index, std::uint32_t cpus);
 

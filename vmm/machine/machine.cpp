@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "vmm/machine/cpuid.hpp"
+#include "vmm/machine/reset.hpp"
 #include "vmm/machine/vcpu_state.hpp"
 
 namespace vmm {
@@ -141,6 +142,8 @@ void Machine::end(GuestEnd end) {
   }
   for (const auto& vcpu : vcpus_) vcpu->request_pause();
 }
+
+void Machine::reset() { end(end_of_reset(vm_.get_irqchip(KVM_IRQCHIP_IOAPIC).chip.ioapic)); }
 
 std::optional<GuestEnd> Machine::ended() const {
   const std::lock_guard lock(end_mutex_);

@@ -59,6 +59,8 @@ class Machine {
 
   /// The guest's end, once it came. Any thread may end the machine (a device does); the first wins.
   void end(GuestEnd end);
+  /// The guest asked for a reset, which ends it; how, its interrupt controllers tell.
+  void reset();
   [[nodiscard]] std::optional<GuestEnd> ended() const;
   /// Called once, from the thread that ended it; at once when it has already ended. Replaces the
   /// handler that was set before, which is not being called any more on return; null is none. A

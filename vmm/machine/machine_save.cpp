@@ -3,6 +3,7 @@
 #include <array>
 #include <stdexcept>
 
+#include "vmm/machine/guest_time.hpp"
 #include "vmm/machine/machine.hpp"
 #include "vmm/machine/state_sections.hpp"
 #include "vmm/machine/vcpu_state.hpp"
@@ -24,23 +25,19 @@ MachineState Machine::save() {
     add_section(state, kIrqchips.at(chip), vm_.get_irqchip(chip));
   }
   add_section(state, "vm/pit", vm_.get_pit2());
-  add_section(state, "vm/clock", vm_.get_clock());
   for (const auto& device : devices_) {
     state.sections.push_back(
         {fmt::format("device/{}", device->id()), device->version(), device->save()});
   }
+  save_time(vm_, vcpus_, state);
   return state;
 }
 
 void Machine::load(const MachineState& state) {
   SectionReader from(state);
-  // The clock first, so that it runs on from where it was while the rest is loaded. With the wall
-  // clock's help the guest's time also absorbs the downtime.
-  auto clock = from.take_struct<kvm_clock_data>("vm/clock");
-  clock.flags &= KVM_CLOCK_REALTIME;
-  vm_.set_clock(clock);
+  const auto tsc_shift = load_time(vm_, vcpus_.front()->kvm(), from);
   for (std::uint32_t i = 0; i < vcpus_.size(); ++i) {
-    load_vcpu(vcpus_[i]->kvm(), fmt::format("vcpu{}", i), from);
+    load_vcpu(vcpus_[i]->kvm(), fmt::format("vcpu{}", i), tsc_shift, from);
   }
   for (std::uint32_t chip = 0; chip < kIrqchips.size(); ++chip) {
     const auto saved = from.take_struct<kvm_irqchip>(kIrqchips.at(chip));

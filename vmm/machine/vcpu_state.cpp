@@ -3,14 +3,20 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <stdexcept>
+#include <utility>
+
+#include "vmm/machine/guest_time.hpp"
 
 namespace vmm {
 
 namespace {
 
-constexpr std::uint32_t kTsc = 0x10;
 constexpr std::uint32_t kTscDeadline = 0x6e0;
+
+/// Hyper-V's: no guest of Ferry's has them, and some are clocks that move by themselves.
+bool is_hyperv(std::uint32_t msr) { return msr >= 0x40000000 && msr < 0x40000200; }
 constexpr std::size_t kMaxMsrs = 1024;
 
 [[noreturn]] void fail_msr(const char* doing, const kvm_msr_entry& msr) {
@@ -27,6 +33,23 @@ std::vector<kvm_msr_entry> read_msrs(const KvmVcpu& vcpu, const std::vector<std:
   return entries;
 }
 
+/// The MTRRs: part of a guest's state, and not in KVM's list of it.
+void add_memory_types(std::vector<kvm_msr_entry>& entries) {
+  constexpr std::array kFirstToLast = {
+      std::pair{0x200U, 0x20fU},  // eight variable ranges
+      std::pair{0x250U, 0x250U}, std::pair{0x258U, 0x259U},
+      std::pair{0x268U, 0x26fU},  // fixed ones
+      std::pair{0x2ffU, 0x2ffU},  // the default type
+  };
+  for (const auto& [first, last] : kFirstToLast) {
+    for (std::uint32_t index = first; index <= last; ++index) {
+      const bool known = std::ranges::any_of(
+          entries, [&](const kvm_msr_entry& entry) { return entry.index == index; });
+      if (!known) entries.push_back({index, 0, 0});
+    }
+  }
+}
+
 void add_bytes(MachineState& state, std::string id, std::span<const std::byte> bytes) {
   state.sections.push_back({std::move(id), 1, {bytes.begin(), bytes.end()}});
 }
@@ -36,18 +59,21 @@ void add_bytes(MachineState& state, std::string id, std::span<const std::byte> b
 std::vector<std::uint32_t> settable_msrs(const Kvm& kvm, const KvmVcpu& vcpu) {
   std::vector<kvm_msr_entry> entries;
   for (const std::uint32_t index : kvm.msr_indices()) entries.push_back({index, 0, 0});
+  add_memory_types(entries);
   // Both calls stop at the first MSR that KVM refuses: drop it and go on behind it.
   for (std::size_t done = 0; done < entries.size();) {
     done += vcpu.get_msrs(std::span(entries).subspan(done));
     if (done < entries.size()) entries.erase(entries.begin() + static_cast<std::ptrdiff_t>(done));
   }
   // Writing the TSC, even unchanged, would move it against the other vCPUs'.
-  std::erase_if(entries, [](const kvm_msr_entry& entry) { return entry.index == kTsc; });
+  std::erase_if(entries, [](const kvm_msr_entry& entry) {
+    return entry.index == kTscMsr || is_hyperv(entry.index);
+  });
   for (std::size_t done = 0; done < entries.size();) {
     done += vcpu.set_msrs(std::span(entries).subspan(done));
     if (done < entries.size()) entries.erase(entries.begin() + static_cast<std::ptrdiff_t>(done));
   }
-  std::vector<std::uint32_t> msrs = {kTsc};
+  std::vector<std::uint32_t> msrs = {kTscMsr};
   for (const kvm_msr_entry& entry : entries) msrs.push_back(entry.index);
   // The deadline is compared with the TSC as it is when the deadline is set.
   std::stable_partition(msrs.begin(), msrs.end(),
@@ -71,7 +97,8 @@ void save_vcpu(const KvmVcpu& vcpu, const std::vector<std::uint32_t>& msrs,
   add_section(into, prefix + "/events", vcpu.events());
 }
 
-void load_vcpu(const KvmVcpu& vcpu, const std::string& prefix, SectionReader& from) {
+void load_vcpu(const KvmVcpu& vcpu, const std::string& prefix,
+               std::optional<std::uint64_t> tsc_shift, SectionReader& from) {
   // The APIC base (in SREGS) before the LAPIC; the LAPIC's timer mode before the MSRs, which hold
   // the TSC deadline; general registers before the events, which they would clear.
   vcpu.set_sregs2(from.take_struct<kvm_sregs2>(prefix + "/sregs"));
@@ -87,6 +114,16 @@ void load_vcpu(const KvmVcpu& vcpu, const std::string& prefix, SectionReader& fr
   }
   std::vector<kvm_msr_entry> msrs(bytes.size() / sizeof(kvm_msr_entry));
   std::memcpy(msrs.data(), bytes.data(), bytes.size());
+  if (tsc_shift) {
+    // Not by its MSR: before Linux 6.7, KVM takes a TSC that is within a second of what it expects
+    // for an attempt to make all TSCs equal, and sets what it expects. That of a young guest would
+    // step back. And before the TSC deadline, which is compared with it.
+    std::erase_if(msrs, [&](const kvm_msr_entry& msr) {
+      if (msr.index != kTscMsr) return false;
+      vcpu.set_tsc_offset(msr.data + *tsc_shift);
+      return true;
+    });
+  }
   const std::size_t written = vcpu.set_msrs(msrs);
   if (written != msrs.size()) fail_msr("set", msrs[written]);
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,7 +19,9 @@ namespace vmm {
 void save_vcpu(const KvmVcpu& vcpu, const std::vector<std::uint32_t>& msrs,
                const std::string& prefix, MachineState& into);
 
-/// Loads one vCPU that has its CPUID and has not run. std::invalid_argument names what is unsound.
-void load_vcpu(const KvmVcpu& vcpu, const std::string& prefix, SectionReader& from);
+/// Loads one vCPU that has its CPUID and has not run. `tsc_shift` is that of load_time().
+/// std::invalid_argument names what is unsound.
+void load_vcpu(const KvmVcpu& vcpu, const std::string& prefix,
+               std::optional<std::uint64_t> tsc_shift, SectionReader& from);
 
 }  // namespace vmm

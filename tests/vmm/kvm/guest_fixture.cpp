@@ -2,12 +2,13 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
 #include <future>
 #include <sstream>
 #include <vector>
 
 #include "devices/standard.hpp"
-#include "vmm/boot/pvh.hpp"
+#include "vmm/boot/boot.hpp"
 
 namespace vmm {
 
@@ -36,7 +37,14 @@ std::vector<std::string> tick_lines_of(const std::string& text) {
   return found;
 }
 
+int slowdown() {
+  const char* factor = std::getenv("FERRY_TEST_SLOWDOWN");
+  return factor == nullptr ? 1 : std::max(1, std::atoi(factor));
+}
+
 }  // namespace
+
+const std::chrono::seconds kDeadline{20 * slowdown()};
 
 void GuestOutput::attach(Machine& machine) {
   const auto serial = devices::attach_standard_devices(machine);
@@ -122,7 +130,7 @@ std::unique_ptr<Machine> GuestTest::make_guest(const std::string& cmdline, std::
   config.memory_bytes = 32_MiB;
   config.cpus = cpus;
   auto machine = make_empty(config);
-  load_pvh(*machine, FERRY_GUEST_IMAGE, std::nullopt, cmdline);
+  load_kernel(*machine, {FERRY_GUEST_IMAGE, std::nullopt, cmdline}, devices::standard_platform());
   return machine;
 }
 

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "tests/vmm/kvm/guest_fixture.hpp"
 #include "vmm/kvm/kvm_api.hpp"
@@ -20,11 +21,14 @@ void blank(StateSection& section, std::size_t offset, std::size_t size) {
 }
 
 /// Takes out what moves by itself, so that all the rest can be compared byte for byte: the count of
-/// the LAPIC's timer, when the PIT's channels were loaded, kvmclock with the host's clocks that it
-/// was read at, and the TSC.
+/// the LAPIC's timer, its processor priority, when the PIT's channels were loaded, kvmclock with
+/// the host's clocks that it was read at, and the TSC.
 MachineState without_what_moves(MachineState state) {
   for (StateSection& section : state.sections) {
-    if (section.id.ends_with("/lapic")) blank(section, 0x390, 4);
+    if (section.id.ends_with("/lapic")) {
+      blank(section, 0x390, 4);
+      blank(section, 0xa0, 4);
+    }
     if (section.id == "vm/pit") {
       for (std::size_t channel = 0; channel < 3; ++channel) {
         blank(section,
@@ -75,6 +79,25 @@ TEST_P(State, IsTheSameWhenSavedAgain) {
   machine->pause();
   const MachineState saved = machine->save();
   expect_same(saved, machine->save());
+}
+
+TEST_P(State, HasTheTscsOfOneMoment) {
+  const auto machine = make_guest(kWorkload, GetParam());
+  machine->resume();
+  ASSERT_TRUE(output_.wait_for("abc"));
+  machine->pause();
+  const auto next = move_to_fresh(*machine, machine->save());
+  std::vector<std::uint64_t> tscs;
+  const MachineState saved = next->save();
+  for (const StateSection& section : saved.sections) {
+    if (!section.id.ends_with("/msrs")) continue;
+    kvm_msr_entry first{};
+    ASSERT_GE(section.data.size(), sizeof(first));
+    std::memcpy(&first, section.data.data(), sizeof(first));
+    ASSERT_EQ(first.index, 0x10U);
+    tscs.push_back(first.data);
+  }
+  EXPECT_EQ(tscs, std::vector<std::uint64_t>(GetParam(), tscs.at(0)));
 }
 
 TEST_P(State, IsTheSameAfterItWasLoaded) {

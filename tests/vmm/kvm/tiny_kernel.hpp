@@ -12,8 +12,9 @@
 #include <string_view>
 #include <utility>
 
+#include "devices/standard.hpp"
 #include "tests/vmm/kvm/guest_fixture.hpp"
-#include "vmm/boot/pvh.hpp"
+#include "vmm/boot/boot.hpp"
 
 namespace vmm {
 
@@ -73,7 +74,7 @@ class TinyKernelTest : public GuestTest {
     MachineConfig config;
     config.memory_bytes = kMinMemory;
     auto machine = make_empty(config);
-    load_pvh(*machine, path, std::nullopt, "");
+    load_kernel(*machine, {path, std::nullopt, ""}, devices::standard_platform());
     std::filesystem::remove(path);
     return machine;
   }

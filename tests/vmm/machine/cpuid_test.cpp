@@ -49,15 +49,5 @@ TEST(Cpuid, DoesNotCountBitsThatMirrorTheGuestsOwnState) {
   EXPECT_EQ(first_missing_feature(wanted, example()), std::nullopt);
 }
 
-TEST(Cpuid, GivesEachVcpuItsApicId) {
-  auto cpuid = example();
-  cpuid[0].ebx = 0xaabbccdd;
-  const auto second = cpuid_for_vcpu(cpuid, 1, 4);
-  EXPECT_EQ(second[0].ebx, 0x0104ccddU);
-  EXPECT_NE(second[0].edx & 1U << 28, 0U);  // HTT: more than one
-  EXPECT_EQ(second[3].edx, 1U);
-  EXPECT_EQ(cpuid_for_vcpu(cpuid, 0, 1)[0].edx & 1U << 28, 0U);
-}
-
 }  // namespace
 }  // namespace vmm

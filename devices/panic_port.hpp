@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string_view>
+
+#include "devices/stateless.hpp"
+#include "vmm/machine/guest_end.hpp"
+
+namespace devices {
+
+/// One port on which a guest's kernel reports its own panic, which ends the machine: QEMU's pvpanic
+/// (its docs/specs/pvpanic), of which this offers the event "panicked" only, so that a guest that
+/// goes on to write a crash dump says nothing yet.
+class PanicPort final : public Stateless {
+ public:
+  explicit PanicPort(std::function<void(vmm::GuestEnd)> end) : end_(std::move(end)) {}
+
+  [[nodiscard]] std::string_view id() const override { return "panic-port"; }
+  void read(std::uint64_t offset, std::span<std::byte> data) override;
+  void write(std::uint64_t offset, std::span<const std::byte> data) override;
+
+ private:
+  const std::function<void(vmm::GuestEnd)> end_;
+};
+
+}  // namespace devices

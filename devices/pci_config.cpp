@@ -1,0 +1,58 @@
+#include "devices/pci_config.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <stdexcept>
+
+namespace devices {
+
+namespace {
+
+constexpr std::uint64_t kData = 4;  // port 0xcfc
+constexpr std::uint32_t kEnable = 1U << 31;
+constexpr std::uint32_t kRegister = 0xfc;
+constexpr std::uint32_t kFunction = 0x7fffff00;  // bus, device and function
+
+/// What of the host bridge's configuration space is not zero: vendor and device, and class.
+constexpr std::array<std::uint8_t, 12> kHostBridge = {0x36, 0x1b, 0x08, 0x00, 0, 0,
+                                                      0,    0,    0,    0x00, 0, 0x06};
+
+}  // namespace
+
+void PciConfig::read(std::uint64_t offset, std::span<std::byte> data) {
+  std::ranges::fill(data, std::byte{0xff});
+  const std::lock_guard lock(mutex_);
+  if (offset == 0 && data.size() == sizeof(address_)) {
+    std::memcpy(data.data(), &address_, sizeof(address_));
+  }
+  if (offset < kData || (address_ & kEnable) == 0 || (address_ & kFunction) != 0) return;
+  std::uint64_t at = (address_ & kRegister) + (offset - kData);
+  for (std::byte& byte : data) {
+    byte = at < kHostBridge.size() ? std::byte{kHostBridge.at(at)} : std::byte{0};
+    ++at;
+  }
+}
+
+void PciConfig::write(std::uint64_t offset, std::span<const std::byte> data) {
+  // Narrower writes go to other registers of a chip set.
+  if (offset != 0 || data.size() != sizeof(address_)) return;
+  const std::lock_guard lock(mutex_);
+  std::memcpy(&address_, data.data(), sizeof(address_));
+}
+
+std::vector<std::byte> PciConfig::save() {
+  const std::lock_guard lock(mutex_);
+  const auto bytes = std::as_bytes(std::span(&address_, 1));
+  return {bytes.begin(), bytes.end()};
+}
+
+void PciConfig::load(std::uint32_t saved_version, std::span<const std::byte> bytes) {
+  if (saved_version != version() || bytes.size() != sizeof(address_)) {
+    throw std::invalid_argument("saved state of pci-config: of another version or size");
+  }
+  const std::lock_guard lock(mutex_);
+  std::memcpy(&address_, bytes.data(), sizeof(address_));
+}
+
+}  // namespace devices

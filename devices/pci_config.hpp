@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "vmm/machine/device.hpp"
+
+namespace devices {
+
+/// The PCI configuration mechanism at ports 0xcf8 to 0xcff, and a bus with nothing on it but its
+/// host bridge. Linux takes a machine without any way to reach PCI for a broken one.
+class PciConfig final : public vmm::Device {
+ public:
+  static constexpr std::uint16_t kBase = 0xcf8;
+  static constexpr std::uint16_t kPorts = 8;
+
+  [[nodiscard]] std::string_view id() const override { return "pci-config"; }
+  [[nodiscard]] std::uint32_t version() const override { return 1; }
+  void read(std::uint64_t offset, std::span<std::byte> data) override;
+  void write(std::uint64_t offset, std::span<const std::byte> data) override;
+  /// The address register, little-endian.
+  [[nodiscard]] std::vector<std::byte> save() override;
+  void load(std::uint32_t version, std::span<const std::byte> bytes) override;
+
+ private:
+  std::mutex mutex_;
+  std::uint32_t address_ = 0;
+};
+
+}  // namespace devices

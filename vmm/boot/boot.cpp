@@ -1,0 +1,54 @@
+#include "vmm/boot/boot.hpp"
+
+#include <elf.h>
+
+#include <cstring>
+
+#include "vmm/boot/acpi_tables.hpp"
+#include "vmm/boot/bzimage.hpp"
+#include "vmm/boot/image_file.hpp"
+#include "vmm/boot/pvh.hpp"
+
+namespace vmm {
+
+namespace {
+
+bool looks_like_elf(std::span<const std::byte> file) {
+  return file.size() >= SELFMAG && std::memcmp(file.data(), ELFMAG, SELFMAG) == 0;
+}
+
+/// Memory types on, as firmware leaves them: where they are off, Linux gives the PAT up too. That
+/// is all that it costs on a KVM that does not take this.
+void enable_write_back(Vcpu& vcpu) {
+  constexpr std::uint32_t kMtrrDefaultType = 0x2ff;
+  constexpr std::uint64_t kEnabledWriteBack = 1U << 11 | 6;
+  const kvm_msr_entry msr{kMtrrDefaultType, 0, kEnabledWriteBack};
+  vcpu.kvm().set_msrs(std::span(&msr, 1));
+}
+
+}  // namespace
+
+BootEntry place_kernel(GuestMemory& memory, const BootSource& source, const AcpiPlatform& platform,
+                       std::uint32_t cpus) {
+  const ImageFile kernel(source.kernel, "kernel");
+  std::optional<ImageFile> initramfs;
+  if (source.initramfs) initramfs.emplace(*source.initramfs, "initramfs");
+  const BootInput input{kernel, initramfs ? &*initramfs : nullptr, source.cmdline,
+                        place_acpi_tables(memory, platform, cpus)};
+  if (looks_like_elf(kernel.bytes())) return place_pvh(memory, input);
+  if (looks_like_bzimage(kernel.bytes())) return place_bzimage(memory, input);
+  return kernel.about([]() -> BootEntry {
+    bad_image(
+        "neither an ELF kernel (a vmlinux, or Ferry's own guest image) nor a bzImage (a Linux "
+        "distribution's vmlinuz)");
+  });
+}
+
+void load_kernel(Machine& machine, const BootSource& source, const AcpiPlatform& platform) {
+  const std::uint32_t cpus = machine.config().cpus;
+  const BootEntry entry = place_kernel(machine.memory(), source, platform, cpus);
+  for (std::uint32_t i = 0; i < cpus; ++i) enable_write_back(machine.vcpu(i));
+  set_entry(machine.vcpu(0), entry);
+}
+
+}  // namespace vmm
