@@ -74,6 +74,51 @@ TEST(Wire, RawPageFrameIsAsTheProtocolPageShowsIt) {
   EXPECT_TRUE(std::ranges::equal(decoded, ranges));
 }
 
+Bytes frame_of(FrameType type, std::span<const std::byte> payload) {
+  Bytes frame;
+  put_frame(frame, type, payload);
+  return frame;
+}
+
+TEST(Wire, ChannelFrameIsAsTheProtocolPageShowsIt) {
+  Token token{};
+  for (std::size_t i = 0; i < token.size(); ++i) token.at(i) = static_cast<std::byte>(i * 0x11);
+  EXPECT_EQ(to_hex(token), "00112233445566778899aabbccddeeff");
+  EXPECT_EQ(frame_of(FrameType::channel, encode_channel(token, 1)),
+            from_hex("01 00 00 00  14 00 00 00  00 11 22 33 44 55 66 77 88 99 aa bb cc dd ee ff  "
+                     "01 00 00 00"));
+}
+
+TEST(Wire, ControlFramesAreAsTheProtocolPageShowsThem) {
+  EXPECT_EQ(frame_of(FrameType::accept, encode(Accept{"i1"})),
+            from_hex("12 00 00 00  14 00 00 00  "
+                     "7b 22 69 6e 63 61 72 6e 61 74 69 6f 6e 22 3a 22 69 31 22 7d"));
+  EXPECT_EQ(frame_of(FrameType::landed, encode_round(3)),
+            from_hex("14 00 00 00  04 00 00 00  03 00 00 00"));
+  EXPECT_EQ(frame_of(FrameType::commit, {}), from_hex("19 00 00 00  00 00 00 00"));
+}
+
+TEST(Wire, StateFrameIsAsTheProtocolPageShowsIt) {
+  vmm::MachineState state;
+  state.sections.push_back({"vcpu0/mp_state", 1, from_hex("00 00 00 00")});
+  state.sections.push_back({"device/acpi-pm", 1, from_hex("20 01 01 00")});
+  state.sections.push_back({"device/i8042", 1, {}});
+  EXPECT_EQ(frame_of(FrameType::state, encode_state(state)),
+            from_hex("15 00 00 00  52 00 00 00  03 00 00 00  "
+                     "0e 00  76 63 70 75 30 2f 6d 70 5f 73 74 61 74 65  "
+                     "01 00 00 00  04 00 00 00  00 00 00 00  "
+                     "0e 00  64 65 76 69 63 65 2f 61 63 70 69 2d 70 6d  "
+                     "01 00 00 00  04 00 00 00  20 01 01 00  "
+                     "0c 00  64 65 76 69 63 65 2f 69 38 30 34 32  "
+                     "01 00 00 00  00 00 00 00"));
+}
+
+TEST(Wire, DigestsFrameIsAsTheProtocolPageShowsIt) {
+  const std::uint64_t digests[] = {0xa03de37a157c16bd};
+  EXPECT_EQ(frame_of(FrameType::digests, encode_digests({5, 1}, digests)),
+            from_hex("17 00 00 00  10 00 00 00  05 00 00 00 01 00 00 00  bd 16 7c 15 7a e3 3d a0"));
+}
+
 TEST(Wire, HeadersOutOfBoundsAreRefused) {
   expect_error([] { static_cast<void>(header_of("00 00 00 00 00 00 00 00")); }, "unknown type 0");
   expect_error([] { static_cast<void>(header_of("ff 00 00 00 00 00 00 00")); }, "unknown type");
