@@ -270,7 +270,11 @@ void IncomingMigration::Receiver::commit(const ConnectionPtr& answer_to) {
   try {
     if (!offer_.paused) machine_->resume();
   } catch (const std::exception& error) {
-    return give_up({fmt::format("the VM cannot be resumed: {}", error.what())}, true);
+    const std::string why = fmt::format("the VM cannot be resumed: {}", error.what());
+    if (answer_to && answer_to != control_) {
+      answer_to->send(FrameType::refused, wire::encode(wire::Reason{why}));
+    }
+    return give_up({why}, true);
   }
   // The source hears of it before anything else is done: its downtime ends with this frame.
   if (answer_to) {

@@ -66,6 +66,9 @@ asio::awaitable<void> OutgoingMigration::Source::hand_over() {
   if (prepared.incarnation != incarnation_) {
     throw wire::ProtocolError("another receiver answered than the one that was asked");
   }
+  if (options_.verify && !prepared.verified) {
+    throw wire::ProtocolError("the destination has not verified what it got");
+  }
   prepared_at_ = Clock::now();
   {
     const std::lock_guard lock(mutex_);
@@ -249,6 +252,11 @@ asio::awaitable<bool> OutgoingMigration::Source::ask_who_runs() {
     inquiry_->send(FrameType::commit);
   }
   const Frame frame = co_await inquiry_->receive();
+  if (frame.type == FrameType::refused) {
+    stay(Outcome::failed,
+         "the destination refused: " + wire::decode<wire::Reason>(frame.payload).reason);
+    co_return true;
+  }
   if (frame.type != FrameType::running) throw wire::ProtocolError("no answer from the peer");
   complete(wire::decode<wire::Running>(frame.payload));
   co_return true;

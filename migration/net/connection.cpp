@@ -19,8 +19,9 @@ using wire::FrameType;
 namespace {
 
 constexpr const char* kSilent = "the peer gave no sign of life";
+constexpr std::chrono::milliseconds kSlowestHeartbeat{1000};
 constexpr const char* kDeaf = "the peer takes nothing";
-/// So much is written at a time: also over a slow link, each piece is taken within the timeout.
+/// So much goes at a time: also over a slow link, each piece gets through within the timeout.
 constexpr std::size_t kPiece = 256 << 10;
 
 }  // namespace
@@ -98,7 +99,11 @@ asio::awaitable<Frame> Connection::receive() {
     co_await read(bytes);
     const wire::FrameHeader header = wire::decode_header(bytes);
     Frame frame{header.type, std::vector<std::byte>(header.payload)};
-    if (header.payload > 0) co_await read(frame.payload);
+    for (std::size_t at = 0; at < frame.payload.size(); at += kPiece) {
+      arm_deadline(deadline_, kSilent);
+      const std::size_t size = std::min(kPiece, frame.payload.size() - at);
+      co_await read(std::span(frame.payload).subspan(at, size));
+    }
     if (frame.type == FrameType::alive) continue;
     deadline_.cancel();
     co_return frame;
@@ -148,8 +153,8 @@ asio::awaitable<void> Connection::drained() {
 
 void Connection::keep_alive() {
   if (closed_) return;
-  // Four in a timeout: one that is late does not end a migration.
-  heartbeat_.expires_after(timeout_ / 4);
+  // Four in a timeout: one that is late does not end a migration. The peer's may be shorter.
+  heartbeat_.expires_after(std::min(timeout_ / 4, kSlowestHeartbeat));
   heartbeat_.async_wait([weak = weak_from_this()](error_code cancelled) {
     const auto self = weak.lock();
     if (cancelled || !self) return;

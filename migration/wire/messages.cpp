@@ -20,6 +20,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr std::size_t kMaxReasonBytes = 4096;
+
 constexpr std::array<std::pair<VmStatus, std::string_view>, 4> kStatusNames = {
     {{VmStatus::unknown, "unknown"},
      {VmStatus::prepared, "prepared"},
@@ -46,11 +48,7 @@ class Fields {
   std::string text(const char* name, std::size_t limit) const {
     const json& value = at(name);
     if (!value.is_string() || value.get_ref<const std::string&>().size() > limit) unsound(name);
-    // It may be shown to people: it must not start a line of its own or steer their terminal.
-    auto text = value.get<std::string>();
-    std::ranges::replace_if(
-        text, [](unsigned char character) { return std::iscntrl(character) != 0; }, '?');
-    return text;
+    return value.get<std::string>();
   }
   bool flag(const char* name) const {
     if (!at(name).is_boolean()) unsound(name);
@@ -76,6 +74,13 @@ class Fields {
       token[i / 2] = (token[i / 2] << 4) | static_cast<std::byte>(digit);
     }
     return token;
+  }
+  /// What may be shown to people: it must not start a line of its own or steer their terminal.
+  std::string words(const char* name, std::size_t limit) const {
+    std::string words = text(name, limit);
+    std::ranges::replace_if(
+        words, [](unsigned char character) { return std::iscntrl(character) != 0; }, '?');
+    return words;
   }
   std::string incarnation() const { return text("incarnation", 64); }
 
@@ -142,11 +147,13 @@ Accept decode(std::span<const std::byte> payload) {
   return {Fields(payload).incarnation()};
 }
 
-Bytes encode(const Reason& message) { return to_bytes({{"reason", message.reason}}); }
+Bytes encode(const Reason& message) {
+  return to_bytes({{"reason", message.reason.substr(0, kMaxReasonBytes)}});
+}
 
 template <>
 Reason decode(std::span<const std::byte> payload) {
-  return {Fields(payload).text("reason", 4096)};
+  return {Fields(payload).words("reason", kMaxReasonBytes)};
 }
 
 Bytes encode(const Prepared& message) {

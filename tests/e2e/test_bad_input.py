@@ -175,8 +175,11 @@ class BadArguments(BadInputTest):
 
     def test_with_a_serial_file_that_cannot_be_made(self):
         done = self.run_once("--kernel", GUEST, "--serial", f"file:{self.directory}/no/where")
-        self.assertNotEqual(done.status, 0)
-        self.assertIn(f"{self.directory}/no/where", done.stderr.text())
+        self.assert_refused(done, NO_INPUT, f"{self.directory}/no/where")
+
+    def test_with_a_name_that_would_pass_for_another_line(self):
+        done = self.run_once("--kernel", GUEST, "--name", "x\nlistening on tcp:127.0.0.1:1")
+        self.assert_refused(done, USAGE, "printable")
 
 
 class ABadAddress(BadInputTest):

@@ -6,11 +6,12 @@ import os
 import signal
 import socket
 import stat
+import subprocess
 import unittest
 
 import images
 from guest_output import GuestOutput
-from harness import FERRY, FerryTest
+from harness import DEADLINE, FERRY, FerryTest
 
 
 class UnixHttp(http.client.HTTPConnection):
@@ -66,6 +67,15 @@ class ATinyGuest(FerryTest):
 
 
 class TheControlApi(FerryTest):
+    def test_answers_curl(self):
+        vm = self.run_vm("tick=2")
+        vm.wait_ready()
+        answer = subprocess.run(
+            ["curl", "--silent", "--fail", "--unix-socket", vm.api, "http://ferry/info"],
+            capture_output=True, check=True, timeout=DEADLINE,
+        )
+        self.assertEqual(json.loads(answer.stdout)["state"], "running")
+
     def test_pauses_and_resumes(self):
         vm = self.run_vm("tick=2 end=byte")
         vm.wait_ticks(30)

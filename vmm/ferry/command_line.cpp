@@ -134,7 +134,9 @@ void define_run(CLI::App& app, RunCommand& run) {
   command.add_option("--kernel", run.kernel, "a Linux bzImage, or an ELF image with a PVH note")
       ->type_name("IMAGE")
       ->required();
-  command.add_option("--initramfs", run.initramfs, "Linux's initial root file system, or a PVH kernel's module")
+  command
+      .add_option("--initramfs", run.initramfs,
+                  "Linux's initial root file system, or a PVH kernel's module")
       ->type_name("FILE");
   command.add_option("--cmdline", run.cmdline, "the kernel's command line")->type_name("TEXT");
   add(command, "--memory", run.memory_bytes, &parse_size, "RAM, 16M or more (default 256M)")
@@ -206,7 +208,10 @@ void define_set(CLI::App& app, SetCommand& set) {
   add(command, "--to", settings.to, &migration::parse_address,
       "where to look for a destination that does not answer")
       ->type_name("ADDR");
-  command.require_option(2, 0);  // the socket and something to set
+  command.parse_complete_callback([&settings] {
+    if (settings.max_bandwidth || settings.max_downtime || settings.to) return;
+    throw CLI::RequiredError("one of --max-bandwidth, --max-downtime and --to");
+  });
 }
 
 void define_control(CLI::App& app, ControlCommand& control) {

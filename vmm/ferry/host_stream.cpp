@@ -12,6 +12,8 @@
 #include <system_error>
 #include <utility>
 
+#include "vmm/ferry/exit_status.hpp"
+
 namespace ferry {
 
 namespace asio = boost::asio;
@@ -49,8 +51,11 @@ HostStream::HostStream(asio::io_context& context, const std::string& path)
       fd_(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
                  0600)) {
   if (fd_.get() < 0) {
-    throw std::system_error(errno, std::system_category(),
-                            fmt::format("cannot open {} for the serial port", path));
+    const std::string what = fmt::format("cannot open {} for the serial port", path);
+    if (errno == ENOENT) {
+      throw Failure(ExitStatus::no_input, what + ": there is no such folder");
+    }
+    throw std::system_error(errno, std::system_category(), what);
   }
   struct stat status {};
   if (::fstat(fd_.get(), &status) == 0 && !S_ISREG(status.st_mode)) watch();

@@ -57,10 +57,21 @@ constexpr std::array kFeatureWords = {
         0x7, 1, eax,
         "sha512 sm3 sm4 rao_int avx_vnni avx512_bf16 - cmpccxadd - - fzrm fsrs fsrc - - - - "
         "- - wrmsrns - amx_fp16 hreset avx_ifma - - lam"},
+    FeatureWord{0x7, 1, ebx, "intel_ppin"},
+    FeatureWord{0x7, 1, ecx, ""},
+    FeatureWord{0x7, 1, edx,
+                "- - - - avx_vnni_int8 avx_ne_convert - - amx_complex - avx_vnni_int16 - - utmr "
+                "prefetchi user_msr - uiret_uif cet_sss avx10"},
+    FeatureWord{0x7, 2, edx, "psfd ipred_ctrl rrsba_ctrl ddpd_u bhi_ctrl mcdt_no"},
     FeatureWord{0xd, 0, eax,
                 "xcr0_x87 xcr0_sse xcr0_avx xcr0_bndregs xcr0_bndcsr xcr0_opmask xcr0_zmm_hi256 "
                 "xcr0_hi16_zmm - xcr0_pkru - - - - - - - xcr0_xtilecfg xcr0_xtiledata"},
+    FeatureWord{0xd, 0, edx, ""},
     FeatureWord{0xd, 1, eax, "xsaveopt xsavec xgetbv1 xsaves xfd"},
+    FeatureWord{0xd, 1, ecx,
+                "- - - - - - - - xss_pt - xss_pasid xss_cet_u xss_cet_s xss_hdc xss_uintr xss_lbr "
+                "xss_hwp"},
+    FeatureWord{0xd, 1, edx, ""},
     FeatureWord{
         0x80000001, 0, ecx,
         "lahf_lm cmp_legacy svm extapic cr8_legacy abm sse4a misalignsse 3dnowprefetch osvw "
@@ -70,7 +81,15 @@ constexpr std::array kFeatureWords = {
                 "- - - - - - - - - - - syscall - - - - - - - mp nx - mmxext - - fxsr_opt pdpe1gb "
                 "rdtscp - lm 3dnowext 3dnow"},
     FeatureWord{0x80000007, 0, edx, "- - - - - - - - constant_tsc"},
-    FeatureWord{0x80000008, 0, ebx, "clzero irperf xsaveerptr - - - - - - wbnoinvd - - amd_ibpb"},
+    FeatureWord{0x80000008, 0, ebx,
+                "clzero irperf xsaveerptr - rdpru - mba - mcommit wbnoinvd - - amd_ibpb - amd_ibrs "
+                "amd_stibp - amd_stibp_always_on - - - - - amd_ppin amd_ssbd virt_ssbd amd_ssb_no "
+                "cppc amd_psfd btc_no ibpb_ret"},
+    FeatureWord{
+        0x80000021, 0, eax,
+        "no_nested_data_bp - lfence_rdtsc - - - null_sel_clr_base - autoibrs no_smm_ctl_msr "
+        "fsrs fsrc - prefetch_ctl_msr - - - cpuid_user_dis - - - - - - - - - sbpb "
+        "ibpb_brtype srso_no srso_user_kernel_no"},
     FeatureWord{0x40000001, 0, eax,
                 "kvmclock kvm_nopiodelay kvm_mmu_op kvmclock2 kvm_asyncpf kvm_steal_time "
                 "kvm_pv_eoi kvm_pv_unhalt - kvm_pv_tlb_flush kvm_asyncpf_vmexit kvm_pv_send_ipi "
@@ -94,6 +113,21 @@ std::string name_of(const FeatureWord& word, unsigned bit) {
   const std::string place = fmt::format("CPUID leaf 0x{:x}.{} {} bit {}", word.function, word.index,
                                         kRegisterNames.at(word.reg), bit);
   return name.empty() || name == "-" ? place : fmt::format("{} ({})", name, place);
+}
+
+/// "GenuineIntel", "AuthenticAMD"; empty without leaf 0.
+std::string vendor(const std::vector<kvm_cpuid_entry2>& cpuid) {
+  std::string text;
+  for (const kvm_cpuid_entry2& entry : cpuid) {
+    if (entry.function != 0) continue;
+    for (const std::uint32_t word : {entry.ebx, entry.edx, entry.ecx}) {
+      for (int i = 0; i < 4; ++i) {
+        const auto letter = static_cast<char>(word >> 8 * i & 0xff);
+        text += letter >= ' ' && letter <= '~' ? letter : '?';
+      }
+    }
+  }
+  return text;
 }
 
 std::uint32_t lookup(const std::vector<kvm_cpuid_entry2>& cpuid, const FeatureWord& word) {
@@ -128,6 +162,10 @@ std::vector<kvm_cpuid_entry2> host_cpuid(const Kvm& kvm) {
 
 std::optional<std::string> first_missing_feature(const std::vector<kvm_cpuid_entry2>& wanted,
                                                  const std::vector<kvm_cpuid_entry2>& host) {
+  // Model-specific registers, and what the processors do where no bit tells, differ.
+  if (const std::string mine = vendor(host), guests = vendor(wanted); mine != guests) {
+    return fmt::format("what a CPU of {} has (it is one of {})", guests, mine);
+  }
   for (const FeatureWord& word : kFeatureWords) {
     const std::uint32_t missing = lookup(wanted, word) & ~lookup(host, word);
     for (unsigned bit = 0; bit < 32; ++bit) {

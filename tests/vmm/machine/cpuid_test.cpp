@@ -36,6 +36,29 @@ TEST(Cpuid, NamesTheBitThatIsMissing) {
   EXPECT_EQ(first_missing_feature(wanted, example()), "CPUID leaf 0x7.1 EAX bit 31");
 }
 
+TEST(Cpuid, NamesAVendorThatIsAnother) {
+  auto wanted = example();
+  wanted.push_back(leaf(0));
+  wanted.back().ebx = 0x756e6547;  // "Genu", "ineI", "ntel"
+  wanted.back().edx = 0x49656e69;
+  wanted.back().ecx = 0x6c65746e;
+  auto host = example();
+  host.push_back(leaf(0));
+  host.back().ebx = 0x68747541;  // "Auth", "enti", "cAMD"
+  host.back().edx = 0x69746e65;
+  host.back().ecx = 0x444d4163;
+  EXPECT_EQ(first_missing_feature(wanted, wanted), std::nullopt);
+  EXPECT_EQ(first_missing_feature(wanted, host),
+            "what a CPU of GenuineIntel has (it is one of AuthenticAMD)");
+}
+
+TEST(Cpuid, ComparesTheSupervisorStatesOfXsave) {
+  auto wanted = example();
+  wanted.push_back(leaf(0xd, 1));
+  wanted.back().ecx = 1U << 11;
+  EXPECT_EQ(first_missing_feature(wanted, example()), "xss_cet_u (CPUID leaf 0xd.1 ECX bit 11)");
+}
+
 TEST(Cpuid, MissesAllOfALeafThatTheHostLacks) {
   auto host = example();
   std::erase_if(host, [](const kvm_cpuid_entry2& entry) { return entry.function == 7; });
