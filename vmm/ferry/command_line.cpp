@@ -134,9 +134,7 @@ void define_run(CLI::App& app, RunCommand& run) {
   command.add_option("--kernel", run.kernel, "a Linux bzImage, or an ELF image with a PVH note")
       ->type_name("IMAGE")
       ->required();
-  command
-      .add_option("--initramfs", run.initramfs,
-                  "Linux's initial root file system, or a PVH kernel's module")
+  command.add_option("--initramfs", run.initramfs, "initial root file system, or a PVH module")
       ->type_name("FILE");
   command.add_option("--cmdline", run.cmdline, "the kernel's command line")->type_name("TEXT");
   add(command, "--memory", run.memory_bytes, &parse_size, "RAM, 16M or more (default 256M)")

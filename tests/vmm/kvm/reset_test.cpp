@@ -1,0 +1,56 @@
+#include <gtest/gtest.h>
+
+#include <string>
+#include <string_view>
+
+#include "tests/vmm/kvm/tiny_kernel.hpp"
+
+namespace vmm {
+namespace {
+
+using namespace std::string_view_literals;
+
+// mov dx, 0x608; mov al, 1; out dx, al; hlt
+constexpr auto kAcpiReset = "\x66\xba\x08\x06\xb0\x01\xee\xf4\xeb\xfd"sv;
+// mov al, 0xfe; out 0x64, al; hlt
+constexpr auto kI8042Reset = "\xb0\xfe\xe6\x64\xf4\xeb\xfd"sv;
+// IOAPIC: low half of entry 9 = vector 0x30, not masked
+constexpr auto kInterruptOn =
+    "\xc7\x05\x00\x00\xc0\xfe\x22\x00\x00\x00\xc7\x05\x10\x00\xc0\xfe\x30\x00\x00\x00"sv;
+// mov dx, 0x604; mov ax, 0x3400 (SLP_EN, type 5); out dx, ax; hlt
+constexpr auto kPowerOff = "\x66\xba\x04\x06\x66\xb8\x00\x34\x66\xef\xf4\xeb\xfd"sv;
+
+/// How a guest ends through the devices that every machine has.
+class Reset : public TinyKernelTest {
+ protected:
+  GuestEnd end_of(std::string_view first, std::string_view then = {}) {
+    const auto machine = boot(std::string(first).append(then));
+    machine->resume();
+    const auto end = wait_end(*machine);
+    EXPECT_TRUE(end);
+    return end.value_or(GuestEnd{GuestEnd::Kind::exit_code, -1, "it did not end"});
+  }
+};
+
+TEST_F(Reset, ByAcpiIsAnOrderlyEnd) {
+  EXPECT_EQ(end_of(kAcpiReset).kind, GuestEnd::Kind::power_off);
+}
+
+TEST_F(Reset, ByTheI8042IsAnOrderlyEnd) {
+  EXPECT_EQ(end_of(kI8042Reset).kind, GuestEnd::Kind::power_off);
+}
+
+TEST_F(Reset, WithAnInterruptOnIsACrash) {
+  for (const auto reset : {kAcpiReset, kI8042Reset}) {
+    const GuestEnd end = end_of(kInterruptOn, reset);
+    EXPECT_EQ(end.kind, GuestEnd::Kind::crashed);
+    EXPECT_NE(end.message.find("interrupts still on"), std::string::npos) << end.message;
+  }
+}
+
+TEST_F(Reset, IsNotWhatAPowerOffIs) {
+  EXPECT_EQ(end_of(kInterruptOn, kPowerOff).kind, GuestEnd::Kind::power_off);
+}
+
+}  // namespace
+}  // namespace vmm
