@@ -1,11 +1,14 @@
 # How tests are declared. Every test has a label: `unit` needs nothing, `kvm` needs /dev/kvm, `e2e`
-# drives the ferry program, `slow` takes more than some seconds. A test that cannot run here says
+# drives the ferry program, `linux` boots Linux, `slow` takes more than some seconds. A test that cannot run here says
 # why and shows as skipped.
 #
 # A test that hangs is ended by the time-out of the test preset, or of `ctest --timeout` where all
 # is slower; those few that take longer, and unit tests, have a time-out of their own.
 find_package(GTest REQUIRED)
 find_program(PYTHON3 python3 REQUIRED)
+# The program itself: what is found may be the script of a version manager, which takes its time.
+execute_process(COMMAND ${PYTHON3} -c "import sys; print(sys.executable)"
+  OUTPUT_VARIABLE PYTHON3_PROGRAM OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
 
 # Sanitizers slow a test down by a factor of several.
 set(FERRY_TEST_TIMEOUT_FACTOR 1)
@@ -49,6 +52,23 @@ function(ferry_test)
   )
 endfunction()
 
+# ferry_test_methods(<file.py> <variable>): "<module>.<class>.<method>" of each unittest case in it.
+function(ferry_test_methods file variable)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+  cmake_path(GET file STEM module)
+  set(class "")
+  set(methods "")
+  file(STRINGS ${file} lines REGEX "^(class [A-Za-z0-9_]+|    def test_)")
+  foreach(line IN LISTS lines)
+    if(line MATCHES "^class ([A-Za-z0-9_]+)")
+      set(class ${CMAKE_MATCH_1})
+    elseif(line MATCHES "^    def (test_[A-Za-z0-9_]+)")
+      list(APPEND methods ${module}.${class}.${CMAKE_MATCH_1})
+    endif()
+  endforeach()
+  set(${variable} ${methods} PARENT_SCOPE)
+endfunction()
+
 # ferry_e2e_test(<file.py> [SLOW] [TIMEOUT <seconds per test method>])
 #
 # A module of unittest cases; each method is a test of ctest, so that one that is skipped shows.
@@ -64,27 +84,40 @@ function(ferry_e2e_test file)
     list(APPEND labels slow)
   endif()
 
-  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
-  cmake_path(GET file STEM module)
-  set(class "")
-  file(STRINGS ${file} lines REGEX "^(class [A-Za-z0-9_]+|    def test_)")
-  foreach(line IN LISTS lines)
-    if(line MATCHES "^class ([A-Za-z0-9_]+)")
-      set(class ${CMAKE_MATCH_1})
-    elseif(line MATCHES "^    def (test_[A-Za-z0-9_]+)")
-      set(name e2e.${class}.${CMAKE_MATCH_1})
-      add_test(NAME ${name}
-        COMMAND ${PYTHON3} -B -m unittest -v ${module}.${class}.${CMAKE_MATCH_1}
-        WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
-      set_tests_properties(${name} PROPERTIES
-        LABELS "${labels}"
-        RUN_SERIAL ON
-        ${timeout}
-        ENVIRONMENT "${FERRY_TEST_ENVIRONMENT}"
-        SKIP_REGULAR_EXPRESSION "OK \\(skipped="
-      )
-    endif()
+  ferry_test_methods(${file} methods)
+  foreach(method IN LISTS methods)
+    string(REGEX REPLACE "^[^.]+" e2e name ${method})
+    add_test(NAME ${name}
+      COMMAND ${PYTHON3_PROGRAM} -B -m unittest -v ${method}
+      WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+    set_tests_properties(${name} PROPERTIES
+      LABELS "${labels}"
+      RUN_SERIAL ON
+      ${timeout}
+      ENVIRONMENT "${FERRY_TEST_ENVIRONMENT}"
+      SKIP_REGULAR_EXPRESSION "OK \\(skipped="
+    )
   endforeach()
+endfunction()
+
+# ferry_linux_test(<file.py>)
+#
+# The same for tests of Linux guests, which need a KVM that runs one and files that are not ours:
+# ctest has these tests only where the environment names the files.
+function(ferry_linux_test file)
+  set(tests "if(NOT DEFINED ENV{FERRY_LINUX_KERNEL})\n  return()\nendif()\n")
+  ferry_test_methods(${file} methods)
+  foreach(method IN LISTS methods)
+    string(REGEX REPLACE "^[^.]+" linux name ${method})
+    string(APPEND tests
+      "add_test(${name} \"${PYTHON3_PROGRAM}\" -B -m unittest -v ${method})\n"
+      "set_tests_properties(${name} PROPERTIES LABELS linux RUN_SERIAL ON\n"
+      "  WORKING_DIRECTORY \"${CMAKE_CURRENT_SOURCE_DIR}\"\n"
+      "  ENVIRONMENT \"${FERRY_TEST_ENVIRONMENT};FERRY_PAGE_CHECKER=$<TARGET_FILE:page_checker>\")\n")
+  endforeach()
+  set(script ${CMAKE_CURRENT_BINARY_DIR}/linux_tests.cmake)
+  file(GENERATE OUTPUT ${script} CONTENT "${tests}")
+  set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES ${script})
 endfunction()
 
 # ferry_fuzz_target(NAME <name> SOURCES <file>... LIBS <target>...)

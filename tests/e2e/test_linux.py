@@ -1,0 +1,119 @@
+"""A Linux guest with a shell on its serial port goes back and forth, and notices nothing.
+
+Needs a KVM on which Linux boots, and two files: FERRY_LINUX_KERNEL, a bzImage, and FERRY_BUSYBOX,
+a static busybox. scripts/on-standard-kvm has both.
+"""
+
+import math
+import os
+import re
+import subprocess
+import sys
+import time
+import unittest
+
+from harness import FerryTest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+PAGE_CHECKER = os.environ.get("FERRY_PAGE_CHECKER")
+LEGS = 10
+CLOCK_TOLERANCE = 100_000_000  # ns
+CLOCK_LOOKS = 3
+TROUBLE = (
+    r"clocksource:.*(unstable|skew)|soft lockup|hard LOCKUP|\bstall|nobody cared|unhandled|"
+    r"spurious|WARNING:|BUG:|Oops|hung task|blocked for more than"
+)
+
+
+class Shell:
+    """The shell of a guest, in whichever process that runs. The terminal echoes what is typed."""
+
+    def __init__(self, vm):
+        self.vm = vm
+        self._asked = 0
+
+    def ask(self, command):
+        """What the command printed."""
+        self._asked += 1
+        seen = len(self.vm.stdout.bytes())
+        # What is typed must not look like the answer that is waited for.
+        number = f"$(({self._asked}))"
+        self.vm.write(f"echo begin-{number}; {command}; echo end-{number}:$?\n".encode())
+        end = rb"begin-%d\r?\n(.*?)end-%d:(\d+)\r?\n" % (self._asked, self._asked)
+        answer = self.vm.stdout.wait_until(
+            lambda data: re.compile(end, re.DOTALL).search(data, seen), what=f"answer to {command}"
+        )
+        printed = answer[1].decode("utf-8", "backslashreplace").replace("\r", "")
+        if answer[2] != b"0":
+            raise AssertionError(f"{command}: status {answer[2].decode()}: {printed}")
+        return printed
+
+
+class ALinuxGuest(FerryTest):
+    def boot(self, cpus):
+        initramfs = self.path("initramfs")
+        subprocess.run(
+            [sys.executable, f"{ROOT}/scripts/make-initramfs", "--busybox", os.environ["FERRY_BUSYBOX"],
+             "--add", PAGE_CHECKER, initramfs], check=True, stdin=subprocess.DEVNULL)
+        vm = self.run_vm(
+            "console=ttyS0 quiet panic=-1", "--initramfs", initramfs,
+            kernel=os.environ["FERRY_LINUX_KERNEL"], memory="128M", cpus=cpus,
+        )
+        vm.stdout.wait_for(rb"^/ # ")
+        return Shell(vm)
+
+    def clock(self, shell):
+        """How much the wall clock is ahead, at least and at most, and the monotonic clock.
+
+        How exactly one can tell depends on how soon the guest answers.
+        """
+        least, most = -math.inf, math.inf
+        for _ in range(CLOCK_LOOKS):
+            before = time.time_ns()
+            wall, monotonic = map(int, re.findall(r"=(\d+)", shell.ask("page-checker clock")))
+            least, most = max(least, wall - time.time_ns()), min(most, wall - before)
+        return least, most, monotonic
+
+    def writes(self, shell):
+        """How many pages the checker wrote so far; AssertionError when it found something wrong."""
+        report = shell.ask("cat /run/page-checker")
+        found = re.fullmatch(r"cpus=(\d+) writes=(\d+)\n", report)
+        self.assertTrue(found, report)
+        self.assertEqual(int(found[1]), self.cpus)
+        return int(found[2])
+
+    def go(self, cpus):
+        self.cpus = cpus
+        shell = self.boot(cpus)
+        source = shell.ask("cat /sys/devices/system/clocksource/clocksource0/current_clocksource")
+        switches = shell.ask("dmesg | grep -c 'Switched to clocksource'")
+        shell.ask("page-checker 4 200 & sleep 1")
+        least, most, monotonic = self.clock(shell)
+        times, written = [monotonic], [self.writes(shell)]
+        for _ in range(LEGS):
+            shell.vm, report = self.move(shell.vm, "--verify")
+            self.assertIs(report["verified"], True)
+            now_least, now_most, monotonic = self.clock(shell)
+            self.assertGreater(now_most, least - CLOCK_TOLERANCE, "the wall clock lost time")
+            self.assertLess(now_least, most + CLOCK_TOLERANCE, "the wall clock gained time")
+            times.append(monotonic)
+            written.append(self.writes(shell))
+        self.assertEqual(times, sorted(times))
+        self.assertEqual(written, sorted(set(written)), "the checker stood still")
+        self.assertEqual(
+            shell.ask("cat /sys/devices/system/clocksource/clocksource0/current_clocksource"), source
+        )
+        self.assertEqual(shell.ask("dmesg | grep -c 'Switched to clocksource'"), switches)
+        self.assertIsNone(re.search(TROUBLE, log := shell.ask("dmesg"), re.IGNORECASE), log)
+        shell.vm.write(b"exit\n")
+        self.assertEqual(shell.vm.wait(), 0, shell.vm.stderr.text())
+
+    def test_with_one_vcpu_notices_nothing_over_ten_legs(self):
+        self.go(cpus=1)
+
+    def test_with_two_vcpus_notices_nothing_over_ten_legs(self):
+        self.go(cpus=2)
+
+
+if __name__ == "__main__":
+    unittest.main()
