@@ -1,0 +1,76 @@
+#include "migration/pages/round.hpp"
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <thread>
+#include <vector>
+
+namespace migration {
+namespace {
+
+using vmm::operator""_MiB;
+
+/// The pages of all chunks that the round hands out.
+std::vector<vmm::PageIndex> pages_of(Round& round) {
+  std::vector<vmm::PageIndex> pages;
+  while (const auto chunk = round.next_chunk()) {
+    for (const vmm::PageRange& range : round.pages().ranges(*chunk)) {
+      for (vmm::PageIndex page = range.first; page < range.end(); ++page) pages.push_back(page);
+    }
+  }
+  return pages;
+}
+
+void touch(vmm::GuestMemory& memory, vmm::PageIndex page) {
+  memory.pages({page, 1}).front() = std::byte{1};
+}
+
+TEST(Round, TakesWhatWasEverTouchedAndTouchesNothing) {
+  vmm::GuestMemory memory(64_MiB, vmm::Backing::memfd);  // no huge pages: neighbours stay untouched
+  touch(memory, 3);
+  touch(memory, 16383);
+  for (int time = 0; time < 2; ++time) {
+    Round round(1, memory, nullptr);
+    EXPECT_EQ(pages_of(round), (std::vector<vmm::PageIndex>{3, 16383}));
+    EXPECT_EQ(round.pages().count(), 2U);
+  }
+}
+
+TEST(Round, HasNothingToSendOfFreshMemory) {
+  vmm::GuestMemory memory(16_MiB);
+  Round round(1, memory, nullptr);
+  EXPECT_EQ(round.next_chunk(), std::nullopt);
+}
+
+TEST(Round, TakesTheDirtyPagesAndNoOthers) {
+  vmm::GuestMemory memory(16_MiB, vmm::Backing::memfd);
+  touch(memory, 1);
+  vmm::DirtyBitmap dirty(memory.page_count());
+  dirty.set(vmm::PageRange{2046, 4});  // over the edge of a chunk
+  Round round(7, memory, nullptr, dirty);
+  EXPECT_EQ(round.number(), 7U);
+  EXPECT_EQ(pages_of(round), (std::vector<vmm::PageIndex>{2046, 2047, 2048, 2049}));
+}
+
+TEST(Round, HandsEachPageToOneOfSeveralChannels) {
+  vmm::GuestMemory memory(256_MiB);
+  vmm::DirtyBitmap dirty(memory.page_count());
+  dirty.set(vmm::PageRange{0, memory.page_count()});
+  Round round(2, memory, nullptr, std::move(dirty));
+  std::vector<std::vector<vmm::PageIndex>> taken(4);
+  std::vector<std::thread> channels;
+  for (auto& mine : taken) channels.emplace_back([&] { mine = pages_of(round); });
+  for (std::thread& channel : channels) channel.join();
+  std::set<vmm::PageIndex> all;
+  std::size_t count = 0;
+  for (const auto& mine : taken) {
+    all.insert(mine.begin(), mine.end());
+    count += mine.size();
+  }
+  EXPECT_EQ(count, memory.page_count());
+  EXPECT_EQ(all.size(), memory.page_count());
+}
+
+}  // namespace
+}  // namespace migration
