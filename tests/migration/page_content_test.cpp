@@ -30,7 +30,7 @@ Page random_page() {
 TEST(PageContent, AFreshPageIsZero) { EXPECT_TRUE(is_zero(Page{})); }
 
 TEST(PageContent, OneBitAnywhereMakesAPageNotZero) {
-  for (const std::size_t at : {0, 1, 63, 64, 2048, 4032, 4095}) {
+  for (const std::size_t at : {0U, 1U, 63U, 64U, 2048U, 4032U, 4095U}) {
     Page page{};
     page.at(at) = std::byte{0x80};
     EXPECT_FALSE(is_zero(page)) << at;
@@ -49,7 +49,9 @@ TEST(PageContent, AnAlmostEmptyPageLooksCompressible) {
 
 TEST(PageContent, SmallNumbersLookCompressible) {
   Page page{};
-  for (std::uint32_t i = 0; i < page.size() / 4; ++i) std::memcpy(&page[i * 4], &i, sizeof(i));
+  for (std::uint32_t i = 0; i < page.size() / 4; ++i) {
+    std::memcpy(&page[std::size_t{i} * 4], &i, sizeof(i));
+  }
   EXPECT_TRUE(looks_compressible(page));
 }
 

@@ -9,7 +9,7 @@
 namespace migration {
 namespace {
 
-using vmm::operator""_MiB;
+constexpr std::uint64_t kMiB = 1U << 20;
 
 /// The pages of all chunks that the round hands out.
 std::vector<vmm::PageIndex> pages_of(Round& round) {
@@ -27,7 +27,8 @@ void touch(vmm::GuestMemory& memory, vmm::PageIndex page) {
 }
 
 TEST(Round, TakesWhatWasEverTouchedAndTouchesNothing) {
-  vmm::GuestMemory memory(64_MiB, vmm::Backing::memfd);  // no huge pages: neighbours stay untouched
+  vmm::GuestMemory memory(64 * kMiB,
+                          vmm::Backing::memfd);  // no huge pages: neighbours stay untouched
   touch(memory, 3);
   touch(memory, 16383);
   for (int time = 0; time < 2; ++time) {
@@ -38,13 +39,13 @@ TEST(Round, TakesWhatWasEverTouchedAndTouchesNothing) {
 }
 
 TEST(Round, HasNothingToSendOfFreshMemory) {
-  vmm::GuestMemory memory(16_MiB);
+  vmm::GuestMemory memory(16 * kMiB);
   Round round(1, memory, nullptr);
   EXPECT_EQ(round.next_chunk(), std::nullopt);
 }
 
 TEST(Round, TakesTheDirtyPagesAndNoOthers) {
-  vmm::GuestMemory memory(16_MiB, vmm::Backing::memfd);
+  vmm::GuestMemory memory(16 * kMiB, vmm::Backing::memfd);
   touch(memory, 1);
   vmm::DirtyBitmap dirty(memory.page_count());
   dirty.set(vmm::PageRange{2046, 4});  // over the edge of a chunk
@@ -54,12 +55,13 @@ TEST(Round, TakesTheDirtyPagesAndNoOthers) {
 }
 
 TEST(Round, HandsEachPageToOneOfSeveralChannels) {
-  vmm::GuestMemory memory(256_MiB);
+  vmm::GuestMemory memory(256 * kMiB);
   vmm::DirtyBitmap dirty(memory.page_count());
   dirty.set(vmm::PageRange{0, memory.page_count()});
   Round round(2, memory, nullptr, std::move(dirty));
   std::vector<std::vector<vmm::PageIndex>> taken(4);
   std::vector<std::thread> channels;
+  channels.reserve(taken.size());
   for (auto& mine : taken) channels.emplace_back([&] { mine = pages_of(round); });
   for (std::thread& channel : channels) channel.join();
   std::set<vmm::PageIndex> all;
