@@ -35,7 +35,8 @@ void tune(Socket& socket, std::chrono::milliseconds timeout);
 /// For a connected socket that will carry pages. A send buffer grows to megabytes by itself, and
 /// then every byte leaves the CPU's caches before the other side copies it. Where the round trip is
 /// so short that a small buffer keeps the link busy, as within a host, it stays small: that takes
-/// an eighth off the CPU time of a migration (docs/performance.md). Elsewhere nothing changes.
+/// a tenth off the time and the CPU time of a migration (docs/performance.md). Elsewhere nothing
+/// changes.
 void tune_bulk(Socket& socket);
 
 }  // namespace migration::net
