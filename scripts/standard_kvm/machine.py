@@ -12,9 +12,16 @@ from .packages import Failed
 
 BOOT_LIMIT = 120  # seconds; it takes 5
 CONSOLE_TAIL = 40  # lines
+# The outer system says every 5 s that it is alive. One that does not for so long has lost its
+# timer: now and then an emulated processor that halts is not woken again.
+SILENCE_LIMIT = 90  # seconds
 
 
 class TimeLimit(Failed):
+    pass
+
+
+class Hung(Failed):
     pass
 
 
@@ -25,6 +32,7 @@ class Machine:
         self._options = options
         self._cache = cache
         self._started = False
+        self._heard = None  # when it last reported something
         self._report = b""
         self._console = b""
         self.status = None
@@ -81,26 +89,37 @@ class Machine:
             for name, read in pipes.items():
                 selector.register(read, selectors.EVENT_READ, handlers[name])
             while selector.get_map():
-                limit = self._options.timeout if self._started else BOOT_LIMIT
-                left = begun + limit - time.monotonic() if self.status is None else 0
+                left = self._end(begun) - time.monotonic() if self.status is None else 0
                 events = selector.select(max(0, left))
                 if not events and self.status is not None:
                     return
-                if not events:
-                    self._give_up(limit)
                 for key, _ in events:
                     data = os.read(key.fd, 65536)
                     if data:
                         key.data(data)
                     else:
                         selector.unregister(key.fd)
+                # Judged after what came was taken: this script may itself have been stopped.
+                if self.status is None and time.monotonic() > self._end(begun):
+                    self._give_up(begun)
 
-    def _give_up(self, limit):
+    def _limit(self):
+        return self._options.timeout if self._started else BOOT_LIMIT
+
+    def _end(self, begun):
+        """When it has to be over, or to have shown that it lives."""
+        end = begun + self._limit()
+        return min(end, self._heard + SILENCE_LIMIT) if self._started else end
+
+    def _give_up(self, begun):
+        if self._end(begun) < begun + self._limit():
+            raise Hung(f"the outer system hangs{self._tail()}")
         what = "the command did not end" if self._started else "the outer system did not start"
-        raise TimeLimit(f"{what} within {limit} s{self._tail()}")
+        raise TimeLimit(f"{what} within {self._limit()} s{self._tail()}")
 
     def _on_report(self, data):
         self._report += data
+        self._heard = time.monotonic()
         self._started = b"started\n" in self._report
         if ended := re.search(rb"^ended (\d+)\n", self._report, re.MULTILINE):
             self.status = int(ended[1])
