@@ -19,6 +19,7 @@ PAGE_CHECKER = os.environ.get("FERRY_PAGE_CHECKER")
 LEGS = 10
 CLOCK_TOLERANCE = 100_000_000  # ns
 CLOCK_LOOKS = 3
+CTRL_C, CTRL_Z = b"\x03", b"\x1a"
 TROUBLE = (
     r"clocksource:.*(unstable|skew)|soft lockup|hard LOCKUP|\bstall|nobody cared|unhandled|"
     r"spurious|WARNING:|BUG:|Oops|hung task|blocked for more than"
@@ -47,6 +48,14 @@ class Shell:
         if answer[2] != b"0":
             raise AssertionError(f"{command}: status {answer[2].decode()}: {printed}")
         return printed
+
+
+    def start_and_type(self, seconds, keys):
+        """Types `keys` while something that sleeps so long has the terminal."""
+        seen = len(self.vm.stdout.bytes())
+        self.vm.write(f"sh -c 'echo on-$((1 + 1)); exec sleep {seconds}'\n".encode())
+        self.vm.stdout.wait_for(rb"on-2", start=seen)
+        self.vm.write(keys)
 
 
 class ALinuxGuest(FerryTest):
@@ -105,6 +114,22 @@ class ALinuxGuest(FerryTest):
         )
         self.assertEqual(shell.ask("dmesg | grep -c 'Switched to clocksource'"), switches)
         self.assertIsNone(re.search(TROUBLE, log := shell.ask("dmesg"), re.IGNORECASE), log)
+        shell.vm.write(b"exit\n")
+        self.assertEqual(shell.vm.wait(), 0, shell.vm.stderr.text())
+
+    def test_has_a_terminal_with_ctrl_c_and_job_control(self):
+        shell = self.boot(1)
+        shell.start_and_type(1000001, CTRL_C)
+        self.assertNotIn("1000001", shell.ask("ps"))
+        shell.start_and_type(1000002, CTRL_Z)
+        self.assertIn("Stopped", shell.ask("jobs"))
+        shell.ask("bg %1")
+        self.assertIn("Running", shell.ask("jobs"))
+        shell.vm, _ = self.move(shell.vm)
+        self.assertIn("1000002", shell.ask("ps"))
+        shell.ask("kill %1")
+        shell.vm.write(b"wait\n")
+        self.assertNotIn("1000002", shell.ask("ps"))
         shell.vm.write(b"exit\n")
         self.assertEqual(shell.vm.wait(), 0, shell.vm.stderr.text())
 
