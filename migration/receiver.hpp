@@ -40,24 +40,26 @@ class IncomingMigration::Receiver {
   enum class Stage { listening, receiving, prepared, running, gone };
   using ConnectionPtr = std::shared_ptr<net::Connection>;
 
+  // receiver.cpp
   boost::asio::awaitable<void> accept_all();
   boost::asio::awaitable<void> serve(ConnectionPtr connection);
-  boost::asio::awaitable<void> serve_inquiry(ConnectionPtr connection);
   boost::asio::awaitable<void> serve_channel(ConnectionPtr connection);
   boost::asio::awaitable<void> serve_control(ConnectionPtr connection);
-  boost::asio::awaitable<void> drain_and_fail(Failure failure);
   void take_offer(const wire::Offer& offer);
   void take_frame(const net::Frame& frame);
   void channel_landed(std::uint32_t round);
   void channel_failed(std::exception_ptr failure);
-  void link_lost(const Failure& failure);
+  void enter(Stage stage, std::string what);
 
+  // receiver_handover.cpp
+  boost::asio::awaitable<void> serve_inquiry(ConnectionPtr connection);
+  void link_lost(const Failure& failure);
   void prepare_if_complete();
   [[nodiscard]] std::optional<std::string> verify_ram();
   void commit(const ConnectionPtr& answer_to);
   /// There will be no VM here: drops everything and says why. `tell`: the source does not know yet.
   void give_up(const Failure& failure, bool tell);
-  void enter(Stage stage, std::string what);
+  boost::asio::awaitable<void> drain_and_fail(Failure failure);
 
   boost::asio::io_context context_{1};
   ReceiveOptions options_;

@@ -1,0 +1,187 @@
+#include <fmt/format.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+#include <chrono>
+#include <stdexcept>
+#include <utility>
+
+#include "migration/receiver.hpp"
+#include "migration/usage.hpp"
+
+/// The destination's part of the handover: nothing but Commit, or the operator, starts the VM, and
+/// after every failure the process says who owns it. The rules are in docs/architecture.md,
+/// "Handover".
+namespace migration {
+
+namespace asio = boost::asio;
+using net::Frame;
+using wire::FrameType;
+
+namespace {
+
+double ms_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
+      .count();
+}
+
+}  // namespace
+
+void IncomingMigration::Receiver::prepare_if_complete() {
+  if (!state_ || !last_round_ || round_ <= *last_round_) return;
+  channels_.clear();
+  // RAM is compared before the state is loaded, and the state loaded after the last page is in
+  // place: KVM itself writes guest pages when it takes over kvmclock.
+  auto difference = verify_ram();
+  const auto start = std::chrono::steady_clock::now();
+  try {
+    if (!difference) machine_->load(*state_);
+    prepared_.restore_ms = ms_since(start);
+    if (offer_.verify && !difference) {
+      difference = vmm::first_difference(*state_, machine_->save());
+    }
+  } catch (const std::exception& error) {
+    return give_up({fmt::format("the machine state cannot be loaded: {}", error.what())}, true);
+  }
+  if (difference) return give_up({"verification failed: " + *difference}, true);
+  prepared_.verified = offer_.verify;
+  prepared_.incarnation = incarnation_;
+  enter(Stage::prepared, "holds the complete VM, paused, until the source commits");
+  control_->send(FrameType::prepared, wire::encode(prepared_));
+}
+
+std::optional<std::string> IncomingMigration::Receiver::verify_ram() {
+  if (!offer_.verify) return std::nullopt;
+  if (!verifier_) verifier_.emplace(machine_->memory());
+  return verifier_->finish();
+}
+
+void IncomingMigration::Receiver::commit(const ConnectionPtr& answer_to) {
+  try {
+    if (!offer_.paused) machine_->resume();
+  } catch (const std::exception& error) {
+    const std::string why = fmt::format("the VM cannot be resumed: {}", error.what());
+    if (answer_to && answer_to != control_) {
+      answer_to->send(FrameType::refused, wire::encode(wire::Reason{why}));
+    }
+    return give_up({why}, true);
+  }
+  // The source hears of it before anything else is done: its downtime ends with this frame.
+  if (answer_to) {
+    answer_to->send(FrameType::running,
+                    wire::encode(wire::Running{incarnation_, cpu_seconds(), peak_rss_bytes()}));
+  }
+  enter(Stage::running, offer_.paused ? "arrived, paused" : "arrived, running");
+  landed_.reset();
+  state_.reset();
+  verifier_.reset();
+  callbacks_.arrived(std::move(machine_));
+}
+
+asio::awaitable<void> IncomingMigration::Receiver::serve_inquiry(ConnectionPtr connection) {
+  const Frame frame = co_await connection->receive();
+  if (frame.type != FrameType::inquire) throw wire::ProtocolError("the peer asked nothing");
+  const auto inquiry = wire::decode<wire::Inquire>(frame.payload);
+  wire::Status status{incarnation_, wire::VmStatus::unknown};
+  if (inquiry.token == offer_.token) {
+    // A source that asks has given its connections up: what it sent is not going to be complete.
+    if (stage_ == Stage::receiving) link_lost({"the source came back with a new connection"});
+    if (stage_ == Stage::prepared) status.status = wire::VmStatus::prepared;
+    if (stage_ == Stage::running) status.status = wire::VmStatus::running;
+    if (stage_ == Stage::gone) status.status = wire::VmStatus::refused;
+  }
+  connection->keep_alive();
+  connection->send(FrameType::status, wire::encode(status));
+  if (status.status == wire::VmStatus::prepared) {
+    const Frame word = co_await connection->receive();
+    if (word.type == FrameType::abort && stage_ == Stage::prepared) {
+      give_up({"the source kept the VM"}, false);
+    } else if (word.type == FrameType::commit && stage_ == Stage::prepared) {
+      commit(connection);
+    } else if (word.type == FrameType::commit && stage_ == Stage::running) {
+      connection->send(FrameType::running,
+                       wire::encode(wire::Running{incarnation_, cpu_seconds(), peak_rss_bytes()}));
+    }
+  } else if (status.status == wire::VmStatus::running) {
+    connection->send(FrameType::running,
+                     wire::encode(wire::Running{incarnation_, cpu_seconds(), peak_rss_bytes()}));
+  }
+  co_await connection->drained();
+}
+
+void IncomingMigration::Receiver::link_lost(const Failure& failure) {
+  if (stage_ == Stage::receiving) {
+    const std::string why =
+        fmt::format("the VM did not arrive and stays at the source: {}", failure.why);
+    give_up({why, failure.protocol}, true);
+  } else if (stage_ == Stage::prepared) {
+    const std::string what = fmt::format(
+        "holds the complete VM, paused, and lost the link to the source ({}). Waits for "
+        "the source to reconnect; if the source is known to be dead, 'ferry resume --force' runs "
+        "the VM here",
+        failure.why);
+    {
+      const std::lock_guard lock(mutex_);
+      detail_ = what;
+      link_lost_ = true;
+    }
+    callbacks_.message(what);
+  }
+}
+
+void IncomingMigration::Receiver::give_up(const Failure& failure, bool tell) {
+  if (stage_ == Stage::gone) return;
+  if (tell && control_) control_->send(FrameType::refused, wire::encode(wire::Reason{failure.why}));
+  enter(Stage::gone, failure.why);
+  asio::co_spawn(context_, drain_and_fail(failure), asio::detached);
+}
+
+/// Once the reason is on its way, or the link shows that it cannot be: giving RAM back takes a
+/// while, and the guest may wait at the source.
+asio::awaitable<void> IncomingMigration::Receiver::drain_and_fail(Failure failure) {
+  try {
+    if (control_) co_await control_->drained();
+  } catch (const std::exception&) {
+    // The source finds out by the silence.
+  }
+  channels_.clear();
+  verifier_.reset();
+  machine_.reset();
+  callbacks_.failed(failure);
+}
+
+std::string IncomingMigration::Receiver::force_resume() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (stage_ != Stage::prepared) return "no VM waits here for its source: nothing to force";
+    if (!link_lost_) {
+      return "the source is connected and about to hand the VM over: 'ferry cancel' it there";
+    }
+  }
+  asio::post(context_, [this] {
+    if (stage_ == Stage::prepared) commit(nullptr);
+  });
+  return {};
+}
+
+void IncomingMigration::Receiver::decline(std::function<void()> done) {
+  asio::post(context_, [this, done = std::move(done)] {
+    if (stage_ == Stage::receiving || stage_ == Stage::prepared) {
+      give_up({"the receiver was stopped"}, true);
+    }
+    asio::co_spawn(
+        context_,
+        [this, done]() -> asio::awaitable<void> {
+          try {
+            if (control_) co_await control_->drained();
+          } catch (const std::exception&) {
+            // The source finds out by the silence.
+          }
+          done();
+        },
+        asio::detached);
+  });
+}
+
+}  // namespace migration
