@@ -34,13 +34,6 @@ void RateLimiter::take(std::uint64_t bytes) {
   if (rate_ != 0) debt_ += static_cast<double>(bytes);
 }
 
-void RateLimiter::charge(std::uint64_t bytes) {
-  const std::lock_guard lock(mutex_);
-  if (rate_ == 0) return;
-  settle(Clock::now());
-  debt_ += static_cast<double>(bytes);
-}
-
 void RateLimiter::set_rate(std::uint64_t bytes_per_second) {
   {
     const std::lock_guard lock(mutex_);

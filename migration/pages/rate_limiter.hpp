@@ -19,8 +19,6 @@ class RateLimiter {
 
   /// Returns when `bytes` may be written, or at once after stop().
   void take(std::uint64_t bytes);
-  /// Counts bytes that could not wait (control frames); who takes next waits for them too.
-  void charge(std::uint64_t bytes);
   void set_rate(std::uint64_t bytes_per_second);
   [[nodiscard]] std::uint64_t rate() const;
   void stop();
