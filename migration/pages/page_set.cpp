@@ -1,0 +1,121 @@
+#include "migration/pages/page_set.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cassert>
+
+namespace migration {
+
+namespace {
+
+constexpr std::uint64_t kAll = ~std::uint64_t{0};
+
+constexpr std::uint64_t bit_of(vmm::PageIndex page) { return std::uint64_t{1} << (page % 64); }
+
+template <typename Visit>  // visit(word index, mask), for each word that `range` reaches into
+void for_words(vmm::PageRange range, Visit visit) {
+  for (vmm::PageIndex page = range.first; page < range.end();) {
+    const std::uint64_t in_word = std::min<std::uint64_t>(range.end() - page, 64 - page % 64);
+    visit(page / 64, (kAll >> (64 - in_word)) << (page % 64));
+    page += in_word;
+  }
+}
+
+void append(std::vector<vmm::PageRange>& ranges, vmm::PageRange range) {
+  if (!ranges.empty() && ranges.back().end() == range.first) {
+    ranges.back().count += range.count;
+  } else {
+    ranges.push_back(range);
+  }
+}
+
+}  // namespace
+
+AtomicPageSet::AtomicPageSet(std::uint64_t pages, bool all)
+    : pages_(pages), words_((pages + 63) / 64) {
+  if (all) put(vmm::PageRange{0, pages});
+}
+
+AtomicPageSet::AtomicPageSet(const vmm::DirtyBitmap& pages) : AtomicPageSet(pages.pages()) {
+  for (std::size_t i = 0; i < words_.size(); ++i) words_[i] = pages.words()[i];
+}
+
+bool AtomicPageSet::take(vmm::PageIndex page) {
+  assert(page < pages_);
+  const std::uint64_t bit = bit_of(page);
+  return (words_[page / 64].fetch_and(~bit, std::memory_order_acq_rel) & bit) != 0;
+}
+
+void AtomicPageSet::take(vmm::PageRange range, std::vector<vmm::PageRange>& taken) {
+  assert(range.end() <= pages_);
+  for_words(range, [&](std::size_t word, std::uint64_t mask) {
+    std::uint64_t got = words_[word].fetch_and(~mask, std::memory_order_acq_rel) & mask;
+    while (got != 0) {
+      const auto first = static_cast<std::uint64_t>(std::countr_zero(got));
+      const auto count = static_cast<std::uint64_t>(std::countr_one(got >> first));
+      append(taken, {word * 64 + first, count});
+      got &= ~((kAll >> (64 - count)) << first);
+    }
+  });
+}
+
+bool AtomicPageSet::put(vmm::PageIndex page) {
+  assert(page < pages_);
+  const std::uint64_t bit = bit_of(page);
+  return (words_[page / 64].fetch_or(bit, std::memory_order_acq_rel) & bit) == 0;
+}
+
+void AtomicPageSet::put(vmm::PageRange range) {
+  assert(range.end() <= pages_);
+  for_words(range, [&](std::size_t word, std::uint64_t mask) {
+    words_[word].fetch_or(mask, std::memory_order_acq_rel);
+  });
+}
+
+bool AtomicPageSet::test(vmm::PageIndex page) const {
+  assert(page < pages_);
+  return (words_[page / 64].load(std::memory_order_acquire) & bit_of(page)) != 0;
+}
+
+std::uint64_t AtomicPageSet::count(vmm::PageRange range) const {
+  assert(range.end() <= pages_);
+  std::uint64_t total = 0;
+  for_words(range, [&](std::size_t word, std::uint64_t mask) {
+    const std::uint64_t value = words_[word].load(std::memory_order_acquire);
+    total += static_cast<std::uint64_t>(std::popcount(value & mask));
+  });
+  return total;
+}
+
+std::optional<vmm::PageIndex> AtomicPageSet::first_at_or_after(vmm::PageIndex page) const {
+  if (page >= pages_) return std::nullopt;
+  std::uint64_t mask = kAll << (page % 64);
+  for (std::size_t word = page / 64; word < words_.size(); ++word) {
+    const std::uint64_t value = words_[word].load(std::memory_order_acquire) & mask;
+    if (value != 0) return word * 64 + static_cast<std::uint64_t>(std::countr_zero(value));
+    mask = kAll;
+  }
+  return std::nullopt;
+}
+
+std::optional<vmm::PageIndex> AtomicPageSet::last_before(vmm::PageIndex page) const {
+  page = std::min(page, pages_);
+  if (page == 0) return std::nullopt;
+  std::uint64_t mask = kAll >> (63 - (page - 1) % 64);
+  for (std::size_t word = (page - 1) / 64;; --word) {
+    const std::uint64_t value = words_[word].load(std::memory_order_acquire) & mask;
+    if (value != 0) return word * 64 + 63 - static_cast<std::uint64_t>(std::countl_zero(value));
+    if (word == 0) return std::nullopt;
+    mask = kAll;
+  }
+}
+
+vmm::DirtyBitmap AtomicPageSet::snapshot() const {
+  vmm::DirtyBitmap bitmap(pages_);
+  for (std::size_t i = 0; i < words_.size(); ++i) {
+    bitmap.words()[i] = words_[i].load(std::memory_order_acquire);
+  }
+  return bitmap;
+}
+
+}  // namespace migration
