@@ -177,7 +177,7 @@ void IncomingMigration::Receiver::take_offer(const wire::Offer& offer) {
   const std::string name = config.name;
   machine_ = factory_(std::move(config));
   offer_ = offer;
-  landed_ = std::make_unique<LandedPages>(machine_->memory().page_count());
+  landed_ = std::make_unique<AtomicPageSet>(machine_->memory().page_count());
   enter(Stage::receiving, fmt::format("receiving '{}'", name));
 }
 

@@ -75,7 +75,7 @@ class IncomingMigration::Receiver {
   wire::Offer offer_;
   ConnectionPtr control_;
   std::unique_ptr<vmm::Machine> machine_;
-  std::unique_ptr<LandedPages> landed_;
+  std::unique_ptr<AtomicPageSet> landed_;
   std::vector<std::unique_ptr<PageReceiver>> channels_;
   std::set<std::uint32_t> opened_;   ///< indices of channels
   std::uint32_t round_ = 1;          ///< in progress

@@ -14,20 +14,7 @@ namespace migration {
 using wire::FrameType;
 using wire::ProtocolError;
 
-void LandedPages::mark(vmm::PageRange range) {
-  for (vmm::PageIndex page = range.first; page < range.end();) {
-    const std::uint64_t in_word = std::min<std::uint64_t>(range.end() - page, 64 - page % 64);
-    const std::uint64_t bits = (~std::uint64_t{0} >> (64 - in_word)) << (page % 64);
-    words_[page / 64].fetch_or(bits, std::memory_order_relaxed);
-    page += in_word;
-  }
-}
-
-bool LandedPages::test(vmm::PageIndex page) const {
-  return (words_[page / 64].load(std::memory_order_relaxed) >> (page % 64) & 1) != 0;
-}
-
-PageReceiver::PageReceiver(net::Socket socket, vmm::GuestMemory& memory, LandedPages& landed,
+PageReceiver::PageReceiver(net::Socket socket, vmm::GuestMemory& memory, AtomicPageSet& landed,
                            Done done)
     : stream_(std::move(socket)),
       memory_(memory),
@@ -90,7 +77,7 @@ void PageReceiver::receive_raw(const std::vector<vmm::PageRange>& ranges, std::s
     size += pages.size();
   }
   if (size != bytes) throw ProtocolError("the peer sent a frame whose pages do not fill it");
-  for (const vmm::PageRange& range : ranges) landed_.mark(range);
+  for (const vmm::PageRange& range : ranges) landed_.put(range);
   stream_.read(parts_);
 }
 
@@ -111,7 +98,7 @@ void PageReceiver::receive_compressed(const std::vector<vmm::PageRange>& ranges,
   std::size_t at = 0;
   for (const vmm::PageRange& range : ranges) {
     const auto pages = memory_.pages(range);
-    landed_.mark(range);
+    landed_.put(range);
     std::memcpy(pages.data(), out_.data() + at, pages.size());
     at += pages.size();
   }

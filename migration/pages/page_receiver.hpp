@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -8,32 +7,24 @@
 #include <vector>
 
 #include "migration/net/stream.hpp"
+#include "migration/pages/page_set.hpp"
 #include "migration/wire/decode.hpp"
 #include "vmm/memory/guest_memory.hpp"
 
 namespace migration {
 
-/// Which pages of the destination's RAM hold something, so that a zero page costs nothing where
-/// nothing is. Channels mark their own pages at the same time.
-class LandedPages {
- public:
-  explicit LandedPages(std::uint64_t pages) : words_((pages + 63) / 64) {}
-  void mark(vmm::PageRange range);
-  [[nodiscard]] bool test(vmm::PageIndex page) const;
-
- private:
-  std::vector<std::atomic<std::uint64_t>> words_;
-};
-
 /// One channel of the destination: a thread that reads page frames and puts the pages in place.
 /// Raw pages are read from the socket straight into guest memory.
+///
+/// `landed`, which the channels share, has the pages that hold something, so that a zero page costs
+/// nothing where nothing is.
 class PageReceiver {
  public:
   /// Called from the thread: a round has landed as far as this channel goes (its number), or the
   /// channel failed or was closed.
   using Done = std::function<void(std::uint32_t round, std::exception_ptr)>;
 
-  PageReceiver(net::Socket socket, vmm::GuestMemory& memory, LandedPages& landed, Done done);
+  PageReceiver(net::Socket socket, vmm::GuestMemory& memory, AtomicPageSet& landed, Done done);
   /// Interrupts the channel and joins its thread.
   ~PageReceiver();
   PageReceiver(const PageReceiver&) = delete;
@@ -48,7 +39,7 @@ class PageReceiver {
 
   net::Stream stream_;
   vmm::GuestMemory& memory_;
-  LandedPages& landed_;
+  AtomicPageSet& landed_;
   Done done_;
   std::vector<std::byte> in_;
   std::vector<std::byte> out_;

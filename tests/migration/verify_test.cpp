@@ -4,8 +4,6 @@
 
 #include <string>
 
-#include "migration/pages/page_receiver.hpp"
-
 namespace migration {
 namespace {
 
@@ -60,14 +58,6 @@ TEST_F(Verify, TakesAZeroPageForOneThatWasNeverTouched) {
   write(source_, 79, 0, 0);
   write(destination_, 80, 0, 0);
   EXPECT_EQ(compare(source_, destination_), "");
-}
-
-TEST(LandedPages, MarksRangesAcrossWords) {
-  LandedPages landed(256);
-  landed.mark({60, 70});
-  for (vmm::PageIndex page = 0; page < 256; ++page) {
-    EXPECT_EQ(landed.test(page), page >= 60 && page < 130) << page;
-  }
 }
 
 }  // namespace
