@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +15,8 @@
 #include <cstring>
 #include <system_error>
 #include <utility>
+
+#include "vmm/kvm/unique_fd.hpp"
 
 namespace vmm {
 
@@ -33,6 +37,19 @@ int pagemap() {
 // content as much as a present one.
 constexpr std::uint64_t kPresent = std::uint64_t{1} << 63;
 constexpr std::uint64_t kSwapped = std::uint64_t{1} << 62;
+
+/// The most ranges that process_madvise takes in one call (the kernel's UIO_MAXIOV).
+constexpr std::size_t kMaxBatch = 1024;
+
+/// One system call for many ranges. False where the kernel does not allow that for this advice,
+/// which it does for the caller's own process since Linux 6.13. `self` is a pidfd of this process.
+bool discard_at_once(int self, std::span<const iovec> ranges) {
+  std::size_t bytes = 0;
+  for (const iovec& range : ranges) bytes += range.iov_len;
+  const long done =
+      ::syscall(SYS_process_madvise, self, ranges.data(), ranges.size(), MADV_DONTNEED, 0);
+  return done >= 0 && static_cast<std::size_t>(done) == bytes;
+}
 
 }  // namespace
 
@@ -134,6 +151,38 @@ std::span<std::byte> GuestMemory::pages(PageRange range) {
 std::span<const std::byte> GuestMemory::pages(PageRange range) const {
   assert(range.end() <= page_count());
   return {host_ + range.first * kPageSize, range.count * kPageSize};
+}
+
+PageIndex GuestMemory::page_at(const std::byte* host) const {
+  assert(host >= host_ && host < host_ + size_);
+  return static_cast<std::uint64_t>(host - host_) / kPageSize;
+}
+
+void GuestMemory::discard(std::span<const PageRange> ranges) {
+  if (backing_ == Backing::memfd) {
+    for (const PageRange& range : ranges) {
+      const std::span<std::byte> bytes = pages(range);
+      if (!bytes.empty() &&
+          ::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, bytes.data() - host_,
+                      static_cast<off_t>(bytes.size())) < 0) {
+        fail("fallocate of a hole in guest RAM");
+      }
+    }
+    return;
+  }
+  const UniqueFd self(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
+  std::vector<iovec> batch;
+  while (!ranges.empty()) {
+    batch.clear();
+    for (const PageRange& range : ranges.first(std::min(ranges.size(), kMaxBatch))) {
+      batch.push_back({pages(range).data(), pages(range).size()});
+    }
+    ranges = ranges.subspan(batch.size());
+    if (discard_at_once(self.get(), batch)) continue;
+    for (const iovec& one : batch) {
+      if (::madvise(one.iov_base, one.iov_len, MADV_DONTNEED) < 0) fail("discarding guest RAM");
+    }
+  }
 }
 
 void GuestMemory::add_populated(PageRange range, DirtyBitmap& into) const {

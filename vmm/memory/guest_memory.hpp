@@ -65,6 +65,13 @@ class GuestMemory {
   [[nodiscard]] std::span<std::byte> pages(PageRange range);
   [[nodiscard]] std::span<const std::byte> pages(PageRange range) const;
 
+  /// The page that the host address of a byte of RAM lies in.
+  [[nodiscard]] PageIndex page_at(const std::byte* host) const;
+
+  /// Gives pages back to the host: they are missing afterwards, and read as zero. Register them
+  /// with a Userfault before, not after: in between the host may fill a gap in huge-page memory.
+  void discard(std::span<const PageRange> ranges);
+
   /// Adds to `into` the pages of `range` that were ever touched, without touching any. Ask only
   /// after dirty logging is on, so that a page touched later is in the log.
   void add_populated(PageRange range, DirtyBitmap& into) const;

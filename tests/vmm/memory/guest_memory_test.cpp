@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -70,6 +71,44 @@ TEST_P(PopulatedPages, AreThoseThatWereTouchedAndLookingTouchesNone) {
 
 INSTANTIATE_TEST_SUITE_P(EachBacking, PopulatedPages,
                          testing::Values(Backing::anonymous, Backing::memfd));
+
+using Discarded = PopulatedPages;
+
+TEST_P(Discarded, PagesAreMissingAndReadAsZeroAndTheOthersStay) {
+  GuestMemory memory(16_MiB, GetParam());
+  const auto all = memory.pages({0, memory.page_count()});
+  std::ranges::fill(all, std::byte{7});
+  std::vector<PageRange> odd;  // more of them than one system call takes
+  for (PageIndex page = 1; page < memory.page_count(); page += 2) odd.push_back({page, 1});
+  memory.discard(odd);
+
+  DirtyBitmap populated(memory.page_count());
+  memory.add_populated({0, memory.page_count()}, populated);
+  EXPECT_EQ(populated.count(), memory.page_count() / 2);
+  for (PageIndex page = 0; page < memory.page_count(); ++page) {
+    ASSERT_EQ(populated.test(page), page % 2 == 0) << page;
+    const std::byte expected{page % 2 == 0 ? std::uint8_t{7} : std::uint8_t{0}};
+    ASSERT_EQ(memory.pages({page, 1})[page % kPageSize], expected) << page;
+  }
+}
+
+TEST_P(Discarded, NothingIsNothing) {
+  GuestMemory memory(16_MiB, GetParam());
+  memory.write(GuestAddress{0}, bytes("ferry"));
+  memory.discard({});
+  memory.discard(Ranges{{0, 0}});
+  EXPECT_EQ(memory.pages({0, 1})[0], std::byte{'f'});
+}
+
+INSTANTIATE_TEST_SUITE_P(EachBacking, Discarded,
+                         testing::Values(Backing::anonymous, Backing::memfd));
+
+TEST(GuestMemory, TellsThePageOfAHostAddress) {
+  GuestMemory memory(16_MiB);
+  EXPECT_EQ(memory.page_at(memory.pages({0, 1}).data()), 0U);
+  EXPECT_EQ(memory.page_at(&memory.pages({0, 4096}).back()), 4095U);
+  EXPECT_EQ(memory.page_at(memory.pages({17, 1}).data() + 5), 17U);
+}
 
 TEST(GuestMemory, NotesEachPageThatADeviceWrote) {
   GuestMemory memory(16_MiB);
