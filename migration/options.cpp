@@ -15,6 +15,15 @@ std::string_view to_string(Compression compression) {
   return "none";
 }
 
+std::string_view to_string(Prepaging prepaging) {
+  switch (prepaging) {
+    case Prepaging::bubbling: return "bubbling";
+    case Prepaging::linear: return "linear";
+    case Prepaging::none: break;
+  }
+  return "none";
+}
+
 std::optional<Mode> mode_from(std::string_view name) {
   for (const Mode mode : {Mode::pre_copy, Mode::stop_and_copy}) {
     if (to_string(mode) == name) return mode;
@@ -24,6 +33,13 @@ std::optional<Mode> mode_from(std::string_view name) {
 
 std::optional<Compression> compression_from(std::string_view name) {
   for (const Compression value : {Compression::automatic, Compression::lz4, Compression::none}) {
+    if (to_string(value) == name) return value;
+  }
+  return std::nullopt;
+}
+
+std::optional<Prepaging> prepaging_from(std::string_view name) {
+  for (const Prepaging value : {Prepaging::bubbling, Prepaging::linear, Prepaging::none}) {
     if (to_string(value) == name) return value;
   }
   return std::nullopt;

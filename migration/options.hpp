@@ -11,12 +11,18 @@ namespace migration {
 
 enum class Mode { pre_copy, stop_and_copy };
 enum class Compression { automatic, lz4, none };
+/// In which order post-copy pushes pages: around what the guest faults on, from the lowest page up,
+/// or only what it faults on.
+enum class Prepaging { bubbling, linear, none };
 
-/// "pre-copy", "stop-and-copy" / "auto", "lz4", "none": as on the command line and in the report.
+/// "pre-copy", "stop-and-copy" / "auto", "lz4", "none" / "bubbling", "linear", "none": as on the
+/// command line and in the report.
 [[nodiscard]] std::string_view to_string(Mode mode);
 [[nodiscard]] std::string_view to_string(Compression compression);
+[[nodiscard]] std::string_view to_string(Prepaging prepaging);
 [[nodiscard]] std::optional<Mode> mode_from(std::string_view name);
 [[nodiscard]] std::optional<Compression> compression_from(std::string_view name);
+[[nodiscard]] std::optional<Prepaging> prepaging_from(std::string_view name);
 
 inline constexpr unsigned kMaxChannels = 16;
 

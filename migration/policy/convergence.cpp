@@ -31,8 +31,10 @@ Decision decide(const ConvergenceInput& input) {
       input.fixed_seconds + pages_seconds + input.state_bytes / input.bytes_per_second;
 
   if (input.rounds >= input.max_rounds) {
-    decision.step = Step::stop;
-    decision.why = Why::out_of_rounds;
+    const bool post_copy =
+        input.may_switch && decision.downtime_seconds > input.max_downtime_seconds;
+    decision.step = post_copy ? Step::post_copy : Step::stop;
+    decision.why = post_copy ? Why::never_fits : Why::out_of_rounds;
     return decision;
   }
   if (decision.downtime_seconds <= input.max_downtime_seconds) {

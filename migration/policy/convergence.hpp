@@ -15,13 +15,15 @@ struct ConvergenceInput {
   double max_downtime_seconds = 0;
   unsigned max_rounds = 1;
   bool may_throttle = false;
-  unsigned throttle = 0;  ///< per cent in force
+  unsigned throttle = 0;    ///< per cent in force
+  bool may_switch = false;  ///< to post-copy
 };
 
 enum class Step {
   next_round,
-  throttle,  ///< slow the guest to `throttle` per cent, then a round
-  stop,      ///< stop the guest and send the rest
+  throttle,   ///< slow the guest to `throttle` per cent, then a round
+  stop,       ///< stop the guest and send the rest
+  post_copy,  ///< stop the guest, and send the rest while it runs at the destination
 };
 
 enum class Why {
@@ -30,6 +32,7 @@ enum class Why {
   worth_a_round,      ///< it fits, but one cheap round more shortens it much
   fits,
   out_of_rounds,
+  never_fits,  ///< out of rounds, and the stop would be too long
 };
 
 struct Decision {

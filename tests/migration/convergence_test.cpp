@@ -18,7 +18,8 @@ ConvergenceInput quiet() {
           .max_downtime_seconds = 0.050,
           .max_rounds = 30,
           .may_throttle = false,
-          .throttle = 0};
+          .throttle = 0,
+          .may_switch = false};
 }
 
 TEST(Convergence, StopsWhenTheRestFitsTheDowntime) {
@@ -82,6 +83,34 @@ TEST(Convergence, StopsWhenOutOfRoundsWhateverRemains) {
   const Decision decision = decide(input);
   EXPECT_EQ(decision.step, Step::stop);
   EXPECT_EQ(decision.why, Why::out_of_rounds);
+}
+
+TEST(Convergence, SwitchesToPostCopyWhenOutOfRoundsAndTheStopWouldBeTooLong) {
+  ConvergenceInput input = quiet();
+  input.remaining_bytes = 1000 * kMB;
+  input.rounds = input.max_rounds;
+  input.may_switch = true;
+  const Decision decision = decide(input);
+  EXPECT_EQ(decision.step, Step::post_copy);
+  EXPECT_EQ(decision.why, Why::never_fits);
+}
+
+TEST(Convergence, StopsWhenOutOfRoundsAndTheRestFitsThoughItMaySwitch) {
+  ConvergenceInput input = quiet();
+  input.remaining_bytes = 10 * kMB;
+  input.rounds = input.max_rounds;
+  input.may_switch = true;
+  const Decision decision = decide(input);
+  EXPECT_EQ(decision.step, Step::stop);
+  EXPECT_EQ(decision.why, Why::out_of_rounds);
+}
+
+TEST(Convergence, DoesNotSwitchWhileThereAreRoundsLeft) {
+  ConvergenceInput input = quiet();
+  input.remaining_bytes = 1000 * kMB;
+  input.rounds = input.max_rounds - 1;
+  input.may_switch = true;
+  EXPECT_EQ(decide(input).step, Step::next_round);
 }
 
 ConvergenceInput diverging() {
