@@ -13,6 +13,8 @@ namespace migration::net {
 
 namespace {
 
+constexpr const char* kReceiving = "receiving pages from the peer";
+
 /// Takes `count` transferred bytes off the front of `parts`.
 std::span<iovec> advance(std::span<iovec> parts, std::size_t count) {
   while (!parts.empty() && count >= parts.front().iov_len) {
@@ -60,13 +62,18 @@ void Stream::write(std::span<iovec> parts) {
 }
 
 void Stream::read(std::span<iovec> parts) {
-  transfer_all(parts, "receiving pages from the peer",
+  transfer_all(parts, kReceiving,
                [this](msghdr& message) { return ::recvmsg(fd_, &message, MSG_WAITALL); });
 }
 
-void Stream::read(std::span<std::byte> into) {
-  iovec part{into.data(), into.size()};
-  read({&part, 1});
+std::size_t Stream::read_some(std::span<std::byte> into) {
+  for (;;) {
+    const ssize_t done = ::recv(fd_, into.data(), into.size(), 0);
+    if (done > 0) return static_cast<std::size_t>(done);
+    if (done < 0 && errno == EINTR) continue;
+    if (done == 0) errno = ECONNRESET;
+    throw std::system_error(errno, std::generic_category(), kReceiving);
+  }
 }
 
 void Stream::interrupt() { ::shutdown(fd_, SHUT_RDWR); }

@@ -27,7 +27,8 @@ class Stream {
   void write(std::span<iovec> parts);
   /// Fills all of it; ECONNRESET when the peer ends before. Changes `parts`.
   void read(std::span<iovec> parts);
-  void read(std::span<std::byte> into);
+  /// Takes what there is, at least one byte. Returns how many.
+  [[nodiscard]] std::size_t read_some(std::span<std::byte> into);
 
   /// Any thread: the pending and every later call fails.
   void interrupt();

@@ -6,6 +6,7 @@
 #include <thread>
 #include <vector>
 
+#include "migration/net/buffered_reader.hpp"
 #include "migration/net/stream.hpp"
 #include "migration/pages/page_set.hpp"
 #include "migration/wire/decode.hpp"
@@ -14,7 +15,7 @@
 namespace migration {
 
 /// One channel of the destination: a thread that reads page frames and puts the pages in place.
-/// Raw pages are read from the socket straight into guest memory.
+/// Raw pages are read from the socket straight into guest memory, and blocks unpacked into it.
 ///
 /// `landed`, which the channels share, has the pages that hold something, so that a zero page costs
 /// nothing where nothing is.
@@ -38,10 +39,10 @@ class PageReceiver {
   void clear(const std::vector<vmm::PageRange>& ranges);
 
   net::Stream stream_;
+  net::BufferedReader in_{stream_};
   vmm::GuestMemory& memory_;
   AtomicPageSet& landed_;
   Done done_;
-  std::vector<std::byte> in_;
   std::vector<std::byte> out_;
   std::vector<iovec> parts_;
   std::thread thread_;

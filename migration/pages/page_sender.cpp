@@ -26,6 +26,12 @@ constexpr std::size_t worth(std::size_t in) { return in - in / 16; }
 /// Compressed frames are written together, so many bytes at a time: each write wakes the receiver.
 constexpr std::size_t kWriteFrames = 128 << 10;
 
+/// Space for one more frame of the largest block behind as many bytes as are not yet written.
+constexpr std::size_t kBlock = wire::kMaxLz4Pages * vmm::kPageSize;
+constexpr std::size_t kFrameRoom = kWriteFrames + wire::kHeaderBytes +
+                                   wire::kMaxLz4Pages * wire::kRangeBytes +
+                                   LZ4_COMPRESSBOUND(kBlock);
+
 /// LZ4's fast mode one step faster: 2 % less CPU time for 0.7 % more bytes.
 constexpr int kAcceleration = 2;
 
@@ -158,7 +164,7 @@ void PageSender::flush_raw() {
   if (raw_.pages == 0) return;
   if (!policy_.compress() && policy_.probe_due()) {
     const auto start = Clock::now();
-    const Block block = compress(raw_);
+    const Block block = compress(raw_, frames_used_);
     policy_.probed(static_cast<double>(block.in), static_cast<double>(block.out),
                    seconds_since(start));
   }
@@ -183,37 +189,41 @@ void PageSender::flush_raw() {
 
 void PageSender::flush_compressed() {
   if (lz4_.pages == 0) return;
+  const std::size_t head = wire::kHeaderBytes + lz4_.ranges.size() * wire::kRangeBytes;
   const auto start = Clock::now();
-  const Block block = compress(lz4_);
+  // Straight to its place in the frame, whose header follows when the size is known.
+  const Block block = compress(lz4_, frames_used_ + head);
   gathered_.seconds += seconds_since(start);
   const bool shrinks = block.out <= worth(block.in);
   const std::size_t size = shrinks ? block.out : block.in;
-  wire::put_page_header(frames_, shrinks ? FrameType::pages_lz4 : FrameType::pages_raw, lz4_.ranges,
+  std::byte* const frame = frames_.data() + frames_used_;
+  header_.clear();
+  wire::put_page_header(header_, shrinks ? FrameType::pages_lz4 : FrameType::pages_raw, lz4_.ranges,
                         size);
+  std::memcpy(frame, header_.data(), head);
   // Raw pages too from the private copy: the live ones may have changed since.
-  const auto& from = shrinks ? compressed_ : copy_;
-  frames_.insert(frames_.end(), from.begin(), from.begin() + static_cast<std::ptrdiff_t>(size));
+  if (!shrinks) std::memcpy(frame + head, copy_.data(), size);
+  frames_used_ += head + size;
   (shrinks ? shared_.counters.compressed : shared_.counters.raw) += lz4_.pages;
   gathered_.in += static_cast<double>(block.in);
   gathered_.out += static_cast<double>(size);
   lz4_.clear();
-  if (frames_.size() >= kWriteFrames) flush_frames();
+  if (frames_used_ >= kWriteFrames) flush_frames();
 }
 
 void PageSender::flush_frames() {
-  if (frames_.empty()) return;
+  if (frames_used_ == 0) return;
   const auto start = Clock::now();
-  iovec part{frames_.data(), frames_.size()};
+  iovec part{frames_.data(), frames_used_};
   write({&part, 1});
   policy_.sent_compressed(gathered_.in, gathered_.out, gathered_.seconds, seconds_since(start));
-  frames_.clear();
+  frames_used_ = 0;
   gathered_ = {};
 }
 
-PageSender::Block PageSender::compress(const Batch& batch) {
-  constexpr std::size_t kBlock = wire::kMaxLz4Pages * vmm::kPageSize;
+PageSender::Block PageSender::compress(const Batch& batch, std::size_t at) {
   copy_.resize(kBlock);
-  compressed_.resize(static_cast<std::size_t>(LZ4_compressBound(kBlock)));
+  frames_.resize(kFrameRoom);
   lz4_state_.resize(static_cast<std::size_t>(LZ4_sizeofState()));
   // LZ4 reads its input more than once, and the guest may be writing it: compress a copy.
   Block block;
@@ -225,8 +235,8 @@ PageSender::Block PageSender::compress(const Batch& batch) {
   }
   block.out = static_cast<std::size_t>(LZ4_compress_fast_extState(
       lz4_state_.data(), reinterpret_cast<const char*>(copy_.data()),
-      reinterpret_cast<char*>(compressed_.data()), static_cast<int>(block.in),
-      static_cast<int>(compressed_.size()), kAcceleration));
+      reinterpret_cast<char*>(frames_.data() + at), static_cast<int>(block.in),
+      static_cast<int>(frames_.size() - at), kAcceleration));
   return block;
 }
 

@@ -71,11 +71,11 @@ class PageSender {
   void flush_compressed();
   /// Writes the frames that flush_compressed() gathered.
   void flush_frames();
-  /// Compresses the first pages of the batch, one block of them, into compressed_.
+  /// Compresses the first pages of the batch, one block of them, into frames_ from `at` on.
   struct Block {
     std::size_t in = 0, out = 0;  ///< bytes
   };
-  Block compress(const Batch& batch);
+  Block compress(const Batch& batch, std::size_t at);
   void write(std::span<iovec> parts);
 
   net::Stream stream_;
@@ -88,9 +88,9 @@ class PageSender {
   wire::Bytes header_;
   std::vector<iovec> parts_;
   std::vector<std::byte> copy_;  ///< private copy of the pages to compress
-  std::vector<std::byte> compressed_;
   std::vector<std::byte> lz4_state_;
-  wire::Bytes frames_;  ///< compressed, on their way into one write
+  std::vector<std::byte> frames_;  ///< compressed, on their way into one write
+  std::size_t frames_used_ = 0;    ///< bytes of it
   /// What went into frames_, for the policy.
   struct Gathered {
     double in = 0, out = 0, seconds = 0;
