@@ -126,6 +126,7 @@ asio::awaitable<void> OutgoingMigration::Source::connect() {
   control_ = std::make_shared<Connection>(co_await net::dial(options_.to, options_.timeout),
                                           options_.timeout);
   co_await control_->greet(wire::Role::control);
+  control_->account([this](std::size_t bytes) { limiter_.charge(bytes); });
   control_->keep_alive();
   const wire::Offer offer{.token = token_,
                           .config = vmm::to_json(machine_->config()),

@@ -58,6 +58,7 @@ class OutgoingMigration::Source {
   // source_handover.cpp
   boost::asio::awaitable<void> hand_over();
   boost::asio::awaitable<void> send_digests();
+  boost::asio::awaitable<void> pace();
   void commit();
   void complete(const wire::Running& running);
   /// The VM stays here: it runs again, and the report says why.

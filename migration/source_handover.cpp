@@ -24,6 +24,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kFirstRetry{100};
 constexpr std::chrono::milliseconds kLongestRetry{5'000};
+constexpr std::chrono::milliseconds kPaceStep{100};
 /// A destination that missed the news that the VM stayed here is told for so long.
 constexpr std::chrono::minutes kTellAbortFor{10};
 
@@ -98,6 +99,19 @@ asio::awaitable<void> OutgoingMigration::Source::send_digests() {
     control_->send(FrameType::digests,
                    wire::encode_digests(piece, digest(machine_->memory(), piece)));
     co_await control_->drained();
+    co_await pace();
+  }
+}
+
+/// Holds the digests, which can be many megabytes, to the bandwidth cap.
+asio::awaitable<void> OutgoingMigration::Source::pace() {
+  asio::steady_timer timer(context_);
+  for (;;) {
+    const auto wait = limiter_.due_in();
+    if (wait == Clock::duration::zero()) co_return;
+    // In short steps: the cap may be lifted, or the migration cancelled.
+    timer.expires_after(std::min<Clock::duration>(wait, kPaceStep));
+    co_await timer.async_wait(asio::use_awaitable);
   }
 }
 

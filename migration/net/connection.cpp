@@ -113,6 +113,7 @@ asio::awaitable<Frame> Connection::receive() {
 void Connection::send(FrameType type, std::span<const std::byte> payload) {
   if (closed_) return;
   wire::put_frame(queue_, type, payload);
+  if (sending_) sending_(wire::kHeaderBytes + payload.size());
   if (writing_) return;
   writing_ = true;
   asio::co_spawn(

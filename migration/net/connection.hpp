@@ -5,7 +5,9 @@
 #include <chrono>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "migration/net/socket.hpp"
@@ -38,6 +40,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   /// The next frame that is not `alive`. One at a time.
   asio::awaitable<Frame> receive();
+  /// Has `sending` told of the bytes of every frame that is queued from now on.
+  void account(std::function<void(std::size_t bytes)> sending) { sending_ = std::move(sending); }
   /// Queues a frame; frames go out in order. A failure shows in `receive`.
   void send(wire::FrameType type, std::span<const std::byte> payload = {});
   /// Waits until the kernel has all that was queued. A peer that takes nothing for the timeout is
@@ -71,6 +75,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   asio::steady_timer write_deadline_;  ///< of what the peer is to take
   asio::steady_timer heartbeat_;
   asio::steady_timer drained_;  ///< never expires: cancelled to wake who waits for the queue
+  std::function<void(std::size_t)> sending_;
   std::vector<std::byte> queue_;
   bool writing_ = false;
   bool closed_ = false;

@@ -34,6 +34,21 @@ void RateLimiter::take(std::uint64_t bytes) {
   if (rate_ != 0) debt_ += static_cast<double>(bytes);
 }
 
+void RateLimiter::charge(std::uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  // Only what was saved up until now pays for it.
+  settle(Clock::now());
+  if (rate_ != 0) debt_ += static_cast<double>(bytes);
+}
+
+RateLimiter::Clock::duration RateLimiter::due_in() {
+  const std::lock_guard lock(mutex_);
+  settle(Clock::now());
+  if (stopped_ || rate_ == 0 || debt_ <= 0) return {};
+  return std::chrono::ceil<Clock::duration>(
+      std::chrono::duration<double>(debt_ / static_cast<double>(rate_)));
+}
+
 void RateLimiter::set_rate(std::uint64_t bytes_per_second) {
   {
     const std::lock_guard lock(mutex_);

@@ -7,9 +7,10 @@
 
 namespace migration {
 
-/// Holds all channels of a migration together to a number of bytes per second. Each sender takes
-/// its bytes before it writes them and is held until they are due. Changing the rate and stopping
-/// take effect at once, also for who waits.
+/// Holds all connections of a migration together to a number of bytes per second. Each page sender
+/// takes its bytes before it writes them and is held until they are due; what must not wait is
+/// charged, and the pages behind it wait for it. Changing the rate and stopping take effect at
+/// once, also for who waits.
 class RateLimiter {
  public:
   using Clock = std::chrono::steady_clock;
@@ -19,6 +20,11 @@ class RateLimiter {
 
   /// Returns when `bytes` may be written, or at once after stop().
   void take(std::uint64_t bytes);
+  /// Notes that `bytes` are written in any case.
+  void charge(std::uint64_t bytes);
+  /// How long it is until all that was taken and charged is due; 0 without a limit, or after
+  /// stop().
+  [[nodiscard]] Clock::duration due_in();
   void set_rate(std::uint64_t bytes_per_second);
   [[nodiscard]] std::uint64_t rate() const;
   void stop();

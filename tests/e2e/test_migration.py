@@ -261,6 +261,16 @@ class TheBandwidthCap(MigrationTest):
     def test_holds_over_four_channels_with_compression(self):
         self.assert_holds(24, "--channels", 4, "--compression", "lz4")
 
+    def test_holds_with_digests(self):
+        # 16 384 touched pages of zeros: next to nothing but digests is sent.
+        source = self.busy_guest(cmdline="tick=2 fill=64 zero=100 random=0 text=0 end=byte",
+                                 memory="80M")
+        target, report = self.move(source, "--verify", "--max-bandwidth", "2Mbit")
+        self.assertGreater(report["wire_bytes"], 100_000)
+        rate = report["wire_bytes"] / (report["total_ms"] / 1000)
+        self.assertLessEqual(rate, 1.05 * 2e6 / 8)
+        self.finish(source, target)
+
     def test_can_be_lifted_while_the_migration_runs(self):
         source = self.large_guest()
         target = self.receive()
@@ -280,6 +290,25 @@ class TheBandwidthCap(MigrationTest):
 
 
 class AGuestThatWritesFasterThanTheLink(MigrationTest):
+    def test_is_stopped_once_the_downtime_that_it_needs_is_allowed(self):
+        # 2 MiB are written over again in every round, and take 0.2 s at this rate.
+        source = self.busy_guest(
+            cmdline="tick=2 fill=8 zero=0 random=100 text=0 dirty=20000 ws=2 end=byte")
+        target = self.receive()
+        migration = self.migrate(source, target, "--max-bandwidth", "80Mbit", "--max-rounds", 1000,
+                                 "--compression", "none", "--max-downtime", "1ms")
+        info = source.wait_info(
+            lambda info: info.get("migration") and len(info["migration"]["rounds"]) >= 4, "round 5")
+        self.assertEqual(info["migration"]["outcome"], "running")
+        source.cli("set", "--max-downtime", "2s")
+        report = migration.report()
+        self.assertEqual(report["outcome"], "completed")
+        self.assertLess(report["total_ms"], DEADLINE * 1000)
+        self.assertLess(len(report["rounds"]), 1000)
+        self.assertGreater(report["downtime_ms"], 1)
+        self.assertEqual(source.wait(), 0)
+        self.finish(source, target)
+
     def migrate_at_80_megabits(self, *args):
         # 8 MiB are written over again in less time than the link needs for them.
         source = self.busy_guest(cmdline="tick=2 fill=8 zero=0 random=100 text=0 dirty=20000 end=byte")

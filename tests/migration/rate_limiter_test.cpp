@@ -47,5 +47,32 @@ TEST(RateLimiter, OwesNothingForWhatWentBeforeTheLimit) {
   limiter.take(1);
 }
 
+TEST(RateLimiter, ChargesWithoutWaitingAndLetsTheNextPay) {
+  RateLimiter limiter(100'000'000);
+  const auto start = Clock::now();
+  limiter.charge(10'000'000);  // 100 ms
+  limiter.take(1);
+  EXPECT_GE(Clock::now() - start, std::chrono::milliseconds(90));
+}
+
+TEST(RateLimiter, TellsWhenAllIsDue) {
+  RateLimiter limiter(1'000);
+  EXPECT_EQ(limiter.due_in(), Clock::duration::zero());
+  limiter.charge(3'000'000);
+  EXPECT_GT(limiter.due_in(), std::chrono::seconds(2'900));
+  EXPECT_LE(limiter.due_in(), std::chrono::seconds(3'000));
+  limiter.set_rate(1'000'000);
+  EXPECT_LE(limiter.due_in(), std::chrono::seconds(3));
+  limiter.stop();
+  EXPECT_EQ(limiter.due_in(), Clock::duration::zero());
+}
+
+TEST(RateLimiter, ChargesNothingWithoutALimit) {
+  RateLimiter limiter(0);
+  limiter.charge(std::uint64_t{1} << 40);
+  limiter.set_rate(1);
+  EXPECT_EQ(limiter.due_in(), Clock::duration::zero());
+}
+
 }  // namespace
 }  // namespace migration
