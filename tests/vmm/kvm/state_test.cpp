@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <string>
 #include <string_view>
@@ -145,6 +147,30 @@ TEST_P(State, OfTimerAndInterruptControllersIsLoaded) {
   const auto next = make_empty(machine->config());
   next->load(saved);
   expect_same(saved, next->save());
+}
+
+// When a channel was loaded is told in the clock of the host where that was. No KVM may take it
+// over: on another host its count would be anything.
+TEST_P(State, OfTheTimerStartsItsCountsAnew) {
+  const auto machine = make_guest("", GetParam());
+  MachineState saved = machine->save();
+  const auto pit_of = [](const MachineState& state) {
+    kvm_pit_state2 pit{};
+    std::memcpy(&pit, state.find("vm/pit")->data.data(), sizeof(pit));
+    return pit;
+  };
+  kvm_pit_state2 pit = pit_of(saved);
+  for (kvm_pit_channel_state& channel : pit.channels) channel.count_load_time = 12345;
+  for (StateSection& section : saved.sections) {
+    if (section.id == "vm/pit") std::memcpy(section.data.data(), &pit, sizeof(pit));
+  }
+  const auto next = make_empty(machine->config());
+  const std::int64_t before = std::chrono::steady_clock::now().time_since_epoch().count();
+  next->load(saved);
+  // That of channel 0 KVM only keeps: its count follows from a timer of the host, started anew.
+  for (const int channel : {1, 2}) {
+    EXPECT_GE(pit_of(next->save()).channels[channel].count_load_time, before) << channel;
+  }
 }
 
 TEST_P(State, CarriesTheGuestOverTwentyHops) {

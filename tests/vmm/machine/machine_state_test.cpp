@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <functional>
 #include <stdexcept>
 #include <string>
@@ -54,6 +55,24 @@ TEST(MachineState, NamesTheRegisterThatDiffers) {
 TEST(MachineState, NamesTheMsrThatDiffers) {
   const std::string what = difference([](Parts& loaded) { loaded.star.data = 8; });
   EXPECT_EQ(what, "vcpu0/msrs MSR 0xc0000081: 0x7 saved, 0x8 loaded");
+}
+
+TEST(MachineState, ComparesTheMsrsThatBothHostsList) {
+  const auto with = [](const auto& msrs) {
+    MachineState state;
+    add_section(state, "vcpu0/msrs", msrs);
+    return state;
+  };
+  const kvm_msr_entry tsc{.index = 0x10, .reserved = 0, .data = 5000};
+  const kvm_msr_entry star{.index = 0xc0000081, .reserved = 0, .data = 7};
+  const kvm_msr_entry other_star{.index = 0xc0000081, .reserved = 0, .data = 8};
+  const kvm_msr_entry spec_ctrl{.index = 0x48, .reserved = 0, .data = 1};
+  const kvm_msr_entry xss{.index = 0xda0, .reserved = 0, .data = 2};
+  const MachineState saved = with(std::array{tsc, spec_ctrl, star});
+  EXPECT_EQ(first_difference(saved, with(std::array{tsc, star, xss})), std::nullopt);
+  EXPECT_EQ(first_difference(saved, with(std::array{star, tsc})), std::nullopt);
+  EXPECT_EQ(first_difference(saved, with(std::array{xss, tsc, other_star, spec_ctrl})),
+            "vcpu0/msrs MSR 0xc0000081: 0x7 saved, 0x8 loaded");
 }
 
 TEST(MachineState, LetsClocksRunOnAndNotBack) {
