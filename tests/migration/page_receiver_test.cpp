@@ -68,7 +68,7 @@ class PageReceiving : public testing::Test {
                                          }
                                        });
   }
-  ~PageReceiving() override {
+  void TearDown() override {
     receiver_.reset();
     ::close(peer_);
   }
