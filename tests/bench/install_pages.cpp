@@ -15,8 +15,10 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <fstream>
 #include <functional>
 #include <string>
@@ -28,9 +30,9 @@
 #include "vmm/memory/guest_memory.hpp"
 #include "vmm/memory/userfault.hpp"
 
+namespace vmm {
 namespace {
 
-using namespace vmm;
 using Clock = std::chrono::steady_clock;
 using Bytes = std::span<std::byte>;
 using Fill = std::function<void(Bytes)>;
@@ -287,10 +289,11 @@ void run(int runs) {
 }
 
 }  // namespace
+}  // namespace vmm
 
 int main(int argc, char** argv) {
   try {
-    run(argc > 1 ? std::max(1, std::atoi(argv[1])) : 5);
+    vmm::run(argc > 1 ? std::max(1, std::atoi(argv[1])) : 5);
   } catch (const std::exception& error) {
     fmt::print(stderr, "install_bench: {}\n", error.what());
     return 1;
