@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <stdexcept>
 #include <utility>
 
@@ -17,6 +18,10 @@ namespace {
 // address space: in the hole under 4 GiB, below the BIOS area.
 constexpr std::uint32_t kTssAddress = 0xfffbd000;
 constexpr std::uint64_t kIdentityMapAddress = 0xfffbc000;
+
+/// While pages are missing, a vCPU that is not back after this is taken to wait for one. A wrong
+/// guess harms nothing.
+constexpr std::chrono::milliseconds kPageWait{100};
 
 MachineConfig checked(MachineConfig config) {
   if (config.cpus < 1 || config.cpus > kMaxCpus) {
@@ -66,7 +71,10 @@ Machine::Machine(Kvm kvm, MachineConfig config, Backing backing)
 }
 
 Machine::~Machine() {
-  // vCPUs call into the devices and this machine: they go first.
+  // vCPUs call into the devices and this machine: they go first. Those that wait for a page are let
+  // go on only when nothing that they do has an effect any more.
+  for (const auto& vcpu : vcpus_) vcpu->leave();
+  if (userfault_) userfault_->unregister(memory_.pages({0, memory_.page_count()}));
   vcpus_.clear();
 }
 
@@ -111,11 +119,17 @@ IrqLine Machine::irq_line(std::uint32_t gsi) const {
   return IrqLine([this, gsi](bool high) { vm_.set_irq_level(gsi, high); });
 }
 
+void Machine::set_userfault(std::shared_ptr<const Userfault> userfault) {
+  userfault_ = std::move(userfault);
+}
+
 void Machine::resume() {
   if (running_ || ended()) return;
   for (const auto& device : devices_) device->resumed();
   // So that the guest's watchdogs do not take the stop for a hang.
-  for (const auto& vcpu : vcpus_) vcpu->kvm().note_stopped();
+  for (const auto& vcpu : vcpus_) {
+    if (vcpu->stopped()) vcpu->kvm().note_stopped();  // else the call would wait for its page too
+  }
   running_ = true;
   for (const auto& vcpu : vcpus_) vcpu->resume();
   // One of them may have ended the machine before the next was resumed.
@@ -124,7 +138,14 @@ void Machine::resume() {
 
 void Machine::pause() {
   for (const auto& vcpu : vcpus_) vcpu->request_pause();
-  for (const auto& vcpu : vcpus_) vcpu->wait_paused();
+  const auto deadline = std::chrono::steady_clock::now() + kPageWait;
+  for (const auto& vcpu : vcpus_) {
+    if (userfault_) {
+      static_cast<void>(vcpu->wait_paused(deadline));
+    } else {
+      vcpu->wait_paused();
+    }
+  }
   running_ = false;
 }
 

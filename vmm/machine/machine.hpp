@@ -18,6 +18,7 @@
 #include "vmm/machine/vcpu.hpp"
 #include "vmm/memory/dirty_log.hpp"
 #include "vmm/memory/guest_memory.hpp"
+#include "vmm/memory/userfault.hpp"
 
 namespace vmm {
 
@@ -43,15 +44,23 @@ class Machine {
   void attach_mmio(std::shared_ptr<Device> device, GuestAddress base, std::uint64_t length);
   [[nodiscard]] IrqLine irq_line(std::uint32_t gsi) const;
 
+  /// RAM has missing pages, for which the guest waits by `userfault`; null when all are there. It
+  /// is kept, so that no guest ever goes on with a zero page because whoever brings the pages has
+  /// ended. A machine that goes does not wait for them, and its vCPUs do nothing more.
+  void set_userfault(std::shared_ptr<const Userfault> userfault);
+
   /// Returns when every vCPU runs (or waits in KVM), or when none does any more. Idempotent.
   void resume();
+  /// While pages are missing, a vCPU that waits for one counts as paused: it does nothing more than
+  /// finish its instruction when the page comes, and until then save() is refused.
   void pause();
   [[nodiscard]] bool running() const { return running_; }
 
   /// Slows the guest: each vCPU runs (100 - percent) % of the time. 0 ends it.
   void throttle(unsigned percent);
 
-  /// While paused. Saving can itself write guest pages (kvmclock): harvest the dirty log after it.
+  /// While paused; std::logic_error while a vCPU waits for a missing page. Saving can itself write
+  /// guest pages (kvmclock): harvest the dirty log after it.
   [[nodiscard]] MachineState save();
   /// Loads a state that `save` made, into a machine of the same config that has not run yet.
   /// std::invalid_argument for a section that is missing, unknown or of a wrong size, by name.
@@ -78,6 +87,7 @@ class Machine {
   DirtyLog dirty_log_;
   Bus ports_;
   Bus mmio_;
+  std::shared_ptr<const Userfault> userfault_;
   std::vector<std::shared_ptr<Device>> devices_;
   std::vector<std::unique_ptr<Vcpu>> vcpus_;
   std::vector<std::uint32_t> msrs_;

@@ -17,6 +17,9 @@ constexpr std::array<const char*, 3> kIrqchips = {"vm/pic0", "vm/pic1", "vm/ioap
 }  // namespace
 
 MachineState Machine::save() {
+  for (const auto& vcpu : vcpus_) {
+    if (!vcpu->stopped()) throw std::logic_error("a vCPU still waits for a page: no state to save");
+  }
   MachineState state;
   for (std::uint32_t i = 0; i < vcpus_.size(); ++i) {
     save_vcpu(vcpus_[i]->kvm(), msrs_, fmt::format("vcpu{}", i), state);

@@ -84,11 +84,7 @@ Vcpu::Vcpu(const Kvm& kvm, const KvmVm& vm, std::uint32_t index, Host host)
 }
 
 Vcpu::~Vcpu() {
-  {
-    const std::lock_guard lock(mutex_);
-    leaving_ = true;
-  }
-  request_pause();
+  leave();
   thread_.join();
   ::timer_delete(throttle_timer_);
 }
@@ -110,6 +106,24 @@ void Vcpu::request_pause() {
 void Vcpu::wait_paused() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return state_ != State::running; });
+}
+
+bool Vcpu::wait_paused(std::chrono::steady_clock::time_point deadline) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_until(lock, deadline, [this] { return state_ != State::running; });
+}
+
+bool Vcpu::stopped() const {
+  const std::lock_guard lock(mutex_);
+  return state_ != State::running;
+}
+
+void Vcpu::leave() {
+  {
+    const std::lock_guard lock(mutex_);
+    leaving_ = true;
+  }
+  request_pause();
 }
 
 void Vcpu::resume() {
@@ -141,7 +155,7 @@ void Vcpu::thread_main() {
       run();
       complete_instruction();
     } catch (const std::exception& error) {
-      crash(error.what());
+      if (!leaving_) crash(error.what());
     }
   }
 }
@@ -153,23 +167,34 @@ bool Vcpu::wait_resumed() {
   changed_.wait(lock, [this] { return leaving_ || (wanted_ && state_ == State::paused); });
   if (leaving_) return false;
   state_ = State::running;
+  // A pause that was taken back before the thread got here has left it set.
+  set_immediate_exit(false);
   changed_.notify_all();
   return true;
 }
 
 void Vcpu::run() {
   while (!kicked_ && !crashed_) {
-    // Else a signal, or EAGAIN: woken by a start-up IPI.
-    if (kvm_.run() == 0) serve_exit();
+    enter();
     if (throttle_due != 0) wait_throttled();
   }
+}
+
+bool Vcpu::enter() {
+  // Else a signal, or EAGAIN: woken by a start-up IPI.
+  if (kvm_.run() != 0) return false;
+  // A guest that was waiting for a page may have been given a wrong one.
+  if (leaving_) return false;
+  serve_exit();
+  return true;
 }
 
 /// A port or MMIO exit leaves its instruction half done; KVM finishes it on the next KVM_RUN, and
 /// only then may registers be read. With immediate_exit set it does no more than that.
 void Vcpu::complete_instruction() {
   set_immediate_exit(true);
-  while (!crashed_ && kvm_.run() == 0) serve_exit();
+  while (!crashed_ && enter()) {
+  }
 }
 
 void Vcpu::wait_throttled() {

@@ -3,6 +3,7 @@
 #include "vmm/kvm/kvm_api.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <ctime>
@@ -42,8 +43,17 @@ class Vcpu {
   void request_pause();
   /// Returns once it does not run. An instruction that was half way through an exit is complete.
   void wait_paused();
+  /// The same until `deadline`; whether it stopped. One that has not waits in the kernel, for a
+  /// page or for a device, or for a CPU. It begins no instruction any more, and stops when that
+  /// comes; until then its registers are out of reach. Linux ends the wait of an emulated access
+  /// for a page of a Userfault by no signal: it tries again and again, until the page is there.
+  [[nodiscard]] bool wait_paused(std::chrono::steady_clock::time_point deadline);
+  [[nodiscard]] bool stopped() const;
   /// Returns once its thread is on the way into KVM_RUN, or at once when it has finished.
   void resume();
+
+  /// For good, and does not wait: nothing that the guest does from now on reaches the host.
+  void leave();
 
   /// Runs only (100 - percent) % of the time; 0 ends that.
   void throttle(unsigned percent);
@@ -62,6 +72,8 @@ class Vcpu {
   /// Waits to be resumed. False when the vCPU is to go.
   bool wait_resumed();
   void run();
+  /// Runs the guest up to an exit and serves it. False when it came back without one.
+  bool enter();
   void serve_exit();
   void serve_port(const kvm_run& run);
   void serve_mmio(kvm_run& run);
@@ -75,11 +87,11 @@ class Vcpu {
   Host host_;
   KvmVcpu kvm_;
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
   State state_ = State::paused;
   bool wanted_ = false;  ///< to run
-  bool leaving_ = false;
+  std::atomic<bool> leaving_ = false;
   std::atomic<bool> kicked_ = false;
   std::atomic<bool> crashed_ = false;
   std::atomic<unsigned> throttle_ = 0;

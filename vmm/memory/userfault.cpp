@@ -19,7 +19,7 @@
 // What headers before Linux 6.8 lack, with the kernel's values.
 #ifndef UFFDIO_MOVE
 #define UFFD_FEATURE_MOVE (1 << 16)
-struct uffdio_move {
+struct uffdio_move {  // NOLINT(readability-identifier-naming): the kernel's
   __u64 dst;
   __u64 src;
   __u64 len;
