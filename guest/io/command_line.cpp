@@ -59,6 +59,28 @@ bool parse_skew(Options& options, Word word) {
          word.last_number(options.skew_pages_percent, 1, 100);
 }
 
+bool parse_touch(Options& options, Word word) {
+  struct Form {
+    const char* name;
+    TouchOrder order;
+  };
+  constexpr Form kForms[] = {{"sequential", TouchOrder::sequential},
+                             {"backward", TouchOrder::backward},
+                             {"uniform", TouchOrder::uniform},
+                             {"skew", TouchOrder::skew}};
+  for (const Form& form : kForms) {
+    if (!word.is(form.name)) continue;
+    options.touch = form.order;
+    return true;
+  }
+  return false;
+}
+
+bool parse_touch_hot(Options& options, Word word) {
+  return word.number(options.touch_hot_percent, 0, 100) && word.skip("/") &&
+         word.last_number(options.touch_hot_parts, 1, 1'000'000);
+}
+
 bool parse_end(Options& options, Word word) {
   if (word.is("byte")) return options.end_on_byte = true;
   if (word.skip("ms:")) return word.last_number(options.end_after_ms, 1, kMostMs);
@@ -70,6 +92,7 @@ bool parse_flag(Options& options, Word word) {
   if (word.is("regs")) return options.registers = true;
   if (word.is("echo")) return options.echo = true;
   if (word.is("irq")) return options.receive_interrupts = true;
+  if (word.is("touch-endless")) return options.touch_endless = true;
   if (word.is("spin")) return options.spin = true;
   return false;
 }
@@ -85,6 +108,11 @@ bool parse_word(Options& options, Word word) {
   if (word.skip("dirty=")) return word.last_number(options.writes_per_second, 1, kMostRate);
   if (word.skip("ws=")) return word.last_number(options.working_set_mib, 1, kMostMib);
   if (word.skip("skew=")) return parse_skew(options, word);
+  if (word.skip("touch=")) return parse_touch(options, word);
+  if (word.skip("touch-rate=")) {
+    return word.last_number(options.touches_per_second, 0, kMostRate);
+  }
+  if (word.skip("touch-hot=")) return parse_touch_hot(options, word);
   if (word.skip("check=")) {
     options.check = true;
     return word.last_number(options.check_pages_per_second, 1, kMostRate);
@@ -101,8 +129,9 @@ void require_consistency(const Options& options) {
   if (options.zero_percent + options.random_percent + options.text_percent != 100) {
     refuse("zero, random and text must add up to 100");
   }
-  if (options.fill_mib == 0 && (options.writes_per_second != 0 || options.check)) {
-    refuse("dirty and check need fill");
+  const bool touches = options.touch != TouchOrder::none;
+  if (options.fill_mib == 0 && (options.writes_per_second != 0 || options.check || touches)) {
+    refuse("dirty, touch and check need fill");
   }
   if (options.writes_per_second != 0 && options.zero_percent == 100) {
     refuse("dirty needs pages that are not zero");

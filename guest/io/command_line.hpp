@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "guest/workload/touch_pattern.hpp"
+
 namespace guest {
 
 /// What the command line asks for; docs/guest.md has the table. 0 and false mean "not asked for".
@@ -16,6 +18,11 @@ struct Options {
   std::uint64_t working_set_mib = 0;  ///< 0: all filled pages
   std::uint64_t skew_writes_percent = 0;
   std::uint64_t skew_pages_percent = 100;
+  TouchOrder touch = TouchOrder::none;
+  std::uint64_t touches_per_second = 0;  ///< 0: without pause
+  std::uint64_t touch_hot_percent = 90;
+  std::uint64_t touch_hot_parts = 8;  ///< the hot region is one of so many
+  bool touch_endless = false;
   bool check = false;
   std::uint64_t check_pages_per_second = 0;  ///< 0: without pause
   bool registers = false;

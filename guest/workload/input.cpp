@@ -18,10 +18,11 @@ constexpr std::uint64_t kIdlePollMs = 20;
 
 Input::Input(const Options& options, Processor& cpu)
     : cpu_(cpu),
-      wanted_(options.echo || options.end_on_byte),
+      wanted_(options.echo || options.end_on_byte || options.touch != TouchOrder::none),
       interrupts_(options.receive_interrupts),
       echo_(options.echo),
       end_on_byte_(options.end_on_byte),
+      touch_(options.touch != TouchOrder::none),
       hash_(kFnvBasis) {
   if (!wanted_) return;
   if (interrupts_) ioapic_route(kSerialPin, GUEST_VECTOR_SERIAL);
@@ -49,6 +50,8 @@ void Input::take(std::uint8_t byte) {
   sum_ += byte;
   hash_ = (hash_ ^ byte) * kFnvPrime;
   if (end_on_byte_ && byte == 'q') end_requested_ = true;
+  if (touch_ && byte == 't') touch_requested_ = true;
+  if (touch_ && byte == 'r') report_requested_ = true;
   if (echo_ && byte == '\n') {
     Line line;
     line << "got " << count_ << " bytes sum=" << sum_ << " hash=";

@@ -18,17 +18,30 @@ class Input {
   /// Whether the byte that ends the machine came.
   bool end_requested() const { return end_requested_; }
 
+  /// Whether a byte came since the last call that asks for a pass of reads, or for a report of it.
+  bool take_touch_request() { return taken(touch_requested_); }
+  bool take_report_request() { return taken(report_requested_); }
+
   std::uint64_t count() const { return count_; }
 
  private:
   void take(std::uint8_t byte);
+
+  static bool taken(bool& request) {
+    const bool was = request;
+    request = false;
+    return was;
+  }
 
   Processor& cpu_;
   bool wanted_;
   bool interrupts_;
   bool echo_;
   bool end_on_byte_;
+  bool touch_;
   bool end_requested_ = false;
+  bool touch_requested_ = false;
+  bool report_requested_ = false;
   std::uint64_t due_ = 0;
   std::uint64_t interrupts_seen_ = 0;
   std::uint64_t count_ = 0;

@@ -9,6 +9,7 @@
 #include "guest/workload/registers.hpp"
 #include "guest/workload/ticker.hpp"
 #include "guest/workload/timer_watch.hpp"
+#include "guest/workload/toucher.hpp"
 
 namespace guest {
 namespace {
@@ -71,12 +72,16 @@ class Loop {
         greeted_(greeted),
         ticker_(input == nullptr ? 0 : options.tick_ms),
         timer_watch_(cpu, options.timer_hz),
+        touch_control_(sharers),
         stall_(read_tsc()) {
     // A vCPU that came too late for the division of the pages leaves them alone.
     if (cpu.id < sharers) {
       const PageShare share = pages.share(cpu.id, sharers);
       if (options.writes_per_second != 0) {
         dirtier_.emplace(options, pages, share, sharers, cpu.progress);
+      }
+      if (options.touch != TouchOrder::none) {
+        toucher_.emplace(options, pages, share, cpu.id, sharers);
       }
       if (options.check) checker_.emplace(options, pages, share, sharers, cpu.progress);
     }
@@ -91,6 +96,7 @@ class Loop {
       timer_watch_.step(now);
       std::uint64_t next = kNever;
       if (dirtier_) next = earlier(next, dirtier_->step(now));
+      if (toucher_) next = earlier(next, toucher_->step(now));
       if (checker_) next = earlier(next, checker_->step(now));
       if (registers_) {
         registers_->step(now);
@@ -106,6 +112,9 @@ class Loop {
   std::uint64_t step_first(std::uint64_t now) {
     std::uint64_t next = input_->step(now);
     if (input_->end_requested()) end(now);
+    if (input_->take_touch_request()) touch_control_.begin_pass();
+    if (input_->take_report_request()) touch_control_.report();
+    touch_control_.step();
     next = earlier(next, ticker_.step(now));
     if (ticker_.block_completed()) report_ticks(now);
     if (options_.end_after_ticks != 0 && ticker_.ticks() >= options_.end_after_ticks) end(now);
@@ -179,8 +188,10 @@ class Loop {
   std::uint32_t greeted_;
   Ticker ticker_;
   TimerWatch timer_watch_;
+  TouchControl touch_control_;
   Stall stall_;
   Optional<Dirtier> dirtier_;
+  Optional<Toucher> toucher_;
   Optional<Checker> checker_;
   Optional<Registers> registers_;
   std::uint64_t walk_report_due_ = 0;

@@ -108,6 +108,10 @@ PageVerdict touch_page(std::uint64_t address, PageKind kind, std::uint32_t gener
   return {};
 }
 
+std::uint64_t peek_page(std::uint64_t address) {
+  return *reinterpret_cast<const volatile Word*>(address + kAddressWord * sizeof(Word));
+}
+
 PageVerdict verify_page(std::uint64_t address, PageKind kind, std::uint32_t generation) {
   const auto* page = reinterpret_cast<const Word*>(address);
   if (kind == PageKind::zero) return verify_zero(page);

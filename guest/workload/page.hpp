@@ -32,6 +32,9 @@ void fill_page(std::uint64_t address, PageKind kind, std::uint32_t generation);
 PageVerdict touch_page(std::uint64_t address, PageKind kind, std::uint32_t generation,
                        Random& random);
 
+/// What begins a page that is not zero: its address. 0 where it is zero.
+std::uint64_t peek_page(std::uint64_t address);
+
 PageVerdict verify_page(std::uint64_t address, PageKind kind, std::uint32_t generation);
 
 }  // namespace guest

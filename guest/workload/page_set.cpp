@@ -27,8 +27,11 @@ void PageSet::place(const Options& options, MemoryMap memory) {
   pages_ = options.fill_mib * kPagesPerMib;
   zero_percent_ = options.zero_percent;
   random_percent_ = options.random_percent;
-  const std::uint64_t table = memory_.take(pages_ * sizeof(std::uint32_t));
-  if (table == 0 || memory_.free_pages() < pages_) {
+  const std::uint64_t size = pages_ * sizeof(std::uint32_t);
+  const std::uint64_t table = memory_.take(size);
+  const bool marks = options.touch != TouchOrder::none;
+  if (marks) marks_ = reinterpret_cast<std::uint32_t*>(memory_.take(size));
+  if (table == 0 || (marks && marks_ == nullptr) || memory_.free_pages() < pages_) {
     Line line;
     line << "options fill=" << options.fill_mib << " does not fit: the memory has room for "
          << memory_.free_pages() / kPagesPerMib << " MiB";
@@ -43,6 +46,7 @@ void PageSet::fill_chunks() {
     if (begin >= pages_) return;
     const std::uint64_t end = begin + kChunkPages < pages_ ? begin + kChunkPages : pages_;
     for (std::uint64_t index = begin; index < end; ++index) {
+      if (marks_ != nullptr) marks_[index] = 0;
       generations_[index] = kFirstGeneration;
       fill_page(memory_.address(index), kind(index), kFirstGeneration);
     }

@@ -46,6 +46,21 @@ class PageSet {
     ++generation;
   }
 
+  /// Reads the first word of page `index`, whatever it is; check_peeked() fails the machine when it
+  /// is not the right one.
+  std::uint64_t peek(std::uint64_t index) const { return peek_page(memory_.address(index)); }
+  void check_peeked(std::uint64_t index, std::uint64_t word) const {
+    const std::uint64_t want = kind(index) == PageKind::zero ? 0 : memory_.address(index);
+    if (word != want) report(index, {PageFault::lost, word, want});
+  }
+
+  /// Notes a number for page `index`; says whether it is another one than before. Needs `touch`.
+  bool mark(std::uint64_t index, std::uint32_t number) {
+    const bool changed = marks_[index] != number;
+    marks_[index] = number;
+    return changed;
+  }
+
   /// Fails the machine when page `index` is not as it was last written.
   void verify(std::uint64_t index) const {
     const PageVerdict verdict =
@@ -58,6 +73,7 @@ class PageSet {
 
   MemoryMap memory_;
   std::uint32_t* generations_ = nullptr;
+  std::uint32_t* marks_ = nullptr;
   std::uint64_t pages_ = 0;
   std::uint64_t zero_percent_ = 0;
   std::uint64_t random_percent_ = 0;

@@ -1,15 +1,15 @@
-"""The cases: which guest, which ways to migrate it, interleaved, so many times."""
+"""What a case is made of: ways to migrate a guest, interleaved, so many times."""
 
 import os
 import tempfile
 from dataclasses import dataclass, replace
+from typing import Callable
 
-from . import guest
-from .ferry import Ferry, FerryArm
+from .ferry import FerryArm
 from .measure import MIB, Samples
-from .migration import measure_migration, measure_start, warm
+from .migration import measure_migration, warm
 from .process import run_helper
-from .qemu import Qemu, QemuArm, save_ram
+from .qemu import QemuArm
 
 GBIT = 125_000_000  # bytes per second
 
@@ -21,7 +21,15 @@ FILLED_1G = "fill=1000"
 class Programs:
     ferry: str
     kernel: str
+    fault_floor: str = ""
     directory: str = ""  # for sockets and files
+
+
+@dataclass
+class Case:
+    about: str
+    measure: Callable  # (Programs, Run): runs the arms
+    bars: Callable  # (arm -> Samples): the list of Bar
 
 
 class Floor:
@@ -32,7 +40,7 @@ class Floor:
         self.connections = connections
 
 
-def _arms(programs, memory_mib, cmdline, ferry, qemu, floors=()):
+def arms_of(programs, memory_mib, cmdline, ferry, qemu, floors=()):
     arms = {}
     for name, options in ferry.items():
         arms[name] = FerryArm(programs.ferry, programs.directory, programs.kernel, memory_mib,
@@ -42,83 +50,6 @@ def _arms(programs, memory_mib, cmdline, ferry, qemu, floors=()):
     for name, options in qemu.items():
         arms[name] = QemuArm(programs.kernel, memory_mib, cmdline, **options)
     return arms
-
-
-QEMU_UNCAPPED = {
-    "qemu": {},
-    "qemu 30ms": {"downtime_limit_ms": 30},
-    "qemu multifd": {"multifd": 2},
-    "qemu multifd 30ms": {"multifd": 2, "downtime_limit_ms": 30},
-}
-
-
-def _ferry_uncapped(downtime):
-    return {f"ferry, {n}": f"--max-downtime {downtime} --channels {n}" for n in (1, 2)}
-
-
-def idle_1g(programs, run):
-    run.migrations(_arms(programs, 1024, f"tick=2 {FILLED_1G}", _ferry_uncapped("5ms"),
-                         QEMU_UNCAPPED, floors=(1, 2)))
-
-
-def dirty_1g(programs, run):
-    run.migrations(_arms(programs, 1024, f"tick=2 {FILLED_1G} dirty=20000 ws=64",
-                         _ferry_uncapped("10ms"), QEMU_UNCAPPED))
-
-
-def sparse_4g(programs, run):
-    run.migrations(_arms(programs, 4096, "tick=2 fill=64", _ferry_uncapped("50ms"),
-                         QEMU_UNCAPPED))
-
-
-def capped_1g(programs, run):
-    cmdline = f"tick=10 {FILLED_1G}"
-    path = os.path.join(programs.directory, "ram")
-    with Qemu(programs.kernel, 1024, cmdline) as vm:
-        vm.out.wait_for(guest.FILLED)
-        save_ram(vm, 1024 * MIB, path)
-    pages, compressed = map(int, run_helper("lz4_reference.py", path).split())
-    os.unlink(path)
-    run.note("lz4 -1", {"pages": pages, "wire": compressed / MIB})
-    run.migrations(_arms(
-        programs, 1024, cmdline,
-        {"ferry": "--max-bandwidth 1Gbit"},
-        {"qemu": {"bytes_per_second": GBIT},
-         "qemu multifd zstd": {"bytes_per_second": GBIT, "multifd": 2, "compression": "zstd"}},
-    ))
-
-
-def memory(programs, run):
-    """Ferry only, both ways in which it needs the most: raw over several connections, and lz4."""
-    run.migrations(_arms(
-        programs, 1024, f"tick=10 {FILLED_1G}",
-        {"ferry, raw 2": "--channels 2 --compression none",
-         "ferry, lz4 2": "--channels 2 --compression lz4"}, {},
-    ))
-
-
-def start(programs, run):
-    def ferry():
-        return Ferry(programs.ferry, f"{programs.directory}/start", "run", "--kernel",
-                     programs.kernel, "--memory", "256M")
-
-    def qemu():
-        return Qemu(programs.kernel, 256, "", spawn_only=True)
-
-    run.interleaved({
-        "ferry": lambda: {"first_byte": measure_start(ferry)},
-        "qemu": lambda: {"first_byte": measure_start(qemu)},
-    })
-
-
-CASES = {
-    "idle-1g": (idle_1g, "1 GiB, 700 MiB of it not zero, a guest that only ticks"),
-    "dirty-1g": (dirty_1g, "the same, 64 MiB of it dirtied by 20 000 writes/s"),
-    "sparse-4g": (sparse_4g, "4 GiB, 64 MiB of it filled"),
-    "capped-1g": (capped_1g, "the guest of idle-1g at 1 Gbit/s, compressed where it pays"),
-    "memory": (memory, "what the process needs beyond the guest's RAM"),
-    "start": (start, "from starting the program to the guest's first serial byte"),
-}
 
 
 class Run:
@@ -142,9 +73,12 @@ class Run:
                 self.note(name, arm())
 
     def migrations(self, arms):
+        """Measures each arm: a way to migrate, the floor, or a function that returns numbers."""
         self.interleaved({name: self._measurement(arm) for name, arm in arms.items()})
 
     def _measurement(self, arm):
+        if callable(arm):
+            return arm
         return lambda: self._copy(arm) if isinstance(arm, Floor) else self._migrate(arm)
 
     def _migrate(self, arm):
@@ -161,11 +95,11 @@ class Run:
         return {"total": milliseconds, "wire": size / MIB}
 
 
-def run_case(name, programs, count, wanted=None, progress=lambda text: None):
+def run_case(case, programs, count, wanted=None, progress=lambda text: None):
     """Measures one case; returns the Samples of each arm by name."""
     # In memory where possible: the image of a guest's RAM is for a moment one of the files.
     base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="ferry-bench-", dir=base) as directory:
-        run = Run(count, wanted, lambda text: progress(f"{name}: {text}"))
-        CASES[name][0](replace(programs, directory=directory), run)
+        run = Run(count, wanted, progress)
+        case.measure(replace(programs, directory=directory), run)
         return run.samples

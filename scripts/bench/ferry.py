@@ -32,6 +32,9 @@ class FerryArm:
             "--memory", f"{self.memory_mib}M", "--cmdline", self.cmdline,
         )
 
+    # Bytes for the guest that wait at the destination until it runs there.
+    input_at_switch = b"t"
+
     def receiver(self):
         return Ferry(
             self.program, f"{self.directory}/target", "receive", "--listen", "tcp:127.0.0.1:0"
@@ -40,9 +43,19 @@ class FerryArm:
     def prepare(self, source, target):
         return target.err.wait_for(rb"^listening on (\S+)\n")[1].decode()
 
-    def migrate(self, source, target, to):
+    def client(self, source, to):
         args = [self.program, "migrate", "--api-socket", source.api, "--to", to, "--json"]
-        with Child([*args, *self.options]) as client:
+        return Child([*args, *self.options])
+
+    def pages(self, source):
+        """What the report says about pages, while the migration runs."""
+        with Child([self.program, "info", "--api-socket", source.api, "--json"]) as client:
+            if client.wait() != 0:
+                raise Failed(f"ferry info: {client.err.text()}")
+            return json.loads(client.out.text())["migration"]["pages"]
+
+    def migrate(self, source, target, to):
+        with self.client(source, to) as client:
             status = client.wait(2 * DEADLINE)
             if status != 0:
                 raise Failed(f"ferry migrate ended with {status}: {client.err.text()}")
@@ -54,4 +67,19 @@ class FerryArm:
             "total": report["total_ms"],
             "downtime": report["downtime_ms"],
             "wire": report["wire_bytes"],
+            **(_after_the_switch(report) if report["mode"] == "post-copy" else {}),
+            "throttle": max((each["throttle"] for each in report["rounds"]), default=0),
         }
+
+
+def _after_the_switch(report):
+    pages, faults = report["pages"], report["faults"]
+    return {
+        "resent": pages["resent"],
+        "demand": pages["demand"],
+        "pushed": pages["pushed"],
+        "faults": faults["count"],
+        "fault_p50": faults["p50_us"],
+        "fault_p99": faults["p99_us"],
+        "fault_max": faults["max_us"],
+    }

@@ -7,6 +7,13 @@ FILLED = rb"^# fill done .*\n"
 TICK_LINE = rb"^# tick .*\n"
 _TICK = re.compile(r"# tick \d+ time_us=(?P<time_us>\d+) stall_us=(?P<stall_us>\d+)")
 _WRITES = re.compile(r" writes=(\d+)")
+READS_SO_FAR = rb"^# touch (pass=\d+ so-far .*)\n"
+READS_DONE = rb"^# touch (pass=\d+ done .*)\n"
+
+
+def reads(line):
+    """The numbers of a line about `touch`, by name."""
+    return {name: float(value) for name, value in re.findall(r"(\w+)=([\d.]+)", line.decode())}
 
 
 @dataclass

@@ -1,12 +1,13 @@
 """One measured migration, the same for every program."""
 
 import contextlib
+import json
 import os
 import sys
 import time
 
 from . import guest, measure
-from .process import Child
+from .process import Child, Failed
 
 MIB = measure.MIB
 WARM_MARGIN_MIB = 300
@@ -32,13 +33,46 @@ def peak_mib(child):
 
 
 def measure_migration(arm):
-    """Boots a guest, moves it, and returns the numbers by name."""
+    """Boots a guest, moves it, and returns the numbers by name. A guest that reads pages without
+    end does so from before the migration, and counts anew from the switch."""
     with warm(arm.memory_mib):  # the fill of a cold machine takes seconds
         pass
     with arm.boot() as source:
         source.out.wait_for(guest.FILLED)
         with arm.receiver() as target:
+            if "touch-endless" in arm.cmdline:
+                tell(source, b"t")
+                tell(target, arm.input_at_switch)
             return _measure(arm, source, target)
+
+
+def tell(child, data):
+    """Bytes for the guest's serial port."""
+    os.write(child.popen.stdin.fileno(), data)
+
+
+def measure_prepaging(arm, ends, most_seconds):
+    """Moves a guest that reads each page of its working set once, from the switch on; returns which
+    share of them had to be asked for. Unless the migration `ends` by itself, it is left unfinished."""
+    with warm(arm.memory_mib):
+        pass
+    with arm.boot() as source:
+        source.out.wait_for(guest.FILLED)
+        with arm.receiver() as target:
+            to = arm.prepare(source, target)
+            tell(target, arm.input_at_switch)
+            with arm.client(source, to) as client:
+                done = target.out.wait_for(guest.READS_DONE, deadline=most_seconds)
+                if ends and client.wait() != 0:
+                    raise Failed(f"ferry migrate: {client.err.text()}")
+                pages = json.loads(client.out.text())["pages"] if ends else arm.pages(source)
+    seen = guest.reads(done[1])
+    return {
+        "demand": pages["demand"],
+        "pushed": pages["pushed"],
+        "read_first": seen["first"],
+        "fault_share": 100 * pages["demand"] / seen["first"],
+    }
 
 
 def _measure(arm, source: Child, target: Child):
@@ -58,15 +92,18 @@ def _measure(arm, source: Child, target: Child):
     cpu = source.cpu_seconds() + target.cpu_seconds() - cpu
     loopback = measure.loopback_bytes() - bytes_before
 
+    waits = {}
+    if "touch-endless" in arm.cmdline:
+        tell(target, b"r")
+        waits = _waits(guest.reads(target.out.wait_for(guest.READS_SO_FAR)[1]))
     target.out.wait_for(guest.TICK_LINE, start=len(target.out))
     report = arm.report(source)
     ram_there = measure.guest_ram_resident_mib(target.pid)
     peak_source, peak_target = peak_mib(source), peak_mib(target)
     seen = guest.history(source.out, target.out)
     result = {
-        "total": report["total"],
+        **report,
         "wall": (end - start) * 1e3,
-        "downtime": report["downtime"],
         "gap": seen.longest_gap_ms(start, end),
         "stall": seen.worst_stall_ms(start, end),
         "wire": report["wire"] / MIB,
@@ -77,10 +114,23 @@ def _measure(arm, source: Child, target: Child):
         "beyond_running": beyond_running,
         "beyond_source": peak_source - ram,
         "beyond_target": peak_target - ram_there,
+        "ram": ram,
+        **waits,
     }
     if seen.lines[-1].writes:
         result["writes"] = seen.writes_per_second(start, end, end - start)
     return result
+
+
+def _waits(seen):
+    if seen["pass"] < 2:
+        raise Failed("the byte that waited at the destination began no pass of reads there")
+    return {
+        "waits": seen["slow"],
+        "wait_p50": seen["slow_p50_us"],
+        "wait_p99": seen["slow_p99_us"],
+        "wait_max": seen["max_us"],
+    }
 
 
 def measure_start(spawn):

@@ -235,25 +235,22 @@ class FerryTest(unittest.TestCase):
         report = SANITIZER_REPORT.search(process.stderr.bytes())
         self.assertIsNone(report, process.stderr.text())
 
-    def run_vm(self, cmdline, *args, memory="32M", cpus=1, kernel=GUEST, **options):
+    def run_vm(self, cmdline, *args, memory="32M", cpus=1, kernel=GUEST, inside=None, **options):
+        """A guest, in the network namespace `inside` (netns.py) if there is one."""
         api = self.path("api")
         options.setdefault("stdin", subprocess.PIPE)
-        return self.start(
-            Vm,
-            [FERRY, "run", "--kernel", kernel, "--memory", memory, "--cpus", cpus,
-             "--cmdline", cmdline, "--api-socket", api, *args],
-            api=api, **options,
-        )
+        command = [FERRY, "run", "--kernel", kernel, "--memory", memory, "--cpus", cpus,
+                   "--cmdline", cmdline, "--api-socket", api, *args]
+        return self.start(Vm, inside.command(command) if inside else command, api=api, **options)
 
-    def receive(self, transport="tcp", *args, **options):
+    def receive(self, transport="tcp", *args, inside=None, **options):
         """`ferry receive` that listens already; its `address` is where."""
         api = self.path("api")
-        listen = "tcp:127.0.0.1:0" if transport == "tcp" else f"unix:{self.path('sock')}"
+        host = inside.address if inside else "127.0.0.1"
+        listen = f"tcp:{host}:0" if transport == "tcp" else f"unix:{self.path('sock')}"
         options.setdefault("stdin", subprocess.PIPE)
-        vm = self.start(
-            Vm, [FERRY, "receive", "--listen", listen, "--api-socket", api, *args],
-            api=api, **options,
-        )
+        command = [FERRY, "receive", "--listen", listen, "--api-socket", api, *args]
+        vm = self.start(Vm, inside.command(command) if inside else command, api=api, **options)
         line = vm.stderr.wait_for(rb"^listening on (\S+)\n")
         vm.address = line[1].decode()
         return vm

@@ -47,6 +47,27 @@ class ATinyGuest(FerryTest):
         self.assertEqual(output.ticks, 400)
         self.assertTrue(output.matching(r"end ticks=400 .*walks="))
 
+    def test_reads_every_page_once_in_a_pass_that_a_byte_begins(self):
+        vm = self.run_vm("fill=8 touch=backward irq end=byte", cpus=2, memory="32M")
+        vm.stdout.wait_for(rb"^# fill done")
+        for number in (1, 2):
+            vm.write(b"t")
+            vm.stdout.wait_for(rb"^# touch pass=%d done reads=2048 first=2048 p50_us=\d" % number)
+        self.end(vm)
+
+    def test_reads_on_after_a_migration_and_begins_a_pass_with_the_byte_that_waits_there(self):
+        source = self.run_vm("tick=2 fill=8 touch=skew touch-endless irq end=byte")
+        source.stdout.wait_for(rb"^# fill done")
+        source.write(b"tr")
+        source.stdout.wait_for(rb"^# touch pass=1 so-far reads=")
+        target = self.receive()
+        target.write(b"t")
+        self.assertEqual(self.migrate(source, target).report()["outcome"], "completed")
+        target.wait_ticks(20)
+        target.write(b"r")
+        target.stdout.wait_for(rb"^# touch pass=2 so-far reads=\d+ first=2048 ")
+        self.end(target)
+
     def test_ends_with_the_status_that_it_wrote_to_its_exit_port(self):
         vm = self.run_vm("no-such-option")
         self.assertEqual(vm.wait(), 4)

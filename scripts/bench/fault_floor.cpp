@@ -1,0 +1,243 @@
+/// The floor of a post-copy fault on this machine: a page that is missing is asked for by TCP from
+/// another process, comes back in 4096 bytes, and is put in place by userfaultfd, while a plain
+/// bulk copy between the same two processes keeps the cores busy. Nothing is counted, ordered or
+/// shared.
+///
+/// Usage: fault-floor [FAULTS]      (default 5000)
+/// Prints two lines of "NAME P50 P99 MAX", in microseconds: `fault`, as the thread saw it that read
+/// the page, and `service`, from when the handler learnt of the fault until the page was in place.
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <numeric>
+#include <random>
+#include <stdexcept>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+namespace {
+
+constexpr std::size_t kPage = 4096;
+constexpr std::size_t kBulkChunk = 1 << 20;
+constexpr std::size_t kBulkRegion = 64 << 20;
+constexpr std::size_t kMostFaults = 1 << 20;
+
+using Clock = std::chrono::steady_clock;
+
+double microseconds_since(Clock::time_point start) {
+  return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
+}
+
+/// The result of a system call, which must not be negative.
+template <typename Result>
+Result checked(Result result, const char* what) {
+  if (result < 0) throw std::system_error(errno, std::generic_category(), what);
+  return result;
+}
+
+/// False at the end of the connection.
+bool receive_all(int socket, void* data, std::size_t size) {
+  auto* at = static_cast<std::uint8_t*>(data);
+  while (size > 0) {
+    const ssize_t count = recv(socket, at, size, 0);
+    if (count <= 0) return false;
+    at += count;
+    size -= static_cast<std::size_t>(count);
+  }
+  return true;
+}
+
+bool send_all(int socket, const void* data, std::size_t size) {
+  const auto* at = static_cast<const std::uint8_t*>(data);
+  while (size > 0) {
+    const ssize_t count = send(socket, at, size, MSG_NOSIGNAL);
+    if (count <= 0) return false;
+    at += count;
+    size -= static_cast<std::size_t>(count);
+  }
+  return true;
+}
+
+void send_at_once(int socket) {
+  const int on = 1;
+  checked(setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on), "TCP_NODELAY");
+}
+
+sockaddr_in listen_on_loopback(int listener) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  auto* generic = reinterpret_cast<sockaddr*>(&address);
+  checked(bind(listener, generic, size), "bind");
+  checked(listen(listener, 2), "listen");
+  checked(getsockname(listener, generic, &size), "getsockname");
+  return address;
+}
+
+std::uint8_t* memory(std::size_t size) {
+  void* const address =
+      mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (address == MAP_FAILED) throw std::system_error(errno, std::generic_category(), "mmap");
+  return static_cast<std::uint8_t*>(address);
+}
+
+int connect_to(sockaddr_in address) {
+  const int connection = checked(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
+  checked(connect(connection, reinterpret_cast<sockaddr*>(&address), sizeof address), "connect");
+  send_at_once(connection);
+  return connection;
+}
+
+/// The process that has the pages: answers with the page whose number it gets, and copies.
+void serve(sockaddr_in address, std::size_t pages) {
+  const int requests = connect_to(address);
+  const int bulk = connect_to(address);
+  std::uint8_t* const source = memory(pages * kPage);
+  for (std::size_t i = 0; i < pages; ++i) source[i * kPage] = 1;
+  std::uint8_t* const copied = memory(kBulkRegion);
+  std::fill_n(copied, kBulkRegion, std::uint8_t{2});
+  std::thread copier([bulk, copied] {
+    for (std::size_t at = 0; send_all(bulk, copied + at, kBulkChunk);) {
+      at = (at + kBulkChunk) % kBulkRegion;
+    }
+  });
+  std::uint64_t page = 0;
+  while (receive_all(requests, &page, sizeof page)) {
+    if (!send_all(requests, source + page * kPage, kPage)) break;
+  }
+  copier.join();
+}
+
+class Handler {
+ public:
+  Handler(int requests, std::uint8_t* region, std::size_t pages)
+      : requests_(requests),
+        region_(reinterpret_cast<std::uint64_t>(region)),
+        descriptor_(static_cast<int>(
+            checked(syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY), "userfaultfd"))) {
+    uffdio_api api{};
+    api.api = UFFD_API;
+    checked(ioctl(descriptor_, UFFDIO_API, &api), "UFFDIO_API");
+    uffdio_register range{};
+    range.range = {region_, pages * kPage};
+    range.mode = UFFDIO_REGISTER_MODE_MISSING;
+    checked(ioctl(descriptor_, UFFDIO_REGISTER, &range), "UFFDIO_REGISTER");
+  }
+
+  /// Answers so many faults, and keeps how long each took.
+  void run(std::size_t faults) {
+    alignas(kPage) static std::uint8_t page[kPage];
+    while (took_.size() < faults) {
+      uffd_msg message{};
+      checked(read(descriptor_, &message, sizeof message), "read of a fault");
+      const auto start = Clock::now();
+      const std::uint64_t address = message.arg.pagefault.address / kPage * kPage;
+      const std::uint64_t number = (address - region_) / kPage;
+      if (!send_all(requests_, &number, sizeof number) || !receive_all(requests_, page, kPage)) {
+        throw std::runtime_error("the other process is gone");
+      }
+      uffdio_copy copy{};
+      copy.dst = address;
+      copy.src = reinterpret_cast<std::uint64_t>(page);
+      copy.len = kPage;
+      checked(ioctl(descriptor_, UFFDIO_COPY, &copy), "UFFDIO_COPY");
+      took_.push_back(microseconds_since(start));
+    }
+  }
+
+  std::vector<double>& took() { return took_; }
+
+ private:
+  int requests_;
+  std::uint64_t region_;
+  int descriptor_;
+  std::vector<double> took_;
+};
+
+void print(const char* name, std::vector<double>& took) {
+  std::sort(took.begin(), took.end());
+  const auto percentile = [&took](std::size_t percent) {
+    return took[std::min(took.size() * percent / 100, took.size() - 1)];
+  };
+  std::printf("%s %.1f %.1f %.1f\n", name, percentile(50), percentile(99), took.back());
+}
+
+/// The process that misses the pages. Each is read once, in random order.
+void measure(int requests, int bulk, std::size_t pages) {
+  std::uint8_t* const region = memory(pages * kPage);
+  checked(madvise(region, pages * kPage, MADV_NOHUGEPAGE), "madvise");
+  Handler handler(requests, region, pages);
+  std::vector<std::size_t> order(pages);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::shuffle(order.begin(), order.end(), std::mt19937(1));
+
+  std::uint8_t* const copied = memory(kBulkRegion);
+  std::atomic<std::uint64_t> chunks{0};
+  std::thread copier([bulk, copied, &chunks] {
+    for (std::size_t at = 0; receive_all(bulk, copied + at, kBulkChunk);) {
+      at = (at + kBulkChunk) % kBulkRegion;
+      ++chunks;
+    }
+  });
+  // Not before the copy goes on at its usual speed.
+  while (chunks < 2 * kBulkRegion / kBulkChunk) std::this_thread::yield();
+
+  std::vector<double> took;
+  took.reserve(pages);
+  std::thread answering([&handler, pages] { handler.run(pages); });
+  for (const std::size_t page : order) {
+    const auto start = Clock::now();
+    if (*static_cast<volatile std::uint8_t*>(region + page * kPage) != 1) {
+      throw std::runtime_error("a page came wrong");
+    }
+    took.push_back(microseconds_since(start));
+  }
+  answering.join();
+  shutdown(bulk, SHUT_RDWR);
+  shutdown(requests, SHUT_RDWR);
+  copier.join();
+  print("fault", took);
+  print("service", handler.took());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  const unsigned long wanted = argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 5000;
+  const std::size_t pages = std::clamp<std::size_t>(wanted, 1, kMostFaults);
+  const int listener = checked(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
+  const sockaddr_in address = listen_on_loopback(listener);
+  const pid_t server = checked(fork(), "fork");
+  if (server == 0) {
+    close(listener);
+    serve(address, pages);
+    _exit(0);
+  }
+  const int requests = checked(accept(listener, nullptr, nullptr), "accept");
+  const int bulk = checked(accept(listener, nullptr, nullptr), "accept");
+  send_at_once(requests);
+  measure(requests, bulk, pages);
+  checked(waitpid(server, nullptr, 0), "waitpid");
+  return 0;
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "fault-floor: %s\n", error.what());
+  return 1;
+}

@@ -1,0 +1,166 @@
+"""The cases of pre-copy: which ways to migrate which guest, and the bars that Ferry has to reach."""
+
+import os
+
+from . import guest
+from .bars import Bar, best
+from .cases import FILLED_1G, GBIT, Case, arms_of
+from .ferry import Ferry
+from .measure import MIB
+from .migration import measure_start
+from .process import run_helper
+from .qemu import Qemu, save_ram
+
+QEMU_UNCAPPED = {
+    "qemu": {},
+    "qemu 30ms": {"downtime_limit_ms": 30},
+    "qemu multifd": {"multifd": 2},
+    "qemu multifd 30ms": {"multifd": 2, "downtime_limit_ms": 30},
+}
+
+
+def _ferry_uncapped(downtime):
+    return {f"ferry, {n}": f"--max-downtime {downtime} --channels {n}" for n in (1, 2)}
+
+
+def idle_1g(programs, run):
+    run.migrations(arms_of(programs, 1024, f"tick=2 {FILLED_1G}", _ferry_uncapped("5ms"),
+                         QEMU_UNCAPPED, floors=(1, 2)))
+
+
+def dirty_1g(programs, run):
+    run.migrations(arms_of(programs, 1024, f"tick=2 {FILLED_1G} dirty=20000 ws=64",
+                         _ferry_uncapped("10ms"), QEMU_UNCAPPED))
+
+
+def sparse_4g(programs, run):
+    run.migrations(arms_of(programs, 4096, "tick=2 fill=64", _ferry_uncapped("50ms"),
+                         QEMU_UNCAPPED))
+
+
+def capped_1g(programs, run):
+    cmdline = f"tick=10 {FILLED_1G}"
+    path = os.path.join(programs.directory, "ram")
+    with Qemu(programs.kernel, 1024, cmdline) as vm:
+        vm.out.wait_for(guest.FILLED)
+        save_ram(vm, 1024 * MIB, path)
+    pages, compressed = map(int, run_helper("lz4_reference.py", path).split())
+    os.unlink(path)
+    run.note("lz4 -1", {"pages": pages, "wire": compressed / MIB})
+    run.migrations(arms_of(
+        programs, 1024, cmdline,
+        {"ferry": "--max-bandwidth 1Gbit"},
+        {"qemu": {"bytes_per_second": GBIT},
+         "qemu multifd zstd": {"bytes_per_second": GBIT, "multifd": 2, "compression": "zstd"}},
+    ))
+
+
+def memory(programs, run):
+    """Ferry only, both ways in which it needs the most: raw over several connections, and lz4."""
+    run.migrations(arms_of(
+        programs, 1024, f"tick=10 {FILLED_1G}",
+        {"ferry, raw 2": "--channels 2 --compression none",
+         "ferry, lz4 2": "--channels 2 --compression lz4"}, {},
+    ))
+
+
+def start(programs, run):
+    def ferry():
+        return Ferry(programs.ferry, f"{programs.directory}/start", "run", "--kernel",
+                     programs.kernel, "--memory", "256M")
+
+    def qemu():
+        return Qemu(programs.kernel, 256, "", spawn_only=True)
+
+    run.interleaved({
+        "ferry": lambda: {"first_byte": measure_start(ferry)},
+        "qemu": lambda: {"first_byte": measure_start(qemu)},
+    })
+
+
+def _uncapped(samples, share, downtime):
+    """Total against QEMU's best, with the downtime of the same arm at the same time."""
+    arm, total = best(samples, "ferry")
+    peer, peer_total = best(samples, "qemu")
+    return arm, peer, [
+        Bar(f"total ({arm}) against {share} x the best ({peer})", total, share * peer_total, "ms"),
+        Bar(f"downtime of {arm}", samples[arm].median("downtime"), downtime, "ms"),
+    ]
+
+
+def idle_1g_bars(samples):
+    arm, _, bars = _uncapped(samples, 0.9, 5)
+    connections = arm.split(", ")[1]
+    floor = samples[f"tcp copy, {connections}"].median("total")
+    return [
+        *bars,
+        Bar(f"total ({arm}) against 1.25 x the plain copy", samples[arm].median("total"),
+            1.25 * floor, "ms"),
+    ]
+
+
+def dirty_1g_bars(samples):
+    arm, peer, bars = _uncapped(samples, 1.0, 10)
+    return [
+        *bars,
+        Bar(f"guest's writes while it migrates ({arm}) against 0.9 x {peer}",
+            samples[arm].median("writes"), 0.9 * samples[peer].median("writes"), "/s",
+            at_least=True),
+    ]
+
+
+def sparse_4g_bars(samples):
+    arm, total = best(samples, "ferry")
+    peer, peer_total = best(samples, "qemu")
+    return [
+        Bar(f"total ({arm})", total, 100, "ms"),
+        Bar(f"total ({arm}) against 0.2 x the best ({peer})", total, 0.2 * peer_total, "ms"),
+    ]
+
+
+def capped_1g_bars(samples):
+    ferry = samples["ferry"]
+    wire = ferry.median("wire")
+    zstd = samples["qemu multifd zstd"]
+    return [
+        Bar("total against 1.1 x (wire bytes / cap)", ferry.median("total"),
+            1.1 * wire * MIB / GBIT * 1e3, "ms"),
+        Bar("wire bytes against 1.03 x lz4 -1", wire, 1.03 * samples["lz4 -1"].median("wire"),
+            "MiB"),
+        Bar("CPU time against 0.4 x QEMU multifd + zstd", ferry.median("cpu"),
+            0.4 * zstd.median("cpu"), "s"),
+    ]
+
+
+def memory_bars(samples):
+    def worst(name):
+        return max(arm.median(name) for arm in samples.values())
+
+    return [
+        Bar("beyond guest RAM, running", worst("beyond_running"), 8, "MiB"),
+        Bar("beyond guest RAM, migrating, source", worst("beyond_source"), 24, "MiB"),
+        Bar("beyond guest RAM, migrating, destination", worst("beyond_target"), 24, "MiB"),
+    ]
+
+
+def start_bars(samples):
+    return [
+        Bar("first serial byte against 0.2 x QEMU", samples["ferry"].median("first_byte"),
+            0.2 * samples["qemu"].median("first_byte"), "ms"),
+    ]
+
+
+CASES = {
+    "idle-1g": Case("1 GiB, 700 MiB of it not zero, a guest that only ticks",
+                    idle_1g, idle_1g_bars),
+    "dirty-1g": Case("the same, 64 MiB of it dirtied by 20 000 writes/s",
+                     dirty_1g, dirty_1g_bars),
+    "sparse-4g": Case("4 GiB, 64 MiB of it filled",
+                      sparse_4g, sparse_4g_bars),
+    "capped-1g": Case("the guest of idle-1g at 1 Gbit/s, compressed where it pays",
+                      capped_1g, capped_1g_bars),
+    "memory": Case("what the process needs beyond the guest's RAM",
+                   memory, memory_bars),
+    "start": Case("from starting the program to the guest's first serial byte",
+                  start, start_bars),
+}
