@@ -72,11 +72,17 @@ function(ferry_test_methods file variable)
   set(${variable} ${methods} PARENT_SCOPE)
 endfunction()
 
-# ferry_e2e_test(<file.py> [SLOW] [TIMEOUT <seconds per test method>])
+# ferry_e2e_test(<file.py> [SLOW] [WAITS] [TIMEOUT <seconds per test method>])
 #
 # A module of unittest cases; each method is a test of ctest, so that one that is skipped shows.
+# WAITS: most of the time goes by in waiting for a peer that stays silent, and nothing is measured;
+# several of them may run at once.
 function(ferry_e2e_test file)
-  cmake_parse_arguments(PARSE_ARGV 1 ARG "SLOW" "TIMEOUT" "")
+  cmake_parse_arguments(PARSE_ARGV 1 ARG "SLOW;WAITS" "TIMEOUT" "")
+  set(serial ${FERRY_E2E_SERIAL})
+  if(ARG_WAITS)
+    set(serial OFF)
+  endif()
   set(timeout "")
   if(ARG_TIMEOUT)
     math(EXPR seconds "${ARG_TIMEOUT} * ${FERRY_TEST_TIMEOUT_FACTOR}")
@@ -95,7 +101,7 @@ function(ferry_e2e_test file)
       WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
     set_tests_properties(${name} PROPERTIES
       LABELS "${labels}"
-      RUN_SERIAL ${FERRY_E2E_SERIAL}
+      RUN_SERIAL ${serial}
       ${timeout}
       ENVIRONMENT "${FERRY_TEST_ENVIRONMENT}"
       SKIP_REGULAR_EXPRESSION "OK \\(skipped="

@@ -1,11 +1,14 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "migration/address.hpp"
+#include "migration/latency_histogram.hpp"
 #include "migration/report.hpp"
 #include "vmm/machine/machine.hpp"
 
@@ -18,7 +21,9 @@ struct ReceiveOptions {
 
 /// Builds the machine that a config asks for, with its devices. Throws to refuse: the message goes
 /// to the source.
-using MachineFactory = std::function<std::unique_ptr<vmm::Machine>(vmm::MachineConfig)>;
+/// The second argument: bytes of RAM that the guest uses by now, which it will need here soon.
+using MachineFactory =
+    std::function<std::unique_ptr<vmm::Machine>(vmm::MachineConfig, std::uint64_t)>;
 
 /// The destination's side: listens, takes one VM, and goes on answering what became of it for as
 /// long as it lives. In a thread of its own.
@@ -36,6 +41,10 @@ class IncomingMigration {
     std::function<void(std::unique_ptr<vmm::Machine>)> arrived;
     /// There will be no VM: the source aborted, or the link was lost before Prepared.
     std::function<void(const Failure&)> failed;
+    /// Post-copy: the source has been away for long while pages are missing (true), or is back.
+    std::function<void(bool)> starving;
+    /// Post-copy: no page is missing any more, and the machine needs its Userfault no longer.
+    std::function<void()> complete;
   };
 
   /// Listens at once; std::system_error that names the address when it cannot.
@@ -54,6 +63,12 @@ class IncomingMigration {
   struct Status {
     std::string state;   ///< "listening", "receiving", "prepared", "running", "paused", "gone"
     std::string detail;  ///< who owns the VM and what to do: for people
+    /// Post-copy: pages that the VM still lacks, and how long it waited for those that it touched.
+    struct Fetching {
+      std::uint64_t missing = 0;
+      LatencyHistogram latencies;
+    };
+    std::optional<Fetching> fetching;
   };
   /// For `ferry info`. Any thread.
   [[nodiscard]] Status status() const;

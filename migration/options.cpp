@@ -3,7 +3,14 @@
 namespace migration {
 
 std::string_view to_string(Mode mode) {
-  return mode == Mode::pre_copy ? "pre-copy" : "stop-and-copy";
+  switch (mode) {
+    case Mode::pre_copy: return "pre-copy";
+    case Mode::stop_and_copy: return "stop-and-copy";
+    case Mode::post_copy: return "post-copy";
+    case Mode::hybrid: return "hybrid";
+    case Mode::automatic: break;
+  }
+  return "auto";
 }
 
 std::string_view to_string(Compression compression) {
@@ -25,7 +32,8 @@ std::string_view to_string(Prepaging prepaging) {
 }
 
 std::optional<Mode> mode_from(std::string_view name) {
-  for (const Mode mode : {Mode::pre_copy, Mode::stop_and_copy}) {
+  for (const Mode mode :
+       {Mode::pre_copy, Mode::stop_and_copy, Mode::post_copy, Mode::hybrid, Mode::automatic}) {
     if (to_string(mode) == name) return mode;
   }
   return std::nullopt;

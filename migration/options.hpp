@@ -9,14 +9,14 @@
 
 namespace migration {
 
-enum class Mode { pre_copy, stop_and_copy };
+enum class Mode { pre_copy, stop_and_copy, post_copy, hybrid, automatic };
 enum class Compression { automatic, lz4, none };
 /// In which order post-copy pushes pages: around what the guest faults on, from the lowest page up,
 /// or only what it faults on.
 enum class Prepaging { bubbling, linear, none };
 
-/// "pre-copy", "stop-and-copy" / "auto", "lz4", "none" / "bubbling", "linear", "none": as on the
-/// command line and in the report.
+/// "pre-copy", "stop-and-copy", "post-copy", "hybrid", "auto" / "auto", "lz4", "none" / "bubbling",
+/// "linear", "none": as on the command line and in the report.
 [[nodiscard]] std::string_view to_string(Mode mode);
 [[nodiscard]] std::string_view to_string(Compression compression);
 [[nodiscard]] std::string_view to_string(Prepaging prepaging);
@@ -29,12 +29,13 @@ inline constexpr unsigned kMaxChannels = 16;
 /// What `ferry migrate` asks for.
 struct MigrateOptions {
   Address to;
-  Mode mode = Mode::pre_copy;
+  Mode mode = Mode::automatic;
   std::chrono::microseconds max_downtime{50'000};
-  unsigned max_rounds = 30;         ///< 1 or more
+  unsigned max_rounds = 0;          ///< 0: as many as suit the mode
   std::uint64_t max_bandwidth = 0;  ///< bytes per second on the sockets; 0 is no cap
   Compression compression = Compression::automatic;
   unsigned channels = 1;  ///< 1 to kMaxChannels connections that carry pages
+  Prepaging prepaging = Prepaging::bubbling;
   bool throttle = false;
   bool verify = false;
   std::chrono::milliseconds timeout{10'000};  ///< a peer that makes no progress so long is lost
@@ -44,7 +45,8 @@ struct MigrateOptions {
 struct MigrateSettings {
   std::optional<std::uint64_t> max_bandwidth;
   std::optional<std::chrono::microseconds> max_downtime;
-  std::optional<Address> to;  ///< where to look for the peer when in doubt
+  std::optional<Address> to;  ///< where to look for the peer when the link is lost
+  std::optional<Prepaging> prepaging;
 };
 
 }  // namespace migration

@@ -14,6 +14,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "migration/options.hpp"
 #include "migration/usage.hpp"
 #include "vmm/machine/machine_config.hpp"
 
@@ -53,7 +54,9 @@ IncomingMigration::Receiver::Receiver(ReceiveOptions options, MachineFactory fac
       acceptor_(net::listen(context_, options_.listen)),
       grace_(context_),
       accept_pause_(context_),
-      incarnation_(vmm::make_uuid()) {
+      incarnation_(vmm::make_uuid()),
+      progress_(context_),
+      patience_(context_) {
   asio::co_spawn(context_, accept_all(), asio::detached);
   thread_ = std::thread([this] {
     ::pthread_setname_np(::pthread_self(), "migration");
@@ -98,15 +101,16 @@ asio::awaitable<void> IncomingMigration::Receiver::serve(ConnectionPtr connectio
       case wire::Role::control: co_await serve_control(connection); break;
       case wire::Role::pages: co_await serve_channel(connection); break;
       case wire::Role::inquiry: co_await serve_inquiry(connection); break;
+      case wire::Role::faults: co_await serve_faults(connection); break;
     }
   } catch (const std::exception& error) {
     if (connection == control_) {
       link_lost(describe(std::current_exception()));
-    } else {
+    } else if (!adopted_.contains(connection.get())) {
       callbacks_.message(fmt::format("dropped a connection: {}", error.what()));
     }
   }
-  if (connection == control_) {
+  if (adopted_.erase(connection.get()) > 0) {
     try {
       co_await connection->drained();  // the source is to hear why
     } catch (const std::exception&) {
@@ -118,25 +122,32 @@ asio::awaitable<void> IncomingMigration::Receiver::serve(ConnectionPtr connectio
   connection->close();
 }
 
+void IncomingMigration::Receiver::adopt(const ConnectionPtr& connection) {
+  control_ = connection;
+  adopted_.insert(connection.get());
+  --strangers_;
+}
+
 asio::awaitable<void> IncomingMigration::Receiver::serve_channel(ConnectionPtr connection) {
   const Frame frame = co_await connection->receive();
   if (frame.type != FrameType::channel) throw wire::ProtocolError("the peer named no channel");
   const wire::Channel channel = wire::decode_channel(frame.payload);
-  if (stage_ != Stage::receiving || channel.token != offer_.token ||
-      channel.index >= offer_.channels || !opened_.insert(channel.index).second) {
+  if (!taking_pages() || channel.token != offer_.token || channel.index >= offer_.channels ||
+      !opened_.insert(channel.index).second) {
     throw wire::ProtocolError("the peer opened a channel that nobody expects");
   }
-  channels_.push_back(
-      std::make_unique<PageReceiver>(connection->release(), machine_->memory(), *landed_,
-                                     [this](std::uint32_t round, std::exception_ptr failure) {
-                                       asio::post(context_, [this, round, failure] {
-                                         if (failure) {
-                                           channel_failed(failure);
-                                         } else {
-                                           channel_landed(round);
-                                         }
-                                       });
-                                     }));
+  channels_.push_back(std::make_unique<PageReceiver>(
+      connection->release(), *target_,
+      [this, link = link_](std::uint32_t round, std::exception_ptr failure) {
+        asio::post(context_, [this, link, round, failure] {
+          if (link != link_) return;
+          if (failure) {
+            channel_failed(failure);
+          } else {
+            channel_landed(round);
+          }
+        });
+      }));
 }
 
 asio::awaitable<void> IncomingMigration::Receiver::serve_control(ConnectionPtr connection) {
@@ -154,11 +165,11 @@ asio::awaitable<void> IncomingMigration::Receiver::serve_control(ConnectionPtr c
     co_await connection->drained();
     co_return;
   }
-  control_ = connection;
-  --strangers_;
+  adopt(connection);
   connection->keep_alive();
-  connection->send(FrameType::accept, wire::encode(wire::Accept{incarnation_}));
-  while (stage_ != Stage::running && stage_ != Stage::gone) {
+  connection->send(FrameType::accept, wire::encode(wire::Accept{incarnation_, open_userfault()}));
+  if (offer_.mode == to_string(Mode::post_copy) && userfault_) start_fetcher();
+  while ((stage_ != Stage::running || fetcher_) && stage_ != Stage::gone) {
     take_frame(co_await connection->receive());
   }
   co_await connection->drained();
@@ -175,9 +186,10 @@ void IncomingMigration::Receiver::take_offer(const wire::Offer& offer) {
     throw wire::ProtocolError(fmt::format("unsound machine configuration: {}", error.what()));
   }
   const std::string name = config.name;
-  machine_ = factory_(std::move(config));
+  machine_ = factory_(std::move(config), offer.used_bytes);
   offer_ = offer;
-  landed_ = std::make_unique<AtomicPageSet>(machine_->memory().page_count());
+  vmm::GuestMemory& memory = machine_->memory();
+  target_ = std::make_unique<PageTarget>(memory);
   enter(Stage::receiving, fmt::format("receiving '{}'", name));
 }
 
@@ -195,6 +207,14 @@ void IncomingMigration::Receiver::take_frame(const Frame& frame) {
       if (stage_ != Stage::receiving || last_round_) break;
       last_round_ = wire::decode_round(frame.payload);
       return prepare_if_complete();
+    case FrameType::missing:
+      if (stage_ != Stage::receiving || last_round_ || !(userfault_ || fetcher_)) break;
+      return take_missing(frame);
+    case FrameType::post_copy:
+      if (stage_ != Stage::receiving || last_round_ || !fetcher_) break;
+      last_round_ = wire::decode_round(frame.payload);
+      post_copy_ = true;
+      return prepare_if_complete();
     case FrameType::commit:
       if (stage_ != Stage::prepared) break;
       return commit(control_);
@@ -210,11 +230,11 @@ void IncomingMigration::Receiver::take_frame(const Frame& frame) {
 }
 
 void IncomingMigration::Receiver::channel_landed(std::uint32_t round) {
-  if (stage_ != Stage::receiving) return;
+  if (stage_ != Stage::receiving && !fetching()) return;
   if (round != round_) {
     return link_lost({"a page channel is in another round than the others", true});
   }
-  if (++channels_done_ < offer_.channels) return;
+  if (++channels_done_ < offer_.channels || fetching()) return;
   channels_done_ = 0;
   ++round_;
   control_->send(FrameType::landed, wire::encode_round(round));
@@ -224,12 +244,23 @@ void IncomingMigration::Receiver::channel_landed(std::uint32_t round) {
 /// A source that aborts closes everything; its reason, on the control connection, may come a moment
 /// after the page channels break.
 void IncomingMigration::Receiver::channel_failed(std::exception_ptr failure) {
-  // After the last round the source may close its page channels at any time.
-  if (stage_ != Stage::receiving || (last_round_ && round_ > *last_round_)) return;
+  // After the last page the source may close its page channels at any time.
+  if (!taking_pages()) return;
   grace_.expires_after(kGrace);
-  grace_.async_wait([this, failure](boost::system::error_code cancelled) {
-    if (!cancelled && stage_ == Stage::receiving) link_lost(describe(failure));
+  grace_.async_wait([this, link = link_, failure](boost::system::error_code cancelled) {
+    if (!cancelled && link == link_ && taking_pages()) page_connection_lost(failure);
   });
+}
+
+bool IncomingMigration::Receiver::taking_pages() const {
+  if (stage_ == Stage::receiving) return !last_round_ || round_ <= *last_round_ || post_copy_;
+  return (stage_ == Stage::prepared && post_copy_) || fetching();
+}
+
+void IncomingMigration::Receiver::page_connection_lost(const std::exception_ptr& failure) {
+  if (stage_ != Stage::prepared) return link_lost(describe(failure));
+  // The source shall notice that it is not connected any more.
+  if (control_) control_->close(failure);
 }
 
 void IncomingMigration::Receiver::enter(Stage stage, std::string what) {
@@ -241,13 +272,13 @@ void IncomingMigration::Receiver::enter(Stage stage, std::string what) {
 IncomingMigration::Status IncomingMigration::Receiver::status() const {
   const std::lock_guard lock(mutex_);
   switch (stage_) {
-    case Stage::listening: return {"listening", detail_};
-    case Stage::receiving: return {"receiving", detail_};
-    case Stage::prepared: return {"prepared", detail_};
-    case Stage::running: return {offer_.paused ? "paused" : "running", detail_};
+    case Stage::listening: return {"listening", detail_, std::nullopt};
+    case Stage::receiving: return {"receiving", detail_, std::nullopt};
+    case Stage::prepared: return {"prepared", detail_, std::nullopt};
+    case Stage::running: return {offer_.paused ? "paused" : "running", detail_, fetching_status()};
     case Stage::gone: break;
   }
-  return {"gone", detail_};
+  return {"gone", detail_, std::nullopt};
 }
 
 IncomingMigration::IncomingMigration(ReceiveOptions options, MachineFactory factory,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cstdint>
@@ -14,6 +15,7 @@
 #include "migration/incoming.hpp"
 #include "migration/net/connection.hpp"
 #include "migration/pages/page_receiver.hpp"
+#include "migration/postcopy/page_fetcher.hpp"
 #include "migration/verify.hpp"
 #include "migration/wire/messages.hpp"
 
@@ -26,7 +28,9 @@ namespace migration {
 ///                    |            |
 ///                    +-> gone <---+      (the source's Abort; a failure before Prepared)
 ///
-/// Between prepared and running nothing but Commit, or the operator, starts the VM.
+/// Between prepared and running nothing but Commit, or the operator, starts the VM. In post-copy
+/// pages are still missing then: as long as they are, fetcher_ is there, and a link that was lost
+/// is taken up again.
 class IncomingMigration::Receiver {
  public:
   Receiver(ReceiveOptions options, MachineFactory factory, Callbacks callbacks);
@@ -49,7 +53,10 @@ class IncomingMigration::Receiver {
   void take_frame(const net::Frame& frame);
   void channel_landed(std::uint32_t round);
   void channel_failed(std::exception_ptr failure);
+  void page_connection_lost(const std::exception_ptr& failure);
   void enter(Stage stage, std::string what);
+  /// The connection belongs to the VM from now on: its end matters.
+  void adopt(const ConnectionPtr& connection);
 
   // receiver_handover.cpp
   boost::asio::awaitable<void> serve_inquiry(ConnectionPtr connection);
@@ -60,6 +67,26 @@ class IncomingMigration::Receiver {
   /// There will be no VM here: drops everything and says why. `tell`: the source does not know yet.
   void give_up(const Failure& failure, bool tell);
   boost::asio::awaitable<void> drain_and_fail(Failure failure);
+
+  // receiver_post_copy.cpp
+  [[nodiscard]] bool fetching() const { return stage_ == Stage::running && fetcher_ != nullptr; }
+  /// Whether the page connections are needed.
+  [[nodiscard]] bool taking_pages() const;
+  [[nodiscard]] std::optional<Status::Fetching> fetching_status() const;
+  /// Why this host cannot take pages after the handover; empty when it can.
+  std::string open_userfault();
+  void start_fetcher();
+  void take_missing(const net::Frame& frame);
+  boost::asio::awaitable<void> serve_faults(ConnectionPtr connection);
+  void connect_faults();
+  void faults_failed(std::exception_ptr failure);
+  void all_here();
+  void fetch_link_lost(const std::string& why);
+  void drop_page_connections();
+  boost::asio::awaitable<void> take_up_link(ConnectionPtr connection);
+  [[nodiscard]] wire::Running running_now() const;
+  void tell_progress();
+  void watch_patience();
 
   boost::asio::io_context context_{1};
   ReceiveOptions options_;
@@ -75,8 +102,9 @@ class IncomingMigration::Receiver {
   wire::Offer offer_;
   ConnectionPtr control_;
   std::unique_ptr<vmm::Machine> machine_;
-  std::unique_ptr<AtomicPageSet> landed_;
+  std::unique_ptr<PageTarget> target_;
   std::vector<std::unique_ptr<PageReceiver>> channels_;
+  unsigned link_ = 0;  ///< counts the links: what is heard of an earlier one means nothing
   std::set<std::uint32_t> opened_;   ///< indices of channels
   std::uint32_t round_ = 1;          ///< in progress
   std::uint32_t channels_done_ = 0;  ///< that have sent all of it
@@ -84,11 +112,23 @@ class IncomingMigration::Receiver {
   std::optional<vmm::MachineState> state_;
   std::optional<RamVerifier> verifier_;
   wire::Prepared prepared_;
+  std::set<const net::Connection*> adopted_;
+
+  // Post-copy.
+  std::shared_ptr<const vmm::Userfault> userfault_;  ///< until there is a fetcher
+  std::optional<net::Socket> faults_socket_;         ///< until there is a fetcher
+  bool faults_connected_ = false;
+  bool post_copy_ = false;             ///< pages are missing at the handover
+  std::atomic<bool> loading_ = false;  ///< the state: its pages are waited for
+  boost::asio::steady_timer progress_;
+  boost::asio::steady_timer patience_;
 
   mutable std::mutex mutex_;  ///< guards what follows
   Stage stage_ = Stage::listening;
   std::string detail_ = "waits for a VM";
-  bool link_lost_ = false;  ///< to the source of the VM that is prepared
+  bool link_lost_ = false;  ///< to the source of the VM that is prepared, or lacks pages
+  std::unique_ptr<PageFetcher> fetcher_;  ///< while pages are missing; the receiver's to change
+  LatencyHistogram latencies_;            ///< of a fetch that is over
 
   std::thread thread_;
 };

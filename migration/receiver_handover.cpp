@@ -30,11 +30,19 @@ double ms_since(std::chrono::steady_clock::time_point start) {
 
 void IncomingMigration::Receiver::prepare_if_complete() {
   if (!state_ || !last_round_ || round_ <= *last_round_) return;
-  channels_.clear();
+  if (post_copy_ && !faults_connected_) return;
+  if (post_copy_) {
+    target_->fetcher = fetcher_.get();  // again: so the channels see all that it expects
+  } else {
+    channels_.clear();
+  }
   // RAM is compared before the state is loaded, and the state loaded after the last page is in
   // place: KVM itself writes guest pages when it takes over kvmclock.
   auto difference = verify_ram();
   const auto start = std::chrono::steady_clock::now();
+  // In post-copy loading waits for pages. When these do not come it is ended by zero pages.
+  loading_ = post_copy_;
+  if (post_copy_ && !fetcher_->connected()) return;  // why is on its way to this thread
   try {
     if (!difference) machine_->load(*state_);
     prepared_.restore_ms = ms_since(start);
@@ -44,6 +52,8 @@ void IncomingMigration::Receiver::prepare_if_complete() {
   } catch (const std::exception& error) {
     return give_up({fmt::format("the machine state cannot be loaded: {}", error.what())}, true);
   }
+  loading_ = false;
+  if (post_copy_ && fetcher_->abandoned()) return;
   if (difference) return give_up({"verification failed: " + *difference}, true);
   prepared_.verified = offer_.verify;
   prepared_.incarnation = incarnation_;
@@ -54,7 +64,8 @@ void IncomingMigration::Receiver::prepare_if_complete() {
 std::optional<std::string> IncomingMigration::Receiver::verify_ram() {
   if (!offer_.verify) return std::nullopt;
   if (!verifier_) verifier_.emplace(machine_->memory());
-  return verifier_->finish();
+  // Pages that were missing are checked one by one, as they come.
+  return verifier_->finish(fetcher_ ? &fetcher_->expected() : nullptr);
 }
 
 void IncomingMigration::Receiver::commit(const ConnectionPtr& answer_to) {
@@ -68,15 +79,14 @@ void IncomingMigration::Receiver::commit(const ConnectionPtr& answer_to) {
     return give_up({why}, true);
   }
   // The source hears of it before anything else is done: its downtime ends with this frame.
-  if (answer_to) {
-    answer_to->send(FrameType::running,
-                    wire::encode(wire::Running{incarnation_, cpu_seconds(), peak_rss_bytes()}));
-  }
+  if (answer_to) answer_to->send(FrameType::running, wire::encode(running_now()));
   enter(Stage::running, offer_.paused ? "arrived, paused" : "arrived, running");
-  landed_.reset();
   state_.reset();
   verifier_.reset();
   callbacks_.arrived(std::move(machine_));
+  if (!fetcher_) return target_.reset();
+  if (fetcher_->missing() == 0) return all_here();
+  tell_progress();
 }
 
 asio::awaitable<void> IncomingMigration::Receiver::serve_inquiry(ConnectionPtr connection) {
@@ -100,13 +110,12 @@ asio::awaitable<void> IncomingMigration::Receiver::serve_inquiry(ConnectionPtr c
     } else if (word.type == FrameType::commit && stage_ == Stage::prepared) {
       commit(connection);
     } else if (word.type == FrameType::commit && stage_ == Stage::running) {
-      connection->send(FrameType::running,
-                       wire::encode(wire::Running{incarnation_, cpu_seconds(), peak_rss_bytes()}));
+      connection->send(FrameType::running, wire::encode(running_now()));
     }
-  } else if (status.status == wire::VmStatus::running) {
-    connection->send(FrameType::running,
-                     wire::encode(wire::Running{incarnation_, cpu_seconds(), peak_rss_bytes()}));
+  } else if (status.status == wire::VmStatus::running && !fetching()) {
+    connection->send(FrameType::running, wire::encode(running_now()));
   }
+  if (fetching()) co_await take_up_link(connection);
   co_await connection->drained();
 }
 
@@ -127,6 +136,8 @@ void IncomingMigration::Receiver::link_lost(const Failure& failure) {
       link_lost_ = true;
     }
     callbacks_.message(what);
+  } else if (fetching()) {
+    fetch_link_lost(failure.why);
   }
 }
 
@@ -145,6 +156,7 @@ asio::awaitable<void> IncomingMigration::Receiver::drain_and_fail(Failure failur
   } catch (const std::exception&) {
     // The source finds out by the silence.
   }
+  if (fetcher_) fetcher_->abandon();
   channels_.clear();
   verifier_.reset();
   machine_.reset();
@@ -155,6 +167,9 @@ std::string IncomingMigration::Receiver::force_resume() {
   {
     const std::lock_guard lock(mutex_);
     if (stage_ != Stage::prepared) return "no VM waits here for its source: nothing to force";
+    if (post_copy_) {
+      return "pages of this VM are at the source alone: it runs only once the source is back";
+    }
     if (!link_lost_) {
       return "the source is connected and about to hand the VM over: 'ferry cancel' it there";
     }
@@ -169,6 +184,8 @@ void IncomingMigration::Receiver::decline(std::function<void()> done) {
   asio::post(context_, [this, done = std::move(done)] {
     if (stage_ == Stage::receiving || stage_ == Stage::prepared) {
       give_up({"the receiver was stopped"}, true);
+    } else if (fetching() && control_) {
+      control_->send(FrameType::ended, wire::encode(wire::Reason{"the VM has ended there"}));
     }
     asio::co_spawn(
         context_,

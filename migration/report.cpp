@@ -38,15 +38,15 @@ json to_json(const MigrationReport& report) {
                       {"throttle", round.throttle}});
   }
   const auto& pages = report.pages;
+  const auto& faults = report.faults;
   const auto& phases = report.phases_ms;
-  // The fields that later systems fill (reuse, free pages, network faults) are part of the fixed
-  // form and zero in these modes.
+  // The fields that later systems fill (reuse, free pages) are part of the fixed form and zero.
   return {
       {"outcome", to_string(report.outcome)},
       {"error", or_null(report.error)},
       {"owner", report.owner},
       {"mode", report.mode},
-      {"switched", nullptr},
+      {"switched", or_null(report.switched)},
       {"transport", report.transport},
       {"phase", report.phase},
       {"total_ms", report.total_ms},
@@ -62,11 +62,15 @@ json to_json(const MigrationReport& report) {
         {"reused", 0},
         {"duplicate", 0},
         {"free", 0},
-        {"demand", 0},
-        {"pushed", 0},
+        {"demand", pages.demand},
+        {"pushed", pages.pushed},
         {"resent", pages.resent}}},
       {"rounds", std::move(rounds)},
-      {"faults", {{"count", 0}, {"p50_us", 0.0}, {"p99_us", 0.0}, {"max_us", 0.0}}},
+      {"faults",
+       {{"count", faults.count},
+        {"p50_us", faults.p50_us},
+        {"p99_us", faults.p99_us},
+        {"max_us", faults.max_us}}},
       {"phases_ms",
        {{"stop", phases.stop},
         {"last_pages", phases.last_pages},
@@ -91,6 +95,7 @@ MigrationReport report_from_json(const json& from) {
   if (!from.at("error").is_null()) report.error = from.at("error").get<std::string>();
   from.at("owner").get_to(report.owner);
   from.at("mode").get_to(report.mode);
+  if (const json& why = from.at("switched"); !why.is_null()) why.get_to(report.switched.emplace());
   from.at("transport").get_to(report.transport);
   from.at("phase").get_to(report.phase);
   from.at("total_ms").get_to(report.total_ms);
@@ -104,6 +109,11 @@ MigrationReport report_from_json(const json& from) {
   pages.at("raw").get_to(report.pages.raw);
   pages.at("compressed").get_to(report.pages.compressed);
   pages.at("resent").get_to(report.pages.resent);
+  pages.at("demand").get_to(report.pages.demand);
+  pages.at("pushed").get_to(report.pages.pushed);
+  const json& faults = from.at("faults");
+  report.faults = {faults.at("count"), faults.at("p50_us"), faults.at("p99_us"),
+                   faults.at("max_us")};
   for (const json& round : from.at("rounds")) {
     report.rounds.push_back({round.at("pages"), round.at("wire_bytes"), round.at("duration_ms"),
                              round.at("dirtied"), round.at("throttle")});

@@ -26,6 +26,7 @@ struct MigrationReport {
   Outcome outcome = Outcome::running;
   std::optional<std::string> error;
   std::string mode;
+  std::optional<std::string> switched;  ///< to post-copy: why
   std::string transport;
   std::string phase;  ///< what goes on now, for people: "round 3", "stopped", "in doubt"
   double total_ms = 0;
@@ -34,8 +35,14 @@ struct MigrationReport {
   std::uint64_t wire_bytes_back = 0;
   struct Pages {
     std::uint64_t total = 0, unpopulated = 0, zero = 0, raw = 0, compressed = 0, resent = 0;
+    std::uint64_t demand = 0;  ///< sent since a vCPU waited for them
+    std::uint64_t pushed = 0;  ///< sent after the handover without being asked for
   } pages;
   std::vector<RoundReport> rounds;
+  struct Faults {
+    std::uint64_t count = 0;
+    double p50_us = 0, p99_us = 0, max_us = 0;
+  } faults;  ///< waits for a page that was missing, as the destination saw them
   struct Phases {
     double stop = 0, last_pages = 0, state = 0, restore = 0, commit = 0, verify = 0;
   } phases_ms;

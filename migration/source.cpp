@@ -37,6 +37,10 @@ constexpr std::uint64_t kRateSample = std::uint64_t{4} << 20;
 /// How long a broken page channel waits for the peer to say why on the control connection.
 constexpr std::chrono::milliseconds kGrace{500};
 constexpr std::chrono::milliseconds kTick{100};
+/// Looking for work that is in vain reads the dirty log: it may take so small a share of the time.
+constexpr int kLookShare = 20;
+constexpr unsigned kHybridRounds = 1;
+constexpr unsigned kPreCopyRounds = 30;
 constexpr const char* kGuestEnded = "the guest ended while it was being migrated";
 
 }  // namespace
@@ -59,6 +63,10 @@ OutgoingMigration::Source::Source(std::unique_ptr<vmm::Machine>&& machine, Migra
   report_.phase = "connecting";
   report_.owner = "this process runs the VM";
   report_.pages.total = machine->memory().page_count();
+  if (options_.max_rounds == 0) {
+    options_.max_rounds = options_.mode == Mode::hybrid ? kHybridRounds : kPreCopyRounds;
+  }
+  sent_ = vmm::DirtyBitmap(machine->memory().page_count());
   asio::co_spawn(context_, run(),
                  asio::bind_cancellation_slot(stop_dialling_.slot(), asio::detached));
   machine_ = std::move(machine);
@@ -86,35 +94,41 @@ asio::awaitable<void> OutgoingMigration::Source::run() {
     dialling_ = true;
     co_await connect();
     dialling_ = false;
-    if (options_.mode == Mode::pre_copy) co_await pre_copy();
-    co_await hand_over();
+    const bool post_copy = co_await copy();
+    co_await hand_over(post_copy);
   } catch (...) {
     if (!failure_) failure_ = std::current_exception();
   }
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   dialling_ = false;
-  limiter_.stop();
-  senders_.clear();
-  grace_.cancel();
-  if (failure_) {
-    Stage stage;
-    {
-      const std::lock_guard lock(mutex_);
-      stage = stage_;
-    }
-    if (stage == Stage::committed) {
+  while (stage() == Stage::committed || stage() == Stage::serving) {
+    if (failure_) {
+      drop_connections();
       co_await settle();
-    } else if (stage == Stage::copying) {
-      std::string why;
-      try {
-        std::rethrow_exception(failure_);
-      } catch (const std::exception& error) {
-        why = error.what();
-      }
-      stay(cancelled_ ? Outcome::cancelled : Outcome::failed, why);
-      co_await tell_abort();
+      continue;
+    }
+    try {
+      co_await serve();
+    } catch (...) {
+      if (!failure_) failure_ = std::current_exception();
     }
   }
+  limiter_.stop();
+  ++link_;                          // whatever its connections tell from now on is of no interest
+  if (server_) server_->hang_up();  // a channel may wait for pages to be asked for
+  senders_.clear();
+  grace_.cancel();
+  if (failure_ && stage() == Stage::copying) {
+    std::string why;
+    try {
+      std::rethrow_exception(failure_);
+    } catch (const std::exception& error) {
+      why = error.what();
+    }
+    stay(cancelled_ ? Outcome::cancelled : Outcome::failed, why);
+    co_await tell_abort();
+  }
+  if (server_) server_->hang_up();
   const bool tell = last_round_told_ && live().outcome != Outcome::completed;
   done_ = !tell;
   finish();
@@ -133,31 +147,55 @@ asio::awaitable<void> OutgoingMigration::Source::connect() {
                           .channels = options_.channels,
                           .mode = std::string(to_string(options_.mode)),
                           .verify = options_.verify,
-                          .paused = !was_running_};
+                          .paused = !was_running_,
+                          .used_bytes = resident_bytes()};
   control_->send(FrameType::offer, wire::encode(offer));
   const Frame answer = co_await expect(FrameType::accept);
-  incarnation_ = wire::decode<wire::Accept>(answer.payload).incarnation;
+  const auto accept = wire::decode<wire::Accept>(answer.payload);
+  incarnation_ = accept.incarnation;
+  no_post_copy_ = accept.no_post_copy;
   for (unsigned index = 0; index < options_.channels; ++index) {
-    net::Socket socket = co_await net::dial(options_.to, options_.timeout);
-    net::tune_bulk(socket);
-    wire::Bytes greeting = wire::encode_preamble(wire::Role::pages);
-    wire::put_frame(greeting, FrameType::channel, wire::encode_channel(token_, index));
-    senders_.push_back(std::make_unique<PageSender>(
-        std::move(socket), std::move(greeting), shared_, [this](std::exception_ptr failure) {
-          if (!failure) return;
-          asio::post(context_, [this, failure] { channel_failed(failure); });
-        }));
+    open_channel(index, co_await net::dial(options_.to, options_.timeout));
   }
+}
+
+void OutgoingMigration::Source::open_channel(unsigned index, net::Socket socket) {
+  net::tune_bulk(socket);
+  wire::Bytes greeting = wire::encode_preamble(wire::Role::pages);
+  wire::put_frame(greeting, FrameType::channel, wire::encode_channel(token_, index));
+  senders_.push_back(std::make_unique<PageSender>(std::move(socket), std::move(greeting), shared_,
+                                                  [this, link = link_](std::exception_ptr failure) {
+                                                    if (!failure) return;
+                                                    asio::post(context_, [this, link, failure] {
+                                                      channel_failed(link, failure);
+                                                    });
+                                                  }));
+}
+
+asio::awaitable<bool> OutgoingMigration::Source::copy() {
+  const bool must = options_.mode == Mode::post_copy || options_.mode == Mode::hybrid;
+  if (must && !no_post_copy_.empty()) {
+    throw std::runtime_error("the destination cannot fetch pages: " + no_post_copy_);
+  }
+  if (options_.mode == Mode::automatic && !no_post_copy_.empty()) {
+    callbacks_.message("this stays a pre-copy migration, as the destination cannot fetch pages: " +
+                       no_post_copy_);
+  }
+  bool post_copy = options_.mode == Mode::post_copy;
+  if (!post_copy && options_.mode != Mode::stop_and_copy) post_copy = co_await pre_copy();
+  if (post_copy) co_await prepare_post_copy();
+  co_return post_copy;
 }
 
 /// A peer that refuses closes everything; its reason, on the control connection, may come a moment
 /// after the page channels break.
-void OutgoingMigration::Source::channel_failed(std::exception_ptr failure) {
+void OutgoingMigration::Source::channel_failed(unsigned link, std::exception_ptr failure) {
+  if (link != link_) return;
   grace_.expires_after(kGrace);
-  grace_.async_wait([this, failure](boost::system::error_code cancelled) {
-    if (cancelled) return;
+  grace_.async_wait([this, link, failure](boost::system::error_code cancelled) {
+    if (cancelled || link != link_) return;
     if (!failure_) failure_ = failure;
-    control_->close(failure);
+    if (control_) control_->close(failure);
   });
 }
 
@@ -183,10 +221,10 @@ void OutgoingMigration::Source::check_guest() const {
   if (machine_->ended()) throw std::runtime_error(kGuestEnded);
 }
 
-asio::awaitable<void> OutgoingMigration::Source::pre_copy() {
+asio::awaitable<bool> OutgoingMigration::Source::pre_copy() {
   vmm::DirtyLog& log = machine_->dirty_log();
   log.start();
-  auto round = std::make_shared<Round>(++round_, machine_->memory(), &log);
+  auto round = std::make_shared<PreCopyRound>(++round_, machine_->memory(), &log);
   for (;;) {
     phase(fmt::format("round {}", round_));
     co_await send_round(round);
@@ -196,29 +234,76 @@ asio::awaitable<void> OutgoingMigration::Source::pre_copy() {
     {
       const std::lock_guard lock(mutex_);
       report_.rounds.back().dirtied = dirty_pages;
-      if (round_ == 1) {
-        report_.pages.unpopulated = report_.pages.total - round->pages().count();
-      }
+      if (round_ == 1) report_.pages.unpopulated = report_.pages.total - sent_.count();
     }
     const Decision decision = decide(measure(dirty_pages));
-    if (decision.step == Step::stop) co_return;
+    if (auto why = reason_to_switch(decision, dirty_pages)) {
+      const std::lock_guard lock(mutex_);
+      report_.switched = std::move(why);
+      co_return true;
+    }
+    if (decision.step == Step::stop) co_return false;
     if (decision.step == Step::throttle) {
       throttle_ = decision.throttle;
       machine_->throttle(throttle_);
     }
-    round = std::make_shared<Round>(++round_, machine_->memory(), &log, std::move(dirty));
+    round = std::make_shared<PreCopyRound>(++round_, machine_->memory(), &log, std::move(dirty));
   }
 }
 
-asio::awaitable<void> OutgoingMigration::Source::send_round(std::shared_ptr<Round> round) {
+std::optional<std::string> OutgoingMigration::Source::reason_to_switch(const Decision& decision,
+                                                                       std::uint64_t dirty_pages) {
+  if (options_.mode == Mode::hybrid) {
+    if (round_ < options_.max_rounds) return std::nullopt;
+    return fmt::format("after {} round{} of pre-copy, as asked for", round_,
+                       round_ == 1 ? "" : "s");
+  }
+  if (options_.mode != Mode::automatic || !no_post_copy_.empty()) return std::nullopt;
+  if (switched_) return switched_;
+  const auto sent = static_cast<double>(counters_.raw + counters_.compressed) * vmm::kPageSize;
+  const bool vain = switch_policy_.in_vain(static_cast<double>(dirty_pages) * vmm::kPageSize, sent);
+  if (vain && decision.step != Step::stop) {
+    return fmt::format("the guest writes pages as fast as they are sent (after round {})", round_);
+  }
+  if (decision.step == Step::post_copy) {
+    return fmt::format("the rest does not fit the downtime after {} rounds", round_);
+  }
+  return std::nullopt;
+}
+
+/// Within a round that takes long: how much is left to send, and has sending brought it down?
+void OutgoingMigration::Source::look_for_vain_work() {
+  if (options_.mode != Mode::automatic || !no_post_copy_.empty() || !copying_ || switched_) return;
+  const auto start = Clock::now();
+  if (start < look_again_) return;
+  const vmm::DirtyBitmap dirty = machine_->dirty_log().harvest();
+  look_again_ = Clock::now() + kLookShare * (Clock::now() - start);
+  std::uint64_t left = dirty.count();
+  if (round_ == 1) {
+    // What was not yet taken up counts as dirty, and much of it was never touched.
+    const std::uint64_t used = resident_bytes() / vmm::kPageSize;
+    left = dirty.count({0, copying_->taken_up()}) + used - std::min(used, copying_->count());
+  }
+  const auto sent = static_cast<double>(counters_.raw + counters_.compressed) * vmm::kPageSize;
+  if (!switch_policy_.in_vain(static_cast<double>(left) * vmm::kPageSize, sent)) return;
+  switched_ =
+      fmt::format("the guest writes pages as fast as they are sent (within round {})", round_);
+  copying_->stop();
+}
+
+asio::awaitable<void> OutgoingMigration::Source::send_round(std::shared_ptr<PreCopyRound> round) {
   const auto start = Clock::now();
   const std::uint64_t bytes_before = counters_.wire_bytes;
   const std::uint64_t pages_before = counters_.zero + counters_.raw + counters_.compressed;
+  copying_ = round;
   for (const auto& sender : senders_) sender->start(round);
   const Frame landed = co_await expect(FrameType::landed);
   if (wire::decode_round(landed.payload) != round->number()) {
     throw wire::ProtocolError("the destination acknowledged another round than was sent");
   }
+  copying_ = nullptr;
+  vmm::DirtyBitmap pages = round->handed_out();
+  sent_ |= pages;
   const RoundReport sent{
       .pages = counters_.zero + counters_.raw + counters_.compressed - pages_before,
       .wire_bytes = counters_.wire_bytes - bytes_before,
@@ -230,7 +315,7 @@ asio::awaitable<void> OutgoingMigration::Source::send_round(std::shared_ptr<Roun
   }
   const std::lock_guard lock(mutex_);
   report_.rounds.push_back(sent);
-  if (round->number() > 1) report_.pages.resent += sent.pages;
+  report_.pages.resent = counters_.zero + counters_.raw + counters_.compressed - sent_.count();
 }
 
 ConvergenceInput OutgoingMigration::Source::measure(std::uint64_t dirty_pages) const {
@@ -254,7 +339,8 @@ ConvergenceInput OutgoingMigration::Source::measure(std::uint64_t dirty_pages) c
           .max_downtime_seconds = static_cast<double>(max_downtime_us_) * 1e-6,
           .max_rounds = options_.max_rounds,
           .may_throttle = options_.throttle,
-          .throttle = throttle_};
+          .throttle = throttle_,
+          .may_switch = options_.mode == Mode::automatic && no_post_copy_.empty()};
 }
 
 void OutgoingMigration::Source::phase(std::string text) {
@@ -267,11 +353,25 @@ void OutgoingMigration::Source::update_counts() {
   report_.pages.zero = counters_.zero;
   report_.pages.raw = counters_.raw;
   report_.pages.compressed = counters_.compressed;
-  report_.wire_bytes = counters_.wire_bytes + inquiry_bytes_;
-  report_.wire_bytes_back = inquiry_bytes_back_;
-  if (control_) {
-    report_.wire_bytes += control_->bytes_sent();
-    report_.wire_bytes_back += control_->bytes_received();
+  report_.wire_bytes = counters_.wire_bytes + closed_bytes_;
+  report_.wire_bytes_back = closed_bytes_back_;
+  for (const auto& connection : {control_, inquiry_}) {
+    if (!connection) continue;
+    report_.wire_bytes += connection->bytes_sent();
+    report_.wire_bytes_back += connection->bytes_received();
+  }
+  if (server_) {
+    const PageServer::Counts counts = server_->counts();
+    report_.wire_bytes += server_->bytes_sent();
+    report_.wire_bytes_back += server_->bytes_received();
+    report_.pages.demand = counts.demand;
+    report_.pages.pushed = counts.pushed;
+    report_.pages.resent = resent_before_ + server_->sent_again();
+    report_.faults = running_.faults;
+    const std::uint64_t sent = counters_.zero + counters_.raw + counters_.compressed;
+    if (report_.outcome == Outcome::completed) {
+      report_.pages.unpopulated = report_.pages.total - (sent - report_.pages.resent);
+    }
   }
   if (report_.outcome == Outcome::running || report_.outcome == Outcome::in_doubt) {
     report_.total_ms = ms_since(start_);
@@ -284,6 +384,11 @@ void OutgoingMigration::Source::tick() {
   ticker_.expires_after(kTick);
   ticker_.async_wait([this](boost::system::error_code cancelled) {
     if (cancelled) return;
+    try {
+      look_for_vain_work();
+    } catch (const std::system_error& error) {
+      abandon(error.what());
+    }
     update_counts();
     callbacks_.progress(live());
     tick();
@@ -297,6 +402,12 @@ void OutgoingMigration::Source::set(const MigrateSettings& settings) {
     if (settings.max_downtime) {
       max_downtime_us_ = static_cast<std::uint64_t>(settings.max_downtime->count());
     }
+  }
+  if (settings.prepaging) {
+    asio::post(context_, [this, prepaging = *settings.prepaging] {
+      options_.prepaging = prepaging;
+      if (server_) server_->set(prepaging);
+    });
   }
   if (settings.to) {
     asio::post(context_, [this, to = *settings.to] {

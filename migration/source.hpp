@@ -15,13 +15,16 @@
 #include "migration/outgoing.hpp"
 #include "migration/pages/page_sender.hpp"
 #include "migration/policy/convergence.hpp"
+#include "migration/policy/switch_policy.hpp"
+#include "migration/postcopy/page_server.hpp"
 #include "migration/wire/messages.hpp"
 
 namespace migration {
 
 /// The source's role, in one thread with one event loop. Read `run` first: it tells the story.
-/// source.cpp copies, source_handover.cpp stops the guest, hands it over and settles what is in
-/// doubt.
+/// source.cpp copies, source_handover.cpp stops the guest and hands it over, source_doubt.cpp
+/// settles what is in doubt, source_post_copy.cpp serves the pages that the destination lacks after
+/// that.
 class OutgoingMigration::Source {
  public:
   /// Throws without having taken the machine.
@@ -32,21 +35,28 @@ class OutgoingMigration::Source {
   std::string cancel();
   std::string force_resume();
   MigrationReport live() const;
+  bool link_lost() const { return stage() == Stage::in_doubt; }
   bool done() const { return done_; }
 
  private:
   using Clock = std::chrono::steady_clock;
   /// How far the handover is. From `committed` on only the destination's word, or the operator's,
-  /// lets the VM run here again.
-  enum class Stage { copying, committed, in_doubt, settled };
+  /// lets the VM run here again. `serving`: it runs there, and lacks pages.
+  enum class Stage { copying, committed, serving, in_doubt, settled };
 
   // source.cpp
   boost::asio::awaitable<void> run();
   boost::asio::awaitable<void> connect();
-  boost::asio::awaitable<void> pre_copy();
-  boost::asio::awaitable<void> send_round(std::shared_ptr<Round> round);
+  void open_channel(unsigned index, net::Socket socket);
+  /// Copies while the guest runs, if the mode says so. Whether the rest is for post-copy.
+  boost::asio::awaitable<bool> copy();
+  boost::asio::awaitable<bool> pre_copy();
+  boost::asio::awaitable<void> send_round(std::shared_ptr<PreCopyRound> round);
+  void look_for_vain_work();
+  [[nodiscard]] std::optional<std::string> reason_to_switch(const Decision& decision,
+                                                            std::uint64_t dirty_pages);
   boost::asio::awaitable<net::Frame> expect(wire::FrameType type);
-  void channel_failed(std::exception_ptr failure);
+  void channel_failed(unsigned link, std::exception_ptr failure);
   void check_guest() const;
   /// Ends a migration that is not yet committed; to be called in its own thread.
   void abandon(const std::string& why);
@@ -56,24 +66,42 @@ class OutgoingMigration::Source {
   void update_counts();
 
   // source_handover.cpp
-  boost::asio::awaitable<void> hand_over();
-  boost::asio::awaitable<void> send_digests();
+  boost::asio::awaitable<void> hand_over(bool post_copy);
+  boost::asio::awaitable<void> send_last_pages();
+  boost::asio::awaitable<void> send_digests(const vmm::DirtyBitmap* missing);
   boost::asio::awaitable<void> pace();
+  void take_prepared(const net::Frame& frame);
   void commit();
   void complete(const wire::Running& running);
   /// The VM stays here: it runs again, and the report says why.
   void stay(Outcome outcome, const std::string& error);
   boost::asio::awaitable<void> tell_abort();
+  void finish();
+
+  // source_doubt.cpp
   boost::asio::awaitable<void> settle();
   boost::asio::awaitable<bool> ask_who_runs();
   bool may_commit_again();
   bool enter_doubt(const std::string& problem);
+  void tell_doubt();
   /// Dials and asks, on inquiry_.
   boost::asio::awaitable<wire::VmStatus> inquire();
   void end_inquiry();
   boost::asio::awaitable<void> pause_before_retry(std::chrono::milliseconds& delay);
   boost::asio::awaitable<void> keep_telling_abort();
-  void finish();
+
+  // source_post_copy.cpp
+  boost::asio::awaitable<void> prepare_post_copy();
+  boost::asio::awaitable<void> open_faults();
+  void serve_faults();
+  void tell_missing(const vmm::DirtyBitmap& missing);
+  boost::asio::awaitable<void> tell_rest();
+  void begin_serving(const wire::Running& running);
+  boost::asio::awaitable<void> serve();
+  boost::asio::awaitable<void> take_up_link(wire::Running running);
+  void guest_ended_there(const std::string& reason);
+  void drop_connections();
+  [[nodiscard]] Stage stage() const;
 
   boost::asio::io_context context_{1};
   std::unique_ptr<vmm::Machine> machine_;
@@ -90,6 +118,7 @@ class OutgoingMigration::Source {
   std::shared_ptr<net::Connection> control_;
   std::shared_ptr<net::Connection> inquiry_;
   std::vector<std::unique_ptr<PageSender>> senders_;
+  unsigned link_ = 0;  ///< counts the links: what is heard of an earlier one means nothing
   boost::asio::steady_timer ticker_;
   boost::asio::steady_timer retry_;
   boost::asio::steady_timer grace_;
@@ -98,20 +127,37 @@ class OutgoingMigration::Source {
   std::string incarnation_;
   std::exception_ptr failure_;
   std::uint32_t round_ = 0;
-  bool last_round_told_ = false;  ///< the destination may have got as far as Prepared
+  std::shared_ptr<PreCopyRound> copying_;  ///< the round that is under way
+  vmm::DirtyBitmap sent_;                  ///< pages that travelled at least once
+  bool last_round_told_ = false;           ///< the destination may have got as far as Prepared
   double link_bytes_per_second_ = 0;
   unsigned throttle_ = 0;
   Clock::time_point stopped_at_;
+  Clock::time_point landed_at_;
   Clock::time_point prepared_at_;
+
+  // Post-copy.
+  std::string no_post_copy_;  ///< why the destination cannot
+  SwitchPolicy switch_policy_;
+  Clock::time_point look_again_;         ///< for work that is in vain
+  std::optional<std::string> switched_;  ///< why, when found within a round
+  vmm::DirtyBitmap told_missing_;
+  std::uint64_t resent_before_ = 0;    ///< pages that the rest has and that travelled before
+  std::optional<net::Socket> faults_;  ///< until there is a server
+  std::unique_ptr<PageServer> server_;
+  wire::Running running_;
+  Clock::time_point link_lost_at_;
+  std::uint64_t missing_at_loss_ = 0;
+  std::chrono::milliseconds retry_delay_{};  ///< grows while no page gets through
 
   mutable std::mutex mutex_;  ///< guards what follows
   MigrationReport report_;
   Stage stage_ = Stage::copying;
   bool cancelled_ = false;
   bool forced_ = false;
-  bool commit_out_ = false;  ///< repeated in an inquiry, and not yet answered
-  std::uint64_t inquiry_bytes_ = 0;
-  std::uint64_t inquiry_bytes_back_ = 0;
+  bool commit_out_ = false;         ///< repeated in an inquiry, and not yet answered
+  std::uint64_t closed_bytes_ = 0;  ///< over connections that are closed
+  std::uint64_t closed_bytes_back_ = 0;
   std::uint64_t max_downtime_us_;
 
   std::atomic<bool> done_ = false;

@@ -12,10 +12,6 @@ namespace migration {
 
 namespace {
 
-std::uint64_t digest_of(std::span<const std::byte> page) {
-  return XXH3_64bits(page.data(), page.size());
-}
-
 vmm::DirtyBitmap populated_pages(const vmm::GuestMemory& memory) {
   vmm::DirtyBitmap populated(memory.page_count());
   memory.add_populated({0, memory.page_count()}, populated);
@@ -24,9 +20,16 @@ vmm::DirtyBitmap populated_pages(const vmm::GuestMemory& memory) {
 
 }  // namespace
 
-std::vector<vmm::PageRange> pages_to_digest(const vmm::GuestMemory& memory) {
+std::uint64_t digest_of(std::span<const std::byte> page) {
+  return XXH3_64bits(page.data(), page.size());
+}
+
+std::vector<vmm::PageRange> pages_to_digest(const vmm::GuestMemory& memory,
+                                            const vmm::DirtyBitmap* without) {
+  vmm::DirtyBitmap pages = populated_pages(memory);
+  if (without != nullptr) pages -= *without;
   std::vector<vmm::PageRange> pieces;
-  for (vmm::PageRange range : populated_pages(memory).ranges()) {
+  for (vmm::PageRange range : pages.ranges()) {
     while (range.count > 0) {
       const std::uint64_t count = std::min<std::uint64_t>(range.count, wire::kMaxDigestPages);
       pieces.push_back({range.first, count});
@@ -62,8 +65,9 @@ void RamVerifier::check(const wire::Digests& digests) {
   }
 }
 
-std::optional<std::string> RamVerifier::finish() {
+std::optional<std::string> RamVerifier::finish(const vmm::DirtyBitmap* without) {
   populated_ -= covered_;
+  if (without != nullptr) populated_ -= *without;
   for (const vmm::PageRange& range : populated_.ranges()) {
     for (vmm::PageIndex page = range.first; page < range.end() && !first_difference_; ++page) {
       if (!is_zero(memory_.pages({page, 1}))) first_difference_ = page;

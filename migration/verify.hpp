@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -12,9 +13,13 @@
 /// no vCPU runs. Pages are compared by 64-bit XXH3 digests: against faults, not against forgers.
 namespace migration {
 
+/// Of one page.
+[[nodiscard]] std::uint64_t digest_of(std::span<const std::byte> page);
+
 /// The source's pages that were ever touched, in stretches of at most wire::kMaxDigestPages. All
-/// others are zero.
-[[nodiscard]] std::vector<vmm::PageRange> pages_to_digest(const vmm::GuestMemory& memory);
+/// others are zero. Those of `without` are left out.
+[[nodiscard]] std::vector<vmm::PageRange> pages_to_digest(
+    const vmm::GuestMemory& memory, const vmm::DirtyBitmap* without = nullptr);
 [[nodiscard]] std::vector<std::uint64_t> digest(const vmm::GuestMemory& memory,
                                                 vmm::PageRange range);
 
@@ -25,9 +30,9 @@ class RamVerifier {
 
   /// Compares; remembers the first page that differs.
   void check(const wire::Digests& digests);
-  /// After the last digests: what no digest covered must be zero. Nullopt when all RAM agreed, else
-  /// the first page that does not.
-  [[nodiscard]] std::optional<std::string> finish();
+  /// After the last digests: what no digest covered must be zero, but for the pages of `without`.
+  /// Nullopt when all RAM agreed, else the first page that does not.
+  [[nodiscard]] std::optional<std::string> finish(const vmm::DirtyBitmap* without = nullptr);
 
  private:
   const vmm::GuestMemory& memory_;

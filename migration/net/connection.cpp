@@ -56,7 +56,7 @@ asio::awaitable<wire::Role> Connection::welcome() {
   } catch (const wire::ProtocolError&) {
     unsound = std::current_exception();
   }
-  if (unsound || peer.role != wire::Role::pages) {
+  if (unsound || (peer.role != wire::Role::pages && peer.role != wire::Role::faults)) {
     // Also to a peer of another version, so that it can say what is wrong.
     const wire::Bytes answer = wire::encode_preamble(wire::Role::control);
     error_code ignored;

@@ -32,7 +32,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   /// The dialling side's first act: sends the preamble, and checks the one that comes back.
   asio::awaitable<void> greet(wire::Role role);
-  /// The listening side's: reads the preamble; answers it unless the role is `pages`.
+  /// The listening side's: reads the preamble; answers it unless the role is `pages` or `faults`.
   asio::awaitable<wire::Role> welcome();
 
   /// Sends `alive` frames from now on until the connection closes.

@@ -1,5 +1,7 @@
 #include "migration/net/stream.hpp"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -74,6 +76,11 @@ std::size_t Stream::read_some(std::span<std::byte> into) {
     if (done == 0) errno = ECONNRESET;
     throw std::system_error(errno, std::generic_category(), kReceiving);
   }
+}
+
+void Stream::limit_unsent(std::size_t bytes) {
+  const auto limit = static_cast<unsigned>(bytes);
+  ::setsockopt(fd_, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &limit, sizeof(limit));
 }
 
 void Stream::interrupt() { ::shutdown(fd_, SHUT_RDWR); }

@@ -30,6 +30,12 @@ class Stream {
   /// Takes what there is, at least one byte. Returns how many.
   [[nodiscard]] std::size_t read_some(std::span<std::byte> into);
 
+  /// From now on a write waits while the kernel has about so many bytes that are not under way yet:
+  /// what is urgent on the same link shall not wait behind them. No effect on Unix sockets.
+  void limit_unsent(std::size_t bytes);
+
+  /// To poll.
+  [[nodiscard]] int fd() const { return fd_; }
   /// Any thread: the pending and every later call fails.
   void interrupt();
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -8,24 +9,36 @@
 
 #include "migration/net/buffered_reader.hpp"
 #include "migration/net/stream.hpp"
+#include "migration/pages/huge_block.hpp"
 #include "migration/pages/page_set.hpp"
 #include "migration/wire/decode.hpp"
 #include "vmm/memory/guest_memory.hpp"
 
 namespace migration {
 
+class PageFetcher;
+
+/// Where the channels of a migration put pages.
+struct PageTarget {
+  explicit PageTarget(vmm::GuestMemory& ram) : memory(ram), landed(ram.page_count()) {}
+
+  vmm::GuestMemory& memory;
+  /// Pages that hold something, so that a zero page costs nothing where nothing is.
+  AtomicPageSet landed;
+  /// In post-copy: the guest may be running, and pages are installed by this.
+  std::atomic<PageFetcher*> fetcher = nullptr;
+};
+
 /// One channel of the destination: a thread that reads page frames and puts the pages in place.
-/// Raw pages are read from the socket straight into guest memory, and blocks unpacked into it.
-///
-/// `landed`, which the channels share, has the pages that hold something, so that a zero page costs
-/// nothing where nothing is.
+/// While no vCPU runs, raw pages are read from the socket straight into guest memory, and blocks
+/// unpacked into it.
 class PageReceiver {
  public:
   /// Called from the thread: a round has landed as far as this channel goes (its number), or the
   /// channel failed or was closed.
   using Done = std::function<void(std::uint32_t round, std::exception_ptr)>;
 
-  PageReceiver(net::Socket socket, vmm::GuestMemory& memory, AtomicPageSet& landed, Done done);
+  PageReceiver(net::Socket socket, PageTarget& target, Done done);
   /// Interrupts the channel and joins its thread.
   ~PageReceiver();
   PageReceiver(const PageReceiver&) = delete;
@@ -37,13 +50,20 @@ class PageReceiver {
   void receive_raw(const std::vector<vmm::PageRange>& ranges, std::size_t bytes);
   void receive_compressed(const std::vector<vmm::PageRange>& ranges, std::size_t bytes);
   void clear(const std::vector<vmm::PageRange>& ranges);
+  void install(PageFetcher& fetcher, wire::FrameType type,
+               const std::vector<vmm::PageRange>& ranges, std::size_t bytes);
+  static void unpack(std::span<const std::byte> block, std::span<std::byte> into);
+  [[nodiscard]] std::span<std::byte> out(std::size_t size);
+  void install_block(PageFetcher& fetcher, const std::vector<vmm::PageRange>& ranges);
 
   net::Stream stream_;
   net::BufferedReader in_{stream_};
+  PageTarget& target_;
   vmm::GuestMemory& memory_;
-  AtomicPageSet& landed_;
   Done done_;
-  std::vector<std::byte> out_;
+  std::vector<std::byte> out_;  ///< pages on their way into guest memory
+  std::vector<std::uint64_t> digests_;
+  HugeBlock block_;
   std::vector<iovec> parts_;
   std::thread thread_;
 };

@@ -22,6 +22,7 @@ namespace migration {
 /// What the channels of one migration have sent, together. Written by their threads.
 struct PageCounters {
   std::atomic<std::uint64_t> zero = 0, raw = 0, compressed = 0;  ///< pages
+  std::atomic<std::uint64_t> absent = 0;                         ///< never touched, told as zero
   std::atomic<std::uint64_t> wire_bytes = 0;
 };
 
@@ -56,16 +57,18 @@ class PageSender {
     std::vector<vmm::PageRange> ranges;
     std::uint64_t pages = 0;
 
-    void add(vmm::PageIndex page);
+    void add(vmm::PageIndex page) { add(vmm::PageRange{page, 1}); }
+    void add(vmm::PageRange range);
     [[nodiscard]] std::uint64_t bytes() const { return pages * vmm::kPageSize; }
     void clear();
   };
 
   void run();
   void send_round(Round& round);
-  void take_up(const Round& round, vmm::PageRange chunk);
-  void add_zero(vmm::PageIndex page);
+  void take_up(const Chunk& chunk);
+  void add_zero(vmm::PageRange range);
   void add_data(vmm::PageIndex page);
+  void flush();
   void flush_zero();
   void flush_raw();
   void flush_compressed();
@@ -76,6 +79,8 @@ class PageSender {
     std::size_t in = 0, out = 0;  ///< bytes
   };
   Block compress(const Batch& batch, std::size_t at);
+  /// The digests that go with a page frame: none unless the round wants them.
+  [[nodiscard]] std::span<std::byte> digests(std::span<const vmm::PageRange> ranges);
   void write(std::span<iovec> parts);
 
   net::Stream stream_;
@@ -85,6 +90,9 @@ class PageSender {
   CompressionPolicy policy_;
 
   Batch zero_, raw_, lz4_;
+  bool with_digests_ = false;
+  std::uint64_t raw_limit_ = 0;  ///< pages of a raw frame
+  std::vector<std::uint64_t> digests_;
   wire::Bytes header_;
   std::vector<iovec> parts_;
   std::vector<std::byte> copy_;  ///< private copy of the pages to compress

@@ -72,4 +72,9 @@ void RateLimiter::stop() {
   changed_.notify_all();
 }
 
+void RateLimiter::restart() {
+  const std::lock_guard lock(mutex_);
+  stopped_ = false;
+}
+
 }  // namespace migration

@@ -28,6 +28,8 @@ class RateLimiter {
   void set_rate(std::uint64_t bytes_per_second);
   [[nodiscard]] std::uint64_t rate() const;
   void stop();
+  /// Holds again, after stop().
+  void restart();
 
  private:
   void settle(Clock::time_point now);

@@ -13,15 +13,15 @@ constexpr std::uint64_t kChunkPages = 2048;
 
 }  // namespace
 
-Round::Round(std::uint32_t number, vmm::GuestMemory& memory, vmm::DirtyLog* log)
-    : number_(number), memory_(memory), log_(log), discover_(true), pages_(memory.page_count()) {}
+PreCopyRound::PreCopyRound(std::uint32_t number, vmm::GuestMemory& memory, vmm::DirtyLog* log)
+    : Round(number), memory_(memory), log_(log), discover_(true), pages_(memory.page_count()) {}
 
-Round::Round(std::uint32_t number, vmm::GuestMemory& memory, vmm::DirtyLog* log,
-             vmm::DirtyBitmap dirty)
-    : number_(number), memory_(memory), log_(log), discover_(false), pages_(std::move(dirty)) {}
+PreCopyRound::PreCopyRound(std::uint32_t number, vmm::GuestMemory& memory, vmm::DirtyLog* log,
+                           vmm::DirtyBitmap dirty)
+    : Round(number), memory_(memory), log_(log), discover_(false), pages_(std::move(dirty)) {}
 
-std::optional<vmm::PageRange> Round::next_chunk() {
-  for (;;) {
+std::optional<Chunk> PreCopyRound::next_chunk() {
+  while (!stopped_) {
     const vmm::PageIndex first = next_.fetch_add(kChunkPages, std::memory_order_relaxed);
     if (first >= memory_.page_count()) return std::nullopt;
     const vmm::PageRange chunk{first, std::min(kChunkPages, memory_.page_count() - first)};
@@ -32,8 +32,23 @@ std::optional<vmm::PageRange> Round::next_chunk() {
     } else if (log_ != nullptr && pages_.count(chunk) > 0) {
       log_->clear(pages_, chunk);
     }
-    if (pages_.count(chunk) > 0) return chunk;
+    if (const std::uint64_t count = pages_.count(chunk); count > 0) {
+      count_ += count;
+      return Chunk{pages_.ranges(chunk), {}};
+    }
   }
+  return std::nullopt;
+}
+
+vmm::PageIndex PreCopyRound::taken_up() const {
+  return std::min<vmm::PageIndex>(next_, memory_.page_count());
+}
+
+vmm::DirtyBitmap PreCopyRound::handed_out() const {
+  vmm::DirtyBitmap pages = pages_;
+  const vmm::PageIndex end = taken_up();
+  pages.reset(vmm::PageRange{end, memory_.page_count() - end});
+  return pages;
 }
 
 }  // namespace migration

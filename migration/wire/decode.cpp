@@ -46,13 +46,18 @@ class Reader {
 std::size_t payload_limit(FrameType type) {
   constexpr std::size_t kList = kMaxRanges * kRangeBytes;
   switch (type) {
-    case FrameType::pages_raw: return kList + kMaxRawPages * vmm::kPageSize;
-    case FrameType::pages_lz4: return kList + kMaxLz4Pages * vmm::kPageSize;
+    case FrameType::pages_raw: return kList + kMaxRawPages * (vmm::kPageSize + kDigestBytes);
+    case FrameType::pages_lz4: return kList + kMaxLz4Pages * (vmm::kPageSize + kDigestBytes);
     case FrameType::pages_zero: return kList;
     case FrameType::channel: return sizeof(Token) + 4;
     case FrameType::round_end:
     case FrameType::landed:
-    case FrameType::last_round: return 4;
+    case FrameType::last_round:
+    case FrameType::post_copy: return 4;
+    case FrameType::missing: return kRangeBytes + kMaxMissingPages / 8;
+    case FrameType::request: return 8;
+    case FrameType::page:
+    case FrameType::early: return 16 + vmm::kPageSize;
     case FrameType::state: return kMaxStateBytes;
     case FrameType::digests: return kRangeBytes + kMaxDigestPages * 8;
     case FrameType::offer:
@@ -61,6 +66,7 @@ std::size_t payload_limit(FrameType type) {
     case FrameType::prepared:
     case FrameType::running:
     case FrameType::abort:
+    case FrameType::ended:
     case FrameType::inquire:
     case FrameType::status: return kMaxJsonBytes;
     case FrameType::alive:
@@ -73,8 +79,8 @@ bool known(std::uint8_t type) {
   const auto in = [type](FrameType first, FrameType last) {
     return type >= static_cast<std::uint8_t>(first) && type <= static_cast<std::uint8_t>(last);
   };
-  return in(FrameType::channel, FrameType::round_end) || in(FrameType::alive, FrameType::abort) ||
-         in(FrameType::inquire, FrameType::status);
+  return in(FrameType::channel, FrameType::round_end) || in(FrameType::alive, FrameType::ended) ||
+         in(FrameType::inquire, FrameType::status) || in(FrameType::request, FrameType::early);
 }
 
 bool has_ranges(FrameType type) {
@@ -106,7 +112,7 @@ Preamble decode_preamble(std::span<const std::byte, kPreambleBytes> bytes) {
         "same release on both sides",
         preamble.version, kVersion));
   }
-  if (preamble.role < Role::control || preamble.role > Role::inquiry) {
+  if (preamble.role < Role::control || preamble.role > Role::faults) {
     throw ProtocolError("the peer opened a connection of an unknown role");
   }
   return preamble;
@@ -191,6 +197,61 @@ Digests decode_digests(std::span<const std::byte> payload, std::uint64_t ram_pag
   if (result.range.count > kMaxDigestPages) throw ProtocolError("too many digests in one frame");
   for (std::uint64_t i = 0; i < result.range.count; ++i) result.digests.push_back(reader.u64());
   reader.finish();
+  return result;
+}
+
+Missing decode_missing(std::span<const std::byte> payload, std::uint64_t ram_pages) {
+  Reader reader(payload, "list of missing pages");
+  const vmm::PageRange range = read_range(reader, ram_pages);
+  Missing result{range, {}};
+  if (payload.size() == kRangeBytes) {
+    result.pages.push_back(range);
+    return result;
+  }
+  if (range.count > kMaxMissingPages)
+    throw ProtocolError("too many pages in a list of missing ones");
+  for (vmm::PageIndex page = range.first; page < range.end(); page += 64) {
+    const std::uint64_t here = std::min<std::uint64_t>(range.end() - page, 64);
+    const std::uint64_t word = reader.u64();
+    if (here < 64 && word >> here != 0) {
+      throw ProtocolError("a list of missing pages names some beyond its end");
+    }
+    for (std::uint64_t i = 0; i < here; ++i) {
+      if ((word >> i & 1) == 0) continue;
+      if (!result.pages.empty() && result.pages.back().end() == page + i) {
+        ++result.pages.back().count;
+      } else {
+        result.pages.push_back({page + i, 1});
+      }
+    }
+  }
+  reader.finish();
+  return result;
+}
+
+PageRequest decode_request(std::span<const std::byte> payload, std::uint64_t ram_pages) {
+  Reader reader(payload, "page request");
+  const std::uint32_t page = reader.u32();
+  const std::uint32_t flags = reader.u32();
+  reader.finish();
+  if (page >= ram_pages || flags > 1) throw ProtocolError("the peer sent an unsound page request");
+  return {page, flags == 1};
+}
+
+SinglePage decode_page(std::span<const std::byte> payload, std::uint64_t ram_pages) {
+  Reader reader(payload, "page");
+  const std::uint32_t page = reader.u32();
+  const std::uint32_t encoding = reader.u32();
+  const std::uint64_t digest = reader.u64();
+  if (page >= ram_pages || encoding > static_cast<std::uint32_t>(PageEncoding::lz4)) {
+    throw ProtocolError("the peer sent an unsound page");
+  }
+  SinglePage result{page, static_cast<PageEncoding>(encoding), digest, payload.subspan(16)};
+  const std::size_t size = result.data.size();
+  const bool sound = result.encoding == PageEncoding::zero  ? size == 0
+                     : result.encoding == PageEncoding::raw ? size == vmm::kPageSize
+                                                            : size > 0;
+  if (!sound) throw ProtocolError("the peer sent a page of a wrong length");
   return result;
 }
 

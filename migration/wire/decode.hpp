@@ -49,4 +49,26 @@ struct Digests {
 };
 [[nodiscard]] Digests decode_digests(std::span<const std::byte> payload, std::uint64_t ram_pages);
 
+struct Missing {
+  vmm::PageRange range;               ///< that the frame tells about
+  std::vector<vmm::PageRange> pages;  ///< missing ones, maximal runs in ascending order
+};
+[[nodiscard]] Missing decode_missing(std::span<const std::byte> payload, std::uint64_t ram_pages);
+
+struct PageRequest {
+  vmm::PageIndex page = 0;
+  bool compressed = false;  ///< the destination would rather have it compressed
+};
+[[nodiscard]] PageRequest decode_request(std::span<const std::byte> payload,
+                                         std::uint64_t ram_pages);
+
+/// `data` is of the payload that it was decoded from.
+struct SinglePage {
+  vmm::PageIndex page = 0;
+  PageEncoding encoding = PageEncoding::zero;
+  std::uint64_t digest = 0;
+  std::span<const std::byte> data;
+};
+[[nodiscard]] SinglePage decode_page(std::span<const std::byte> payload, std::uint64_t ram_pages);
+
 }  // namespace migration::wire

@@ -80,4 +80,41 @@ Bytes encode_digests(vmm::PageRange range, std::span<const std::uint64_t> digest
   return out;
 }
 
+Bytes encode_missing(vmm::PageRange range, const vmm::DirtyBitmap& missing) {
+  assert(range.first % 64 == 0 && range.count <= kMaxMissingPages);
+  Bytes out;
+  Writer writer(out);
+  put_range(writer, range);
+  const auto words = missing.words().subspan(range.first / 64, (range.count + 63) / 64);
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const std::uint64_t here = range.count - i * 64;
+    writer.u64(here >= 64 ? words[i] : words[i] & ((std::uint64_t{1} << here) - 1));
+  }
+  return out;
+}
+
+Bytes encode_all_missing(vmm::PageRange range) {
+  Bytes out;
+  Writer writer(out);
+  put_range(writer, range);
+  return out;
+}
+
+Bytes encode_request(vmm::PageIndex page, bool compressed) {
+  Bytes out;
+  Writer writer(out);
+  writer.u32(static_cast<std::uint32_t>(page));
+  writer.u32(compressed ? 1 : 0);
+  return out;
+}
+
+void put_single_page(Bytes& out, FrameType type, vmm::PageIndex page, PageEncoding encoding,
+                     std::uint64_t digest, std::size_t data_bytes) {
+  put_header(out, type, 0, 16 + data_bytes);
+  Writer writer(out);
+  writer.u32(static_cast<std::uint32_t>(page));
+  writer.u32(static_cast<std::uint32_t>(encoding));
+  writer.u64(digest);
+}
+
 }  // namespace migration::wire

@@ -8,6 +8,7 @@
 
 #include "migration/wire/format.hpp"
 #include "vmm/machine/machine_state.hpp"
+#include "vmm/memory/dirty_bitmap.hpp"
 #include "vmm/memory/guest_address.hpp"
 
 /// The writer of the wire format: values to bytes, no sockets.
@@ -47,5 +48,14 @@ void put_frame(Bytes& out, FrameType type, std::span<const std::byte> payload);
 [[nodiscard]] Bytes encode_round(std::uint32_t round);
 [[nodiscard]] Bytes encode_state(const vmm::MachineState& state);
 [[nodiscard]] Bytes encode_digests(vmm::PageRange range, std::span<const std::uint64_t> digests);
+/// Pages of `range` that are set in `missing`; `range` starts at a multiple of 64 pages.
+[[nodiscard]] Bytes encode_missing(vmm::PageRange range, const vmm::DirtyBitmap& missing);
+/// All pages of `range`.
+[[nodiscard]] Bytes encode_all_missing(vmm::PageRange range);
+[[nodiscard]] Bytes encode_request(vmm::PageIndex page, bool compressed);
+/// Appends header and fixed fields of a `page` or `early` frame; `data_bytes` of data follow by the
+/// caller.
+void put_single_page(Bytes& out, FrameType type, vmm::PageIndex page, PageEncoding encoding,
+                     std::uint64_t digest, std::size_t data_bytes);
 
 }  // namespace migration::wire

@@ -23,7 +23,7 @@ inline constexpr std::uint32_t kVersion = 1;
 // side that listens answers on `control` and `inquiry` connections with the same magic and its
 // version.
 inline constexpr std::array<char, 8> kMagic = {'F', 'E', 'R', 'R', 'Y', '\r', '\n', '\x1a'};
-enum class Role : std::uint32_t { control = 1, pages = 2, inquiry = 3 };
+enum class Role : std::uint32_t { control = 1, pages = 2, inquiry = 3, faults = 4 };
 inline constexpr std::size_t kPreambleBytes = 16;  ///< magic, u32 version, u32 role
 
 /// u8 type, u8 zero, u16 range count (page frames only, else 0), u32 payload bytes
@@ -31,7 +31,7 @@ inline constexpr std::size_t kHeaderBytes = 8;
 
 enum class FrameType : std::uint8_t {
   // page connections, source to destination
-  channel = 1,     ///< token (16 bytes), u32 channel index
+  channel = 1,     ///< token (16 bytes), u32 channel index; on a fault connection too
   pages_raw = 2,   ///< ranges, then the pages
   pages_lz4 = 3,   ///< ranges, then one LZ4 block of the pages
   pages_zero = 4,  ///< ranges
@@ -49,9 +49,16 @@ enum class FrameType : std::uint8_t {
   commit = 25,      ///< to destination, empty
   running = 26,     ///< to source, JSON
   abort = 27,       ///< to destination, JSON: the VM stays at the source
+  missing = 28,     ///< either way: pages that are not at the destination
+  post_copy = 29,   ///< to destination, u32 round: as last_round, but pages are still missing
+  ended = 30,       ///< to source, JSON: the guest has ended while pages were missing
   // inquiry connections
   inquire = 32,  ///< to destination, JSON
   status = 33,   ///< to source, JSON
+  // fault connections
+  request = 40,  ///< to source: u32 page, u32 flags
+  page = 41,     ///< to destination: u32 page, u32 encoding, u64 digest, the page
+  early = 42,    ///< the same of a page that was not asked for
 };
 
 /// One entry of a range list: u32 first page, u32 page count.
@@ -59,14 +66,21 @@ inline constexpr std::size_t kRangeBytes = 8;
 inline constexpr std::size_t kMaxRanges = 1024;
 /// Most pages that one raw frame carries, and one LZ4 block. 64 KiB blocks stay in the L2 cache
 /// and match the window of LZ4.
-inline constexpr std::size_t kMaxRawPages = 256;
+inline constexpr std::size_t kMaxRawPages = 512;
 inline constexpr std::size_t kMaxLz4Pages = 16;
 inline constexpr std::size_t kMaxDigestPages = 16384;
+/// Pages that one `missing` frame tells about.
+inline constexpr std::size_t kMaxMissingPages = std::size_t{1} << 20;
+/// What a page frame has more for each page when pages are verified one by one: u64 XXH3.
+inline constexpr std::size_t kDigestBytes = 8;
 
 inline constexpr std::size_t kMaxJsonBytes = std::size_t{256} << 10;
 inline constexpr std::size_t kMaxStateBytes = std::size_t{8} << 20;
 inline constexpr std::size_t kMaxStateSections = 4096;
 
 using Token = std::array<std::byte, 16>;
+
+/// How the page of a `page` frame travels.
+enum class PageEncoding : std::uint32_t { zero = 0, raw = 1, lz4 = 2 };
 
 }  // namespace migration::wire

@@ -7,6 +7,7 @@
 #include <array>
 #include <cctype>
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <string_view>
 #include <system_error>
@@ -121,7 +122,8 @@ Bytes encode(const Offer& message) {
                    {"channels", message.channels},
                    {"mode", message.mode},
                    {"verify", message.verify},
-                   {"paused", message.paused}});
+                   {"paused", message.paused},
+                   {"used", message.used_bytes}});
 }
 
 template <>
@@ -137,14 +139,19 @@ Offer decode(std::span<const std::byte> payload) {
   if (!mode_from(offer.mode)) Fields::unsound("mode");
   offer.verify = fields.flag("verify");
   offer.paused = fields.flag("paused");
+  offer.used_bytes = fields.number("used");
   return offer;
 }
 
-Bytes encode(const Accept& message) { return to_bytes({{"incarnation", message.incarnation}}); }
+Bytes encode(const Accept& message) {
+  return to_bytes({{"incarnation", message.incarnation},
+                   {"no_post_copy", message.no_post_copy.substr(0, kMaxReasonBytes)}});
+}
 
 template <>
 Accept decode(std::span<const std::byte> payload) {
-  return {Fields(payload).incarnation()};
+  const Fields fields(payload);
+  return {fields.incarnation(), fields.words("no_post_copy", kMaxReasonBytes)};
 }
 
 Bytes encode(const Reason& message) {
@@ -171,13 +178,29 @@ Prepared decode(std::span<const std::byte> payload) {
 Bytes encode(const Running& message) {
   return to_bytes({{"incarnation", message.incarnation},
                    {"cpu_seconds", message.cpu_seconds},
-                   {"peak_rss", message.peak_rss}});
+                   {"peak_rss", message.peak_rss},
+                   {"missing", message.missing},
+                   {"round", message.round},
+                   {"faults", message.faults.count},
+                   {"fault_p50_us", message.faults.p50_us},
+                   {"fault_p99_us", message.faults.p99_us},
+                   {"fault_max_us", message.faults.max_us}});
 }
 
 template <>
 Running decode(std::span<const std::byte> payload) {
   const Fields fields(payload);
-  return {fields.incarnation(), fields.real("cpu_seconds"), fields.number("peak_rss")};
+  Running running;
+  running.incarnation = fields.incarnation();
+  running.cpu_seconds = fields.real("cpu_seconds");
+  running.peak_rss = fields.number("peak_rss");
+  running.missing = fields.number("missing");
+  const std::uint64_t round = fields.number("round");
+  if (round > std::numeric_limits<std::uint32_t>::max()) Fields::unsound("round");
+  running.round = static_cast<std::uint32_t>(round);
+  running.faults = {fields.number("faults"), fields.real("fault_p50_us"),
+                    fields.real("fault_p99_us"), fields.real("fault_max_us")};
+  return running;
 }
 
 Bytes encode(const Inquire& message) {

@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 
+#include "migration/report.hpp"
 #include "migration/wire/encode.hpp"
 #include "migration/wire/format.hpp"
 
@@ -19,12 +20,14 @@ struct Offer {
   std::uint32_t channels = 1;
   std::string mode;
   bool verify = false;
-  bool paused = false;  ///< the VM was paused at the source, and shall arrive so
+  bool paused = false;           ///< the VM was paused at the source, and shall arrive so
+  std::uint64_t used_bytes = 0;  ///< of RAM that the guest has touched so far
 };
 
 /// Destination to source.
 struct Accept {
-  std::string incarnation;  ///< nonce of this receiver process
+  std::string incarnation;   ///< nonce of this receiver process
+  std::string no_post_copy;  ///< why it cannot take pages after the handover; empty when it can
 };
 /// Either way: why the VM will not run at the destination.
 struct Reason {
@@ -35,10 +38,14 @@ struct Prepared {
   double restore_ms = 0;
   bool verified = false;
 };
+/// On Commit, now and then while pages are missing, and last when none is missing any more.
 struct Running {
   std::string incarnation;
   double cpu_seconds = 0;
   std::uint64_t peak_rss = 0;
+  std::uint64_t missing = 0;  ///< pages that still have to come
+  std::uint32_t round = 0;    ///< the one in which they are awaited
+  MigrationReport::Faults faults;
 };
 struct Inquire {
   Token token{};

@@ -63,7 +63,7 @@ TEST(CommandLine, OfMigrateTakesEveryOption) {
       {"migrate",       "--api-socket",   "s",   "--to",         "unix:/p", "--mode",
        "stop-and-copy", "--max-downtime", "5ms", "--max-rounds", "3",       "--max-bandwidth",
        "1Gbit",         "--compression",  "lz4", "--channels",   "4",       "--throttle",
-       "--verify",      "--timeout",      "2s",  "--json"});
+       "--verify",      "--timeout",      "2s",  "--prepaging",  "linear",  "--json"});
   const migration::MigrateOptions& options = command.options;
   EXPECT_EQ(options.to.path, "/p");
   EXPECT_EQ(options.mode, migration::Mode::stop_and_copy);
@@ -72,10 +72,33 @@ TEST(CommandLine, OfMigrateTakesEveryOption) {
   EXPECT_EQ(options.max_bandwidth, 125'000'000U);
   EXPECT_EQ(options.compression, migration::Compression::lz4);
   EXPECT_EQ(options.channels, 4U);
+  EXPECT_EQ(options.prepaging, migration::Prepaging::linear);
   EXPECT_TRUE(options.throttle);
   EXPECT_TRUE(options.verify);
   EXPECT_EQ(options.timeout.count(), 2000);
   EXPECT_TRUE(command.json);
+}
+
+TEST(CommandLine, OfMigrateKnowsEveryModeAndChoosesByItself) {
+  const auto parsed = [](std::vector<const char*> more) {
+    std::vector<const char*> words = {"migrate", "--api-socket", "s", "--to", "unix:/p"};
+    words.insert(words.end(), more.begin(), more.end());
+    return parse_as<MigrateCommand>(words).options;
+  };
+  EXPECT_EQ(parsed({}).mode, migration::Mode::automatic);
+  EXPECT_EQ(parsed({}).prepaging, migration::Prepaging::bubbling);
+  for (const char* mode : {"auto", "pre-copy", "post-copy", "hybrid", "stop-and-copy"}) {
+    EXPECT_EQ(migration::to_string(parsed({"--mode", mode}).mode), mode);
+  }
+}
+
+TEST(CommandLine, OfSetTakesEveryOption) {
+  const auto settings = parse_as<SetCommand>({"set", "--api-socket", "s", "--max-downtime", "5ms",
+                                              "--to", "unix:/p", "--prepaging", "none"})
+                            .settings;
+  EXPECT_EQ(settings.max_downtime->count(), 5000);
+  EXPECT_EQ(settings.to->path, "/p");
+  EXPECT_EQ(settings.prepaging, migration::Prepaging::none);
 }
 
 TEST(CommandLine, OfSetNeedsSomethingToSet) {
@@ -112,6 +135,8 @@ TEST(CommandLine, RefusesWhatItDoesNotKnowAndNamesIt) {
   EXPECT_NE(
       refusal({"migrate", "--api-socket", "s", "--to", "tcp:h:1", "--channels", "17"}).find("17"),
       std::string::npos);
+  EXPECT_NE(refusal({"set", "--api-socket", "s", "--prepaging", "random"}).find("random"),
+            std::string::npos);
 }
 
 }  // namespace

@@ -31,6 +31,7 @@ TEST(MigrateRequest, CarriesEveryOption) {
   options.max_bandwidth = 125'000'000;
   options.compression = migration::Compression::lz4;
   options.channels = 3;
+  options.prepaging = migration::Prepaging::linear;
   options.throttle = true;
   options.verify = true;
   options.timeout = std::chrono::milliseconds(750);
@@ -42,6 +43,7 @@ TEST(MigrateRequest, CarriesEveryOption) {
   EXPECT_EQ(back.max_bandwidth, options.max_bandwidth);
   EXPECT_EQ(back.compression, options.compression);
   EXPECT_EQ(back.channels, options.channels);
+  EXPECT_EQ(back.prepaging, options.prepaging);
   EXPECT_TRUE(back.throttle);
   EXPECT_TRUE(back.verify);
   EXPECT_EQ(back.timeout, options.timeout);
@@ -52,6 +54,26 @@ TEST(MigrateRequest, NeedsTheAddressAlone) {
   EXPECT_EQ(options.to.path, "/run/b");
   EXPECT_EQ(options.max_downtime, MigrateOptions().max_downtime);
   EXPECT_EQ(options.channels, MigrateOptions().channels);
+  EXPECT_EQ(options.mode, migration::Mode::automatic);
+  EXPECT_EQ(options.prepaging, migration::Prepaging::bubbling);
+}
+
+TEST(MigrateRequest, LeavesTheNumberOfRoundsToTheModeUnlessItIsGiven) {
+  MigrateOptions options;
+  options.to = migration::parse_address("unix:/run/b");
+  EXPECT_FALSE(to_json(options).contains("max_rounds"));
+  EXPECT_EQ(migrate_options_from_json(to_json(options)).max_rounds, 0U);
+}
+
+TEST(MigrateRequest, KnowsEveryModeAndOrderOfPushing) {
+  for (const char* mode : {"auto", "pre-copy", "post-copy", "hybrid", "stop-and-copy"}) {
+    const auto options = migrate_options_from_json({{"to", "unix:/b"}, {"mode", mode}});
+    EXPECT_EQ(migration::to_string(options.mode), mode);
+  }
+  for (const char* order : {"bubbling", "linear", "none"}) {
+    const auto options = migrate_options_from_json({{"to", "unix:/b"}, {"prepaging", order}});
+    EXPECT_EQ(migration::to_string(options.prepaging), order);
+  }
 }
 
 TEST(MigrateRequest, NamesTheFieldThatIsWrong) {
@@ -65,6 +87,7 @@ TEST(MigrateRequest, NamesTheFieldThatIsWrong) {
   EXPECT_NE(refusal({{"to", to}, {"channels", -1}}).find("'channels'"), std::string::npos);
   EXPECT_NE(refusal({{"to", to}, {"channels", 1.5}}).find("'channels'"), std::string::npos);
   EXPECT_NE(refusal({{"to", to}, {"max_rounds", 0}}).find("'max_rounds'"), std::string::npos);
+  EXPECT_NE(refusal({{"to", to}, {"prepaging", "random"}}).find("'prepaging'"), std::string::npos);
   EXPECT_NE(refusal({{"to", to}, {"max_downtime_ms", -1}}).find("'max_downtime_ms'"),
             std::string::npos);
   EXPECT_NE(refusal({{"to", to}, {"max_bandwidth", "1Gbit"}}).find("'max_bandwidth'"),
@@ -80,10 +103,12 @@ TEST(MigrateRequest, CarriesTheSettingsThatAreGiven) {
   EXPECT_EQ(to_json(settings), json({{"max_bandwidth", 0}}));
   settings.max_downtime = std::chrono::milliseconds(20);
   settings.to = migration::parse_address("tcp:h:1");
+  settings.prepaging = migration::Prepaging::none;
   const MigrateSettings back = migrate_settings_from_json(to_json(settings));
   EXPECT_EQ(back.max_bandwidth, settings.max_bandwidth);
   EXPECT_EQ(back.max_downtime, settings.max_downtime);
   EXPECT_EQ(back.to, settings.to);
+  EXPECT_EQ(back.prepaging, settings.prepaging);
   EXPECT_THROW(static_cast<void>(migrate_settings_from_json({{"mode", "pre-copy"}})),
                std::invalid_argument);
 }

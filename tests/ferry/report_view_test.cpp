@@ -59,6 +59,26 @@ TEST(ReportView, TheTableHasEveryRound) {
   EXPECT_FALSE(contains(table, "error"));
 }
 
+TEST(ReportView, TheTableTellsOfPostCopyWhereThereWasSome) {
+  EXPECT_FALSE(contains(report_table(example()), "post-copy"));
+  EXPECT_FALSE(contains(report_table(example()), "faults"));
+  migration::MigrationReport report = example();
+  report.mode = "auto";
+  report.switched = "the guest writes pages as fast as they are sent (after round 2)";
+  report.pages.demand = 1500;
+  report.pages.pushed = 13500;
+  report.faults = {1600, 80.2, 300, 1234};
+  const std::string table = report_table(report);
+  EXPECT_TRUE(contains(table, "completed (auto over tcp)")) << table;
+  EXPECT_TRUE(contains(table, "switched      to post-copy: the guest writes pages as fast as they"))
+      << table;
+  EXPECT_TRUE(contains(table, "post-copy     1,500 pages waited for, 13,500 pushed")) << table;
+  EXPECT_TRUE(contains(table,
+                       "faults        1,600: half within 80 us, 99 % within 300 us, all within "
+                       "1234 us"))
+      << table;
+}
+
 TEST(ReportView, TheTableSaysWhatWentWrong) {
   migration::MigrationReport report = example();
   report.outcome = migration::Outcome::failed;
@@ -77,9 +97,30 @@ TEST(ReportView, InfoOfAReceiverThatWaitsHasNoMachine) {
                                         {"cpus", 0},
                                         {"memory", 0},
                                         {"pid", 7},
+                                        {"arrival", nullptr},
                                         {"migration", nullptr}});
   EXPECT_TRUE(contains(table, "listening"));
   EXPECT_FALSE(contains(table, "machine"));
+  EXPECT_FALSE(contains(table, "arrival"));
+}
+
+TEST(ReportView, InfoOfAVmThatLacksPagesTellsHowManyAndHowLongItWaits) {
+  const std::string table = info_table(
+      {{"state", "running"},
+       {"owner", "arrived, running"},
+       {"id", "2f6d"},
+       {"name", "demo"},
+       {"cpus", 1},
+       {"memory", 64 << 20},
+       {"pid", 7},
+       {"arrival",
+        {{"missing", 12345},
+         {"faults", {{"count", 1200}, {"p50_us", 90.4}, {"p99_us", 310.0}, {"max_us", 900.0}}}}},
+       {"migration", nullptr}});
+  EXPECT_TRUE(contains(table,
+                       "arrival       12,345 pages missing; 1,200 faults, half within 90 us, 99 % "
+                       "within 310 us\n"))
+      << table;
 }
 
 }  // namespace

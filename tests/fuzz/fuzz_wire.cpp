@@ -1,5 +1,6 @@
 /// Feeds every decoder of the wire format with what a hostile peer may send. The first byte chooses
 /// the decoder, so that a corpus covers them all. Whatever is unsound must end in ProtocolError.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -16,7 +17,7 @@ using namespace migration::wire;
 constexpr std::uint64_t kRamPages = 4096;
 
 void decode_one(unsigned which, std::span<const std::byte> bytes) {
-  switch (which % 12) {
+  switch (which % 15) {
     case 0:
       if (bytes.size() >= kPreambleBytes) {
         static_cast<void>(decode_preamble(bytes.first<kPreambleBytes>()));
@@ -45,6 +46,33 @@ void decode_one(unsigned which, std::span<const std::byte> bytes) {
       static_cast<void>(vmm::machine_config_from_json(
           {reinterpret_cast<const char*>(bytes.data()), bytes.size()}));
       break;
+    case 12: {
+      // What is accepted lies within its range, in order and without touching.
+      const Missing missing = decode_missing(bytes, kRamPages);
+      vmm::PageIndex from = missing.range.first;
+      for (const vmm::PageRange& run : missing.pages) {
+        if (run.count == 0 || run.first < from || run.end() > missing.range.end()) __builtin_trap();
+        from = run.end() + 1;
+      }
+      break;
+    }
+    case 13: {
+      const PageRequest request = decode_request(bytes, kRamPages);
+      const Bytes again = encode_request(request.page, request.compressed);
+      if (!std::equal(again.begin(), again.end(), bytes.begin(), bytes.end())) __builtin_trap();
+      break;
+    }
+    case 14: {
+      const SinglePage page = decode_page(bytes, kRamPages);
+      Bytes again;
+      put_single_page(again, FrameType::page, page.page, page.encoding, page.digest,
+                      page.data.size());
+      again.insert(again.end(), page.data.begin(), page.data.end());
+      if (!std::equal(again.begin() + kHeaderBytes, again.end(), bytes.begin(), bytes.end())) {
+        __builtin_trap();
+      }
+      break;
+    }
   }
 }
 

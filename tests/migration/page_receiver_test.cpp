@@ -58,15 +58,14 @@ class PageReceiving : public testing::Test {
       throw std::runtime_error("no socket pair");
     peer_ = ends[0];
     net::Socket socket(context_, net::asio::generic::stream_protocol(AF_UNIX, 0), ends[1]);
-    receiver_ =
-        std::make_unique<PageReceiver>(std::move(socket), memory_, landed_,
-                                       [this](std::uint32_t round, std::exception_ptr failure) {
-                                         if (failure) {
-                                           done_.set_exception(failure);
-                                         } else {
-                                           done_.set_value(round);
-                                         }
-                                       });
+    receiver_ = std::make_unique<PageReceiver>(
+        std::move(socket), target_, [this](std::uint32_t round, std::exception_ptr failure) {
+          if (failure) {
+            done_.set_exception(failure);
+          } else {
+            done_.set_value(round);
+          }
+        });
   }
   void TearDown() override {
     receiver_.reset();
@@ -97,7 +96,7 @@ class PageReceiving : public testing::Test {
 
   boost::asio::io_context context_;
   vmm::GuestMemory memory_{16U << 20, vmm::Backing::memfd};
-  AtomicPageSet landed_{memory_.page_count()};
+  PageTarget target_{memory_};
   std::promise<std::uint32_t> done_;
   int peer_ = -1;
   std::unique_ptr<PageReceiver> receiver_;

@@ -13,7 +13,11 @@ TEST(MigrationReport, SurvivesJson) {
   report.error = "lost";
   report.mode = "pre-copy";
   report.downtime_ms = 3.5;
+  report.switched = "in vain";
   report.pages.compressed = 12;
+  report.pages.demand = 7;
+  report.pages.pushed = 9;
+  report.faults = {8, 90.5, 300.25, 1000};
   report.rounds.push_back({1, 2, 3.5, 4, 20});
   report.phases_ms.restore = 0.5;
   report.verified = true;
@@ -22,6 +26,19 @@ TEST(MigrationReport, SurvivesJson) {
   EXPECT_EQ(to_json(back), to_json(report));
   EXPECT_EQ(back.outcome, Outcome::in_doubt);
   EXPECT_EQ(back.rounds.at(0).throttle, 20U);
+  EXPECT_EQ(back.switched, "in vain");
+  EXPECT_EQ(back.pages.demand, 7U);
+  EXPECT_EQ(back.pages.pushed, 9U);
+  EXPECT_EQ(back.faults.count, 8U);
+  EXPECT_EQ(back.faults.p50_us, 90.5);
+  EXPECT_EQ(back.faults.p99_us, 300.25);
+  EXPECT_EQ(back.faults.max_us, 1000);
+}
+
+TEST(MigrationReport, SaysNullWhereItWasNotSwitched) {
+  const auto json = to_json(MigrationReport{});
+  EXPECT_TRUE(json.at("switched").is_null());
+  EXPECT_FALSE(report_from_json(json).switched);
 }
 
 TEST(MigrationReport, HasEveryFieldOfTheFixedForm) {

@@ -12,10 +12,11 @@ namespace {
 constexpr std::uint64_t kMiB = 1U << 20;
 
 /// The pages of all chunks that the round hands out.
-std::vector<vmm::PageIndex> pages_of(Round& round) {
+std::vector<vmm::PageIndex> pages_of(PreCopyRound& round) {
   std::vector<vmm::PageIndex> pages;
   while (const auto chunk = round.next_chunk()) {
-    for (const vmm::PageRange& range : round.pages().ranges(*chunk)) {
+    EXPECT_TRUE(chunk->absent.empty());
+    for (const vmm::PageRange& range : chunk->data) {
       for (vmm::PageIndex page = range.first; page < range.end(); ++page) pages.push_back(page);
     }
   }
@@ -32,16 +33,32 @@ TEST(Round, TakesWhatWasEverTouchedAndTouchesNothing) {
   touch(memory, 3);
   touch(memory, 16383);
   for (int time = 0; time < 2; ++time) {
-    Round round(1, memory, nullptr);
+    PreCopyRound round(1, memory, nullptr);
     EXPECT_EQ(pages_of(round), (std::vector<vmm::PageIndex>{3, 16383}));
-    EXPECT_EQ(round.pages().count(), 2U);
+    EXPECT_EQ(round.count(), 2U);
+    EXPECT_EQ(round.handed_out().ranges({0, memory.page_count()}),
+              (std::vector<vmm::PageRange>{{3, 1}, {16383, 1}}));
   }
 }
 
 TEST(Round, HasNothingToSendOfFreshMemory) {
   vmm::GuestMemory memory(16 * kMiB);
-  Round round(1, memory, nullptr);
-  EXPECT_EQ(round.next_chunk(), std::nullopt);
+  PreCopyRound round(1, memory, nullptr);
+  EXPECT_FALSE(round.next_chunk());
+}
+
+TEST(Round, HandsOutNoMoreOnceItIsStopped) {
+  vmm::GuestMemory memory(64 * kMiB, vmm::Backing::memfd);
+  vmm::DirtyBitmap dirty(memory.page_count());
+  dirty.set(vmm::PageRange{0, memory.page_count()});
+  PreCopyRound round(1, memory, nullptr, std::move(dirty));
+  EXPECT_EQ(round.taken_up(), 0U);
+  const auto chunk = round.next_chunk();
+  ASSERT_TRUE(chunk);
+  round.stop();
+  EXPECT_FALSE(round.next_chunk());
+  EXPECT_EQ(round.taken_up(), round.count());
+  EXPECT_EQ(round.handed_out().ranges({0, memory.page_count()}), chunk->data);
 }
 
 TEST(Round, TakesTheDirtyPagesAndNoOthers) {
@@ -49,7 +66,7 @@ TEST(Round, TakesTheDirtyPagesAndNoOthers) {
   touch(memory, 1);
   vmm::DirtyBitmap dirty(memory.page_count());
   dirty.set(vmm::PageRange{2046, 4});  // over the edge of a chunk
-  Round round(7, memory, nullptr, dirty);
+  PreCopyRound round(7, memory, nullptr, dirty);
   EXPECT_EQ(round.number(), 7U);
   EXPECT_EQ(pages_of(round), (std::vector<vmm::PageIndex>{2046, 2047, 2048, 2049}));
 }
@@ -58,7 +75,7 @@ TEST(Round, HandsEachPageToOneOfSeveralChannels) {
   vmm::GuestMemory memory(256 * kMiB);
   vmm::DirtyBitmap dirty(memory.page_count());
   dirty.set(vmm::PageRange{0, memory.page_count()});
-  Round round(2, memory, nullptr, std::move(dirty));
+  PreCopyRound round(2, memory, nullptr, std::move(dirty));
   std::vector<std::vector<vmm::PageIndex>> taken(4);
   std::vector<std::thread> channels;
   channels.reserve(taken.size());

@@ -1,52 +1,24 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <functional>
 
 #include "migration/wire/decode.hpp"
 #include "migration/wire/encode.hpp"
 #include "migration/wire/messages.hpp"
+#include "tests/migration/wire_bytes.hpp"
 
 namespace migration::wire {
 namespace {
 
 using vmm::PageRange;
 
-Bytes from_hex(std::string_view text) {
-  Bytes out;
-  std::string digits;
-  for (const char c : text) {
-    if (c != ' ') digits += c;
-  }
-  for (std::size_t i = 0; i + 1 < digits.size(); i += 2) {
-    out.push_back(static_cast<std::byte>(std::stoi(digits.substr(i, 2), nullptr, 16)));
-  }
-  return out;
-}
-
-FrameHeader header_of(const Bytes& frame) {
-  return decode_header(std::span<const std::byte, kHeaderBytes>(frame.data(), kHeaderBytes));
-}
-FrameHeader header_of(std::string_view hex) { return header_of(from_hex(hex)); }
-
-std::string error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const ProtocolError& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
-void expect_error(const std::function<void()>& action, std::string_view part) {
-  EXPECT_NE(error_of(action).find(part), std::string::npos) << error_of(action);
-}
-
 TEST(Wire, PreambleIsAsTheProtocolPageShowsIt) {
   const Bytes expected = from_hex("46 45 52 52 59 0d 0a 1a  01 00 00 00  02 00 00 00");
   EXPECT_EQ(encode_preamble(Role::pages), expected);
   const auto decoded = decode_preamble(std::span<const std::byte, kPreambleBytes>(expected));
   EXPECT_EQ(decoded.role, Role::pages);
+  const Bytes faults = encode_preamble(Role::faults);
+  EXPECT_EQ(decode_preamble(std::span<const std::byte, kPreambleBytes>(faults)).role, Role::faults);
 }
 
 TEST(Wire, PreambleOfAStrangerIsRefused) {
@@ -57,7 +29,8 @@ TEST(Wire, PreambleOfAStrangerIsRefused) {
   };
   expect_error(decode("47455420 2f204854 54502f31 2e310d0a"), "not Ferry");
   expect_error(decode("46455252590d0a1a 63000000 01000000"), "version 99");
-  expect_error(decode("46455252590d0a1a 01000000 04000000"), "unknown role");
+  expect_error(decode("46455252590d0a1a 01000000 00000000"), "unknown role");
+  expect_error(decode("46455252590d0a1a 01000000 05000000"), "unknown role");
 }
 
 TEST(Wire, RawPageFrameIsAsTheProtocolPageShowsIt) {
@@ -74,12 +47,6 @@ TEST(Wire, RawPageFrameIsAsTheProtocolPageShowsIt) {
   EXPECT_TRUE(std::ranges::equal(decoded, ranges));
 }
 
-Bytes frame_of(FrameType type, std::span<const std::byte> payload) {
-  Bytes frame;
-  put_frame(frame, type, payload);
-  return frame;
-}
-
 TEST(Wire, ChannelFrameIsAsTheProtocolPageShowsIt) {
   Token token{};
   for (std::size_t i = 0; i < token.size(); ++i) token.at(i) = static_cast<std::byte>(i * 0x11);
@@ -90,9 +57,10 @@ TEST(Wire, ChannelFrameIsAsTheProtocolPageShowsIt) {
 }
 
 TEST(Wire, ControlFramesAreAsTheProtocolPageShowsThem) {
-  EXPECT_EQ(frame_of(FrameType::accept, encode(Accept{"i1"})),
-            from_hex("12 00 00 00  14 00 00 00  "
-                     "7b 22 69 6e 63 61 72 6e 61 74 69 6f 6e 22 3a 22 69 31 22 7d"));
+  EXPECT_EQ(frame_of(FrameType::accept, encode(Accept{"i1", ""})),
+            from_hex("12 00 00 00  26 00 00 00  "
+                     "7b 22 69 6e 63 61 72 6e 61 74 69 6f 6e 22 3a 22 69 31 22 2c "
+                     "22 6e 6f 5f 70 6f 73 74 5f 63 6f 70 79 22 3a 22 22 7d"));
   EXPECT_EQ(frame_of(FrameType::landed, encode_round(3)),
             from_hex("14 00 00 00  04 00 00 00  03 00 00 00"));
   EXPECT_EQ(frame_of(FrameType::commit, {}), from_hex("19 00 00 00  00 00 00 00"));
@@ -189,16 +157,26 @@ TEST(Wire, ChannelAndRoundSurviveTheTrip) {
 }
 
 TEST(Messages, SurviveTheTrip) {
-  const Offer offer{random_token(), "{\"memory\":1}", 4, "pre-copy", true, true};
+  const Offer offer{random_token(), "{\"memory\":1}", 4, "pre-copy", true, true, 1234};
   const auto back = decode<Offer>(encode(offer));
   EXPECT_EQ(back.token, offer.token);
   EXPECT_EQ(back.config, offer.config);
   EXPECT_EQ(back.channels, 4U);
   EXPECT_TRUE(back.verify && back.paused);
-  EXPECT_EQ(decode<Accept>(encode(Accept{"abc"})).incarnation, "abc");
+  EXPECT_EQ(back.used_bytes, 1234U);
+  EXPECT_EQ(decode<Accept>(encode(Accept{"abc", "no"})).incarnation, "abc");
+  EXPECT_EQ(decode<Accept>(encode(Accept{"abc", "no"})).no_post_copy, "no");
   EXPECT_EQ(decode<Reason>(encode(Reason{"no \"room\""})).reason, "no \"room\"");
   EXPECT_TRUE(decode<Prepared>(encode(Prepared{"i", 1.5, true})).verified);
-  EXPECT_EQ(decode<Running>(encode(Running{"i", 0.25, 77})).peak_rss, 77U);
+  const auto running =
+      decode<Running>(encode(Running{"i", 0.25, 77, 5000, 3, {12, 100.5, 250, 1000.25}}));
+  EXPECT_EQ(running.peak_rss, 77U);
+  EXPECT_EQ(running.missing, 5000U);
+  EXPECT_EQ(running.round, 3U);
+  EXPECT_EQ(running.faults.count, 12U);
+  EXPECT_EQ(running.faults.p50_us, 100.5);
+  EXPECT_EQ(running.faults.p99_us, 250);
+  EXPECT_EQ(running.faults.max_us, 1000.25);
   for (const auto status :
        {VmStatus::unknown, VmStatus::prepared, VmStatus::running, VmStatus::refused}) {
     EXPECT_EQ(decode<Status>(encode(Status{"i", status})).status, status);
@@ -231,6 +209,10 @@ TEST(Messages, UnsoundOnesNameTheField) {
   expect_error(
       [] { static_cast<void>(decode<Status>(text(R"({"incarnation":"i","status":"x"})"))); },
       "\"status\"");
+  expect_error(offer(start + R"("channels":1,"mode":"auto","verify":true,"paused":false})"),
+               "without \"used\"");
+  expect_error([] { static_cast<void>(decode<Accept>(text(R"({"incarnation":"i"})"))); },
+               "without \"no_post_copy\"");
   expect_error(
       [] { static_cast<void>(decode<Prepared>(text(R"({"incarnation":"i","restore_ms":-1})"))); },
       "\"restore_ms\"");

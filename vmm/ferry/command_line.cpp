@@ -47,8 +47,11 @@ constexpr const char* kMigrateExamples =
     "  ferry migrate --api-socket vm.sock --to tcp:host-b:7000\n"
     "  ferry migrate --api-socket vm.sock --to tcp:host-b:7000 --max-downtime 5ms --channels 2\n"
     "  ferry migrate --api-socket vm.sock --to tcp:host-b:7000 --max-bandwidth 1Gbit --json\n"
-    "Ctrl-C cancels: the VM goes on at the source. Ends with 0 when the VM has moved, and with 1\n"
-    "when it has not; the message says who owns it.";
+    "  ferry migrate --api-socket vm.sock --to tcp:host-b:7000 --mode post-copy\n"
+    "Ctrl-C cancels: the VM goes on at the source; once it runs at the destination it is too late\n"
+    "for that. Ends with 0 when the VM has moved, and with 1 when it has not; the message says "
+    "who\n"
+    "owns it.";
 
 /// A parser of ours as an option of CLI11, which wants failures as its own type.
 template <typename Value>
@@ -168,14 +171,16 @@ void define_migrate(CLI::App& app, MigrateCommand& migrate) {
   add(command, "--to", options.to, &migration::parse_address, "where a 'ferry receive' listens")
       ->type_name("ADDR")
       ->required();
-  add(command, "--mode", options.mode, one_of(&migration::mode_from, "pre-copy, stop-and-copy"),
-      "pre-copy (the default) or stop-and-copy")
+  add(command, "--mode", options.mode,
+      one_of(&migration::mode_from, "auto, pre-copy, post-copy, hybrid, stop-and-copy"),
+      "auto (the default: pre-copy, and post-copy for a guest that writes faster than the link), "
+      "pre-copy, post-copy, hybrid (one round of pre-copy, then post-copy) or stop-and-copy")
       ->type_name("MODE");
   add(command, "--max-downtime", options.max_downtime, &parse_duration,
       "stop the guest when the rest fits this time (default 50ms)")
       ->type_name("TIME");
   add(command, "--max-rounds", options.max_rounds, count(1U, 1'000'000U),
-      "stop the guest after so many rounds at the latest (default 30)")
+      "rounds of pre-copy at most (default 30, and 1 with hybrid)")
       ->type_name("N");
   add(command, "--max-bandwidth", options.max_bandwidth, &parse_bandwidth,
       "cap, as 1Gbit or 125MB a second (default unlimited)")
@@ -187,6 +192,11 @@ void define_migrate(CLI::App& app, MigrateCommand& migrate) {
   add(command, "--channels", options.channels, count(1U, migration::kMaxChannels),
       "connections that share the pages (default 1)")
       ->type_name("N");
+  add(command, "--prepaging", options.prepaging,
+      one_of(&migration::prepaging_from, "bubbling, linear, none"),
+      "order in which post-copy sends pages that nobody waits for: bubbling (the default: around "
+      "those that were waited for), linear, or none: only what is waited for")
+      ->type_name("ORDER");
   add(command, "--timeout", options.timeout, &parse_timeout,
       "a destination that is silent so long is lost (default 10s)")
       ->type_name("TIME");
@@ -206,9 +216,15 @@ void define_set(CLI::App& app, SetCommand& set) {
   add(command, "--to", settings.to, &migration::parse_address,
       "where to look for a destination that does not answer")
       ->type_name("ADDR");
+  add(command, "--prepaging", settings.prepaging,
+      one_of(&migration::prepaging_from, "bubbling, linear, none"),
+      "order in which post-copy sends pages that nobody waits for")
+      ->type_name("ORDER");
   command.parse_complete_callback([&settings] {
-    if (settings.max_bandwidth || settings.max_downtime || settings.to) return;
-    throw CLI::RequiredError("one of --max-bandwidth, --max-downtime and --to");
+    if (settings.max_bandwidth || settings.max_downtime || settings.to || settings.prepaging) {
+      return;
+    }
+    throw CLI::RequiredError("one of --max-bandwidth, --max-downtime, --prepaging and --to");
   });
 }
 

@@ -15,6 +15,8 @@ using migration::MigrateOptions;
 using migration::MigrateSettings;
 using nlohmann::json;
 
+constexpr std::string_view kModes = "pre-copy, post-copy, hybrid, stop-and-copy or auto";
+constexpr std::string_view kPrepagings = "bubbling, linear or none";
 constexpr unsigned kMaxRounds = 1'000'000;
 constexpr double kMaxMilliseconds = 86'400'000;
 constexpr double kMaxBandwidth = 1e15;
@@ -72,22 +74,25 @@ double in_milliseconds(std::chrono::microseconds duration) {
 }  // namespace
 
 json to_json(const MigrateOptions& options) {
-  return {{"to", migration::to_string(options.to)},
-          {"mode", migration::to_string(options.mode)},
-          {"max_downtime_ms", in_milliseconds(options.max_downtime)},
-          {"max_rounds", options.max_rounds},
-          {"max_bandwidth", options.max_bandwidth},
-          {"compression", migration::to_string(options.compression)},
-          {"channels", options.channels},
-          {"throttle", options.throttle},
-          {"verify", options.verify},
-          {"timeout_ms", in_milliseconds(options.timeout)}};
+  json result = {{"to", migration::to_string(options.to)},
+                 {"mode", migration::to_string(options.mode)},
+                 {"max_downtime_ms", in_milliseconds(options.max_downtime)},
+                 {"max_bandwidth", options.max_bandwidth},
+                 {"compression", migration::to_string(options.compression)},
+                 {"channels", options.channels},
+                 {"prepaging", migration::to_string(options.prepaging)},
+                 {"throttle", options.throttle},
+                 {"verify", options.verify},
+                 {"timeout_ms", in_milliseconds(options.timeout)}};
+  if (options.max_rounds > 0) result["max_rounds"] = options.max_rounds;
+  return result;
 }
 
 json to_json(const MigrateSettings& settings) {
   json result = json::object();
   if (settings.max_bandwidth) result["max_bandwidth"] = *settings.max_bandwidth;
   if (settings.max_downtime) result["max_downtime_ms"] = in_milliseconds(*settings.max_downtime);
+  if (settings.prepaging) result["prepaging"] = migration::to_string(*settings.prepaging);
   if (settings.to) result["to"] = migration::to_string(*settings.to);
   return result;
 }
@@ -99,7 +104,7 @@ MigrateOptions migrate_options_from_json(const json& from) {
     if (field == "to") {
       options.to = migration::parse_address(text(value, field));
     } else if (field == "mode") {
-      options.mode = one_of(value, field, &migration::mode_from, "pre-copy or stop-and-copy");
+      options.mode = one_of(value, field, &migration::mode_from, kModes);
     } else if (field == "max_downtime_ms") {
       options.max_downtime = milliseconds(value, field, 0);
     } else if (field == "max_rounds") {
@@ -110,6 +115,8 @@ MigrateOptions migrate_options_from_json(const json& from) {
       options.compression = one_of(value, field, &migration::compression_from, "auto, lz4 or none");
     } else if (field == "channels") {
       options.channels = count(value, field, migration::kMaxChannels);
+    } else if (field == "prepaging") {
+      options.prepaging = one_of(value, field, &migration::prepaging_from, kPrepagings);
     } else if (field == "throttle") {
       options.throttle = flag(value, field);
     } else if (field == "verify") {
@@ -131,6 +138,8 @@ MigrateSettings migrate_settings_from_json(const json& from) {
       settings.max_bandwidth = bandwidth(value, field);
     } else if (field == "max_downtime_ms") {
       settings.max_downtime = milliseconds(value, field, 0);
+    } else if (field == "prepaging") {
+      settings.prepaging = one_of(value, field, &migration::prepaging_from, kPrepagings);
     } else if (field == "to") {
       settings.to = migration::parse_address(text(value, field));
     } else {

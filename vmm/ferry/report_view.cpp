@@ -64,6 +64,7 @@ std::string report_table(const MigrationReport& report) {
                   report.transport));
   if (report.error) row(table, "error", *report.error);
   row(table, "owner", report.owner);
+  if (report.switched) row(table, "switched", "to post-copy: " + *report.switched);
   row(table, "total", format_milliseconds(report.total_ms));
   const auto& phases = report.phases_ms;
   if (report.downtime_ms > 0) {
@@ -81,6 +82,15 @@ std::string report_table(const MigrationReport& report) {
                   format_count(report.pages.total), format_count(report.pages.unpopulated),
                   format_count(report.pages.zero), format_count(report.pages.raw),
                   format_count(report.pages.compressed)));
+  if (report.pages.demand + report.pages.pushed > 0) {
+    row(table, "post-copy",
+        fmt::format("{} pages waited for, {} pushed", format_count(report.pages.demand),
+                    format_count(report.pages.pushed)));
+    row(table, "faults",
+        fmt::format("{}: half within {:.0f} us, 99 % within {:.0f} us, all within {:.0f} us",
+                    format_count(report.faults.count), report.faults.p50_us, report.faults.p99_us,
+                    report.faults.max_us));
+  }
   if (report.verified) {
     row(table, "verified",
         fmt::format("{}, in {}", *report.verified ? "every byte of RAM and state" : "no",
@@ -115,6 +125,14 @@ std::string info_table(const nlohmann::json& info) {
     row(table, "machine",
         fmt::format("{} vCPU, {} of memory", info.at("cpus").get<unsigned>(),
                     format_bytes(info.at("memory").get<std::uint64_t>())));
+  }
+  if (const auto& arrival = info.at("arrival"); !arrival.is_null()) {
+    const auto& faults = arrival.at("faults");
+    row(table, "arrival",
+        fmt::format("{} pages missing; {} faults, half within {:.0f} us, 99 % within {:.0f} us",
+                    format_count(arrival.at("missing").get<std::uint64_t>()),
+                    format_count(faults.at("count").get<std::uint64_t>()),
+                    faults.at("p50_us").get<double>(), faults.at("p99_us").get<double>()));
   }
   row(table, "process", fmt::format("{}", info.at("pid").get<int>()));
   if (const auto& migration = info.at("migration"); !migration.is_null()) {

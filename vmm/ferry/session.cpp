@@ -43,6 +43,22 @@ void say(std::string message) {
   fmt::print(stderr, "ferry: {}\n", message);
 }
 
+/// Pages that are still to come, and how long the guest waited for those that it touched.
+json fetching_json(const IncomingMigration::Status::Fetching& fetching) {
+  const migration::LatencyHistogram& waits = fetching.latencies;
+  json histogram = json::array();
+  for (const auto& bucket : waits.buckets()) {
+    histogram.push_back({{"up_to_us", bucket.upper_us}, {"count", bucket.count}});
+  }
+  return {{"missing", fetching.missing},
+          {"faults",
+           {{"count", waits.count()},
+            {"p50_us", waits.percentile(50)},
+            {"p99_us", waits.percentile(99)},
+            {"max_us", waits.max()},
+            {"histogram", std::move(histogram)}}}};
+}
+
 int status_of(const vmm::GuestEnd& end) {
   switch (end.kind) {
     case vmm::GuestEnd::Kind::exit_code: return end.code;
@@ -89,8 +105,9 @@ void Session::start(std::unique_ptr<vmm::Machine> machine,
 void Session::receive(migration::ReceiveOptions options) {
   // Filled by the factory, taken when the machine has arrived: both in the receiver's thread.
   auto serial = std::make_shared<std::shared_ptr<devices::Serial>>();
-  const auto factory = [this, serial](vmm::MachineConfig config) {
+  const auto factory = [this, serial](vmm::MachineConfig config, std::uint64_t used_bytes) {
     check_host_memory(config.memory_bytes);
+    check_room(std::min(used_bytes, config.memory_bytes));
     auto machine = std::make_unique<vmm::Machine>(vmm::Kvm(), std::move(config));
     *serial = devices::attach_standard_devices(*machine);
     console_->observe(**serial);
@@ -117,6 +134,13 @@ void Session::receive(migration::ReceiveOptions options) {
                   if (!exit_status_) say(failure.why);
                   leave(static_cast<int>(failure.protocol ? ExitStatus::protocol
                                                           : ExitStatus::unavailable));
+                });
+              },
+          .starving = [this](bool now) { asio::post(context_, [this, now] { starving(now); }); },
+          .complete =
+              [this] {
+                asio::post(context_, [this] {
+                  if (machine_) machine_->set_userfault(nullptr);
                 });
               }});
 }
@@ -170,10 +194,28 @@ vmm::Machine& Session::machine_for(const char* what) const {
   return *machine_;
 }
 
-void Session::pause() { machine_for("pause").pause(); }
+/// A VM that lacks pages whose source is away does not run on by halves.
+void Session::starving(bool starving) {
+  if (!machine_) return;
+  if (starving && machine_->running()) {
+    machine_->pause();
+    starving_ = true;
+  } else if (!starving && std::exchange(starving_, false)) {
+    machine_->resume();
+  }
+}
+
+void Session::pause() {
+  machine_for("pause").pause();
+  starving_ = false;
+}
 
 void Session::resume(bool force) {
-  if (!force) return machine_for("resume").resume();
+  if (!force) {
+    vmm::Machine& machine = machine_for("resume");
+    if (starving_) throw Conflict("cannot resume: pages are missing and their source is away");
+    return machine.resume();
+  }
   std::string refusal = "nothing is in doubt here: there is nothing to force";
   if (lent()) {
     refusal = outgoing_->force_resume();
@@ -210,6 +252,11 @@ std::shared_ptr<ReportStream> Session::migrate(const json& request) {
   migration::MigrateOptions options = migrate_options_from_json(request);
   const vmm::Machine& machine = machine_for("migrate");
   if (machine.ended() || exit_status_) throw Conflict("cannot migrate: the guest has ended");
+  if (const auto status = fetching(); status && status->missing > 0) {
+    throw Conflict(
+        fmt::format("cannot migrate: {} pages of the VM are still to come from where it was before",
+                    status->missing));
+  }
   std::erase_if(telling_, [](const auto& earlier) { return earlier->done(); });
   if (outgoing_ && !outgoing_->done()) telling_.push_back(std::move(outgoing_));
   watcher_ = std::make_shared<ReportStream>(context_);
@@ -241,9 +288,10 @@ std::shared_ptr<ReportStream> Session::migrate(const json& request) {
 void Session::set(const json& request) {
   const migration::MigrateSettings settings = migrate_settings_from_json(request);
   if (!lent()) throw Conflict("no migration of this VM runs: nothing to set");
-  if (settings.to && outgoing_->live().outcome != Outcome::in_doubt) {
+  if (settings.to && !outgoing_->link_lost()) {
     throw Conflict(
-        "where the VM goes can be set only while in doubt: cancel the migration and start another");
+        "where the VM goes can be set only while the link is lost after the handover: cancel the "
+        "migration and start another");
   }
   outgoing_->set(settings);
 }
@@ -286,13 +334,24 @@ std::string Session::state() const {
 
 std::string Session::owner() const {
   if (lent()) return outgoing_->live().owner;
+  if (const auto status = fetching(); status && status->missing > 0) {
+    return incoming_->status().detail;
+  }
   if (machine_) {
     return machine_->running() ? "this process runs the VM" : "this process has the VM, paused";
   }
   return incoming_ ? incoming_->status().detail : "the VM has left this process";
 }
 
+/// Post-copy: what the VM that arrived here still lacks.
+std::optional<IncomingMigration::Status::Fetching> Session::fetching() const {
+  if (!incoming_ || !machine_) return std::nullopt;
+  return incoming_->status().fetching;
+}
+
 json Session::info() const {
+  json arrival = nullptr;
+  if (const auto status = fetching()) arrival = fetching_json(*status);
   json migration = nullptr;
   if (lent()) {
     migration = migration::to_json(outgoing_->live());
@@ -307,6 +366,7 @@ json Session::info() const {
           {"memory", memory_bytes_},
           {"pid", ::getpid()},
           {"version", FERRY_VERSION},
+          {"arrival", std::move(arrival)},
           {"migration", std::move(migration)}};
 }
 

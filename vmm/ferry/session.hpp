@@ -61,10 +61,12 @@ class Session final : public Controlled {
   void own(std::unique_ptr<vmm::Machine> machine);
   void guest_ended();
   void migration_ended(migration::OutgoingMigration::Result result);
+  void starving(bool starving);
   void progressed(const migration::MigrationReport& report);
   void in_doubt(const migration::MigrationReport& report);
   [[nodiscard]] bool lent() const { return outgoing_ && !machine_; }
   [[nodiscard]] vmm::Machine& machine_for(const char* what) const;
+  [[nodiscard]] std::optional<migration::IncomingMigration::Status::Fetching> fetching() const;
   [[nodiscard]] std::string state() const;
   [[nodiscard]] std::string owner() const;
   void leave(int status);
@@ -74,6 +76,7 @@ class Session final : public Controlled {
   boost::asio::signal_set signals_;
   std::optional<int> exit_status_;
   bool stopping_ = false;  ///< `ferry stop` came while the VM was lent out
+  bool starving_ = false;  ///< paused, as pages are missing and their source is away
   std::string id_, name_;
   std::uint64_t memory_bytes_ = 0;
   std::uint32_t cpus_ = 0;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <mutex>
 
 namespace vmm {
 
@@ -45,6 +46,7 @@ void DirtyLog::stop() {
 }
 
 DirtyBitmap DirtyLog::harvest() {
+  const std::unique_lock lock(mutex_);
   assert(active_);
   DirtyBitmap log(memory_.page_count());
   std::uint32_t number = 0;
@@ -59,6 +61,7 @@ DirtyBitmap DirtyLog::harvest() {
 
 void DirtyLog::clear(const DirtyBitmap& pages, PageRange range) {
   assert(range.first % 64 == 0 && (range.end() % 64 == 0 || range.end() == memory_.page_count()));
+  const std::shared_lock lock(mutex_);
   const auto bits = pages.words().subspan(range.first / 64, (range.count + 63) / 64);
   const auto pending = pending_.words().subspan(range.first / 64, bits.size());
   for (std::size_t i = 0; i < bits.size(); ++i) pending[i] &= ~bits[i];

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <shared_mutex>
+
 #include "vmm/kvm/kvm_vm.hpp"
 #include "vmm/memory/dirty_bitmap.hpp"
 #include "vmm/memory/guest_memory.hpp"
@@ -28,7 +30,7 @@ class DirtyLog {
 
   /// Takes the set bits of `pages` within `range` out of the log; writes from now on are logged
   /// again. `range` starts at a multiple of 64 pages, and ends at one or at the end of RAM.
-  /// Threads may clear different ranges at the same time, but not while one harvests.
+  /// Threads may clear different ranges at the same time, and one may harvest meanwhile.
   void clear(const DirtyBitmap& pages, PageRange range);
   /// The same with all bits of `range`.
   void clear_all(PageRange range);
@@ -40,8 +42,9 @@ class DirtyLog {
   GuestMemory& memory_;
   bool manual_ = false;
   bool active_ = false;
-  DirtyBitmap pending_;     ///< harvested and not yet cleared
-  DirtyBitmap everything_;  ///< all bits set
+  std::shared_mutex mutex_;  ///< shared: clears its own words; alone: harvests
+  DirtyBitmap pending_;      ///< harvested and not yet cleared
+  DirtyBitmap everything_;   ///< all bits set
 };
 
 }  // namespace vmm

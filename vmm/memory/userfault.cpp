@@ -162,15 +162,20 @@ Installed Userfault::zero(std::byte* to, std::size_t size) const {
 }
 
 Installed Userfault::move(std::byte* to, std::byte* from, std::size_t size) const {
-  return install(size, "UFFDIO_MOVE", [&](std::size_t done, std::int64_t& progress) {
+  bool stuck = false;
+  Installed moved = install(size, "UFFDIO_MOVE", [&](std::size_t done, std::int64_t& progress) {
     uffdio_move request{};
     request.dst = number(to + done);
     request.src = number(from + done);
     request.len = size - done;
     const int result = ::ioctl(fd(), UFFDIO_MOVE, &request);
     progress = request.move;
+    stuck = result < 0 && (errno == ENOENT || errno == EBUSY);
+    if (stuck) errno = EEXIST;  // it ends as at a page that is there
     return result;
   });
+  if (stuck) moved.met_present = false;
+  return moved;
 }
 
 void Userfault::wake(std::span<std::byte> range) const {

@@ -51,7 +51,8 @@ class Userfault {
   /// Whether the kernel has move() (Linux 6.8).
   [[nodiscard]] bool can_move() const;
   /// The same with the pages at `from`, which are missing there afterwards: anonymous memory of
-  /// this process alone, at both places. EBUSY for a page that is pinned or shared.
+  /// this process alone, at both places. Stops also at a page of `from` that cannot be moved, being
+  /// missing, pinned or shared.
   Installed move(std::byte* to, std::byte* from, std::size_t size) const;
 
   /// Lets who waits in `range` look again: for pages that came by another way.

@@ -33,7 +33,9 @@ std::unique_ptr<vmm::Machine> HandoverTest::run_guest(const std::string& more) {
 }
 
 Address HandoverTest::receive(const Address& listen) {
-  return receive(listen, [this](const vmm::MachineConfig& config) { return make_empty(config); });
+  return receive(listen, [this](const vmm::MachineConfig& config, std::uint64_t) {
+    return make_empty(config);
+  });
 }
 
 Address HandoverTest::receive(const Address& listen, MachineFactory factory) {
@@ -50,7 +52,9 @@ Address HandoverTest::receive(const Address& listen, MachineFactory factory) {
           .failed =
               [to = receiving_](const IncomingMigration::Failure& failure) {
                 to->failed.set_value(failure.why);
-              }});
+              },
+          .starving = [](bool) {},
+          .complete = [to = receiving_] { to->complete.set_value(); }});
   auto listening = receiving_->listening.get_future();
   if (!ready(listening)) throw std::runtime_error("the receiver does not listen");
   return listening.get();
@@ -97,6 +101,8 @@ std::unique_ptr<vmm::Machine> HandoverTest::wait_arrived() {
   auto arrived = receiving_->arrived.get_future();
   return ready(arrived) ? arrived.get() : nullptr;
 }
+
+bool HandoverTest::wait_complete() { return ready(receiving_->complete.get_future()); }
 
 std::string HandoverTest::wait_failed() {
   auto failed = receiving_->failed.get_future();

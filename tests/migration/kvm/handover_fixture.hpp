@@ -40,6 +40,8 @@ class HandoverTest : public vmm::GuestTest {
   [[nodiscard]] OutgoingMigration::Result wait_ended();
   /// The VM at the destination; null when it does not arrive.
   [[nodiscard]] std::unique_ptr<vmm::Machine> wait_arrived();
+  /// Until the VM that has arrived has all its pages; false when that does not come.
+  [[nodiscard]] bool wait_complete();
   /// Why there is no VM at the destination.
   [[nodiscard]] std::string wait_failed();
   /// The source has its VM, and that goes on.
@@ -53,6 +55,7 @@ class HandoverTest : public vmm::GuestTest {
     std::promise<Address> listening;
     std::promise<std::unique_ptr<vmm::Machine>> arrived;
     std::promise<std::string> failed;
+    std::promise<void> complete;
     std::promise<void> copying;
     std::promise<OutgoingMigration::Result> ended;
   };

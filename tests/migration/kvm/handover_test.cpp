@@ -54,6 +54,7 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(Way{"UnixPreCopy", false, Mode::pre_copy, 1},
                       Way{"TcpPreCopy", true, Mode::pre_copy, 1},
                       Way{"TcpPreCopyOverFourChannels", true, Mode::pre_copy, 4},
+                      Way{"UnixAuto", false, Mode::automatic, 1},
                       Way{"UnixStopAndCopy", false, Mode::stop_and_copy, 1},
                       Way{"TcpStopAndCopyOverTwoChannels", true, Mode::stop_and_copy, 2}),
     [](const auto& way) { return way.param.name; });

@@ -21,7 +21,7 @@ class StaysHere : public HandoverTest {
 };
 
 TEST_F(StaysHere, WhenTheDestinationCannotMakeTheMachine) {
-  const Address to = receive(unix_socket(), [](const vmm::MachineConfig&) {
+  const Address to = receive(unix_socket(), [](const vmm::MachineConfig&, std::uint64_t) {
     throw std::invalid_argument("no room for another VM");
     return std::unique_ptr<vmm::Machine>();
   });
@@ -68,11 +68,12 @@ TEST_F(StaysHere, WhenTheDestinationGoesAwayMidway) {
 }
 
 TEST_F(StaysHere, WhenMemoryDiffersAtTheDestination) {
-  const Address to = receive(unix_socket(), [this](const vmm::MachineConfig& config) {
-    auto machine = make_empty(config);
-    machine->memory().at(kSpot, 1).front() = std::byte{1};
-    return machine;
-  });
+  const Address to =
+      receive(unix_socket(), [this](const vmm::MachineConfig& config, std::uint64_t) {
+        auto machine = make_empty(config);
+        machine->memory().at(kSpot, 1).front() = std::byte{1};
+        return machine;
+      });
   migrate(run_guest(), {.to = to, .verify = true});
   const auto result = wait_ended();
   EXPECT_EQ(result.report.outcome, Outcome::failed);

@@ -1,0 +1,377 @@
+#include "migration/postcopy/page_fetcher.hpp"
+
+#include <fmt/format.h>
+#include <lz4.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <array>
+#include <future>
+#include <optional>
+#include <system_error>
+#include <utility>
+
+#include "migration/verify.hpp"
+#include "migration/wire/encode.hpp"
+
+namespace migration {
+
+using wire::FrameType;
+using wire::ProtocolError;
+
+namespace {
+
+/// Faults taken off the queue at a time: there are at most as many as threads that touch RAM.
+constexpr std::size_t kFaults = 32;
+/// Deadlines are looked at so many times within one.
+constexpr int kLooks = 4;
+/// Answers read at a time.
+constexpr std::size_t kReadAhead = std::size_t{64} << 10;
+
+vmm::UniqueFd make_eventfd() {
+  vmm::UniqueFd fd(::eventfd(0, EFD_CLOEXEC));
+  if (fd.get() < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
+  return fd;
+}
+
+double us_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start)
+      .count();
+}
+
+}  // namespace
+
+PageFetcher::PageFetcher(vmm::GuestMemory& memory, std::shared_ptr<const vmm::Userfault> userfault,
+                         bool digests, std::chrono::milliseconds timeout, Callbacks callbacks)
+    : memory_(memory),
+      userfault_(std::move(userfault)),
+      digests_(digests),
+      timeout_(timeout),
+      callbacks_(std::move(callbacks)),
+      expected_(memory.page_count()),
+      missing_(memory.page_count()),
+      touched_(memory.page_count()),
+      wake_(make_eventfd()),
+      in_(kReadAhead),
+      page_(vmm::kPageSize) {
+  userfault_->register_missing(memory_.pages({0, memory_.page_count()}));
+  thread_ = std::thread([this] { run(); });
+}
+
+PageFetcher::~PageFetcher() {
+  post([this] { leaving_ = true; });
+  thread_.join();
+}
+
+void PageFetcher::post(std::function<void()> task) {
+  {
+    const std::lock_guard lock(tasks_mutex_);
+    tasks_.push_back(std::move(task));
+  }
+  ::eventfd_write(wake_.get(), 1);
+}
+
+void PageFetcher::run_there(const std::function<void()>& task) {
+  std::promise<void> done;
+  post([&] {
+    task();
+    done.set_value();
+  });
+  done.get_future().wait();
+}
+
+void PageFetcher::run() {
+  ::pthread_setname_np(::pthread_self(), "faults");
+  const int look = static_cast<int>(timeout_.count() / kLooks) + 1;
+  while (!leaving_) {
+    std::array<pollfd, 3> fds{{{wake_.get(), POLLIN, 0}, {userfault_->fd(), POLLIN, 0}, {}}};
+    if (stream_) fds[2] = {stream_->fd(), POLLIN, 0};
+    static_cast<void>(::poll(fds.data(), stream_ ? 3 : 2, look));
+    try {
+      if (stream_ && fds[2].revents != 0) take_answers();
+      if (fds[1].revents != 0) take_faults();
+      check_deadline();
+    } catch (...) {
+      fail(std::current_exception());
+    }
+    if (fds[0].revents == 0) continue;
+    eventfd_t ignored = 0;
+    ::eventfd_read(wake_.get(), &ignored);
+    std::vector<std::function<void()>> tasks;
+    {
+      const std::lock_guard lock(tasks_mutex_);
+      tasks.swap(tasks_);
+    }
+    for (const auto& task : tasks) task();
+  }
+}
+
+void PageFetcher::expect(const std::vector<vmm::PageRange>& pages, bool untouched) {
+  for (const vmm::PageRange& range : pages) {
+    left_ += range.count - missing_.count(range);
+    missing_.put(range);
+    expected_.set(range);
+  }
+  if (!untouched) memory_.discard(pages);
+}
+
+void PageFetcher::connect(net::Socket socket) {
+  auto stream = std::make_unique<net::Stream>(std::move(socket), timeout_);
+  run_there([&] {
+    stream_ = std::move(stream);
+    in_used_ = 0;
+    connected_ = true;
+    try {
+      const std::lock_guard lock(mutex_);
+      for (auto& [page, waiting] : waiting_) {
+        waiting.asked = Clock::now();
+        ask(page);
+      }
+    } catch (...) {
+      fail(std::current_exception());
+    }
+  });
+}
+
+void PageFetcher::disconnect() {
+  run_there([this] {
+    connected_ = false;
+    stream_ = nullptr;
+  });
+}
+
+void PageFetcher::abandon() {
+  abandoned_ = true;
+  post([this] {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [page, waiting] : waiting_) {
+      userfault_->zero(memory_.pages({page, 1}).data(), vmm::kPageSize);
+    }
+    waiting_.clear();
+  });
+}
+
+LatencyHistogram PageFetcher::latencies() const {
+  const std::lock_guard lock(mutex_);
+  return latencies_;
+}
+
+void PageFetcher::take_faults() {
+  std::array<std::byte*, kFaults> addresses{};
+  const std::size_t count = userfault_->read_faults(addresses);
+  for (std::byte* const address : std::span(addresses).first(count)) {
+    try {
+      faulted(memory_.page_at(address));
+    } catch (...) {
+      // The others have been taken off the queue too: nobody will tell of them again.
+      fail(std::current_exception());
+    }
+  }
+}
+
+void PageFetcher::faulted(vmm::PageIndex page) {
+  if (missing_.test(page) && !abandoned_) {
+    const auto now = Clock::now();
+    const std::lock_guard lock(mutex_);
+    // It may have landed meanwhile. Whoever lands it looks, under this lock, for who waits.
+    if (missing_.test(page)) {
+      // Two faults on one page make one request.
+      if (waiting_.emplace(page, Waiting{now, now}).second) ask(page);
+      return;
+    }
+  }
+  // A page that is not missing was never touched at the source, or was zero there; or it is there
+  // by now, and whoever waits has only to look again.
+  const auto bytes = memory_.pages({page, 1});
+  touched_.put(page);
+  if (userfault_->zero(bytes.data(), bytes.size()).met_present) userfault_->wake(bytes);
+}
+
+void PageFetcher::ask(vmm::PageIndex page) {
+  if (!stream_) return;
+  wire::Bytes frame;
+  wire::put_frame(frame, FrameType::request, wire::encode_request(page, choice_.ask_compressed()));
+  iovec part{frame.data(), frame.size()};
+  stream_->write({&part, 1});
+}
+
+void PageFetcher::take_answers() {
+  in_used_ += stream_->read_some(std::span(in_).subspan(in_used_));
+  std::size_t at = 0;
+  while (in_used_ - at >= wire::kHeaderBytes) {
+    const auto rest = std::span<const std::byte>(in_).subspan(at, in_used_ - at);
+    const wire::FrameHeader header = wire::decode_header(rest.first<wire::kHeaderBytes>());
+    const bool early = header.type == FrameType::early;
+    if (header.type != FrameType::page && !early) {
+      throw ProtocolError("the source sent something else than a page on the fault connection");
+    }
+    const std::size_t size = wire::kHeaderBytes + header.payload;
+    if (rest.size() < size) break;
+    take_page(
+        wire::decode_page(rest.subspan(wire::kHeaderBytes, header.payload), memory_.page_count()),
+        early);
+    at += size;
+  }
+  std::copy(in_.begin() + static_cast<std::ptrdiff_t>(at),
+            in_.begin() + static_cast<std::ptrdiff_t>(in_used_), in_.begin());
+  in_used_ -= at;
+}
+
+void PageFetcher::fail(std::exception_ptr why) {
+  connected_ = false;
+  stream_ = nullptr;
+  if (!finished_) callbacks_.failed(why);
+}
+
+void PageFetcher::take_page(const wire::SinglePage& answer, bool early) {
+  const vmm::PageRange range{answer.page, 1};
+  std::optional<Clock::time_point> asked;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto waiting = waiting_.find(answer.page);
+    if (waiting != waiting_.end()) asked = waiting->second.asked;
+  }
+  if (!asked && !early) throw ProtocolError("the source sent a page that nobody asked for");
+  if (answer.encoding == wire::PageEncoding::zero) {
+    std::ranges::fill(page_, std::byte{0});
+    if (digests_) check_digest(answer.page, page_, answer.digest);
+    return install_zero(std::span(&range, 1));
+  }
+  check_missing(range);
+  const bool compressed = answer.encoding == wire::PageEncoding::lz4;
+  if (compressed && LZ4_decompress_safe(
+                        reinterpret_cast<const char*>(answer.data.data()),
+                        reinterpret_cast<char*>(page_.data()), static_cast<int>(answer.data.size()),
+                        static_cast<int>(page_.size())) != static_cast<int>(page_.size())) {
+    throw ProtocolError("the source sent a damaged page");
+  }
+  const std::span<const std::byte> page =
+      compressed ? std::span<const std::byte>(page_) : answer.data;
+  if (digests_) check_digest(answer.page, page, answer.digest);
+  put(range, page);
+  if (!early) choice_.answered(compressed, us_since(*asked));
+  landed(range);
+}
+
+void PageFetcher::check_missing(vmm::PageRange range) const {
+  if (missing_.count(range) != range.count) {
+    throw ProtocolError(fmt::format("the source sent pages {}+{}, of which some are here already",
+                                    range.first, range.count));
+  }
+}
+
+void PageFetcher::check_digest(vmm::PageIndex page, std::span<const std::byte> data,
+                               std::uint64_t digest) const {
+  if (digest_of(data) == digest) return;
+  throw ProtocolError(
+      fmt::format("verification failed: the page at guest address 0x{:x} differs from its digest",
+                  memory_.address_of(page).value));
+}
+
+void PageFetcher::put(vmm::PageRange range, std::span<const std::byte> data) {
+  touched_.put(range);
+  if (userfault_->copy(memory_.pages(range).data(), data).met_present) {
+    throw ProtocolError("the source sent a page that is here already");
+  }
+}
+
+void PageFetcher::check(vmm::PageRange range, std::span<const std::byte> data,
+                        std::span<const std::uint64_t> digests) const {
+  check_missing(range);
+  if (!digests_) return;
+  for (std::uint64_t i = 0; i < range.count; ++i) {
+    check_digest(range.first + i, data.subspan(i * vmm::kPageSize, vmm::kPageSize), digests[i]);
+  }
+}
+
+void PageFetcher::install(std::span<const vmm::PageRange> ranges, std::span<const std::byte> data,
+                          std::span<const std::uint64_t> digests) {
+  for (const vmm::PageRange& range : ranges) {
+    const std::size_t size = range.count * vmm::kPageSize;
+    check(range, data.first(size), digests);
+    put(range, data.first(size));
+    landed(range);
+    data = data.subspan(size);
+    if (digests_) digests = digests.subspan(range.count);
+  }
+}
+
+bool PageFetcher::install_block(vmm::PageIndex first, std::span<const vmm::PageRange> ranges,
+                                std::span<std::byte> block,
+                                std::span<const std::uint64_t> digests) {
+  const auto bytes_of = [&](vmm::PageRange range) {
+    return block.subspan((range.first - first) * vmm::kPageSize, range.count * vmm::kPageSize);
+  };
+  std::uint64_t count = 0;
+  for (const vmm::PageRange& range : ranges) {
+    check(range, bytes_of(range), digests);
+    if (digests_) digests = digests.subspan(range.count);
+    count += range.count;
+  }
+  // The rest of the block has to be zero, and nothing of it there already.
+  const vmm::PageRange whole{first, block.size() / vmm::kPageSize};
+  const bool fresh = expected_.count(whole) == whole.count && touched_.count(whole) == 0;
+  std::uint64_t moved = 0;
+  if (userfault_->can_move() && fresh && missing_.count(whole) == count) {
+    // As a huge page, whole; the kernel goes page by page if the guest has just touched a zero
+    // page.
+    moved = userfault_->move(memory_.pages(whole).data(), block.data(), block.size()).bytes /
+            vmm::kPageSize;
+  }
+  for (const vmm::PageRange& range : ranges) {
+    const vmm::PageIndex from = std::clamp(first + moved, range.first, range.end());
+    const vmm::PageRange rest{from, range.end() - from};
+    if (rest.count > 0) put(rest, bytes_of(rest));
+    landed(range);
+  }
+  return moved == whole.count;
+}
+
+/// A zero page costs nothing until it is touched: it counts as landed, and a fault finds it so.
+void PageFetcher::install_zero(std::span<const vmm::PageRange> ranges) {
+  for (const vmm::PageRange& range : ranges) {
+    check_missing(range);
+    for (const vmm::PageIndex page : landed(range)) {
+      userfault_->zero(memory_.pages({page, 1}).data(), vmm::kPageSize);
+    }
+  }
+}
+
+std::vector<vmm::PageIndex> PageFetcher::landed(vmm::PageRange range) {
+  std::vector<vmm::PageRange> taken;
+  missing_.take(range, taken);
+  std::vector<vmm::PageIndex> awaited;
+  {
+    const std::lock_guard lock(mutex_);
+    auto waiting = waiting_.lower_bound(range.first);
+    while (waiting != waiting_.end() && waiting->first < range.end()) {
+      latencies_.add(us_since(waiting->second.since));
+      awaited.push_back(waiting->first);
+      waiting = waiting_.erase(waiting);
+    }
+  }
+  std::uint64_t count = 0;
+  for (const vmm::PageRange& run : taken) count += run.count;
+  if (count > 0 && left_.fetch_sub(count) == count) post([this] { finish(); });
+  return awaited;
+}
+
+void PageFetcher::finish() {
+  if (std::exchange(finished_, true)) return;
+  userfault_->unregister(memory_.pages({0, memory_.page_count()}));
+  callbacks_.complete();
+}
+
+void PageFetcher::check_deadline() {
+  if (!stream_) return;
+  const std::lock_guard lock(mutex_);
+  const bool late = std::ranges::any_of(
+      waiting_, [this](const auto& entry) { return Clock::now() - entry.second.asked > timeout_; });
+  if (!late) return;
+  throw std::system_error(ETIMEDOUT, std::generic_category(),
+                          "the source does not send a page that is waited for");
+}
+
+}  // namespace migration

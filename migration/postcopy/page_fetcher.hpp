@@ -1,0 +1,144 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <thread>
+#include <vector>
+
+#include "migration/latency_histogram.hpp"
+#include "migration/net/stream.hpp"
+#include "migration/pages/page_set.hpp"
+#include "migration/policy/answer_choice.hpp"
+#include "migration/wire/decode.hpp"
+#include "vmm/kvm/unique_fd.hpp"
+#include "vmm/memory/guest_memory.hpp"
+#include "vmm/memory/userfault.hpp"
+
+namespace migration {
+
+/// The destination of post-copy: RAM of which pages are missing. A page that is touched is asked
+/// for on the fault connection, from a thread of its own; pages that come without being asked for
+/// are installed by the channels' threads. A page appears whole or not at all, and never a second
+/// time.
+class PageFetcher {
+ public:
+  struct Callbacks {
+    std::function<void()> complete;                  ///< every page is here; once
+    std::function<void(std::exception_ptr)> failed;  ///< the fault connection is lost
+  };
+
+  /// From now on whoever touches a page of `memory` that is not there waits for this object.
+  /// `digests`: pages come with digests, and are checked. `timeout`: a page that was asked for and
+  /// does not come for so long shows that the link is lost. std::system_error when userfaultfd is
+  /// not permitted. Callbacks come from the fault thread.
+  PageFetcher(vmm::GuestMemory& memory, std::shared_ptr<const vmm::Userfault> userfault,
+              bool digests, std::chrono::milliseconds timeout, Callbacks callbacks);
+  ~PageFetcher();
+  PageFetcher(const PageFetcher&) = delete;
+  PageFetcher& operator=(const PageFetcher&) = delete;
+
+  // The receiver's thread.
+  /// These pages are missing: what is there of them is dropped, unless RAM is `untouched`, where
+  /// looking for it would take time for nothing. Before the guest runs.
+  void expect(const std::vector<vmm::PageRange>& pages, bool untouched = false);
+  [[nodiscard]] const vmm::DirtyBitmap& expected() const { return expected_; }
+  /// Takes requests to the source over `socket` from now on, those first that are still open.
+  void connect(net::Socket socket);
+  /// Forgets the connection; nothing that it brought is installed any more on return.
+  void disconnect();
+  /// The VM will not run here: who waits finds zero pages. Any thread.
+  void abandon();
+
+  // The channels' threads. ProtocolError for a page that is not missing or has another digest.
+  void install(std::span<const vmm::PageRange> ranges, std::span<const std::byte> data,
+               std::span<const std::uint64_t> digests);
+  void install_zero(std::span<const vmm::PageRange> ranges);
+  /// The same for pages that lie within the aligned block of 512 pages from `first` on. `block`
+  /// holds them where they belong, and zeros in between; it is aligned as a huge page is. Whether
+  /// it was lent for good: then the block became a huge page of RAM, and what is at `block` now is
+  /// fresh zeros.
+  [[nodiscard]] bool install_block(vmm::PageIndex first, std::span<const vmm::PageRange> ranges,
+                                   std::span<std::byte> block,
+                                   std::span<const std::uint64_t> digests);
+
+  // Any thread.
+  [[nodiscard]] bool digests() const { return digests_; }
+  [[nodiscard]] bool abandoned() const { return abandoned_; }
+  [[nodiscard]] bool connected() const { return connected_; }
+  [[nodiscard]] std::uint64_t missing() const { return left_; }
+  [[nodiscard]] vmm::DirtyBitmap missing_pages() const { return missing_.snapshot(); }
+  [[nodiscard]] LatencyHistogram latencies() const;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  // The fault thread.
+  void run();
+  void take_faults();
+  void faulted(vmm::PageIndex page);
+  void ask(vmm::PageIndex page);
+  void take_answers();
+  /// An answer, or a page that the source guesses to be needed soon.
+  void take_page(const wire::SinglePage& answer, bool early);
+  void check_deadline();
+  void fail(std::exception_ptr why);
+  void finish();
+
+  /// Runs `task` in the fault thread; the second one waits for it.
+  void post(std::function<void()> task);
+  void run_there(const std::function<void()>& task);
+
+  void check_missing(vmm::PageRange range) const;
+  void check_digest(vmm::PageIndex page, std::span<const std::byte> data,
+                    std::uint64_t digest) const;
+  void check(vmm::PageRange range, std::span<const std::byte> data,
+             std::span<const std::uint64_t> digests) const;
+  void put(vmm::PageRange range, std::span<const std::byte> data);
+  /// These pages are here, or known to be zero. Those of them that somebody waited for.
+  std::vector<vmm::PageIndex> landed(vmm::PageRange range);
+
+  vmm::GuestMemory& memory_;
+  std::shared_ptr<const vmm::Userfault> userfault_;
+  const bool digests_;
+  const std::chrono::milliseconds timeout_;
+  Callbacks callbacks_;
+
+  vmm::DirtyBitmap expected_;  ///< pages that were missing at first
+  AtomicPageSet missing_;
+  AtomicPageSet touched_;                ///< installed otherwise than as a huge page
+  std::atomic<std::uint64_t> left_ = 0;  ///< pages in missing_
+  std::atomic<bool> abandoned_ = false;
+  std::atomic<bool> connected_ = false;
+
+  /// Pages that somebody waits for.
+  struct Waiting {
+    Clock::time_point since;
+    Clock::time_point asked;
+  };
+  mutable std::mutex mutex_;  ///< guards these two
+  std::map<vmm::PageIndex, Waiting> waiting_;
+  LatencyHistogram latencies_;
+
+  std::mutex tasks_mutex_;  ///< guards tasks_
+  std::vector<std::function<void()>> tasks_;
+  vmm::UniqueFd wake_;  ///< an eventfd: there are tasks
+
+  // The fault thread's.
+  std::unique_ptr<net::Stream> stream_;
+  std::vector<std::byte> in_;
+  std::size_t in_used_ = 0;  ///< bytes of in_: the beginning of a frame
+  AnswerChoice choice_;
+  std::vector<std::byte> page_;
+  bool finished_ = false;
+  bool leaving_ = false;
+  std::thread thread_;
+};
+
+}  // namespace migration

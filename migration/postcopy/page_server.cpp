@@ -1,0 +1,275 @@
+#include "migration/postcopy/page_server.hpp"
+
+#include <lz4.h>
+#include <pthread.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <utility>
+
+#include "migration/pages/page_content.hpp"
+#include "migration/verify.hpp"
+
+namespace migration {
+
+using wire::FrameType;
+
+namespace {
+
+/// A chunk takes about so long on the link: a vCPU may have to wait for the one that is on its way.
+constexpr std::chrono::duration<double> kChunkTime{0.0005};
+constexpr std::uint64_t kLeastChunk = 16;
+/// Where the link carries a huge page in so short a time, chunks are huge pages: the destination
+/// can install them whole.
+constexpr std::uint64_t kHugeChunk = wire::kMaxRawPages;
+constexpr std::chrono::duration<double> kHugeTime{0.004};
+/// But not while the guest faults much, as when its last faults (recent_) all came within so long:
+/// it would wait often for a chunk that is on its way.
+constexpr std::chrono::milliseconds kFewMoments{20};
+constexpr std::uint64_t kBusyChunk = 64;
+constexpr std::uint64_t kFirstChunk = 64;
+/// So much has to be sent before the link's rate is taken for known.
+constexpr double kRateSample = 4 << 20;
+/// How many pages are looked up at a time to find those that were never touched: 256 MiB.
+constexpr std::uint64_t kLookUpPages = 65536;
+
+}  // namespace
+
+class PageServer::PushRound final : public Round {
+ public:
+  PushRound(std::uint32_t number, PageServer& server) : Round(number), server_(server) {}
+  std::optional<Chunk> next_chunk() override { return server_.next_chunk(); }
+  bool urgent() const override { return true; }
+  bool digests() const override { return server_.digests_; }
+
+ private:
+  PageServer& server_;
+};
+
+PageServer::PageServer(PageSender::Shared& shared, AtomicPageSet missing, Prepaging prepaging,
+                       bool digests)
+    : shared_(shared),
+      digests_(digests),
+      unsent_(std::move(missing)),
+      populated_(shared.memory.page_count()),
+      bytes_at_start_(shared.counters.wire_bytes),
+      order_(prepaging, shared.memory.page_count()),
+      prepaging_(prepaging) {
+  compressed_.resize(static_cast<std::size_t>(LZ4_compressBound(vmm::kPageSize)));
+  lz4_state_.resize(static_cast<std::size_t>(LZ4_sizeofState()));
+}
+
+std::shared_ptr<Round> PageServer::round(std::uint32_t number) {
+  {
+    const std::lock_guard lock(mutex_);
+    interrupted_ = false;
+  }
+  return std::make_shared<PushRound>(number, *this);
+}
+
+PageServer::~PageServer() { hang_up(); }
+
+void PageServer::hang_up() {
+  {
+    const std::lock_guard lock(mutex_);
+    interrupted_ = true;
+  }
+  changed_.notify_all();
+  if (!thread_.joinable()) return;
+  stream_->interrupt();
+  thread_.join();
+  stream_ = nullptr;
+}
+
+void PageServer::serve(net::Socket socket, wire::Bytes greeting,
+                       std::function<void(std::exception_ptr)> failed) {
+  stream_ = std::make_unique<net::Stream>(std::move(socket), shared_.timeout);
+  // What a lost link has left.
+  frames_.clear();
+  inserts_.clear();
+  iovec part{greeting.data(), greeting.size()};
+  stream_->write({&part, 1});
+  sent_bytes_ += greeting.size();
+  thread_ = std::thread([this, failed = std::move(failed)] {
+    ::pthread_setname_np(::pthread_self(), "faults");
+    try {
+      answer_all();
+    } catch (...) {
+      failed(std::current_exception());
+    }
+  });
+}
+
+void PageServer::set(Prepaging prepaging) {
+  {
+    const std::lock_guard lock(mutex_);
+    prepaging_ = prepaging;
+    order_.set(prepaging);
+  }
+  changed_.notify_all();
+}
+
+void PageServer::reset(const vmm::DirtyBitmap& missing) {
+  sent_again_ += missing.count() - unsent_.count();
+  unsent_ = AtomicPageSet(missing);
+  looked_at_ = 0;
+  populated_.clear();
+}
+
+PageServer::Counts PageServer::counts() const { return {requests_, demand_, pushed_}; }
+
+/// Many pages were never touched, in long stretches: they go first, as they cost next to nothing.
+std::optional<Chunk> PageServer::next_absent() {
+  const std::uint64_t pages = unsent_.page_count();
+  while (looked_at_ < pages) {
+    const vmm::PageIndex first = looked_at_.fetch_add(kLookUpPages);
+    if (first >= pages) break;
+    const vmm::PageRange range{first, std::min(kLookUpPages, pages - first)};
+    if (unsent_.count(range) == 0) continue;
+    // Channels look at different ranges, in whole words of the bitmap.
+    shared_.memory.add_populated(range, populated_);
+    Chunk chunk;
+    vmm::PageIndex from = range.first;
+    for (const vmm::PageRange& touched : populated_.ranges(range)) {
+      unsent_.take({from, touched.first - from}, chunk.absent);
+      from = touched.end();
+    }
+    unsent_.take({from, range.end() - from}, chunk.absent);
+    if (!chunk.absent.empty()) return chunk;
+  }
+  return std::nullopt;
+}
+
+std::optional<Chunk> PageServer::next_chunk() {
+  for (;;) {
+    vmm::PageRange range;
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [this] {
+        return interrupted_ || prepaging_ != Prepaging::none || !unsent_.first_at_or_after(0);
+      });
+      if (interrupted_) return std::nullopt;
+    }
+    if (auto absent = next_absent()) return absent;
+    {
+      const std::lock_guard lock(mutex_);
+      const auto next = order_.next(unsent_, chunk_pages());
+      if (!next && !unsent_.first_at_or_after(0)) return std::nullopt;
+      if (!next) continue;  // the order is none by now
+      range = *next;
+    }
+    Chunk chunk;
+    unsent_.take(range, chunk.data);
+    if (chunk.data.empty()) continue;
+    for (const vmm::PageRange& run : chunk.data) pushed_ += run.count;
+    return chunk;
+  }
+}
+
+std::uint64_t PageServer::chunk_pages() const {
+  auto rate = static_cast<double>(shared_.limiter.rate());
+  if (rate == 0) {
+    const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start_;
+    const auto sent = static_cast<double>(shared_.counters.wire_bytes - bytes_at_start_);
+    if (sent < kRateSample) return kFirstChunk;
+    rate = sent / passed.count();
+  }
+  const bool busy = std::chrono::steady_clock::now() - recent_[at_recent_] < kFewMoments;
+  if (!busy && rate * kHugeTime.count() >= kHugeChunk * vmm::kPageSize) return kHugeChunk;
+  const auto pages = static_cast<std::uint64_t>(rate * kChunkTime.count() / vmm::kPageSize);
+  return std::bit_floor(std::clamp(pages, kLeastChunk, busy ? kBusyChunk : kHugeChunk));
+}
+
+void PageServer::answer_all() {
+  constexpr std::size_t kRequest = wire::kHeaderBytes + 8;
+  for (std::array<std::byte, kRequest> bytes{};;) {
+    iovec part{bytes.data(), bytes.size()};
+    stream_->read({&part, 1});
+    received_bytes_ += bytes.size();
+    const auto frame = std::span<const std::byte, kRequest>(bytes);
+    const wire::FrameHeader header = wire::decode_header(frame.first<wire::kHeaderBytes>());
+    if (header.type != FrameType::request || header.payload != kRequest - wire::kHeaderBytes) {
+      throw wire::ProtocolError("the destination sent something else than a page request");
+    }
+    answer(wire::decode_request(frame.subspan<wire::kHeaderBytes>(), unsent_.page_count()));
+  }
+}
+
+void PageServer::answer(const wire::PageRequest& request) {
+  ++requests_;
+  {
+    const std::lock_guard lock(mutex_);
+    order_.faulted(request.page);
+    recent_[at_recent_] = std::chrono::steady_clock::now();
+    at_recent_ = (at_recent_ + 1) % recent_.size();
+    if (!unsent_.take(request.page)) return;  // it is on its way
+  }
+  ++demand_;
+  changed_.notify_all();
+  const std::lock_guard lock(write_mutex_);
+  const bool compressed = shared_.compression == Compression::lz4 ||
+                          (shared_.compression == Compression::automatic && request.compressed);
+  put_page(FrameType::page, request.page, compressed);
+  write_frames();
+}
+
+void PageServer::send_now(std::span<const vmm::PageIndex> pages) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (prepaging_ == Prepaging::none) return;
+  }
+  const std::lock_guard lock(write_mutex_);
+  for (const vmm::PageIndex page : pages) {
+    if (!unsent_.take(page)) continue;
+    ++pushed_;
+    put_page(FrameType::early, page, false);
+  }
+  if (!frames_.empty()) write_frames();
+}
+
+void PageServer::put_page(FrameType type, vmm::PageIndex index, bool compressed) {
+  const auto page = std::as_const(shared_.memory).pages({index, 1});
+  const std::uint64_t digest = digests_ ? digest_of(page) : 0;
+  if (is_zero(page)) {
+    ++shared_.counters.zero;
+    return wire::put_single_page(frames_, type, index, wire::PageEncoding::zero, digest, 0);
+  }
+  if (compressed) {
+    const auto size = static_cast<std::size_t>(LZ4_compress_fast_extState(
+        lz4_state_.data(), reinterpret_cast<const char*>(page.data()),
+        reinterpret_cast<char*>(compressed_.data()), static_cast<int>(page.size()),
+        static_cast<int>(compressed_.size()), 1));
+    if (size < page.size()) {
+      ++shared_.counters.compressed;
+      wire::put_single_page(frames_, type, index, wire::PageEncoding::lz4, digest, size);
+      frames_.insert(frames_.end(), compressed_.begin(),
+                     compressed_.begin() + static_cast<std::ptrdiff_t>(size));
+      return;
+    }
+  }
+  ++shared_.counters.raw;
+  wire::put_single_page(frames_, type, index, wire::PageEncoding::raw, digest, page.size());
+  inserts_.push_back({frames_.size(), page});
+}
+
+void PageServer::write_frames() {
+  parts_.clear();
+  std::size_t at = 0;
+  std::uint64_t bytes = 0;
+  for (const Insert& insert : inserts_) {
+    parts_.push_back({frames_.data() + at, insert.after - at});
+    // The kernel reads it, and does not write: iovec knows no const.
+    parts_.push_back({const_cast<std::byte*>(insert.page.data()), insert.page.size()});
+    bytes += insert.page.size();
+    at = insert.after;
+  }
+  if (at < frames_.size()) parts_.push_back({frames_.data() + at, frames_.size() - at});
+  bytes += frames_.size();
+  stream_->write(parts_);
+  sent_bytes_ += bytes;
+  frames_.clear();
+  inserts_.clear();
+}
+
+}  // namespace migration

@@ -1,0 +1,116 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <thread>
+#include <vector>
+
+#include "migration/net/stream.hpp"
+#include "migration/pages/page_sender.hpp"
+#include "migration/pages/page_set.hpp"
+#include "migration/pages/round.hpp"
+#include "migration/policy/push_order.hpp"
+#include "migration/wire/decode.hpp"
+
+namespace migration {
+
+/// The source of post-copy: RAM that does not change any more, and the set of its pages that the
+/// destination lacks. Channels push them by rounds of it, and pages that a vCPU waits for are
+/// answered at once on the fault connection. Either way a page is taken out of the set first, so it
+/// is sent once.
+class PageServer {
+ public:
+  struct Counts {
+    std::uint64_t requests = 0;  ///< pages asked for
+    std::uint64_t demand = 0;    ///< sent because of that; the others were on their way
+    std::uint64_t pushed = 0;
+  };
+
+  /// `missing`: the pages that the destination lacks.
+  PageServer(PageSender::Shared& shared, AtomicPageSet missing, Prepaging prepaging, bool digests);
+  /// Hangs up.
+  ~PageServer();
+  PageServer(const PageServer&) = delete;
+  PageServer& operator=(const PageServer&) = delete;
+
+  /// Sends `greeting`, then answers requests on the fault connection, in a thread of its own, until
+  /// that fails or `hang_up`. `failed` is called from that thread, in either case.
+  /// std::system_error when the greeting cannot be sent.
+  void serve(net::Socket socket, wire::Bytes greeting,
+             std::function<void(std::exception_ptr)> failed);
+  /// Sends these pages at once, unasked, unless nothing is to be pushed. While `serve` goes on.
+  void send_now(std::span<const vmm::PageIndex> pages);
+  /// Ends the connection, and the rounds that are under way.
+  void hang_up();
+
+  /// After the link was lost and came back: what the destination lacks now. No round and no
+  /// `serve` may be under way.
+  void reset(const vmm::DirtyBitmap& missing);
+  /// Pages that go a second time, since they were lost on the way.
+  [[nodiscard]] std::uint64_t sent_again() const { return sent_again_; }
+
+  // Any thread.
+  void set(Prepaging prepaging);
+  [[nodiscard]] Counts counts() const;
+  /// The rest, in the order of the moment, as a round for the channels. Outlived by this server.
+  [[nodiscard]] std::shared_ptr<Round> round(std::uint32_t number);
+  /// Bytes over fault connections: sent, received.
+  [[nodiscard]] std::uint64_t bytes_sent() const { return sent_bytes_; }
+  [[nodiscard]] std::uint64_t bytes_received() const { return received_bytes_; }
+
+ private:
+  class PushRound;
+
+  std::optional<Chunk> next_chunk();
+  std::optional<Chunk> next_absent();
+  [[nodiscard]] std::uint64_t chunk_pages() const;
+  void answer_all();
+  void answer(const wire::PageRequest& request);
+  /// Appends the frame of a page to what is to be written.
+  void put_page(wire::FrameType type, vmm::PageIndex page, bool compressed);
+  void write_frames();
+
+  PageSender::Shared& shared_;
+  const bool digests_;
+  AtomicPageSet unsent_;
+  std::atomic<vmm::PageIndex> looked_at_ = 0;  ///< for pages that were never touched
+  vmm::DirtyBitmap populated_;                 ///< as far as was looked
+  std::atomic<std::uint64_t> requests_ = 0, demand_ = 0, pushed_ = 0;
+  std::uint64_t sent_again_ = 0;
+  std::atomic<std::uint64_t> sent_bytes_ = 0, received_bytes_ = 0;
+  const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  const std::uint64_t bytes_at_start_;
+
+  std::mutex mutex_;  ///< guards what follows
+  std::condition_variable changed_;
+  PushOrder order_;
+  Prepaging prepaging_;
+  bool interrupted_ = false;
+  std::array<std::chrono::steady_clock::time_point, 8> recent_{};  ///< the last faults
+  std::size_t at_recent_ = 0;                                      ///< the oldest of them
+
+  std::unique_ptr<net::Stream> stream_;
+  std::mutex write_mutex_;  ///< guards what follows, and writing to stream_
+  std::vector<std::byte> compressed_;
+  std::vector<std::byte> lz4_state_;
+  wire::Bytes frames_;  ///< but for the pages that are sent from where they are
+  /// Where a page goes in between: after so many bytes of frames_.
+  struct Insert {
+    std::size_t after = 0;
+    std::span<const std::byte> page;
+  };
+  std::vector<Insert> inserts_;
+  std::vector<iovec> parts_;
+  std::thread thread_;
+};
+
+}  // namespace migration

@@ -1,0 +1,223 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <chrono>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
+
+#include "migration/options.hpp"
+#include "migration/receiver.hpp"
+#include "migration/usage.hpp"
+
+/// The destination's part of post-copy: which pages are missing, the connection by which they are
+/// asked for, and the link that may be lost and taken up again while the VM runs here.
+namespace migration {
+
+namespace asio = boost::asio;
+using net::Frame;
+using wire::FrameType;
+
+namespace {
+
+/// The source hears so often how far the fetch is.
+constexpr std::chrono::milliseconds kTellProgress{200};
+/// A source that has been away for so many timeouts is taken for gone: the VM is paused.
+constexpr int kPatience = 6;
+
+}  // namespace
+
+std::string IncomingMigration::Receiver::open_userfault() {
+  const auto mode = mode_from(offer_.mode);
+  if (mode == Mode::pre_copy || mode == Mode::stop_and_copy) return {};
+  try {
+    userfault_ = std::make_shared<const vmm::Userfault>();
+    return {};
+  } catch (const std::system_error& error) {
+    return error.what();
+  }
+}
+
+void IncomingMigration::Receiver::start_fetcher() {
+  auto fetcher = std::make_unique<PageFetcher>(
+      machine_->memory(), userfault_, offer_.verify, options_.timeout,
+      PageFetcher::Callbacks{.complete = [this] { asio::post(context_, [this] { all_here(); }); },
+                             .failed =
+                                 [this](std::exception_ptr failure) {
+                                   // The receiver's thread may be waiting for the very pages that
+                                   // now do not come.
+                                   if (loading_) fetcher_->abandon();
+                                   asio::post(context_,
+                                              [this, failure] { faults_failed(failure); });
+                                 }});
+  // The machine keeps it too: it must not run on with zero pages when this side ends.
+  machine_->set_userfault(std::exchange(userfault_, nullptr));
+  {
+    const std::lock_guard lock(mutex_);
+    fetcher_ = std::move(fetcher);
+  }
+  // A channel that read into RAM itself would from now on wait for the very pages that it brings.
+  target_->fetcher = fetcher_.get();
+  if (faults_socket_) connect_faults();
+}
+
+void IncomingMigration::Receiver::take_missing(const Frame& frame) {
+  if (!fetcher_) start_fetcher();
+  fetcher_->expect(wire::decode_missing(frame.payload, machine_->memory().page_count()).pages,
+                   round_ == 1);
+}
+
+asio::awaitable<void> IncomingMigration::Receiver::serve_faults(ConnectionPtr connection) {
+  const Frame frame = co_await connection->receive();
+  if (frame.type != FrameType::channel) throw wire::ProtocolError("the peer named no handover");
+  const bool awaited = (stage_ == Stage::receiving || fetching()) &&
+                       wire::decode_channel(frame.payload).token == offer_.token &&
+                       !faults_connected_ && !faults_socket_;
+  if (!awaited) throw wire::ProtocolError("the peer opened a fault connection that nobody expects");
+  faults_socket_ = connection->release();
+  if (fetcher_) connect_faults();
+}
+
+void IncomingMigration::Receiver::connect_faults() {
+  fetcher_->connect(std::move(*faults_socket_));
+  faults_socket_.reset();
+  faults_connected_ = true;
+  if (stage_ == Stage::receiving) prepare_if_complete();
+}
+
+void IncomingMigration::Receiver::faults_failed(std::exception_ptr failure) {
+  if (!fetcher_ || fetcher_->connected()) return;  // it was an earlier connection
+  faults_connected_ = false;
+  if (taking_pages()) page_connection_lost(failure);
+}
+
+wire::Running IncomingMigration::Receiver::running_now() const {
+  const LatencyHistogram latencies = fetcher_ ? fetcher_->latencies() : latencies_;
+  return {.incarnation = incarnation_,
+          .cpu_seconds = cpu_seconds(),
+          .peak_rss = peak_rss_bytes(),
+          .missing = fetcher_ ? fetcher_->missing() : 0,
+          .round = round_,
+          .faults = {latencies.count(), latencies.percentile(50), latencies.percentile(99),
+                     latencies.max()}};
+}
+
+void IncomingMigration::Receiver::tell_progress() {
+  progress_.expires_after(kTellProgress);
+  progress_.async_wait([this](boost::system::error_code cancelled) {
+    if (cancelled || !fetching()) return;
+    if (control_ && fetcher_->missing() > 0) {
+      control_->send(FrameType::running, wire::encode(running_now()));
+    }
+    tell_progress();
+  });
+}
+
+/// The last page has landed: from here on this is a VM like any other.
+void IncomingMigration::Receiver::all_here() {
+  if (!fetching()) return;
+  channels_.clear();
+  faults_socket_.reset();
+  progress_.cancel();
+  patience_.cancel();
+  grace_.cancel();
+  const ConnectionPtr control = std::exchange(control_, nullptr);
+  std::unique_ptr<PageFetcher> fetcher;
+  {
+    const std::lock_guard lock(mutex_);
+    latencies_ = fetcher_->latencies();
+    fetcher = std::move(fetcher_);
+    detail_ = offer_.paused ? "arrived, paused" : "arrived, running";
+  }
+  fetcher.reset();
+  target_.reset();
+  callbacks_.complete();
+  if (control) {
+    control->send(FrameType::running, wire::encode(running_now()));
+    control->close_when_drained(nullptr, options_.timeout);
+  }
+}
+
+void IncomingMigration::Receiver::drop_page_connections() {
+  ++link_;
+  channels_.clear();
+  opened_.clear();
+  channels_done_ = 0;
+  fetcher_->disconnect();
+  faults_socket_.reset();
+  faults_connected_ = false;
+  grace_.cancel();
+  ++round_;  // the one that was under way will not be ended
+}
+
+void IncomingMigration::Receiver::fetch_link_lost(const std::string& why) {
+  drop_page_connections();
+  if (const ConnectionPtr control = std::exchange(control_, nullptr)) control->close();
+  const std::string what = fmt::format(
+      "the VM runs here, but {} of its pages are still at the source and the link to it is lost "
+      "({}). A vCPU that touches one of them waits; the source is expected to come back",
+      fetcher_->missing(), why);
+  {
+    const std::lock_guard lock(mutex_);
+    detail_ = what;
+    if (std::exchange(link_lost_, true)) return;
+  }
+  callbacks_.message(what);
+  watch_patience();
+}
+
+void IncomingMigration::Receiver::watch_patience() {
+  patience_.expires_after(kPatience * options_.timeout);
+  patience_.async_wait([this](boost::system::error_code cancelled) {
+    if (cancelled || !fetching()) return;
+    const std::string what = fmt::format(
+        "the source has not come back: the VM is paused here, with {} of its pages missing. It "
+        "goes "
+        "on when the source reconnects; a source that is gone for good takes these pages with it",
+        fetcher_->missing());
+    {
+      const std::lock_guard lock(mutex_);
+      detail_ = what;
+    }
+    callbacks_.message(what);
+    callbacks_.starving(true);
+  });
+}
+
+/// The source has come back with an inquiry: its connection is the control connection from now on.
+asio::awaitable<void> IncomingMigration::Receiver::take_up_link(ConnectionPtr connection) {
+  // What is left of the connections of before, which the source has given up.
+  if (const ConnectionPtr control = std::exchange(control_, nullptr)) control->close();
+  drop_page_connections();
+  adopt(connection);
+  {
+    const std::lock_guard lock(mutex_);
+    link_lost_ = false;
+    detail_ = "the VM runs here; the source is back and sends the pages that are missing";
+  }
+  patience_.cancel();
+  callbacks_.message(fmt::format("the source is back and sends the {} pages that are missing",
+                                 fetcher_->missing()));
+  callbacks_.starving(false);
+  const vmm::DirtyBitmap missing = fetcher_->missing_pages();
+  wire::Running running = running_now();
+  running.missing = missing.count();
+  connection->send(FrameType::running, wire::encode(running));
+  for (vmm::PageIndex first = 0; first < missing.pages(); first += wire::kMaxMissingPages) {
+    const vmm::PageRange range{
+        first, std::min<std::uint64_t>(wire::kMaxMissingPages, missing.pages() - first)};
+    if (missing.count(range) == 0) continue;
+    connection->send(FrameType::missing, wire::encode_missing(range, missing));
+  }
+  while (fetcher_ && connection == control_) take_frame(co_await connection->receive());
+}
+
+std::optional<IncomingMigration::Status::Fetching> IncomingMigration::Receiver::fetching_status()
+    const {
+  if (fetcher_) return Status::Fetching{fetcher_->missing(), fetcher_->latencies()};
+  if (!post_copy_) return std::nullopt;
+  return Status::Fetching{0, latencies_};
+}
+
+}  // namespace migration

@@ -1,0 +1,196 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <stdexcept>
+#include <utility>
+
+#include "migration/source.hpp"
+#include "vmm/machine/pages_at_hand.hpp"
+
+/// The source's part of post-copy: it tells which pages the destination lacks, serves them once the
+/// VM runs there, and takes a lost link up again until the last one has landed.
+namespace migration {
+
+namespace asio = boost::asio;
+using net::Frame;
+using wire::FrameType;
+
+namespace {
+
+/// Pages that go with the state, as the guest will touch them in its first moments: 256 KiB.
+constexpr std::size_t kPagesAtHand = 64;
+
+}  // namespace
+
+OutgoingMigration::Source::Stage OutgoingMigration::Source::stage() const {
+  const std::lock_guard lock(mutex_);
+  return stage_;
+}
+
+/// All that can be done while the guest still runs. What is dirty now will be missing whatever the
+/// guest does until it stops; the destination drops it meanwhile, which takes longer than telling.
+asio::awaitable<void> OutgoingMigration::Source::prepare_post_copy() {
+  phase("switching");
+  const vmm::PageRange all{0, machine_->memory().page_count()};
+  if (options_.mode == Mode::post_copy) {
+    control_->send(FrameType::missing, wire::encode_all_missing(all));
+    server_ = std::make_unique<PageServer>(shared_, AtomicPageSet(all.count, true),
+                                           options_.prepaging, options_.verify);
+  } else {
+    told_missing_ = machine_->dirty_log().harvest();
+    tell_missing(told_missing_);
+  }
+  co_await open_faults();
+  co_await control_->drained();
+}
+
+void OutgoingMigration::Source::tell_missing(const vmm::DirtyBitmap& missing) {
+  for (vmm::PageIndex first = 0; first < missing.pages(); first += wire::kMaxMissingPages) {
+    const vmm::PageRange range{
+        first, std::min<std::uint64_t>(wire::kMaxMissingPages, missing.pages() - first)};
+    // The first frame always goes: it is how the destination learns that pages will be missing.
+    if (first != 0 && missing.count(range) == 0) continue;
+    control_->send(FrameType::missing, wire::encode_missing(range, missing));
+  }
+}
+
+asio::awaitable<void> OutgoingMigration::Source::open_faults() {
+  faults_ = co_await net::dial(options_.to, options_.timeout);
+  if (server_) serve_faults();
+}
+
+void OutgoingMigration::Source::serve_faults() {
+  wire::Bytes greeting = wire::encode_preamble(wire::Role::faults);
+  wire::put_frame(greeting, FrameType::channel, wire::encode_channel(token_, 0));
+  server_->serve(std::move(*faults_), std::move(greeting),
+                 [this, link = link_](std::exception_ptr failure) {
+                   asio::post(context_, [this, link, failure] { channel_failed(link, failure); });
+                 });
+  faults_.reset();
+}
+
+/// The guest is stopped and its state saved: what else became dirty, and that this is all.
+asio::awaitable<void> OutgoingMigration::Source::tell_rest() {
+  const auto start = Clock::now();
+  if (!server_) {
+    vmm::DirtyBitmap missing = machine_->dirty_log().harvest();
+    vmm::DirtyBitmap news = missing;
+    news -= told_missing_;
+    if (!news.empty()) tell_missing(news);
+    vmm::DirtyBitmap again = missing;
+    again &= sent_;
+    resent_before_ = counters_.zero + counters_.raw + counters_.compressed - sent_.count();
+    resent_before_ += again.count();
+    server_ = std::make_unique<PageServer>(shared_, AtomicPageSet(missing), options_.prepaging,
+                                           options_.verify);
+    serve_faults();
+    landed_at_ = Clock::now();
+    if (options_.verify) co_await send_digests(&missing);
+  } else {
+    landed_at_ = Clock::now();
+  }
+  last_round_told_ = true;
+  control_->send(FrameType::post_copy, wire::encode_round(round_));
+  server_->send_now(vmm::pages_at_hand(*machine_, kPagesAtHand));
+  const std::lock_guard lock(mutex_);
+  report_.phases_ms.last_pages =
+      std::chrono::duration<double, std::milli>(landed_at_ - start).count();
+}
+
+void OutgoingMigration::Source::begin_serving(const wire::Running& running) {
+  const auto now = Clock::now();
+  const auto ms = [](Clock::duration time) {
+    return std::chrono::duration<double, std::milli>(time).count();
+  };
+  running_ = running;
+  const std::lock_guard lock(mutex_);
+  stage_ = Stage::serving;
+  report_.phases_ms.commit = ms(now - prepared_at_);
+  report_.downtime_ms = ms(now - stopped_at_) - report_.phases_ms.verify;
+  report_.owner =
+      fmt::format("the VM runs at {}; pages that it lacks are still here", to_string(options_.to));
+}
+
+/// Until the destination has every page; throws when the link is lost.
+asio::awaitable<void> OutgoingMigration::Source::serve() {
+  const auto round = server_->round(running_.round);
+  for (const auto& sender : senders_) sender->start(round);
+  while (running_.missing > 0) {
+    phase(fmt::format("{} missing", running_.missing));
+    const Frame frame = co_await control_->receive();
+    if (frame.type == FrameType::ended) {
+      co_return guest_ended_there(wire::decode<wire::Reason>(frame.payload).reason);
+    }
+    if (frame.type != FrameType::running) {
+      throw wire::ProtocolError("the destination sent something else than how far it is");
+    }
+    running_ = wire::decode<wire::Running>(frame.payload);
+  }
+  complete(running_);
+}
+
+void OutgoingMigration::Source::guest_ended_there(const std::string& reason) {
+  complete(running_);
+  const std::lock_guard lock(mutex_);
+  report_.owner = fmt::format("the VM was at {} and has ended: {}", to_string(options_.to), reason);
+}
+
+/// The link is lost: nothing of it goes on.
+void OutgoingMigration::Source::drop_connections() {
+  ++link_;
+  if (server_) server_->hang_up();
+  grace_.cancel();
+  limiter_.stop();  // so that no channel waits for its turn
+  senders_.clear();
+  limiter_.restart();
+  if (!control_) return;
+  control_->close();
+  closed_bytes_ += control_->bytes_sent();
+  closed_bytes_back_ += control_->bytes_received();
+  control_ = nullptr;
+}
+
+/// The destination lives and runs the VM: the inquiry becomes the control connection. It tells what
+/// is missing now; what was on its way when the link broke is so sent again.
+asio::awaitable<void> OutgoingMigration::Source::take_up_link(wire::Running running) {
+  const std::uint64_t pages = machine_->memory().page_count();
+  vmm::DirtyBitmap missing(pages);
+  std::uint64_t told = 0;
+  while (told < running.missing) {
+    const Frame frame = co_await inquiry_->receive();
+    if (frame.type == FrameType::running) {
+      running = wire::decode<wire::Running>(frame.payload);
+      continue;
+    }
+    if (frame.type != FrameType::missing) {
+      throw wire::ProtocolError("the destination does not say which pages are missing");
+    }
+    for (const vmm::PageRange& range : wire::decode_missing(frame.payload, pages).pages) {
+      told += range.count;
+      missing.set(range);
+    }
+  }
+  if (!server_ || told != running.missing || missing.count() != told) {
+    throw wire::ProtocolError("the destination's list of missing pages is unsound");
+  }
+  server_->reset(missing);
+  co_await open_faults();
+  for (unsigned index = 0; index < options_.channels; ++index) {
+    open_channel(index, co_await net::dial(options_.to, options_.timeout));
+  }
+  control_ = std::exchange(inquiry_, nullptr);
+  failure_ = nullptr;
+  const bool first = live().downtime_ms == 0;
+  if (first) begin_serving(running);
+  running_ = running;
+  const std::lock_guard lock(mutex_);
+  stage_ = Stage::serving;
+  commit_out_ = false;
+  report_.outcome = Outcome::running;
+  report_.error = std::nullopt;
+  report_.owner =
+      fmt::format("the VM runs at {}; pages that it lacks are still here", to_string(options_.to));
+}
+
+}  // namespace migration

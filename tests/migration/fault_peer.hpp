@@ -1,0 +1,98 @@
+#pragma once
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <array>
+#include <boost/asio/io_context.hpp>
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <utility>
+
+#include "migration/net/socket.hpp"
+#include "migration/wire/decode.hpp"
+#include "migration/wire/encode.hpp"
+#include "vmm/kvm/unique_fd.hpp"
+
+namespace migration {
+
+inline constexpr std::chrono::seconds kPeerDeadline{20};
+
+/// The far end of a fault connection, whichever side that is: plain blocking calls, each with a
+/// deadline.
+class FaultPeer {
+ public:
+  FaultPeer() {
+    std::array<int, 2> ends{};
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
+      throw std::runtime_error("no socket pair");
+    }
+    mine_ = vmm::UniqueFd(ends[0]);
+    theirs_ = ends[1];
+    const timeval limit{kPeerDeadline.count(), 0};
+    ::setsockopt(mine_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  }
+
+  /// The near end, to be given to what is tested. Once.
+  [[nodiscard]] net::Socket socket(boost::asio::io_context& context) {
+    return {context, boost::asio::generic::stream_protocol(AF_UNIX, 0), std::exchange(theirs_, -1)};
+  }
+
+  void send(std::span<const std::byte> bytes) {
+    EXPECT_EQ(::send(mine_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL),
+              static_cast<ssize_t>(bytes.size()));
+  }
+  void send_page(vmm::PageIndex page, wire::PageEncoding encoding, std::span<const std::byte> data,
+                 std::uint64_t digest = 0, wire::FrameType type = wire::FrameType::page) {
+    wire::Bytes frame;
+    wire::put_single_page(frame, type, page, encoding, digest, data.size());
+    frame.insert(frame.end(), data.begin(), data.end());
+    send(frame);
+  }
+  void request(vmm::PageIndex page, bool compressed = false) {
+    wire::Bytes frame;
+    wire::put_frame(frame, wire::FrameType::request, wire::encode_request(page, compressed));
+    send(frame);
+  }
+
+  /// So many bytes; fewer when the connection ends or nothing comes.
+  wire::Bytes receive(std::size_t size) {
+    wire::Bytes bytes(size);
+    std::size_t at = 0;
+    while (at < size) {
+      const ssize_t got = ::recv(mine_.get(), bytes.data() + at, size - at, 0);
+      if (got <= 0) break;
+      at += static_cast<std::size_t>(got);
+    }
+    bytes.resize(at);
+    return bytes;
+  }
+  /// The payload of the next frame; nullopt when the connection ends or another type comes.
+  std::optional<wire::Bytes> receive(wire::FrameType type) {
+    const wire::Bytes bytes = receive(wire::kHeaderBytes);
+    if (bytes.size() < wire::kHeaderBytes) return std::nullopt;
+    const auto header = wire::decode_header(std::span(bytes).first<wire::kHeaderBytes>());
+    if (header.type != type) return std::nullopt;
+    return receive(header.payload);
+  }
+  /// The page that is asked for; nullopt when none is.
+  std::optional<vmm::PageIndex> receive_request() {
+    const auto payload = receive(wire::FrameType::request);
+    if (!payload) return std::nullopt;
+    return wire::decode_request(*payload, std::uint64_t{1} << 32).page;
+  }
+  /// Whether the other side has hung up and sent nothing before.
+  bool ended() { return ::recv(mine_.get(), std::array<char, 1>{}.data(), 1, 0) == 0; }
+  void hang_up() { mine_ = {}; }
+
+ private:
+  vmm::UniqueFd mine_;
+  int theirs_ = -1;
+};
+
+}  // namespace migration

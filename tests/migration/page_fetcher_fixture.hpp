@@ -1,0 +1,108 @@
+#pragma once
+
+#include <gtest/gtest.h>
+#include <lz4.h>
+
+#include <atomic>
+#include <chrono>
+#include <future>
+#include <list>
+#include <memory>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "migration/postcopy/page_fetcher.hpp"
+#include "tests/migration/fault_peer.hpp"
+#include "tests/vmm/memory/userfault_fixture.hpp"
+
+namespace migration {
+
+/// RAM with missing pages, and the source at the other end of a socket pair. Skipped, with the
+/// reason, where userfaultfd is not permitted.
+class PageFetching : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    try {
+      userfault_ = std::make_shared<const vmm::Userfault>();
+    } catch (const std::system_error& error) {
+      GTEST_SKIP() << error.what();
+    }
+  }
+
+  void make(const std::vector<vmm::PageRange>& missing, bool digests = false) {
+    fetcher_ =
+        std::make_unique<PageFetcher>(memory_, userfault_, digests, timeout_,
+                                      PageFetcher::Callbacks{.complete =
+                                                                 [this] {
+                                                                   if (++completed_ == 1)
+                                                                     complete_.set_value();
+                                                                 },
+                                                             .failed =
+                                                                 [this](std::exception_ptr why) {
+                                                                   if (++failures_ == 1)
+                                                                     failed_.set_value(why);
+                                                                 }});
+    fetcher_->expect(missing);
+  }
+  void make() { make({{0, memory_.page_count()}}); }
+
+  void connect() {
+    peer_ = std::make_unique<FaultPeer>();
+    fetcher_->connect(peer_->socket(context_));
+  }
+  void send_page(vmm::PageIndex page, int value, std::uint64_t digest = 0) {
+    peer_->send_page(page, wire::PageEncoding::raw, vmm::pages_of(value), digest);
+  }
+  /// Without that it was asked for.
+  void send_early(vmm::PageIndex page, int value, std::uint64_t digest = 0) {
+    peer_->send_page(page, wire::PageEncoding::raw, vmm::pages_of(value), digest,
+                     wire::FrameType::early);
+  }
+  /// As a channel does it.
+  void install(vmm::PageRange range, const std::vector<std::byte>& data,
+               const std::vector<std::uint64_t>& digests = {}) {
+    fetcher_->install({&range, 1}, data, digests);
+  }
+  vmm::Reader& read(vmm::PageIndex page) {
+    return readers_.emplace_back(memory_.pages({page, 1}).data());
+  }
+
+  /// Why the connection failed the first time.
+  [[nodiscard]] std::string failure() {
+    auto failed = failed_.get_future();
+    if (failed.wait_for(kPeerDeadline) != std::future_status::ready) return "has not failed";
+    try {
+      std::rethrow_exception(failed.get());
+    } catch (const std::exception& error) {
+      return error.what();
+    }
+  }
+  [[nodiscard]] bool complete() const { return completed_ > 0; }
+  [[nodiscard]] bool wait_complete() {
+    return complete_.get_future().wait_for(kPeerDeadline) == std::future_status::ready;
+  }
+
+  static std::vector<std::byte> compressed(const std::vector<std::byte>& page) {
+    std::vector<std::byte> out(static_cast<std::size_t>(LZ4_compressBound(vmm::kPageSize)));
+    const int size = LZ4_compress_default(
+        reinterpret_cast<const char*>(page.data()), reinterpret_cast<char*>(out.data()),
+        static_cast<int>(page.size()), static_cast<int>(out.size()));
+    out.resize(static_cast<std::size_t>(size));
+    return out;
+  }
+
+  boost::asio::io_context context_;
+  std::chrono::milliseconds timeout_ = kPeerDeadline;
+  std::atomic<int> completed_ = 0, failures_ = 0;
+  std::promise<void> complete_;
+  std::promise<std::exception_ptr> failed_;
+  vmm::GuestMemory memory_{vmm::kMinMemory};
+  std::unique_ptr<FaultPeer> peer_;
+  std::list<vmm::Reader> readers_;
+  // These go first: readers that still wait then go on.
+  std::shared_ptr<const vmm::Userfault> userfault_;
+  std::unique_ptr<PageFetcher> fetcher_;
+};
+
+}  // namespace migration

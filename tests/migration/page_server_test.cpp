@@ -1,0 +1,328 @@
+#include "migration/postcopy/page_server.hpp"
+
+#include <gtest/gtest.h>
+#include <lz4.h>
+
+#include <algorithm>
+#include <array>
+#include <future>
+#include <set>
+#include <thread>
+#include <utility>
+
+#include "migration/verify.hpp"
+#include "tests/migration/fault_peer.hpp"
+
+namespace migration {
+namespace {
+
+using Pages = std::vector<vmm::PageIndex>;
+using wire::PageEncoding;
+
+constexpr vmm::PageIndex kTouched = 1000;  ///< pages of memory_ that hold something
+
+void append(Pages& pages, const std::vector<vmm::PageRange>& ranges) {
+  for (const vmm::PageRange& range : ranges) {
+    for (vmm::PageIndex page = range.first; page < range.end(); ++page) pages.push_back(page);
+  }
+}
+
+/// What a channel was given to send.
+struct Given {
+  Pages data, absent;
+
+  void take(const Chunk& chunk) {
+    append(data, chunk.data);
+    append(absent, chunk.absent);
+  }
+};
+
+class PageServing : public ::testing::Test {
+ protected:
+  PageServing() {
+    for (vmm::PageIndex page = 0; page < kTouched; ++page) {
+      memory_.pages({page, 1})[page % vmm::kPageSize] = std::byte{1};
+    }
+  }
+
+  void make(const std::vector<vmm::PageRange>& missing, Prepaging prepaging = Prepaging::linear,
+            bool digests = false) {
+    vmm::DirtyBitmap pages(memory_.page_count());
+    for (const vmm::PageRange& range : missing) pages.set(range);
+    server_ = std::make_unique<PageServer>(shared_, AtomicPageSet(pages), prepaging, digests);
+  }
+  /// Opens the fault connection; greeted, for the tests that do not look at that.
+  void connect(const wire::Bytes& greeting = {std::byte{7}}) {
+    peer_ = std::make_unique<FaultPeer>();
+    failed_ = std::promise<std::exception_ptr>();
+    server_->serve(peer_->socket(context_), greeting,
+                   [this](std::exception_ptr failure) { failed_.set_value(failure); });
+    EXPECT_EQ(peer_->receive(greeting.size()), greeting);
+  }
+  [[nodiscard]] std::string failure() {
+    auto failed = failed_.get_future();
+    if (failed.wait_for(kPeerDeadline) != std::future_status::ready) return "has not failed";
+    try {
+      std::rethrow_exception(failed.get());
+    } catch (const std::exception& error) {
+      return error.what();
+    }
+  }
+  wire::SinglePage answer(wire::FrameType type = wire::FrameType::page) {
+    payload_ = peer_->receive(type).value_or(wire::Bytes(16));
+    return wire::decode_page(payload_, memory_.page_count());
+  }
+  Given drain(Round& round) {
+    Given given;
+    while (const auto chunk = round.next_chunk()) given.take(*chunk);
+    return given;
+  }
+
+  boost::asio::io_context context_;
+  // In a file: no huge pages, so that neighbours of a page stay untouched.
+  vmm::GuestMemory memory_{16U << 20, vmm::Backing::memfd};
+  RateLimiter limiter_{0};
+  PageCounters counters_;
+  PageSender::Shared shared_{memory_, limiter_,     counters_, Compression::automatic,
+                             1,       kPeerDeadline};
+  std::promise<std::exception_ptr> failed_;
+  wire::Bytes payload_;
+  std::unique_ptr<FaultPeer> peer_;
+  std::unique_ptr<PageServer> server_;
+};
+
+TEST_F(PageServing, HandsEachMissingPageToOneOfSeveralChannels) {
+  make({{0, memory_.page_count()}});
+  const auto round = server_->round(4);
+  EXPECT_EQ(round->number(), 4U);
+  EXPECT_TRUE(round->urgent());
+  EXPECT_FALSE(round->digests());
+  std::vector<Given> given(4);
+  std::vector<std::thread> channels;
+  channels.reserve(given.size());
+  for (Given& mine : given) channels.emplace_back([&] { mine = drain(*round); });
+  for (std::thread& channel : channels) channel.join();
+  Pages data, absent;
+  for (const Given& mine : given) {
+    data.insert(data.end(), mine.data.begin(), mine.data.end());
+    absent.insert(absent.end(), mine.absent.begin(), mine.absent.end());
+  }
+  // Who pushes while another still looks for untouched pages may meet some of them: no harm.
+  EXPECT_TRUE(std::ranges::all_of(absent, [](auto page) { return page >= kTouched; }));
+  EXPECT_EQ(data.size() + absent.size(), memory_.page_count());
+  std::set<vmm::PageIndex> all(data.begin(), data.end());
+  all.insert(absent.begin(), absent.end());
+  EXPECT_EQ(all.size(), memory_.page_count());
+  EXPECT_EQ(server_->counts().pushed, data.size());
+}
+
+TEST_F(PageServing, TellsOfPagesThatWereNeverTouchedAndTouchesNone) {
+  make({{0, memory_.page_count()}});
+  const Given given = drain(*server_->round(1));
+  EXPECT_EQ(given.data.size(), kTouched);
+  EXPECT_TRUE(std::ranges::all_of(given.absent, [](auto page) { return page >= kTouched; }));
+  EXPECT_EQ(given.absent.size(), memory_.page_count() - kTouched);
+  vmm::DirtyBitmap populated(memory_.page_count());
+  memory_.add_populated({0, memory_.page_count()}, populated);
+  EXPECT_EQ(populated.count(), kTouched);
+}
+
+TEST_F(PageServing, HandsOutNothingThatTheDestinationHas) {
+  make({{10, 5}, {998, 4}});
+  const Given given = drain(*server_->round(1));
+  EXPECT_EQ(given.data, (Pages{10, 11, 12, 13, 14, 998, 999}));
+  EXPECT_EQ(given.absent, (Pages{1000, 1001}));
+}
+
+TEST_F(PageServing, ARequestedPageIsAnsweredAndLeavesTheRounds) {
+  make({{0, 20}});
+  connect();
+  peer_->request(9);
+  const wire::SinglePage page = answer();
+  EXPECT_EQ(page.page, 9U);
+  EXPECT_EQ(page.encoding, PageEncoding::raw);
+  EXPECT_TRUE(std::ranges::equal(page.data, memory_.pages({9, 1})));
+  const Given given = drain(*server_->round(1));
+  EXPECT_EQ(given.data.size(), 19U);
+  EXPECT_FALSE(std::ranges::count(given.data, 9U) != 0);
+}
+
+TEST_F(PageServing, APageThatIsOnItsWayIsNotSentAgain) {
+  make({{0, 20}});
+  connect();
+  for (const vmm::PageIndex page : {3U, 3U, 500U, 4U}) peer_->request(page);
+  EXPECT_EQ(answer().page, 3U);
+  EXPECT_EQ(answer().page, 4U);  // 500 is at the destination
+  const PageServer::Counts counts = server_->counts();
+  EXPECT_EQ(counts.requests, 4U);
+  EXPECT_EQ(counts.demand, 2U);
+  EXPECT_EQ(counts.pushed, 0U);
+}
+
+TEST_F(PageServing, AnswersAsThePageIsAndAsTheDestinationWantsIt) {
+  memory_.pages({1, 1})[1] = std::byte{0};  // page 1 is zero again
+  make({{0, 20}}, Prepaging::linear, true);
+  EXPECT_TRUE(server_->round(1)->digests());
+  connect();
+  peer_->request(1);
+  EXPECT_EQ(answer().encoding, PageEncoding::zero);
+  peer_->request(2, true);
+  const wire::SinglePage page = answer();
+  EXPECT_EQ(page.encoding, PageEncoding::lz4);
+  EXPECT_EQ(page.digest, digest_of(memory_.pages({2, 1})));
+  std::vector<char> unpacked(vmm::kPageSize);
+  EXPECT_EQ(LZ4_decompress_safe(reinterpret_cast<const char*>(page.data.data()), unpacked.data(),
+                                static_cast<int>(page.data.size()), vmm::kPageSize),
+            static_cast<int>(vmm::kPageSize));
+  EXPECT_TRUE(std::ranges::equal(std::as_bytes(std::span(unpacked)), memory_.pages({2, 1})));
+  EXPECT_EQ(counters_.zero, 1U);
+  EXPECT_EQ(counters_.compressed, 1U);
+  EXPECT_EQ(counters_.raw, 0U);
+}
+
+TEST_F(PageServing, CompressesAnswersAlwaysOrNeverWhereThatWasAskedFor) {
+  for (const auto& [compression, encoding] :
+       std::array{std::pair{Compression::lz4, PageEncoding::lz4},
+                  std::pair{Compression::none, PageEncoding::raw}}) {
+    server_ = nullptr;
+    shared_.compression = compression;
+    make({{0, 20}});
+    connect();
+    peer_->request(2, compression == Compression::none);
+    EXPECT_EQ(answer().encoding, encoding);
+  }
+}
+
+TEST_F(PageServing, GreetsFirstAndCountsItsBytes) {
+  make({{0, 20}});
+  connect({std::byte{1}, std::byte{2}, std::byte{3}});
+  peer_->request(0);
+  answer();
+  server_->hang_up();
+  EXPECT_EQ(server_->bytes_received(), wire::kHeaderBytes + 8);
+  EXPECT_EQ(server_->bytes_sent(), 3 + wire::kHeaderBytes + 16 + vmm::kPageSize);
+}
+
+TEST_F(PageServing, SendsPagesAtOnceThatTheDestinationLacks) {
+  memory_.pages({1, 1})[1] = std::byte{0};  // page 1 is zero again
+  make({{0, 20}});
+  connect();
+  const Pages pages = {5, 700, 1, 6, 5};
+  server_->send_now(pages);
+  wire::SinglePage page = answer(wire::FrameType::early);
+  EXPECT_EQ(page.page, 5U);
+  EXPECT_TRUE(std::ranges::equal(page.data, memory_.pages({5, 1})));
+  page = answer(wire::FrameType::early);
+  EXPECT_EQ(page.page, 1U);
+  EXPECT_EQ(page.encoding, PageEncoding::zero);
+  page = answer(wire::FrameType::early);
+  EXPECT_EQ(page.page, 6U);
+  EXPECT_TRUE(std::ranges::equal(page.data, memory_.pages({6, 1})));
+  EXPECT_EQ(server_->counts().pushed, 3U);
+  EXPECT_EQ(server_->counts().demand, 0U);
+  EXPECT_EQ(drain(*server_->round(1)).data.size(), 17U);
+}
+
+TEST_F(PageServing, SendsNothingOfALostLinkOnTheNext) {
+  make({{0, 20}});
+  connect();
+  peer_->hang_up();
+  EXPECT_NE(failure(), "has not failed");
+  const Pages pages = {5, 6};
+  EXPECT_THROW(server_->send_now(pages), std::system_error);
+  server_->hang_up();
+  vmm::DirtyBitmap missing(memory_.page_count());
+  missing.set(vmm::PageRange{0, 20});
+  server_->reset(missing);
+  connect();
+  peer_->request(9);
+  EXPECT_EQ(answer().page, 9U);
+}
+
+TEST_F(PageServing, AnUnsoundRequestFailsTheConnection) {
+  make({{0, 20}});
+  connect();
+  peer_->request(memory_.page_count());
+  EXPECT_EQ(failure(), "the peer sent an unsound page request");
+}
+
+TEST_F(PageServing, SomethingElseThanARequestFailsTheConnection) {
+  make({{0, 20}});
+  connect();
+  wire::Bytes frame;
+  wire::put_frame(frame, wire::FrameType::round_end, wire::encode_round(1));
+  frame.resize(wire::kHeaderBytes + 8);
+  peer_->send(frame);
+  EXPECT_NE(failure().find("something else than a page request"), std::string::npos);
+}
+
+TEST_F(PageServing, ADestinationThatHangsUpFailsTheConnection) {
+  make({{0, 20}});
+  connect();
+  peer_->hang_up();
+  EXPECT_NE(failure(), "has not failed");
+}
+
+TEST_F(PageServing, WithoutPrepagingARoundWaitsUntilAllWasAskedFor) {
+  make({{0, 2}}, Prepaging::none);
+  connect();
+  const auto round = server_->round(1);
+  auto chunk = std::async(std::launch::async, [&] { return round->next_chunk(); });
+  peer_->request(0);
+  EXPECT_EQ(answer().page, 0U);
+  EXPECT_EQ(chunk.wait_for(std::chrono::seconds(0)), std::future_status::timeout);
+  peer_->request(1);
+  EXPECT_EQ(answer().page, 1U);
+  ASSERT_EQ(chunk.wait_for(kPeerDeadline), std::future_status::ready);
+  EXPECT_FALSE(chunk.get());
+}
+
+TEST_F(PageServing, WithoutPrepagingARoundWaitsUntilAnOrderIsSet) {
+  make({{0, 20}}, Prepaging::none);
+  const auto round = server_->round(1);
+  auto given = std::async(std::launch::async, [&] { return drain(*round); });
+  EXPECT_EQ(given.wait_for(std::chrono::seconds(0)), std::future_status::timeout);
+  server_->set(Prepaging::linear);
+  ASSERT_EQ(given.wait_for(kPeerDeadline), std::future_status::ready);
+  EXPECT_EQ(given.get().data.size(), 20U);
+}
+
+TEST_F(PageServing, HangingUpEndsTheRoundsAndTheConnection) {
+  make({{0, 20}}, Prepaging::none);
+  connect();
+  const auto round = server_->round(1);
+  auto chunk = std::async(std::launch::async, [&] { return round->next_chunk(); });
+  server_->hang_up();
+  ASSERT_EQ(chunk.wait_for(kPeerDeadline), std::future_status::ready);
+  EXPECT_FALSE(chunk.get());
+  EXPECT_TRUE(peer_->ended());
+}
+
+TEST_F(PageServing, AfterALostLinkTheNextOneBringsWhatIsMissingThen) {
+  make({{0, 200}, {2000, 100}});
+  connect();
+  peer_->request(150);
+  answer();
+  // Absent pages, then the first 64: 63 of them and page 150 are lost on the way.
+  Given given;
+  const auto lost = server_->round(1);
+  for (int chunk = 0; chunk < 2; ++chunk) given.take(lost->next_chunk().value());
+  EXPECT_EQ(given.absent.size(), 100U);
+  EXPECT_EQ(given.data.size(), 64U);
+  server_->hang_up();
+  vmm::DirtyBitmap missing(memory_.page_count());
+  missing.set(vmm::PageRange{1, 199});
+  server_->reset(missing);
+  EXPECT_EQ(server_->sent_again(), 64U);
+  connect();
+  peer_->request(150);
+  EXPECT_EQ(answer().page, 150U);
+  const Given again = drain(*server_->round(2));
+  EXPECT_TRUE(again.absent.empty());
+  EXPECT_EQ(again.data.size(), 198U);
+  EXPECT_FALSE(std::ranges::count(again.data, 0U) != 0);
+  EXPECT_FALSE(std::ranges::count(again.data, 150U) != 0);
+}
+
+}  // namespace
+}  // namespace migration

@@ -1,0 +1,77 @@
+#include "vmm/machine/pages_at_hand.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "tests/vmm/kvm/tiny_kernel.hpp"
+
+namespace vmm {
+namespace {
+
+using namespace std::string_literals;
+
+class PagesAtHand : public TinyKernelTest {
+ protected:
+  void SetUp() override {
+    TinyKernelTest::SetUp();
+    if (!IsSkipped()) machine_ = boot("\xeb\xfe"s);  // jmp to itself
+  }
+
+  bool has(GuestAddress address, std::size_t most = 64) {
+    const auto pages = pages_at_hand(*machine_, most);
+    return std::ranges::count(pages, address.value / kPageSize) == 1;
+  }
+  void write(std::uint64_t address, std::uint64_t value) {
+    machine_->memory().write(GuestAddress{address}, std::as_bytes(std::span(&value, 1)));
+  }
+
+  std::unique_ptr<Machine> machine_;
+};
+
+TEST_F(PagesAtHand, AreThoseOfInstructionAndStackWithoutPaging) {
+  kvm_regs regs = machine_->vcpu(0).regs();
+  regs.rsp = 0x505008;
+  machine_->vcpu(0).set_regs(regs);
+  EXPECT_TRUE(has(GuestAddress{regs.rip}));
+  EXPECT_TRUE(has(GuestAddress{0x505000}));
+  EXPECT_TRUE(has(GuestAddress{0x504000}));   // its neighbour
+  EXPECT_FALSE(has(GuestAddress{0x509000}));  // not of its group
+}
+
+TEST_F(PagesAtHand, AreFoundThroughThePageTables) {
+  // 0xffff800000000000 is 2 MiB of RAM at 0x800000, a large page.
+  write(0x300000 + 256 * 8, 0x310003);
+  write(0x310000, 0x320003);
+  write(0x320000, 0x800083);
+  kvm_sregs sregs = machine_->vcpu(0).sregs();
+  sregs.cr3 = 0x300000;
+  sregs.cr4 |= 0x20;
+  sregs.cr0 |= 0x80000001;
+  sregs.efer = 0x500;
+  machine_->vcpu(0).set_sregs(sregs);
+  kvm_regs regs = machine_->vcpu(0).regs();
+  regs.rip = 0xffff'8000'0001'5123;
+  regs.rsp = 0xffff'9000'0000'0000;  // nothing is mapped there
+  machine_->vcpu(0).set_regs(regs);
+  for (const std::uint64_t page : {0x300000U, 0x310000U, 0x320000U, 0x815000U}) {
+    EXPECT_TRUE(has(GuestAddress{page})) << std::hex << page;
+  }
+}
+
+TEST_F(PagesAtHand, AreBoundedAndNeverOutsideOfRam) {
+  kvm_sregs sregs = machine_->vcpu(0).sregs();
+  sregs.gdt.base = std::uint64_t{1} << 40;
+  machine_->vcpu(0).set_sregs(sregs);
+  EXPECT_EQ(pages_at_hand(*machine_, 3).size(), 3U);
+  for (const PageIndex page : pages_at_hand(*machine_, 64)) {
+    EXPECT_LT(page, machine_->memory().page_count());
+  }
+}
+
+}  // namespace
+}  // namespace vmm

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <vector>
+
+#include "vmm/machine/machine.hpp"
+
+namespace vmm {
+
+/// Pages that the vCPUs of a stopped machine will most likely touch first when they go on: those of
+/// the next instruction, the stack, the descriptor tables, the task state, and the page tables on
+/// the way to them, each with its neighbours. In order of that, each once, at most `most`; a guess,
+/// from the registers alone.
+[[nodiscard]] std::vector<PageIndex> pages_at_hand(Machine& machine, std::size_t most);
+
+}  // namespace vmm
