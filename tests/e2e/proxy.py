@@ -15,8 +15,10 @@ FRAMES = {
     "channel": 1, "pages_raw": 2, "pages_lz4": 3, "pages_zero": 4, "round_end": 5,
     "alive": 16, "offer": 17, "accept": 18, "refused": 19, "landed": 20, "state": 21,
     "last_round": 22, "digests": 23, "prepared": 24, "commit": 25, "running": 26, "abort": 27,
-    "inquire": 32, "status": 33,
+    "missing": 28, "post_copy": 29, "ended": 30, "inquire": 32, "status": 33, "request": 40,
+    "page": 41,
 }
+ROLES = {1: "control", 2: "pages", 3: "inquiry", 4: "faults"}
 NAMES = {number: name for name, number in FRAMES.items()}
 ALIVE = FRAMES["alive"]
 HEADER = struct.Struct("<BBHI")
@@ -49,6 +51,8 @@ class Direction:
     def __init__(self, writer, forth):
         self.writer = writer
         self.forth = forth  # from the source to the destination
+        self.role = None  # of its connection, once that has said so
+        self.other = None  # the same connection's other way
         self.holding = False
         self.ended = False
         self.kept = []
@@ -57,12 +61,16 @@ class Direction:
         if silent or (self.holding and frame[0] != ALIVE):
             self.kept.append(frame)
         else:
+            self._write(frame)
+
+    def _write(self, frame):
+        if not self.writer.transport.is_closing():  # as it is when that side has gone
             self.writer.write(frame)
 
     def flush(self):
         self.holding = False
         for frame in self.kept:
-            self.writer.write(frame)
+            self._write(frame)
         self.kept.clear()
         if self.ended:
             self.writer.close()
@@ -144,13 +152,21 @@ class Proxy:
     def cut_now(self):
         self._server.close()
         for writer in self._writers:
-            sock = writer.get_extra_info("socket")
-            if sock.family != socket.AF_UNIX and not writer.transport.is_closing():
-                linger = struct.pack("ii", 1, 0)  # close with RST
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-            writer.transport.abort()
+            reset(writer)
         self._writers.clear()
         self._directions.clear()
+
+    def drop_now(self, role=None, by_reset=True, most=None):
+        """Ends the connections of that role, or all, or `most` of them. New ones are welcome."""
+        dropped = [each for each in self._directions if each.forth and role in (None, each.role)]
+        for forth in dropped[:most]:
+            for direction in (forth, forth.other):
+                self._directions.remove(direction)
+                self._writers.remove(direction.writer)
+                if by_reset:
+                    reset(direction.writer)
+                else:
+                    direction.writer.close()
 
     def silence_now(self):
         self._silent = True
@@ -194,6 +210,7 @@ class Proxy:
             return
         self._writers.append(to_target)
         forth, back = Direction(to_target, True), Direction(to_source, False)
+        forth.other, back.other = back, forth
         self._directions += [forth, back]
         await asyncio.gather(
             self._forward(from_source, forth), self._forward(from_target, back)
@@ -203,6 +220,8 @@ class Proxy:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             # (The listening side of a page connection says nothing at all.)
             preamble = await reader.readexactly(PREAMBLE_BYTES)
+            if direction.forth:
+                direction.role = direction.other.role = ROLES.get(preamble[12])
             self._count(direction, preamble)
             direction.pass_on(preamble, self._silent)
             while True:
@@ -232,11 +251,28 @@ class Proxy:
         return frame
 
 
+def reset(writer):
+    sock = writer.get_extra_info("socket")
+    if sock.family != socket.AF_UNIX and not writer.transport.is_closing():
+        linger = struct.pack("ii", 1, 0)  # close with RST
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    writer.transport.abort()
+
+
 # Actions.
 
 
 def cut(proxy, _direction, _frame):
     proxy.cut_now()
+
+
+def drop(role=None, by_reset=True, most=None):
+    """Ends the connections of that role, or all, or `most` of them; new ones are welcome."""
+
+    def action(proxy, _direction, _frame):
+        proxy.drop_now(role, by_reset, most)
+
+    return action
 
 
 def fall_silent(proxy, _direction, _frame):
@@ -257,3 +293,17 @@ def flip_bit(at):
         return bytes(changed)
 
     return action
+
+
+def payload(change):
+    """Sends `change(payload)` instead, as a whole frame."""
+
+    def action(_proxy, _direction, frame):
+        changed = change(frame[HEADER.size :])
+        return frame[:4] + struct.pack("<I", len(changed)) + changed
+
+    return action
+
+
+def twice(_proxy, _direction, frame):
+    return frame + frame

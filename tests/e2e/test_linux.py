@@ -17,6 +17,7 @@ from harness import FerryTest
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PAGE_CHECKER = os.environ.get("FERRY_PAGE_CHECKER")
 LEGS = 10
+MODES = ("pre-copy", "post-copy", "hybrid", "auto")
 CLOCK_TOLERANCE = 100_000_000  # ns
 CLOCK_LOOKS = 3
 CTRL_C, CTRL_Z = b"\x03", b"\x1a"
@@ -99,8 +100,9 @@ class ALinuxGuest(FerryTest):
         shell.ask("page-checker 4 200 & sleep 1")
         least, most, monotonic = self.clock(shell)
         times, written = [monotonic], [self.writes(shell)]
-        for _ in range(LEGS):
-            shell.vm, report = self.move(shell.vm, "--verify")
+        for leg in range(LEGS):
+            mode = MODES[leg % len(MODES)]
+            shell.vm, report = self.move(shell.vm, "--verify", "--mode", mode)
             self.assertIs(report["verified"], True)
             now_least, now_most, monotonic = self.clock(shell)
             self.assertGreater(now_most, least - CLOCK_TOLERANCE, "the wall clock lost time")

@@ -1,4 +1,4 @@
-"""The proof of pre-copy: a guest that watches over itself goes back and forth for fifty legs."""
+"""The proof of each mode: a guest that watches over itself goes back and forth for many legs."""
 
 import itertools
 import os
@@ -41,8 +41,9 @@ class Typist:
         self._write(b"\n")
 
 
-class TheLongWay(FerryTest):
-    def go(self, legs, cpus, seed):
+class LongWay(FerryTest):
+    def go(self, legs, cpus, seed, *options):
+        """Returns the reports of the legs."""
         # One stdin for all processes: a byte that one of them takes and the guest never sees, or
         # sees twice or out of order, changes the guest's hash.
         reader, writer = os.pipe()
@@ -56,12 +57,14 @@ class TheLongWay(FerryTest):
         ]
         visited[0].stdout.wait_for(rb"^# fill done")
         typist = Typist(writer, seed)
+        reports = []
         choices = zip(*map(itertools.cycle, (TRANSPORTS, COMPRESSIONS, CHANNELS)))
         for transport, compression, channels in itertools.islice(choices, legs):
             target, report = self.move(
                 visited[-1], "--verify", "--compression", compression, "--channels", channels,
-                transport=transport, stdin=reader,
+                *options, transport=transport, stdin=reader,
             )
+            reports.append(report)
             self.assertIs(report["verified"], True)
             visited.append(target)
             target.wait_ticks(5)
@@ -77,19 +80,75 @@ class TheLongWay(FerryTest):
         got = self.answers(visited, b"")[-1]
         self.assertEqual((int(got[1]), int(got[2], 16)), (len(data), fnv1a(data)))
         self.assertTrue(output.matching(r"^end ticks=\d+"))
+        return reports
 
     def answers(self, vms, tail):
         output = GuestOutput(*(vm.stdout.bytes() for vm in vms), tail)
         return output.matching(r"^got (\d+) bytes sum=\d+ hash=(0x[0-9a-f]+)")
 
-    def test_a_guest_with_one_vcpu_loses_nothing_over_fifty_legs(self):
-        self.go(legs=50, cpus=1, seed=1)
 
-    def test_a_guest_with_two_vcpus_loses_nothing_over_fifty_legs(self):
-        self.go(legs=50, cpus=2, seed=2)
+class PreCopy(LongWay):
+    def go_fifty_legs(self, cpus):
+        self.go(50, cpus, cpus, "--mode", "pre-copy")
 
-    def test_a_guest_with_four_vcpus_loses_nothing_over_fifty_legs(self):
-        self.go(legs=50, cpus=4, seed=4)
+    def test_of_a_guest_with_one_vcpu_loses_nothing_over_fifty_legs(self):
+        self.go_fifty_legs(1)
+
+    def test_of_a_guest_with_two_vcpus_loses_nothing_over_fifty_legs(self):
+        self.go_fifty_legs(2)
+
+    def test_of_a_guest_with_four_vcpus_loses_nothing_over_fifty_legs(self):
+        self.go_fifty_legs(4)
+
+
+class PostCopy(LongWay):
+    def go_twenty_legs(self, cpus):
+        reports = self.go(20, cpus, 10 + cpus, "--mode", "post-copy")
+        for report in reports:
+            pages = report["pages"]
+            self.assertEqual(pages["resent"], 0)
+            self.assertEqual(pages["demand"] + pages["pushed"] + pages["unpopulated"], pages["total"])
+        self.assertGreater(sum(report["faults"]["count"] for report in reports), 20)
+
+    def test_of_a_guest_with_one_vcpu_loses_nothing_over_twenty_legs(self):
+        self.go_twenty_legs(1)
+
+    def test_of_a_guest_with_two_vcpus_loses_nothing_over_twenty_legs(self):
+        self.go_twenty_legs(2)
+
+    def test_of_a_guest_with_four_vcpus_loses_nothing_over_twenty_legs(self):
+        self.go_twenty_legs(4)
+
+
+class Hybrid(LongWay):
+    def go_twenty_legs(self, cpus):
+        reports = self.go(20, cpus, 20 + cpus, "--mode", "hybrid")
+        self.assertTrue(all(report["switched"] for report in reports))
+
+    def test_of_a_guest_with_one_vcpu_loses_nothing_over_twenty_legs(self):
+        self.go_twenty_legs(1)
+
+    def test_of_a_guest_with_two_vcpus_loses_nothing_over_twenty_legs(self):
+        self.go_twenty_legs(2)
+
+    def test_of_a_guest_with_four_vcpus_loses_nothing_over_twenty_legs(self):
+        self.go_twenty_legs(4)
+
+
+class Auto(LongWay):
+    def go_twenty_legs(self, cpus):
+        # A link that this guest writes about as fast as, so that legs end in either way.
+        reports = self.go(20, cpus, 30 + cpus, "--max-bandwidth", "80Mbit", "--max-downtime", "5ms")
+        self.assertTrue(any(report["switched"] for report in reports))
+
+    def test_of_a_guest_with_one_vcpu_loses_nothing_over_twenty_legs(self):
+        self.go_twenty_legs(1)
+
+    def test_of_a_guest_with_two_vcpus_loses_nothing_over_twenty_legs(self):
+        self.go_twenty_legs(2)
+
+    def test_of_a_guest_with_four_vcpus_loses_nothing_over_twenty_legs(self):
+        self.go_twenty_legs(4)
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ class AMigration(MigrationTest):
         return report
 
     def test_goes_over_tcp(self):
-        self.assertEqual(self.move_and_verify()["mode"], "pre-copy")
+        self.assertEqual(self.move_and_verify("--mode", "pre-copy")["mode"], "pre-copy")
 
     def test_goes_over_a_unix_socket(self):
         self.move_and_verify(transport="unix")
@@ -313,8 +313,8 @@ class AGuestThatWritesFasterThanTheLink(MigrationTest):
         # 8 MiB are written over again in less time than the link needs for them.
         source = self.busy_guest(cmdline="tick=2 fill=8 zero=0 random=100 text=0 dirty=20000 end=byte")
         target, report = self.move(
-            source, "--max-bandwidth", "80Mbit", "--max-rounds", 4, "--compression", "none",
-            "--max-downtime", "20ms", *args
+            source, "--mode", "pre-copy", "--max-bandwidth", "80Mbit", "--max-rounds", 4,
+            "--compression", "none", "--max-downtime", "20ms", *args
         )
         self.finish(source, target)
         return report["rounds"]

@@ -1,0 +1,117 @@
+"""The link breaks while pages are missing: it is taken up again by itself, and nothing is lost."""
+
+import unittest
+
+from post_copy import BrokenPostCopyTest
+from proxy import drop, fall_silent
+
+TIMES = 10
+
+
+class ALink(BrokenPostCopyTest):
+    def is_lost(self, action, nth=100, *options, frame="request"):
+        """Once, and comes back by itself."""
+        self.begin_through_proxy(*options)
+        broken = self.between.on(frame, action, nth=nth)
+        self.go()
+        self.wait_for(broken)
+        return self.assert_completes()
+
+    def is_lost_often(self, *options):
+        self.begin_through_proxy(*options)
+        rules = [self.between.on("request", drop(by_reset=True), nth=50)]
+        self.go()
+        for count in range(1, TIMES + 1):
+            self.wait_for(rules[-1])
+            self.assertEqual(self.source.state(), "migrating")
+            if count < TIMES:
+                # The guest gets some pages further each time before the link breaks again.
+                rules.append(
+                    self.between.on("request", drop(by_reset=count % 2 == 0), nth=100)
+                )
+        report = self.assert_completes()
+        self.assertGreaterEqual(self.target.stderr.text().count("the source is back"), TIMES)
+        return report
+
+    def test_that_is_lost_ten_times_loses_nothing(self):
+        report = self.is_lost_often()
+        self.assertGreater(report["faults"]["count"], 500)
+
+    def test_that_is_lost_ten_times_loses_nothing_of_three_channels_that_are_verified(self):
+        report = self.is_lost_often("--channels", 3, "--verify")
+        self.assertIs(report["verified"], True)
+
+    def test_that_is_closed_in_good_form_is_taken_up_again(self):
+        self.is_lost(drop(by_reset=False))
+
+    def test_whose_fault_connection_alone_is_lost_is_taken_up_again(self):
+        for by_reset in (True, False):
+            with self.subTest(by_reset=by_reset):
+                self.is_lost(drop("faults", by_reset))
+
+    def test_whose_page_channels_alone_are_lost_is_taken_up_again(self):
+        for by_reset in (True, False):
+            with self.subTest(by_reset=by_reset):
+                self.is_lost(drop("pages", by_reset), 100, "--channels", 2)
+
+    def test_one_of_whose_page_channels_alone_is_lost_is_taken_up_again(self):
+        self.is_lost(drop("pages", most=1), 100, "--channels", 2)
+
+    def test_whose_control_connection_alone_is_lost_is_taken_up_again(self):
+        for by_reset in (True, False):
+            with self.subTest(by_reset=by_reset):
+                self.is_lost(drop("control", by_reset))
+
+    def test_that_is_silent_for_longer_than_the_timeout_is_taken_up_again(self):
+        self.begin_through_proxy()
+        broken = self.between.on("request", fall_silent, nth=100)
+        self.go()
+        self.wait_for(broken)
+        self.target.stderr.wait_for(rb"the link to it is lost")
+        self.source.wait_info(lambda info: info["state"] == "in-doubt", "in doubt")
+        self.between.restore()
+        self.source.wait_info(lambda info: info["state"] == "migrating", "back")
+        # `ferry migrate` has told the doubt, and ended by it.
+        self.assertEqual(self.migration.report(1)["outcome"], "in-doubt")
+        self.source.cli("set", "--max-bandwidth", "8Gbit")
+        self.assertEqual(self.source.wait(), 0)
+        self.wait_all_here(self.target)
+        self.wait_walk(self.target)
+        self.finish(self.source, self.target)
+
+    def test_that_is_lost_again_while_it_is_taken_up_comes_back_all_the_same(self):
+        for frame, when in (
+            ("inquire", "before"), ("inquire", "after"), ("status", "after"), ("running", "before"),
+            ("missing", "before"), ("missing", "after"), ("channel", "before"),
+            ("channel", "after"),
+        ):
+            with self.subTest(frame=frame, when=when):
+                self.begin_through_proxy("--channels", 2)
+                again = []
+
+                def lose(between, direction, sent, frame=frame, when=when, again=again):
+                    again.append(between.on(frame, drop(), when))
+                    between.drop_now()
+
+                broken = self.between.on("request", lose, nth=100)
+                self.go()
+                self.wait_for(broken)
+                self.wait_for(again[0])
+                self.assert_completes()
+
+    def test_through_another_address_is_taken_up_by_set(self):
+        self.begin_through_proxy()
+        broken = self.between.on("request", lambda between, *_: between.cut_now(), nth=100)
+        self.go()
+        self.wait_for(broken)
+        self.source.wait_info(lambda info: info["state"] == "in-doubt", "in doubt")
+        self.source.cli("set", "--to", self.target.address)
+        self.source.wait_info(lambda info: info["state"] == "migrating", "back")
+        self.source.cli("set", "--max-bandwidth", "8Gbit")
+        self.assertEqual(self.source.wait(), 0)
+        self.wait_walk(self.target)
+        self.finish(self.source, self.target)
+
+
+if __name__ == "__main__":
+    unittest.main()
