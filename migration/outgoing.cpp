@@ -17,6 +17,7 @@ void OutgoingMigration::set(const MigrateSettings& settings) { source_->set(sett
 std::string OutgoingMigration::cancel() { return source_->cancel(); }
 std::string OutgoingMigration::force_resume() { return source_->force_resume(); }
 bool OutgoingMigration::done() const { return source_->done(); }
+bool OutgoingMigration::serving() const { return source_->serving(); }
 bool OutgoingMigration::link_lost() const { return source_->link_lost(); }
 MigrationReport OutgoingMigration::live() const { return source_->live(); }
 

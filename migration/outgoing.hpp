@@ -50,6 +50,8 @@ class OutgoingMigration {
   /// Empty, or why not.
   [[nodiscard]] std::string force_resume();
   [[nodiscard]] MigrationReport live() const;
+  /// The VM runs at the destination, and pages that it lacks are here.
+  [[nodiscard]] bool serving() const;
   /// The link was lost after the handover and is being looked for.
   [[nodiscard]] bool link_lost() const;
   /// Nothing is left to do. After a failure that comes later than `ended`: the source tells a

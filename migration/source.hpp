@@ -35,6 +35,7 @@ class OutgoingMigration::Source {
   std::string cancel();
   std::string force_resume();
   MigrationReport live() const;
+  bool serving() const;
   bool link_lost() const { return stage() == Stage::in_doubt; }
   bool done() const { return done_; }
 

@@ -28,6 +28,12 @@ OutgoingMigration::Source::Stage OutgoingMigration::Source::stage() const {
   return stage_;
 }
 
+bool OutgoingMigration::Source::serving() const {
+  const std::lock_guard lock(mutex_);
+  // In doubt too, once it has run there: downtime is known from then on.
+  return stage_ == Stage::serving || (stage_ == Stage::in_doubt && report_.downtime_ms > 0);
+}
+
 /// All that can be done while the guest still runs. What is dirty now will be missing whatever the
 /// guest does until it stops; the destination drops it meanwhile, which takes longer than telling.
 asio::awaitable<void> OutgoingMigration::Source::prepare_post_copy() {

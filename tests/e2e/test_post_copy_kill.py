@@ -257,6 +257,26 @@ class ADeadSource(BrokenPostCopyTest):
         self.finish(self.source, self.target)
 
 
+class ASourceThatIsAskedToEnd(BrokenPostCopyTest):
+    def ask(self):
+        self.begin_through_proxy()
+        self.go()
+        self.wait_missing(self.target)
+        self.source.signal(signal.SIGTERM)
+        self.source.stderr.wait_for(rb"Another signal ends it now")
+
+    def test_serves_on_until_its_pages_have_gone(self):
+        self.ask()
+        self.assert_completes()
+
+    def test_ends_at_the_second_time(self):
+        self.ask()
+        self.source.signal(signal.SIGTERM)
+        self.assertEqual(self.source.wait(), 128 + signal.SIGTERM)
+        self.target.stderr.wait_for(rb"the link to it is lost")
+        self.target.cli("stop")
+
+
 class AGuestThatEndsWithPagesMissing(PostCopyTest):
     def test_ends_both_sides_well(self):
         self.begin()

@@ -77,9 +77,7 @@ struct Session::Arrival {
 };
 
 Session::Session(const Options& options) : signals_(context_, SIGINT, SIGTERM, SIGHUP) {
-  signals_.async_wait([this](boost::system::error_code cancelled, int number) {
-    if (!cancelled) leave(128 + number);
-  });
+  wait_for_signal(true);
   if (!options.api_socket.empty()) {
     api_ = std::make_unique<ControlApi>(context_, options.api_socket, *this);
   }
@@ -92,6 +90,19 @@ Session::~Session() {
   incoming_.reset();
   context_.restart();
   context_.poll();
+}
+
+/// A process that still serves the pages of a VM that has left takes a second signal: without it
+/// the VM is lost.
+void Session::wait_for_signal(bool first) {
+  signals_.async_wait([this, first](boost::system::error_code cancelled, int number) {
+    if (cancelled) return;
+    if (!first || !lent() || !outgoing_->serving()) return leave(128 + number);
+    say("the VM runs elsewhere and lacks pages that are here: this process ends once they have "
+        "gone. "
+        "Another signal ends it now, and with it that VM");
+    wait_for_signal(false);
+  });
 }
 
 void Session::start(std::unique_ptr<vmm::Machine> machine,

@@ -55,6 +55,7 @@ class Session final : public Controlled {
  private:
   struct Arrival;
 
+  void wait_for_signal(bool first);
   /// Ctrl-A X.
   void quit();
   void arrived(Arrival arrival);
