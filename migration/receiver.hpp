@@ -116,7 +116,7 @@ class IncomingMigration::Receiver {
 
   // Post-copy.
   std::shared_ptr<const vmm::Userfault> userfault_;  ///< until there is a fetcher
-  std::optional<net::Socket> faults_socket_;         ///< until there is a fetcher
+  std::optional<net::Socket> faults_socket_;         ///< until all is told that is missing
   bool faults_connected_ = false;
   bool post_copy_ = false;             ///< pages are missing at the handover
   std::atomic<bool> loading_ = false;  ///< the state: its pages are waited for

@@ -59,7 +59,6 @@ void IncomingMigration::Receiver::start_fetcher() {
   }
   // A channel that read into RAM itself would from now on wait for the very pages that it brings.
   target_->fetcher = fetcher_.get();
-  if (faults_socket_) connect_faults();
 }
 
 void IncomingMigration::Receiver::take_missing(const Frame& frame) {
@@ -76,7 +75,8 @@ asio::awaitable<void> IncomingMigration::Receiver::serve_faults(ConnectionPtr co
                        !faults_connected_ && !faults_socket_;
   if (!awaited) throw wire::ProtocolError("the peer opened a fault connection that nobody expects");
   faults_socket_ = connection->release();
-  if (fetcher_) connect_faults();
+  // Not before all is told that is missing: pages that are may come on it at once.
+  if (post_copy_) connect_faults();
 }
 
 void IncomingMigration::Receiver::connect_faults() {

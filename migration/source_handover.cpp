@@ -57,6 +57,9 @@ asio::awaitable<void> OutgoingMigration::Source::hand_over(bool post_copy) {
   control_->send(FrameType::commit);
   const Frame last = co_await expect(FrameType::running);
   const auto running = wire::decode<wire::Running>(last.payload);
+  if (running.missing > 0 && !server_) {
+    throw wire::ProtocolError("the destination says that it lacks pages, which it cannot");
+  }
   if (running.missing > 0) {
     begin_serving(running);
   } else {
