@@ -76,7 +76,7 @@ endfunction()
 #
 # A module of unittest cases; each method is a test of ctest, so that one that is skipped shows.
 # WAITS: most of the time goes by in waiting for a peer that stays silent, and nothing is measured;
-# several of them may run at once.
+# several of them may run at once. Their label is `waits`.
 function(ferry_e2e_test file)
   cmake_parse_arguments(PARSE_ARGV 1 ARG "SLOW;WAITS" "TIMEOUT" "")
   set(serial ${FERRY_E2E_SERIAL})
@@ -89,6 +89,9 @@ function(ferry_e2e_test file)
     set(timeout TIMEOUT ${seconds})
   endif()
   set(labels e2e kvm)
+  if(ARG_WAITS)
+    list(APPEND labels waits)
+  endif()
   if(ARG_SLOW)
     list(APPEND labels slow)
   endif()
