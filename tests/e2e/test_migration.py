@@ -161,7 +161,7 @@ class TheReport(MigrationTest):
         target = self.receive()
         between = proxy.Proxy(target.address)
         self.addCleanup(between.close)
-        report = self.migrate(source, between.address, *args).report()
+        report = self.migrate(source, between.address, "--mode", "pre-copy", *args).report()
         self.assertEqual(source.wait(), 0)
         self.finish(source, target)
         return report, between
