@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "migration/elapsed.hpp"
 #include "migration/receiver.hpp"
 #include "migration/usage.hpp"
 
@@ -18,15 +19,6 @@ namespace migration {
 namespace asio = boost::asio;
 using net::Frame;
 using wire::FrameType;
-
-namespace {
-
-double ms_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
-      .count();
-}
-
-}  // namespace
 
 void IncomingMigration::Receiver::prepare_if_complete() {
   if (!state_ || !last_round_ || round_ <= *last_round_) return;

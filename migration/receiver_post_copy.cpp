@@ -173,8 +173,8 @@ void IncomingMigration::Receiver::watch_patience() {
     if (cancelled || !fetching()) return;
     const std::string what = fmt::format(
         "the source has not come back: the VM is paused here, with {} of its pages missing. It "
-        "goes "
-        "on when the source reconnects; a source that is gone for good takes these pages with it",
+        "goes on when the source reconnects; a source that is gone for good takes these pages "
+        "with it",
         fetcher_->missing());
     {
       const std::lock_guard lock(mutex_);

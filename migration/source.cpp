@@ -12,6 +12,7 @@
 #include <system_error>
 #include <utility>
 
+#include "migration/elapsed.hpp"
 #include "migration/usage.hpp"
 #include "vmm/machine/machine_config.hpp"
 
@@ -24,21 +25,12 @@ using wire::FrameType;
 
 namespace {
 
-using Milliseconds = std::chrono::duration<double, std::milli>;
-
-double ms_since(std::chrono::steady_clock::time_point start) {
-  return Milliseconds(std::chrono::steady_clock::now() - start).count();
-}
-
 /// Pause, save, restore, resume and the two round trips of the handover, until measured.
 constexpr double kFixedSeconds = 0.003;
 /// A round with fewer bytes shows the latency of the link and not its rate.
 constexpr std::uint64_t kRateSample = std::uint64_t{4} << 20;
 /// How long a broken page channel waits for the peer to say why on the control connection.
 constexpr std::chrono::milliseconds kGrace{500};
-constexpr std::chrono::milliseconds kTick{100};
-/// Looking for work that is in vain reads the dirty log: it may take so small a share of the time.
-constexpr int kLookShare = 20;
 constexpr unsigned kHybridRounds = 1;
 constexpr unsigned kPreCopyRounds = 30;
 constexpr const char* kGuestEnded = "the guest ended while it was being migrated";
@@ -113,11 +105,7 @@ asio::awaitable<void> OutgoingMigration::Source::run() {
       if (!failure_) failure_ = std::current_exception();
     }
   }
-  limiter_.stop();
-  ++link_;                          // whatever its connections tell from now on is of no interest
-  if (server_) server_->hang_up();  // a channel may wait for pages to be asked for
-  senders_.clear();
-  grace_.cancel();
+  drop_page_connections();
   if (failure_ && stage() == Stage::copying) {
     std::string why;
     try {
@@ -128,7 +116,6 @@ asio::awaitable<void> OutgoingMigration::Source::run() {
     stay(cancelled_ ? Outcome::cancelled : Outcome::failed, why);
     co_await tell_abort();
   }
-  if (server_) server_->hang_up();
   const bool tell = last_round_told_ && live().outcome != Outcome::completed;
   done_ = !tell;
   finish();
@@ -251,46 +238,6 @@ asio::awaitable<bool> OutgoingMigration::Source::pre_copy() {
   }
 }
 
-std::optional<std::string> OutgoingMigration::Source::reason_to_switch(const Decision& decision,
-                                                                       std::uint64_t dirty_pages) {
-  if (options_.mode == Mode::hybrid) {
-    if (round_ < options_.max_rounds) return std::nullopt;
-    return fmt::format("after {} round{} of pre-copy, as asked for", round_,
-                       round_ == 1 ? "" : "s");
-  }
-  if (options_.mode != Mode::automatic || !no_post_copy_.empty()) return std::nullopt;
-  if (switched_) return switched_;
-  const auto sent = static_cast<double>(counters_.raw + counters_.compressed) * vmm::kPageSize;
-  const bool vain = switch_policy_.in_vain(static_cast<double>(dirty_pages) * vmm::kPageSize, sent);
-  if (vain && decision.step != Step::stop) {
-    return fmt::format("the guest writes pages as fast as they are sent (after round {})", round_);
-  }
-  if (decision.step == Step::post_copy) {
-    return fmt::format("the rest does not fit the downtime after {} rounds", round_);
-  }
-  return std::nullopt;
-}
-
-/// Within a round that takes long: how much is left to send, and has sending brought it down?
-void OutgoingMigration::Source::look_for_vain_work() {
-  if (options_.mode != Mode::automatic || !no_post_copy_.empty() || !copying_ || switched_) return;
-  const auto start = Clock::now();
-  if (start < look_again_) return;
-  const vmm::DirtyBitmap dirty = machine_->dirty_log().harvest();
-  look_again_ = Clock::now() + kLookShare * (Clock::now() - start);
-  std::uint64_t left = dirty.count();
-  if (round_ == 1) {
-    // What was not yet taken up counts as dirty, and much of it was never touched.
-    const std::uint64_t used = resident_bytes() / vmm::kPageSize;
-    left = dirty.count({0, copying_->taken_up()}) + used - std::min(used, copying_->count());
-  }
-  const auto sent = static_cast<double>(counters_.raw + counters_.compressed) * vmm::kPageSize;
-  if (!switch_policy_.in_vain(static_cast<double>(left) * vmm::kPageSize, sent)) return;
-  switched_ =
-      fmt::format("the guest writes pages as fast as they are sent (within round {})", round_);
-  copying_->stop();
-}
-
 asio::awaitable<void> OutgoingMigration::Source::send_round(std::shared_ptr<PreCopyRound> round) {
   const auto start = Clock::now();
   const std::uint64_t bytes_before = counters_.wire_bytes;
@@ -341,113 +288,6 @@ ConvergenceInput OutgoingMigration::Source::measure(std::uint64_t dirty_pages) c
           .may_throttle = options_.throttle,
           .throttle = throttle_,
           .may_switch = options_.mode == Mode::automatic && no_post_copy_.empty()};
-}
-
-void OutgoingMigration::Source::phase(std::string text) {
-  const std::lock_guard lock(mutex_);
-  report_.phase = std::move(text);
-}
-
-void OutgoingMigration::Source::update_counts() {
-  const std::lock_guard lock(mutex_);
-  report_.pages.zero = counters_.zero;
-  report_.pages.raw = counters_.raw;
-  report_.pages.compressed = counters_.compressed;
-  report_.wire_bytes = counters_.wire_bytes + closed_bytes_;
-  report_.wire_bytes_back = closed_bytes_back_;
-  for (const auto& connection : {control_, inquiry_}) {
-    if (!connection) continue;
-    report_.wire_bytes += connection->bytes_sent();
-    report_.wire_bytes_back += connection->bytes_received();
-  }
-  if (server_) {
-    const PageServer::Counts counts = server_->counts();
-    report_.wire_bytes += server_->bytes_sent();
-    report_.wire_bytes_back += server_->bytes_received();
-    report_.pages.demand = counts.demand;
-    report_.pages.pushed = counts.pushed;
-    report_.pages.resent = resent_before_ + server_->sent_again();
-    report_.faults = running_.faults;
-    const std::uint64_t sent = counters_.zero + counters_.raw + counters_.compressed;
-    if (report_.outcome == Outcome::completed) {
-      report_.pages.unpopulated = report_.pages.total - (sent - report_.pages.resent);
-    }
-  }
-  if (report_.outcome == Outcome::running || report_.outcome == Outcome::in_doubt) {
-    report_.total_ms = ms_since(start_);
-  }
-  report_.cpu_seconds_source = cpu_seconds() - cpu_at_start_;
-  report_.peak_rss_source = peak_rss_bytes();
-}
-
-void OutgoingMigration::Source::tick() {
-  ticker_.expires_after(kTick);
-  ticker_.async_wait([this](boost::system::error_code cancelled) {
-    if (cancelled) return;
-    try {
-      look_for_vain_work();
-    } catch (const std::system_error& error) {
-      abandon(error.what());
-    }
-    update_counts();
-    callbacks_.progress(live());
-    tick();
-  });
-}
-
-void OutgoingMigration::Source::set(const MigrateSettings& settings) {
-  if (settings.max_bandwidth) limiter_.set_rate(*settings.max_bandwidth);
-  {
-    const std::lock_guard lock(mutex_);
-    if (settings.max_downtime) {
-      max_downtime_us_ = static_cast<std::uint64_t>(settings.max_downtime->count());
-    }
-  }
-  if (settings.prepaging) {
-    asio::post(context_, [this, prepaging = *settings.prepaging] {
-      options_.prepaging = prepaging;
-      if (server_) server_->set(prepaging);
-    });
-  }
-  if (settings.to) {
-    asio::post(context_, [this, to = *settings.to] {
-      options_.to = to;
-      retry_.cancel();
-    });
-  }
-}
-
-std::string OutgoingMigration::Source::cancel() {
-  {
-    const std::lock_guard lock(mutex_);
-    if (stage_ == Stage::in_doubt) {
-      return "the VM was handed over and the destination does not answer: it cannot be cancelled "
-             "any more. See 'ferry info'";
-    }
-    if (stage_ != Stage::copying || report_.outcome != Outcome::running) {
-      return "the VM has been handed over: it cannot be cancelled any more";
-    }
-    cancelled_ = true;
-  }
-  asio::post(context_, [this] { abandon("cancelled by request"); });
-  return {};
-}
-
-void OutgoingMigration::Source::abandon(const std::string& why) {
-  if (live().outcome != Outcome::running) return;
-  failure_ = std::make_exception_ptr(std::runtime_error(why));
-  limiter_.stop();
-  if (std::exchange(dialling_, false)) {
-    return stop_dialling_.emit(asio::cancellation_type::terminal);
-  }
-  // The guest shall not wait for a peer that does not read: it is told, then all is closed.
-  control_->send(FrameType::abort, wire::encode(wire::Reason{why}));
-  control_->close_when_drained(failure_, kGrace);
-}
-
-MigrationReport OutgoingMigration::Source::live() const {
-  const std::lock_guard lock(mutex_);
-  return report_;
 }
 
 }  // namespace migration

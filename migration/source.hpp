@@ -53,15 +53,14 @@ class OutgoingMigration::Source {
   boost::asio::awaitable<bool> copy();
   boost::asio::awaitable<bool> pre_copy();
   boost::asio::awaitable<void> send_round(std::shared_ptr<PreCopyRound> round);
-  void look_for_vain_work();
-  [[nodiscard]] std::optional<std::string> reason_to_switch(const Decision& decision,
-                                                            std::uint64_t dirty_pages);
   boost::asio::awaitable<net::Frame> expect(wire::FrameType type);
   void channel_failed(unsigned link, std::exception_ptr failure);
   void check_guest() const;
+  [[nodiscard]] ConvergenceInput measure(std::uint64_t dirty_pages) const;
+
+  // source_control.cpp
   /// Ends a migration that is not yet committed; to be called in its own thread.
   void abandon(const std::string& why);
-  [[nodiscard]] ConvergenceInput measure(std::uint64_t dirty_pages) const;
   void phase(std::string text);
   void tick();
   void update_counts();
@@ -73,6 +72,7 @@ class OutgoingMigration::Source {
   boost::asio::awaitable<void> pace();
   void take_prepared(const net::Frame& frame);
   void commit();
+  void take_running(const wire::Running& running);
   void complete(const wire::Running& running);
   /// The VM stays here: it runs again, and the report says why.
   void stay(Outcome outcome, const std::string& error);
@@ -92,15 +92,19 @@ class OutgoingMigration::Source {
   boost::asio::awaitable<void> keep_telling_abort();
 
   // source_post_copy.cpp
+  void look_for_vain_work();
+  [[nodiscard]] std::optional<std::string> reason_to_switch(const Decision& decision,
+                                                            std::uint64_t dirty_pages);
   boost::asio::awaitable<void> prepare_post_copy();
   boost::asio::awaitable<void> open_faults();
   void serve_faults();
   void tell_missing(const vmm::DirtyBitmap& missing);
   boost::asio::awaitable<void> tell_rest();
-  void begin_serving(const wire::Running& running);
+  void serve_from_now_on(const wire::Running& running);
   boost::asio::awaitable<void> serve();
   boost::asio::awaitable<void> take_up_link(wire::Running running);
   void guest_ended_there(const std::string& reason);
+  void drop_page_connections();
   void drop_connections();
   [[nodiscard]] Stage stage() const;
 
@@ -155,6 +159,7 @@ class OutgoingMigration::Source {
   MigrationReport report_;
   Stage stage_ = Stage::copying;
   bool cancelled_ = false;
+  bool ran_there_ = false;  ///< the destination has said so
   bool forced_ = false;
   bool commit_out_ = false;         ///< repeated in an inquiry, and not yet answered
   std::uint64_t closed_bytes_ = 0;  ///< over connections that are closed

@@ -64,9 +64,8 @@ asio::awaitable<void> OutgoingMigration::Source::pause_before_retry(
 
 asio::awaitable<void> OutgoingMigration::Source::settle() {
   link_lost_at_ = Clock::now();
-  const bool in_vain =
-      server_ && running_.missing == std::exchange(missing_at_loss_, running_.missing);
-  if (in_vain) {
+  if (ran_there_ && running_.missing == std::exchange(missing_at_loss_, running_.missing)) {
+    // Nothing has come through since the link was lost before: not at once again.
     co_await pause_before_retry(retry_delay_);
   } else {
     retry_delay_ = kFirstRetry;
@@ -151,12 +150,9 @@ bool OutgoingMigration::Source::enter_doubt(const std::string& problem) {
     report_.error = fmt::format("the link to the destination is lost: {}", problem);
     report_.owner = fmt::format(
         "the VM runs at {}, if that process lives, and lacks pages that are here. It is paused "
-        "here, "
-        "as of the handover, with all its memory. This process keeps dialling there; 'ferry set "
-        "--to' "
-        "gives it another address. If that process is known to be dead, 'ferry resume --force' "
-        "runs "
-        "the VM here from that moment on, and what the guest did since is lost",
+        "here, as of the handover, with all its memory. This process keeps dialling there; 'ferry "
+        "set --to' gives it another address. If that process is known to be dead, 'ferry resume "
+        "--force' runs the VM here from that moment on, and what the guest did since is lost",
         to_string(options_.to));
     return forced_;
   }

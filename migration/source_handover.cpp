@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "migration/elapsed.hpp"
 #include "migration/source.hpp"
 #include "migration/usage.hpp"
 #include "migration/verify.hpp"
@@ -22,11 +23,6 @@ using wire::FrameType;
 namespace {
 
 constexpr std::chrono::milliseconds kPaceStep{100};
-
-double ms_between(std::chrono::steady_clock::time_point from,
-                  std::chrono::steady_clock::time_point to) {
-  return std::chrono::duration<double, std::milli>(to - from).count();
-}
 
 }  // namespace
 
@@ -57,13 +53,12 @@ asio::awaitable<void> OutgoingMigration::Source::hand_over(bool post_copy) {
   control_->send(FrameType::commit);
   const Frame last = co_await expect(FrameType::running);
   const auto running = wire::decode<wire::Running>(last.payload);
-  if (running.missing > 0 && !server_) {
-    throw wire::ProtocolError("the destination says that it lacks pages, which it cannot");
-  }
-  if (running.missing > 0) {
-    begin_serving(running);
-  } else {
+  if (running.missing == 0) {
     complete(running);
+  } else if (server_) {
+    serve_from_now_on(running);
+  } else {
+    throw wire::ProtocolError("the destination says that it lacks pages, which it cannot");
   }
 }
 
@@ -137,21 +132,26 @@ void OutgoingMigration::Source::commit() {
   report_.phase = "handing over";
 }
 
-void OutgoingMigration::Source::complete(const wire::Running& running) {
+/// The destination says that the VM runs there: the first time this ends the downtime.
+void OutgoingMigration::Source::take_running(const wire::Running& running) {
   const auto now = Clock::now();
   failure_ = nullptr;
   running_ = running;
+  const std::lock_guard lock(mutex_);
+  if (std::exchange(ran_there_, true)) return;
+  report_.phases_ms.commit = ms_between(prepared_at_, now);
+  report_.downtime_ms = ms_between(stopped_at_, now) - report_.phases_ms.verify;
+}
+
+void OutgoingMigration::Source::complete(const wire::Running& running) {
+  take_running(running);
   const std::lock_guard lock(mutex_);
   stage_ = Stage::settled;
   report_.outcome = Outcome::completed;
   report_.error = std::nullopt;
   report_.phase = "completed";
   report_.owner = fmt::format("the VM runs at {}", to_string(options_.to));
-  report_.total_ms = ms_between(start_, now);
-  if (report_.phases_ms.commit == 0) {
-    report_.phases_ms.commit = ms_between(prepared_at_, now);
-    report_.downtime_ms = ms_between(stopped_at_, now) - report_.phases_ms.verify;
-  }
+  report_.total_ms = ms_since(start_);
   report_.cpu_seconds_destination = running.cpu_seconds;
   report_.peak_rss_destination = running.peak_rss;
 }
@@ -181,8 +181,8 @@ void OutgoingMigration::Source::stay(Outcome outcome, const std::string& error) 
     } else {
       report_.owner = "the VM is here, paused as it was";
     }
-    report_.total_ms = ms_between(start_, Clock::now());
-    report_.downtime_ms = was_stopped ? ms_between(stopped_at_, Clock::now()) : 0;
+    report_.total_ms = ms_since(start_);
+    report_.downtime_ms = was_stopped ? ms_since(stopped_at_) : 0;
   }
   machine_->dirty_log().stop();  // takes a while, and the guest runs already
 }

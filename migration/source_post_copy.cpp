@@ -5,11 +5,14 @@
 #include <stdexcept>
 #include <utility>
 
+#include "migration/elapsed.hpp"
 #include "migration/source.hpp"
+#include "migration/usage.hpp"
 #include "vmm/machine/pages_at_hand.hpp"
 
-/// The source's part of post-copy: it tells which pages the destination lacks, serves them once the
-/// VM runs there, and takes a lost link up again until the last one has landed.
+/// The source's part of post-copy: when pre-copy goes over to it, which pages the destination then
+/// lacks, serving them once the VM runs there, and taking a lost link up again until the last one
+/// has landed.
 namespace migration {
 
 namespace asio = boost::asio;
@@ -20,6 +23,8 @@ namespace {
 
 /// Pages that go with the state, as the guest will touch them in its first moments: 256 KiB.
 constexpr std::size_t kPagesAtHand = 64;
+/// Looking for work that is in vain reads the dirty log: it may take so small a share of the time.
+constexpr int kLookShare = 20;
 
 }  // namespace
 
@@ -28,10 +33,49 @@ OutgoingMigration::Source::Stage OutgoingMigration::Source::stage() const {
   return stage_;
 }
 
+std::optional<std::string> OutgoingMigration::Source::reason_to_switch(const Decision& decision,
+                                                                       std::uint64_t dirty_pages) {
+  if (options_.mode == Mode::hybrid) {
+    if (round_ < options_.max_rounds) return std::nullopt;
+    return fmt::format("after {} round{} of pre-copy, as asked for", round_,
+                       round_ == 1 ? "" : "s");
+  }
+  if (options_.mode != Mode::automatic || !no_post_copy_.empty()) return std::nullopt;
+  if (switched_) return switched_;
+  const auto sent = static_cast<double>(counters_.raw + counters_.compressed) * vmm::kPageSize;
+  const bool vain = switch_policy_.in_vain(static_cast<double>(dirty_pages) * vmm::kPageSize, sent);
+  if (vain && decision.step != Step::stop) {
+    return fmt::format("the guest writes pages as fast as they are sent (after round {})", round_);
+  }
+  if (decision.step == Step::post_copy) {
+    return fmt::format("the rest does not fit the downtime after {} rounds", round_);
+  }
+  return std::nullopt;
+}
+
+/// Within a round that takes long: how much is left to send, and has sending brought it down?
+void OutgoingMigration::Source::look_for_vain_work() {
+  if (options_.mode != Mode::automatic || !no_post_copy_.empty() || !copying_ || switched_) return;
+  const auto start = Clock::now();
+  if (start < look_again_) return;
+  const vmm::DirtyBitmap dirty = machine_->dirty_log().harvest();
+  look_again_ = Clock::now() + kLookShare * (Clock::now() - start);
+  std::uint64_t left = dirty.count();
+  if (round_ == 1) {
+    // What was not yet taken up counts as dirty, and much of it was never touched.
+    const std::uint64_t used = resident_bytes() / vmm::kPageSize;
+    left = dirty.count({0, copying_->taken_up()}) + used - std::min(used, copying_->count());
+  }
+  const auto sent = static_cast<double>(counters_.raw + counters_.compressed) * vmm::kPageSize;
+  if (!switch_policy_.in_vain(static_cast<double>(left) * vmm::kPageSize, sent)) return;
+  switched_ =
+      fmt::format("the guest writes pages as fast as they are sent (within round {})", round_);
+  copying_->stop();
+}
+
 bool OutgoingMigration::Source::serving() const {
   const std::lock_guard lock(mutex_);
-  // In doubt too, once it has run there: downtime is known from then on.
-  return stage_ == Stage::serving || (stage_ == Stage::in_doubt && report_.downtime_ms > 0);
+  return stage_ == Stage::serving || (stage_ == Stage::in_doubt && ran_there_);
 }
 
 /// All that can be done while the guest still runs. What is dirty now will be missing whatever the
@@ -100,20 +144,16 @@ asio::awaitable<void> OutgoingMigration::Source::tell_rest() {
   control_->send(FrameType::post_copy, wire::encode_round(round_));
   server_->send_now(vmm::pages_at_hand(*machine_, kPagesAtHand));
   const std::lock_guard lock(mutex_);
-  report_.phases_ms.last_pages =
-      std::chrono::duration<double, std::milli>(landed_at_ - start).count();
+  report_.phases_ms.last_pages = ms_between(start, landed_at_);
 }
 
-void OutgoingMigration::Source::begin_serving(const wire::Running& running) {
-  const auto now = Clock::now();
-  const auto ms = [](Clock::duration time) {
-    return std::chrono::duration<double, std::milli>(time).count();
-  };
-  running_ = running;
+void OutgoingMigration::Source::serve_from_now_on(const wire::Running& running) {
+  take_running(running);
   const std::lock_guard lock(mutex_);
   stage_ = Stage::serving;
-  report_.phases_ms.commit = ms(now - prepared_at_);
-  report_.downtime_ms = ms(now - stopped_at_) - report_.phases_ms.verify;
+  commit_out_ = false;
+  report_.outcome = Outcome::running;
+  report_.error = std::nullopt;
   report_.owner =
       fmt::format("the VM runs at {}; pages that it lacks are still here", to_string(options_.to));
 }
@@ -142,14 +182,18 @@ void OutgoingMigration::Source::guest_ended_there(const std::string& reason) {
   report_.owner = fmt::format("the VM was at {} and has ended: {}", to_string(options_.to), reason);
 }
 
-/// The link is lost: nothing of it goes on.
-void OutgoingMigration::Source::drop_connections() {
+/// The page and fault connections: whatever they tell from now on is of no interest.
+void OutgoingMigration::Source::drop_page_connections() {
   ++link_;
-  if (server_) server_->hang_up();
+  if (server_) server_->hang_up();  // a channel may wait for pages to be asked for
   grace_.cancel();
-  limiter_.stop();  // so that no channel waits for its turn
+  limiter_.stop();  // or for its turn
   senders_.clear();
   limiter_.restart();
+}
+
+void OutgoingMigration::Source::drop_connections() {
+  drop_page_connections();
   if (!control_) return;
   control_->close();
   closed_bytes_ += control_->bytes_sent();
@@ -163,7 +207,7 @@ asio::awaitable<void> OutgoingMigration::Source::take_up_link(wire::Running runn
   const std::uint64_t pages = machine_->memory().page_count();
   vmm::DirtyBitmap missing(pages);
   std::uint64_t told = 0;
-  while (told < running.missing) {
+  while (server_ && told < running.missing && running.missing <= pages) {
     const Frame frame = co_await inquiry_->receive();
     if (frame.type == FrameType::running) {
       running = wire::decode<wire::Running>(frame.payload);
@@ -186,17 +230,7 @@ asio::awaitable<void> OutgoingMigration::Source::take_up_link(wire::Running runn
     open_channel(index, co_await net::dial(options_.to, options_.timeout));
   }
   control_ = std::exchange(inquiry_, nullptr);
-  failure_ = nullptr;
-  const bool first = live().downtime_ms == 0;
-  if (first) begin_serving(running);
-  running_ = running;
-  const std::lock_guard lock(mutex_);
-  stage_ = Stage::serving;
-  commit_out_ = false;
-  report_.outcome = Outcome::running;
-  report_.error = std::nullopt;
-  report_.owner =
-      fmt::format("the VM runs at {}; pages that it lacks are still here", to_string(options_.to));
+  serve_from_now_on(running);
 }
 
 }  // namespace migration

@@ -8,6 +8,7 @@
 #include <iterator>
 #include <utility>
 
+#include "migration/elapsed.hpp"
 #include "migration/pages/page_content.hpp"
 #include "migration/verify.hpp"
 
@@ -17,10 +18,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 using wire::FrameType;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 /// A block that shrinks less than this goes raw: it saves the peer the decompression.
 constexpr std::size_t worth(std::size_t in) { return in - in / 16; }

@@ -13,6 +13,7 @@
 #include <system_error>
 #include <utility>
 
+#include "migration/elapsed.hpp"
 #include "migration/verify.hpp"
 #include "migration/wire/encode.hpp"
 
@@ -34,11 +35,6 @@ vmm::UniqueFd make_eventfd() {
   vmm::UniqueFd fd(::eventfd(0, EFD_CLOEXEC));
   if (fd.get() < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
   return fd;
-}
-
-double us_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start)
-      .count();
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <bit>
 #include <utility>
 
+#include "migration/elapsed.hpp"
 #include "migration/pages/page_content.hpp"
 #include "migration/verify.hpp"
 
@@ -53,7 +54,6 @@ PageServer::PageServer(PageSender::Shared& shared, AtomicPageSet missing, Prepag
       digests_(digests),
       unsent_(std::move(missing)),
       populated_(shared.memory.page_count()),
-      bytes_at_start_(shared.counters.wire_bytes),
       order_(prepaging, shared.memory.page_count()),
       prepaging_(prepaging) {
   compressed_.resize(static_cast<std::size_t>(LZ4_compressBound(vmm::kPageSize)));
@@ -64,6 +64,8 @@ std::shared_ptr<Round> PageServer::round(std::uint32_t number) {
   {
     const std::lock_guard lock(mutex_);
     interrupted_ = false;
+    start_ = std::chrono::steady_clock::now();
+    bytes_at_start_ = shared_.counters.wire_bytes;
   }
   return std::make_shared<PushRound>(number, *this);
 }
@@ -111,7 +113,9 @@ void PageServer::set(Prepaging prepaging) {
 }
 
 void PageServer::reset(const vmm::DirtyBitmap& missing) {
-  sent_again_ += missing.count() - unsent_.count();
+  vmm::DirtyBitmap again = missing;
+  again -= unsent_.snapshot();
+  sent_again_ += again.count();
   unsent_ = AtomicPageSet(missing);
   looked_at_ = 0;
   populated_.clear();
@@ -170,10 +174,9 @@ std::optional<Chunk> PageServer::next_chunk() {
 std::uint64_t PageServer::chunk_pages() const {
   auto rate = static_cast<double>(shared_.limiter.rate());
   if (rate == 0) {
-    const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start_;
     const auto sent = static_cast<double>(shared_.counters.wire_bytes - bytes_at_start_);
     if (sent < kRateSample) return kFirstChunk;
-    rate = sent / passed.count();
+    rate = sent / seconds_since(start_);
   }
   const bool busy = std::chrono::steady_clock::now() - recent_[at_recent_] < kFewMoments;
   if (!busy && rate * kHugeTime.count() >= kHugeChunk * vmm::kPageSize) return kHugeChunk;

@@ -87,14 +87,14 @@ class PageServer {
   std::atomic<std::uint64_t> requests_ = 0, demand_ = 0, pushed_ = 0;
   std::uint64_t sent_again_ = 0;
   std::atomic<std::uint64_t> sent_bytes_ = 0, received_bytes_ = 0;
-  const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-  const std::uint64_t bytes_at_start_;
 
   std::mutex mutex_;  ///< guards what follows
   std::condition_variable changed_;
   PushOrder order_;
   Prepaging prepaging_;
   bool interrupted_ = false;
+  std::chrono::steady_clock::time_point start_;  ///< of the round that is under way
+  std::uint64_t bytes_at_start_ = 0;             ///< sent before it
   std::array<std::chrono::steady_clock::time_point, 8> recent_{};  ///< the last faults
   std::size_t at_recent_ = 0;                                      ///< the oldest of them
 

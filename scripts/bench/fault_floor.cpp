@@ -195,10 +195,13 @@ void measure(int requests, int bulk, std::size_t pages) {
     for (std::size_t at = 0; receive_all(bulk, copied + at, kBulkChunk);) {
       at = (at + kBulkChunk) % kBulkRegion;
       ++chunks;
+      chunks.notify_one();
     }
   });
   // Not before the copy goes on at its usual speed.
-  while (chunks < 2 * kBulkRegion / kBulkChunk) std::this_thread::yield();
+  for (std::uint64_t seen = chunks; seen < 2 * kBulkRegion / kBulkChunk; seen = chunks) {
+    chunks.wait(seen);
+  }
 
   std::vector<double> took;
   took.reserve(pages);

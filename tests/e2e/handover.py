@@ -32,6 +32,18 @@ class HandoverTest(FerryTest):
         states = [vm.state() for vm in (self.source, self.target)]
         self.assertLessEqual(states.count("running"), 1, states)
 
+    def break_before_prepared(self, frame, action, when, *options):
+        """The guest stays, whatever the target has; the target gives up at the latest when the link
+        is back."""
+        self.begin(*options)
+        self.break_at(frame, action, when)
+        self.assert_stays()
+        if self.target.running():
+            self.assert_at_most_one_runs()
+        self.between.restore()
+        self.assert_target_gives_up()
+        self.assert_moves_elsewhere()
+
     # What a fault leads to.
 
     def assert_stays(self):

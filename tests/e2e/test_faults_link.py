@@ -12,17 +12,6 @@ STOP_AND_COPY = ("--mode", "stop-and-copy")  # its only round is the last
 
 
 class TheLinkBreaks(HandoverTest):
-    def before_prepared(self, frame, action, when, *options):
-        """The guest stays, whatever the target has; the target gives up at the latest when the
-        link is back."""
-        self.begin(*options)
-        self.break_at(frame, action, when)
-        self.assert_stays()
-        self.assert_at_most_one_runs() if self.target.running() else None
-        self.between.restore()
-        self.assert_target_gives_up()
-        self.assert_moves_elsewhere()
-
     def before_commit(self, frame, action, when):
         """Nobody runs the guest until the link is back; then it goes on at the target."""
         self.begin()
@@ -58,22 +47,22 @@ class TheLinkBreaks(HandoverTest):
         self.assert_stays()
 
     def test_is_silent_after_the_offer_arrived(self):
-        self.before_prepared("offer", fall_silent, "after")
+        self.break_before_prepared("offer", fall_silent, "after")
 
     def test_is_cut_before_accept(self):
-        self.before_prepared("accept", cut, "before")
+        self.break_before_prepared("accept", cut, "before")
 
     def test_is_cut_after_accept(self):
-        self.before_prepared("accept", cut, "after")
+        self.break_before_prepared("accept", cut, "after")
 
     def test_is_silent_before_accept(self):
-        self.before_prepared("accept", fall_silent, "before")
+        self.break_before_prepared("accept", fall_silent, "before")
 
     def test_is_cut_before_the_digests(self):
-        self.before_prepared("digests", cut, "before", "--verify")
+        self.break_before_prepared("digests", cut, "before", "--verify")
 
     def test_is_silent_before_the_digests(self):
-        self.before_prepared("digests", fall_silent, "before", "--verify")
+        self.break_before_prepared("digests", fall_silent, "before", "--verify")
 
     def test_is_silent_before_abort(self):
         self.begin()
@@ -88,52 +77,52 @@ class TheLinkBreaks(HandoverTest):
         self.assert_moves_elsewhere()
 
     def test_is_cut_in_the_first_round(self):
-        self.before_prepared("landed", cut, "before")
+        self.break_before_prepared("landed", cut, "before")
 
     def test_is_silent_in_the_first_round(self):
-        self.before_prepared("landed", fall_silent, "before")
+        self.break_before_prepared("landed", fall_silent, "before")
 
     def test_is_cut_before_the_state(self):
-        self.before_prepared("state", cut, "before")
+        self.break_before_prepared("state", cut, "before")
 
     def test_is_cut_after_the_state(self):
-        self.before_prepared("state", cut, "after")
+        self.break_before_prepared("state", cut, "after")
 
     def test_is_silent_before_the_state(self):
-        self.before_prepared("state", fall_silent, "before")
+        self.break_before_prepared("state", fall_silent, "before")
 
     def test_is_silent_after_the_state(self):
-        self.before_prepared("state", fall_silent, "after")
+        self.break_before_prepared("state", fall_silent, "after")
 
     def test_is_cut_before_the_last_round(self):
-        self.before_prepared("last_round", cut, "before")
+        self.break_before_prepared("last_round", cut, "before")
 
     def test_is_cut_after_the_last_round(self):
-        self.before_prepared("last_round", cut, "after")
+        self.break_before_prepared("last_round", cut, "after")
 
     def test_is_silent_before_the_last_round(self):
-        self.before_prepared("last_round", fall_silent, "before")
+        self.break_before_prepared("last_round", fall_silent, "before")
 
     def test_is_silent_after_the_last_round(self):
-        self.before_prepared("last_round", fall_silent, "after")
+        self.break_before_prepared("last_round", fall_silent, "after")
 
     def test_is_cut_before_the_last_landed(self):
-        self.before_prepared("landed", cut, "before", *STOP_AND_COPY)
+        self.break_before_prepared("landed", cut, "before", *STOP_AND_COPY)
 
     def test_is_cut_after_the_last_landed(self):
-        self.before_prepared("landed", cut, "after", *STOP_AND_COPY)
+        self.break_before_prepared("landed", cut, "after", *STOP_AND_COPY)
 
     def test_is_silent_before_the_last_landed(self):
-        self.before_prepared("landed", fall_silent, "before", *STOP_AND_COPY)
+        self.break_before_prepared("landed", fall_silent, "before", *STOP_AND_COPY)
 
     def test_is_silent_after_the_last_landed(self):
-        self.before_prepared("landed", fall_silent, "after", *STOP_AND_COPY)
+        self.break_before_prepared("landed", fall_silent, "after", *STOP_AND_COPY)
 
     def test_is_cut_before_prepared(self):
-        self.before_prepared("prepared", cut, "before")
+        self.break_before_prepared("prepared", cut, "before")
 
     def test_is_silent_before_prepared(self):
-        self.before_prepared("prepared", fall_silent, "before")
+        self.break_before_prepared("prepared", fall_silent, "before")
 
     def test_is_cut_after_prepared(self):
         self.before_commit("prepared", cut, "after")

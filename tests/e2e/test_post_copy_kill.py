@@ -14,21 +14,11 @@ PATIENT = 10.0  # nobody shall give up while the phase is held
 
 
 class PostCopyHandover(HandoverTest):
-    def begin(self, timeout=1.0):
-        super().begin("--mode", "post-copy", timeout=timeout)
+    def begin(self, *options, timeout=1.0):
+        super().begin("--mode", "post-copy", *options, timeout=timeout)
 
 
 class TheLinkBreaks(PostCopyHandover):
-    def before_prepared(self, frame, action, when):
-        """The guest stays, whatever the target has."""
-        self.begin()
-        self.break_at(frame, action, when)
-        self.assert_stays()
-        self.assert_at_most_one_runs() if self.target.running() else None
-        self.between.restore()
-        self.assert_target_gives_up()
-        self.assert_moves_elsewhere()
-
     def before_commit(self, frame, action, when):
         """Nobody runs the guest until the link is back; then it goes on at the target."""
         self.begin()
@@ -58,14 +48,14 @@ class TheLinkBreaks(PostCopyHandover):
                             ("missing", "after")):
             for action in (cut, fall_silent):
                 with self.subTest(frame=frame, when=when, action=action.__name__):
-                    self.before_prepared(frame, action, when)
+                    self.break_before_prepared(frame, action, when)
 
     def test_at_each_message_after_the_source_stops_leaves_the_guest_there(self):
         for frame, when in (("state", "before"), ("state", "after"), ("post_copy", "before"),
                             ("prepared", "before")):
             for action in (cut, fall_silent):
                 with self.subTest(frame=frame, when=when, action=action.__name__):
-                    self.before_prepared(frame, action, when)
+                    self.break_before_prepared(frame, action, when)
 
     def test_when_the_target_waits_for_a_page_of_the_state_leaves_the_guest_at_the_source(self):
         for frame, action in (("request", cut), ("request", fall_silent), ("page", cut),

@@ -10,6 +10,11 @@ namespace {
 
 constexpr std::uint32_t kGeneration = 7;
 
+std::string name_of(const testing::TestParamInfo<PageKind>& kind) {
+  if (kind.param == PageKind::zero) return "Zero";
+  return kind.param == PageKind::random ? "Random" : "Text";
+}
+
 class GuestPage : public testing::TestWithParam<PageKind> {
  protected:
   struct alignas(4096) Page {
@@ -94,9 +99,10 @@ TEST_P(FilledGuestPage, RefusesAWriteThatWouldHideDamage) {
 }
 
 INSTANTIATE_TEST_SUITE_P(OfEachKind, GuestPage,
-                         testing::Values(PageKind::zero, PageKind::random, PageKind::text));
+                         testing::Values(PageKind::zero, PageKind::random, PageKind::text),
+                         name_of);
 INSTANTIATE_TEST_SUITE_P(OfEachKind, FilledGuestPage,
-                         testing::Values(PageKind::random, PageKind::text));
+                         testing::Values(PageKind::random, PageKind::text), name_of);
 
 }  // namespace
 }  // namespace guest

@@ -9,9 +9,12 @@
 #include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <cstddef>
+#include <exception>
+#include <future>
 #include <optional>
 #include <span>
 #include <stdexcept>
+#include <string>
 #include <utility>
 
 #include "migration/net/socket.hpp"
@@ -22,6 +25,17 @@
 namespace migration {
 
 inline constexpr std::chrono::seconds kPeerDeadline{20};
+
+/// Why a connection failed.
+[[nodiscard]] inline std::string reason_of(std::promise<std::exception_ptr>& promise) {
+  auto failed = promise.get_future();
+  if (failed.wait_for(kPeerDeadline) != std::future_status::ready) return "has not failed";
+  try {
+    std::rethrow_exception(failed.get());
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+}
 
 /// The far end of a fault connection, whichever side that is: plain blocking calls, each with a
 /// deadline.

@@ -69,15 +69,7 @@ class PageFetching : public ::testing::Test {
   }
 
   /// Why the connection failed the first time.
-  [[nodiscard]] std::string failure() {
-    auto failed = failed_.get_future();
-    if (failed.wait_for(kPeerDeadline) != std::future_status::ready) return "has not failed";
-    try {
-      std::rethrow_exception(failed.get());
-    } catch (const std::exception& error) {
-      return error.what();
-    }
-  }
+  [[nodiscard]] std::string failure() { return reason_of(failed_); }
   [[nodiscard]] bool complete() const { return completed_ > 0; }
   [[nodiscard]] bool wait_complete() {
     return complete_.get_future().wait_for(kPeerDeadline) == std::future_status::ready;

@@ -59,15 +59,7 @@ class PageServing : public ::testing::Test {
                    [this](std::exception_ptr failure) { failed_.set_value(failure); });
     EXPECT_EQ(peer_->receive(greeting.size()), greeting);
   }
-  [[nodiscard]] std::string failure() {
-    auto failed = failed_.get_future();
-    if (failed.wait_for(kPeerDeadline) != std::future_status::ready) return "has not failed";
-    try {
-      std::rethrow_exception(failed.get());
-    } catch (const std::exception& error) {
-      return error.what();
-    }
-  }
+  [[nodiscard]] std::string failure() { return reason_of(failed_); }
   wire::SinglePage answer(wire::FrameType type = wire::FrameType::page) {
     payload_ = peer_->receive(type).value_or(wire::Bytes(16));
     return wire::decode_page(payload_, memory_.page_count());

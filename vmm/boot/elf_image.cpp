@@ -120,8 +120,7 @@ ElfImage parse(std::span<const std::byte> file) {
   if (!entry) {
     bad_image(
         "not a PVH kernel (it has no XEN_ELFNOTE_PHYS32_ENTRY note): take the bzImage instead, or "
-        "the "
-        "vmlinux of a Linux built with CONFIG_PVH=y");
+        "the vmlinux of a Linux built with CONFIG_PVH=y");
   }
   std::ranges::sort(image.segments, {}, &ElfSegment::address);
   check_disjoint(image.segments);

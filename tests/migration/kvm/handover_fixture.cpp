@@ -109,6 +109,14 @@ std::string HandoverTest::wait_failed() {
   return ready(failed) ? failed.get() : "has not failed";
 }
 
+void HandoverTest::expect_ends_well(vmm::Machine& machine, std::size_t ticks) {
+  const auto end = vmm::wait_end(machine);
+  ASSERT_TRUE(end) << output_.text();
+  EXPECT_EQ(end->code, 0) << output_.text();
+  EXPECT_EQ(output_.ticks().size(), ticks);
+  EXPECT_TRUE(output_.ticks_in_order());
+}
+
 void HandoverTest::expect_runs_here(const OutgoingMigration::Result& result) {
   EXPECT_TRUE(result.report.error);
   ASSERT_TRUE(result.machine);

@@ -44,6 +44,8 @@ class HandoverTest : public vmm::GuestTest {
   [[nodiscard]] bool wait_complete();
   /// Why there is no VM at the destination.
   [[nodiscard]] std::string wait_failed();
+  /// The guest ends by itself, content, after so many ticks in order.
+  void expect_ends_well(vmm::Machine& machine, std::size_t ticks);
   /// The source has its VM, and that goes on.
   void expect_runs_here(const OutgoingMigration::Result& result);
 

@@ -69,11 +69,7 @@ TEST_F(Handover, GoesThereAndBackAndTheGuestEndsWell) {
     ASSERT_TRUE(machine);
     ASSERT_TRUE(output_.wait_for_ticks(20));
   }
-  const auto end = vmm::wait_end(*machine);
-  ASSERT_TRUE(end) << output_.text();
-  EXPECT_EQ(end->code, 0) << output_.text();
-  EXPECT_EQ(output_.ticks().size(), 1500U);
-  EXPECT_TRUE(output_.ticks_in_order());
+  expect_ends_well(*machine, 1500);
 }
 
 TEST_F(Handover, OfAPausedVmLeavesItPausedAtTheDestination) {

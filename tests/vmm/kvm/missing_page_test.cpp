@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <ostream>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -40,6 +41,8 @@ const std::string kFetch = "\xb0\x2a"s + kExit;                     // mov al, 4
 const std::string kWrite = "\xb8\x01\x00\x00\x00\x0f\xc0\x04\x25\x00\x00\x80\x00"s + kExit;
 // mov esi, 0x800000; mov edx, 0xf4; outsb; jmp to itself
 const std::string kOut = "\xbe\x00\x00\x80\x00\xba\xf4\x00\x00\x00\x6e\xeb\xfe"s;
+
+void PrintTo(const Way& way, std::ostream* out) { *out << way.name << " in ring " << way.ring; }
 
 std::vector<Way> ways() {
   std::vector<Way> all;

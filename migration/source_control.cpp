@@ -1,0 +1,131 @@
+#include <boost/asio/post.hpp>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
+
+#include "migration/elapsed.hpp"
+#include "migration/source.hpp"
+#include "migration/usage.hpp"
+
+/// What is told of a migration while it runs, and what may be changed then.
+namespace migration {
+
+namespace asio = boost::asio;
+using wire::FrameType;
+
+namespace {
+
+constexpr std::chrono::milliseconds kTick{100};
+/// How long the word that the VM stays may take to leave.
+constexpr std::chrono::milliseconds kGrace{500};
+
+}  // namespace
+
+void OutgoingMigration::Source::phase(std::string text) {
+  const std::lock_guard lock(mutex_);
+  report_.phase = std::move(text);
+}
+
+void OutgoingMigration::Source::update_counts() {
+  const std::lock_guard lock(mutex_);
+  report_.pages.zero = counters_.zero;
+  report_.pages.raw = counters_.raw;
+  report_.pages.compressed = counters_.compressed;
+  report_.wire_bytes = counters_.wire_bytes + closed_bytes_;
+  report_.wire_bytes_back = closed_bytes_back_;
+  for (const auto& connection : {control_, inquiry_}) {
+    if (!connection) continue;
+    report_.wire_bytes += connection->bytes_sent();
+    report_.wire_bytes_back += connection->bytes_received();
+  }
+  if (server_) {
+    const PageServer::Counts counts = server_->counts();
+    report_.wire_bytes += server_->bytes_sent();
+    report_.wire_bytes_back += server_->bytes_received();
+    report_.pages.demand = counts.demand;
+    report_.pages.pushed = counts.pushed;
+    report_.pages.resent = resent_before_ + server_->sent_again();
+    report_.faults = running_.faults;
+    const std::uint64_t sent = counters_.zero + counters_.raw + counters_.compressed;
+    if (report_.outcome == Outcome::completed) {
+      report_.pages.unpopulated = report_.pages.total - (sent - report_.pages.resent);
+    }
+  }
+  if (report_.outcome == Outcome::running || report_.outcome == Outcome::in_doubt) {
+    report_.total_ms = ms_since(start_);
+  }
+  report_.cpu_seconds_source = cpu_seconds() - cpu_at_start_;
+  report_.peak_rss_source = peak_rss_bytes();
+}
+
+void OutgoingMigration::Source::tick() {
+  ticker_.expires_after(kTick);
+  ticker_.async_wait([this](boost::system::error_code cancelled) {
+    if (cancelled) return;
+    try {
+      look_for_vain_work();
+    } catch (const std::system_error& error) {
+      abandon(error.what());
+    }
+    update_counts();
+    callbacks_.progress(live());
+    tick();
+  });
+}
+
+void OutgoingMigration::Source::set(const MigrateSettings& settings) {
+  if (settings.max_bandwidth) limiter_.set_rate(*settings.max_bandwidth);
+  {
+    const std::lock_guard lock(mutex_);
+    if (settings.max_downtime) {
+      max_downtime_us_ = static_cast<std::uint64_t>(settings.max_downtime->count());
+    }
+  }
+  if (settings.prepaging) {
+    asio::post(context_, [this, prepaging = *settings.prepaging] {
+      options_.prepaging = prepaging;
+      if (server_) server_->set(prepaging);
+    });
+  }
+  if (settings.to) {
+    asio::post(context_, [this, to = *settings.to] {
+      options_.to = to;
+      retry_.cancel();
+    });
+  }
+}
+
+std::string OutgoingMigration::Source::cancel() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (stage_ == Stage::in_doubt) {
+      return "the VM was handed over and the destination does not answer: it cannot be cancelled "
+             "any more. See 'ferry info'";
+    }
+    if (stage_ != Stage::copying || report_.outcome != Outcome::running) {
+      return "the VM has been handed over: it cannot be cancelled any more";
+    }
+    cancelled_ = true;
+  }
+  asio::post(context_, [this] { abandon("cancelled by request"); });
+  return {};
+}
+
+void OutgoingMigration::Source::abandon(const std::string& why) {
+  if (live().outcome != Outcome::running) return;
+  failure_ = std::make_exception_ptr(std::runtime_error(why));
+  limiter_.stop();
+  if (std::exchange(dialling_, false)) {
+    return stop_dialling_.emit(asio::cancellation_type::terminal);
+  }
+  // The guest shall not wait for a peer that does not read: it is told, then all is closed.
+  control_->send(FrameType::abort, wire::encode(wire::Reason{why}));
+  control_->close_when_drained(failure_, kGrace);
+}
+
+MigrationReport OutgoingMigration::Source::live() const {
+  const std::lock_guard lock(mutex_);
+  return report_;
+}
+
+}  // namespace migration
