@@ -42,7 +42,9 @@ const std::string kWrite = "\xb8\x01\x00\x00\x00\x0f\xc0\x04\x25\x00\x00\x80\x00
 // mov esi, 0x800000; mov edx, 0xf4; outsb; jmp to itself
 const std::string kOut = "\xbe\x00\x00\x80\x00\xba\xf4\x00\x00\x00\x6e\xeb\xfe"s;
 
-void PrintTo(const Way& way, std::ostream* out) { *out << way.name << " in ring " << way.ring; }
+std::ostream& operator<<(std::ostream& out, const Way& way) {
+  return out << way.name << " in ring " << way.ring;
+}
 
 std::vector<Way> ways() {
   std::vector<Way> all;
