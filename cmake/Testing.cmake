@@ -45,7 +45,7 @@ function(ferry_test)
   target_include_directories(${ARG_NAME} PRIVATE ${PROJECT_SOURCE_DIR})
   target_compile_definitions(${ARG_NAME} PRIVATE
     FERRY_GUEST_IMAGE="$<TARGET_FILE:guest_image>")
-  target_link_libraries(${ARG_NAME} PRIVATE ferry_warnings GTest::gtest_main ${ARG_LIBS})
+  target_link_libraries(${ARG_NAME} PRIVATE ferry_warnings ferry_cold GTest::gtest_main ${ARG_LIBS})
   add_dependencies(${ARG_NAME} guest_image)
   # PRE_TEST: the list of cases is made by ctest and not by the build, which so runs nothing.
   gtest_discover_tests(${ARG_NAME}

@@ -32,7 +32,7 @@ constexpr unsigned kMaxStrangers = 64;
 /// After accepting failed, for want of descriptors say: no event tells when there are some again.
 constexpr std::chrono::milliseconds kAcceptPause{200};
 /// How long a broken page channel waits for the source to say why.
-constexpr std::chrono::milliseconds kGrace{500};
+constexpr std::chrono::milliseconds kSourceGrace{500};
 
 IncomingMigration::Failure describe(const std::exception_ptr& failure) {
   try {
@@ -247,7 +247,7 @@ void IncomingMigration::Receiver::channel_landed(std::uint32_t round) {
 void IncomingMigration::Receiver::channel_failed(std::exception_ptr failure) {
   // After the last page the source may close its page channels at any time.
   if (!taking_pages()) return;
-  grace_.expires_after(kGrace);
+  grace_.expires_after(kSourceGrace);
   grace_.async_wait([this, link = link_, failure](boost::system::error_code cancelled) {
     if (!cancelled && link == link_ && taking_pages()) page_connection_lost(failure);
   });

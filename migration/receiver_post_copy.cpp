@@ -24,7 +24,7 @@ namespace {
 /// The source hears so often how far the fetch is.
 constexpr std::chrono::milliseconds kTellProgress{200};
 /// A source that has been away for so many timeouts is taken for gone: the VM is paused.
-constexpr int kPatience = 6;
+constexpr int kTimeoutsUntilPaused = 6;
 
 }  // namespace
 
@@ -168,7 +168,7 @@ void IncomingMigration::Receiver::fetch_link_lost(const std::string& why) {
 }
 
 void IncomingMigration::Receiver::watch_patience() {
-  patience_.expires_after(kPatience * options_.timeout);
+  patience_.expires_after(kTimeoutsUntilPaused * options_.timeout);
   patience_.async_wait([this](boost::system::error_code cancelled) {
     if (cancelled || !fetching()) return;
     const std::string what = fmt::format(

@@ -30,7 +30,7 @@ constexpr double kFixedSeconds = 0.003;
 /// A round with fewer bytes shows the latency of the link and not its rate.
 constexpr std::uint64_t kRateSample = std::uint64_t{4} << 20;
 /// How long a broken page channel waits for the peer to say why on the control connection.
-constexpr std::chrono::milliseconds kGrace{500};
+constexpr std::chrono::milliseconds kReasonGrace{500};
 constexpr unsigned kHybridRounds = 1;
 constexpr unsigned kPreCopyRounds = 30;
 constexpr const char* kGuestEnded = "the guest ended while it was being migrated";
@@ -178,7 +178,7 @@ asio::awaitable<bool> OutgoingMigration::Source::copy() {
 /// after the page channels break.
 void OutgoingMigration::Source::channel_failed(unsigned link, std::exception_ptr failure) {
   if (link != link_) return;
-  grace_.expires_after(kGrace);
+  grace_.expires_after(kReasonGrace);
   grace_.async_wait([this, link, failure](boost::system::error_code cancelled) {
     if (cancelled || link != link_) return;
     if (!failure_) failure_ = failure;

@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kTick{100};
 /// How long the word that the VM stays may take to leave.
-constexpr std::chrono::milliseconds kGrace{500};
+constexpr std::chrono::milliseconds kWordGrace{500};
 
 }  // namespace
 
@@ -120,7 +120,7 @@ void OutgoingMigration::Source::abandon(const std::string& why) {
   }
   // The guest shall not wait for a peer that does not read: it is told, then all is closed.
   control_->send(FrameType::abort, wire::encode(wire::Reason{why}));
-  control_->close_when_drained(failure_, kGrace);
+  control_->close_when_drained(failure_, kWordGrace);
 }
 
 MigrationReport OutgoingMigration::Source::live() const {

@@ -26,7 +26,7 @@ constexpr std::chrono::milliseconds kLongestRetry{5'000};
 constexpr std::chrono::minutes kTellAbortFor{10};
 /// A link that is lost while pages are being served is told to people once it has been away for so
 /// many timeouts: until then it may well come back by itself.
-constexpr int kPatience = 3;
+constexpr int kTimeoutsUntilTold = 3;
 
 }  // namespace
 
@@ -169,7 +169,7 @@ bool OutgoingMigration::Source::enter_doubt(const std::string& problem) {
 /// Once, and not for a link that may be back in a moment.
 void OutgoingMigration::Source::tell_doubt() {
   if (live().outcome == Outcome::in_doubt) return;
-  if (server_ && Clock::now() - link_lost_at_ < kPatience * options_.timeout) return;
+  if (server_ && Clock::now() - link_lost_at_ < kTimeoutsUntilTold * options_.timeout) return;
   {
     const std::lock_guard lock(mutex_);
     report_.outcome = Outcome::in_doubt;

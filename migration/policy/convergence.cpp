@@ -7,7 +7,7 @@ namespace migration {
 namespace {
 
 // A round of pre-copy that leaves more than this share of what it sent makes no real headway.
-constexpr double kHeadway = 0.7;
+constexpr double kRoundHeadway = 0.7;
 // One more round although the stop already fits: it must take off at least half of what the pages
 // cost the stop, and a millisecond; and last no longer than this.
 constexpr double kWorthShare = 0.5;
@@ -45,7 +45,7 @@ Decision decide(const ConvergenceInput& input) {
     decision.why = worth ? Why::worth_a_round : Why::fits;
     return decision;
   }
-  if (lambda > kHeadway) {
+  if (lambda > kRoundHeadway) {
     decision.why = Why::diverging;
     if (input.may_throttle && input.throttle < kMostThrottle) {
       decision.step = Step::throttle;

@@ -31,7 +31,7 @@ constexpr std::chrono::milliseconds kFewMoments{20};
 constexpr std::uint64_t kBusyChunk = 64;
 constexpr std::uint64_t kFirstChunk = 64;
 /// So much has to be sent before the link's rate is taken for known.
-constexpr double kRateSample = 4 << 20;
+constexpr double kRateKnownAfter = 4 << 20;
 /// How many pages are looked up at a time to find those that were never touched: 256 MiB.
 constexpr std::uint64_t kLookUpPages = 65536;
 
@@ -175,7 +175,7 @@ std::uint64_t PageServer::chunk_pages() const {
   auto rate = static_cast<double>(shared_.limiter.rate());
   if (rate == 0) {
     const auto sent = static_cast<double>(shared_.counters.wire_bytes - bytes_at_start_);
-    if (sent < kRateSample) return kFirstChunk;
+    if (sent < kRateKnownAfter) return kFirstChunk;
     rate = sent / seconds_since(start_);
   }
   const bool busy = std::chrono::steady_clock::now() - recent_[at_recent_] < kFewMoments;

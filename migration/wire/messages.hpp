@@ -68,6 +68,20 @@ struct Status {
 /// decode<Offer>(payload): throws ProtocolError, naming the field.
 template <typename Message>
 [[nodiscard]] Message decode(std::span<const std::byte> payload);
+template <>
+Offer decode(std::span<const std::byte> payload);
+template <>
+Accept decode(std::span<const std::byte> payload);
+template <>
+Reason decode(std::span<const std::byte> payload);
+template <>
+Prepared decode(std::span<const std::byte> payload);
+template <>
+Running decode(std::span<const std::byte> payload);
+template <>
+Inquire decode(std::span<const std::byte> payload);
+template <>
+Status decode(std::span<const std::byte> payload);
 
 [[nodiscard]] std::string to_hex(const Token& token);
 [[nodiscard]] Token random_token();

@@ -26,7 +26,7 @@ using Protocol = asio::local::stream_protocol;
 namespace {
 
 /// A running migration reports ten times a second.
-constexpr std::chrono::seconds kPatience{20};
+constexpr std::chrono::seconds kAnswerPatience{20};
 constexpr std::uint64_t kMaxAnswer = std::uint64_t{1} << 30;
 
 [[noreturn]] void unreachable(const std::string& path, const std::string& why) {
@@ -57,7 +57,7 @@ asio::awaitable<json> api_request(std::string socket_path, std::string method, s
     if (on_line && status == http::status::ok) on_line(line);
   };
   try {
-    stream.expires_after(kPatience);
+    stream.expires_after(kAnswerPatience);
     co_await stream.async_connect(Protocol::endpoint(socket_path), asio::use_awaitable);
     http::request<http::string_body> request(http::string_to_verb(method), target, 11);
     request.set(http::field::host, "ferry");
@@ -72,7 +72,7 @@ asio::awaitable<json> api_request(std::string socket_path, std::string method, s
     co_await http::async_read_header(stream, buffer, parser, asio::use_awaitable);
     status = parser.get().result();
     while (!parser.is_done()) {
-      stream.expires_after(kPatience);
+      stream.expires_after(kAnswerPatience);
       co_await http::async_read_some(stream, buffer, parser, asio::use_awaitable);
       answer = take_lines(parser.get().body(), took_line, std::move(answer));
     }

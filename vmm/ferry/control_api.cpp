@@ -27,7 +27,8 @@ using Request = http::request<http::string_body>;
 namespace {
 
 constexpr unsigned kMaxSessions = 32;
-constexpr std::chrono::seconds kPatience{10};  ///< for a request to come in, or an answer to go out
+constexpr std::chrono::seconds kStreamPatience{
+    10};  ///< for a request to come in, or an answer to go out
 constexpr std::chrono::milliseconds kAcceptPause{100};
 constexpr unsigned kHttp11 = 11;
 constexpr std::uint32_t kMaxHeader = 8 * 1024;
@@ -148,7 +149,7 @@ class ControlApi::Session {
       http::request_parser<http::string_body> parser;
       parser.header_limit(kMaxHeader);
       parser.body_limit(kMaxBody);
-      stream_.expires_after(kPatience);
+      stream_.expires_after(kStreamPatience);
       beast::error_code error;
       co_await http::async_read(stream_, buffer, parser,
                                 asio::redirect_error(asio::use_awaitable, error));
@@ -191,7 +192,7 @@ class ControlApi::Session {
     response.keep_alive(keep_alive);
     response.body() = answer.body.dump() + '\n';
     response.prepare_payload();
-    stream_.expires_after(kPatience);
+    stream_.expires_after(kStreamPatience);
     co_await http::async_write(stream_, response, asio::use_awaitable);
   }
 
@@ -201,12 +202,12 @@ class ControlApi::Session {
     response.set(http::field::content_type, "application/x-ndjson");
     response.chunked(true);
     http::response_serializer<http::empty_body> header(response);
-    stream_.expires_after(kPatience);
+    stream_.expires_after(kStreamPatience);
     co_await http::async_write_header(stream_, header, asio::use_awaitable);
     for (;;) {
       const std::string line = co_await reports.next();
       if (line.empty()) break;
-      stream_.expires_after(kPatience);
+      stream_.expires_after(kStreamPatience);
       co_await asio::async_write(stream_, http::make_chunk(asio::buffer(line)),
                                  asio::use_awaitable);
     }

@@ -35,8 +35,8 @@ int pagemap() {
 
 // Bits of a pagemap entry (Linux Documentation/admin-guide/mm/pagemap.rst). A swapped page has
 // content as much as a present one.
-constexpr std::uint64_t kPresent = std::uint64_t{1} << 63;
-constexpr std::uint64_t kSwapped = std::uint64_t{1} << 62;
+constexpr std::uint64_t kPagePresent = std::uint64_t{1} << 63;
+constexpr std::uint64_t kPageSwapped = std::uint64_t{1} << 62;
 
 /// The most ranges that process_madvise takes in one call (the kernel's UIO_MAXIOV).
 constexpr std::size_t kMaxBatch = 1024;
@@ -214,7 +214,7 @@ void GuestMemory::add_populated(PageRange range, DirtyBitmap& into) const {
       fail("/proc/self/pagemap ended early");
     }
     for (std::uint64_t i = 0; i < count; ++i) {
-      if ((entries[i] & (kPresent | kSwapped)) != 0) into.set(page + i);
+      if ((entries[i] & (kPagePresent | kPageSwapped)) != 0) into.set(page + i);
     }
     page += count;
   }
