@@ -15,7 +15,7 @@ target_compile_definitions(ferry_asio PUBLIC
   BOOST_ASIO_NO_DEPRECATED
   BOOST_BEAST_SEPARATE_COMPILATION
 )
-target_link_libraries(ferry_asio PUBLIC Boost::headers Threads::Threads)
+target_link_libraries(ferry_asio PRIVATE ferry_cold PUBLIC Boost::headers Threads::Threads)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # A coroutine's frame comes from Asio's own allocator and goes back to it, which gcc 12 does not
   # follow through aligned_alloc() at -O2.

@@ -8,7 +8,7 @@
 namespace devices {
 namespace {
 
-struct Fixture {
+struct PmFixture {
   int offs = 0;
   int resets = 0;
   AcpiPm device{{[this] { ++offs; }, [this] { ++resets; }}};
@@ -28,7 +28,7 @@ constexpr unsigned kSleepEnable = 1U << 13;
 constexpr unsigned kSoftOff = 5U << 10;
 
 TEST(AcpiPm, PowersOffWhenSleepIsEnabledInItsType) {
-  Fixture pm;
+  PmFixture pm;
   pm.out16(4, kSoftOff);  // as ACPICA does, first without and then with SLP_EN
   pm.out16(4, 3U << 10 | kSleepEnable);
   EXPECT_EQ(pm.offs, 0);
@@ -38,7 +38,7 @@ TEST(AcpiPm, PowersOffWhenSleepIsEnabledInItsType) {
 }
 
 TEST(AcpiPm, ResetsOnItsValueOnly) {
-  Fixture pm;
+  PmFixture pm;
   for (const std::byte value : {std::byte{0}, std::byte{2}, std::byte{0xff}}) {
     pm.device.write(8, std::array{value});
   }
@@ -51,7 +51,7 @@ TEST(AcpiPm, ResetsOnItsValueOnly) {
 
 // ACPICA reads back what it enabled, and calls hardware broken that forgot it.
 TEST(AcpiPm, KeepsWhatIsEnabledAndHasNoEvents) {
-  Fixture pm;
+  PmFixture pm;
   pm.out16(2, 0x0120);
   EXPECT_EQ(pm.in16(2), 0x0120U);
   pm.out16(0, 0xffff);
@@ -59,14 +59,14 @@ TEST(AcpiPm, KeepsWhatIsEnabledAndHasNoEvents) {
 }
 
 TEST(AcpiPm, IsAlwaysInAcpiModeAndNeverAsleep) {
-  Fixture pm;
+  PmFixture pm;
   EXPECT_EQ(pm.in16(4), 1U);
   pm.out16(4, 0x1c00 | kSleepEnable);
   EXPECT_EQ(pm.in16(4), 0x1c01U);
 }
 
 TEST(AcpiPm, TakesBytesAndDoubleWordsToo) {
-  Fixture pm;
+  PmFixture pm;
   const std::array both = {std::byte{0}, std::byte{0}, std::byte{0x34}, std::byte{0x12}};
   pm.device.write(0, both);
   EXPECT_EQ(pm.in16(2), 0x1234U);
@@ -79,11 +79,11 @@ TEST(AcpiPm, TakesBytesAndDoubleWordsToo) {
 }
 
 TEST(AcpiPm, LoadsWhatItSaved) {
-  Fixture from;
+  PmFixture from;
   from.out16(2, 0x0120);
   from.out16(4, kSoftOff | 2);
   const auto saved = from.device.save();
-  Fixture to;
+  PmFixture to;
   to.device.load(1, saved);
   EXPECT_EQ(to.in16(2), 0x0120U);
   EXPECT_EQ(to.in16(4), kSoftOff | 3);
@@ -91,7 +91,7 @@ TEST(AcpiPm, LoadsWhatItSaved) {
 }
 
 TEST(AcpiPm, RefusesAnUnsoundState) {
-  Fixture pm;
+  PmFixture pm;
   const auto saved = pm.device.save();
   EXPECT_THROW(pm.device.load(2, saved), std::invalid_argument);
   EXPECT_THROW(pm.device.load(1, std::span(saved).first(3)), std::invalid_argument);

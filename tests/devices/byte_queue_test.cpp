@@ -8,7 +8,7 @@
 namespace devices {
 namespace {
 
-std::span<const std::byte> as_bytes(std::string_view text) {
+std::span<const std::byte> bytes_of(std::string_view text) {
   return std::as_bytes(std::span(text));
 }
 
@@ -18,7 +18,7 @@ std::string text_of(const std::vector<std::byte>& bytes) {
 
 TEST(ByteQueue, TakesOnlyWhatThereIsRoomFor) {
   ByteQueue queue(4);
-  EXPECT_EQ(queue.push(as_bytes("abcdef")), 4U);
+  EXPECT_EQ(queue.push(bytes_of("abcdef")), 4U);
   EXPECT_EQ(queue.room(), 0U);
   EXPECT_FALSE(queue.push(std::byte{'g'}));
   EXPECT_EQ(text_of(queue.contents()), "abcd");
@@ -26,9 +26,9 @@ TEST(ByteQueue, TakesOnlyWhatThereIsRoomFor) {
 
 TEST(ByteQueue, KeepsTheOrderAroundItsEnd) {
   ByteQueue queue(4);
-  queue.push(as_bytes("abc"));
+  queue.push(bytes_of("abc"));
   queue.pop(2);
-  EXPECT_EQ(queue.push(as_bytes("def")), 3U);
+  EXPECT_EQ(queue.push(bytes_of("def")), 3U);
   EXPECT_EQ(queue.front().size(), 2U);
   EXPECT_EQ(text_of(queue.contents()), "cdef");
   queue.pop(2);
@@ -38,16 +38,16 @@ TEST(ByteQueue, KeepsTheOrderAroundItsEnd) {
 
 TEST(ByteQueue, DoesNotMoveItsFrontWhenMoreIsPushed) {
   ByteQueue queue(8);
-  queue.push(as_bytes("ab"));
+  queue.push(bytes_of("ab"));
   const auto front = queue.front();
-  queue.push(as_bytes("cdefgh"));
+  queue.push(bytes_of("cdefgh"));
   EXPECT_EQ(queue.front().data(), front.data());
   EXPECT_EQ(front[1], std::byte{'b'});
 }
 
 TEST(ByteQueue, IsEmptyAfterItIsCleared) {
   ByteQueue queue(4);
-  queue.push(as_bytes("abc"));
+  queue.push(bytes_of("abc"));
   queue.clear();
   EXPECT_TRUE(queue.empty());
   EXPECT_TRUE(queue.front().empty());

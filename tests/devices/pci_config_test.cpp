@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::uint32_t kEnable = 1U << 31;
 
-struct Fixture {
+struct PciFixture {
   PciConfig device;
 
   template <typename Number>
@@ -28,7 +28,7 @@ struct Fixture {
 
 // How Linux finds out that the mechanism is there (pci_check_type1).
 TEST(PciConfig, KeepsTheAddressThatItIsGiven) {
-  Fixture pci;
+  PciFixture pci;
   pci.out<std::uint8_t>(3, 0x01);
   EXPECT_EQ(pci.in<std::uint32_t>(0), 0U);
   pci.out<std::uint32_t>(0, kEnable);
@@ -36,7 +36,7 @@ TEST(PciConfig, KeepsTheAddressThatItIsGiven) {
 }
 
 TEST(PciConfig, HasAHostBridge) {
-  Fixture pci;
+  PciFixture pci;
   pci.out<std::uint32_t>(0, kEnable);
   EXPECT_EQ(pci.in<std::uint32_t>(4), 0x00081b36U);
   EXPECT_EQ(pci.in<std::uint16_t>(6), 0x0008);
@@ -47,7 +47,7 @@ TEST(PciConfig, HasAHostBridge) {
 }
 
 TEST(PciConfig, HasNothingElse) {
-  Fixture pci;
+  PciFixture pci;
   EXPECT_EQ(pci.in<std::uint32_t>(4), UINT32_MAX);  // not enabled
   for (const std::uint32_t function : {0x100U, 0x800U, 0x10000U}) {
     pci.out<std::uint32_t>(0, kEnable | function);
@@ -56,10 +56,10 @@ TEST(PciConfig, HasNothingElse) {
 }
 
 TEST(PciConfig, LoadsWhatItSavedAndNothingOfAnotherSize) {
-  Fixture from;
+  PciFixture from;
   from.out<std::uint32_t>(0, kEnable | 0x08);
   const auto saved = from.device.save();
-  Fixture to;
+  PciFixture to;
   to.device.load(1, saved);
   EXPECT_EQ(to.in<std::uint16_t>(6), 0x0600);
   EXPECT_THROW(to.device.load(2, saved), std::invalid_argument);

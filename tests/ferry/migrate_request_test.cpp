@@ -13,7 +13,7 @@ using migration::MigrateOptions;
 using migration::MigrateSettings;
 using nlohmann::json;
 
-std::string refusal(const json& request) {
+std::string request_refusal(const json& request) {
   try {
     static_cast<void>(migrate_options_from_json(request));
   } catch (const std::invalid_argument& error) {
@@ -78,23 +78,26 @@ TEST(MigrateRequest, KnowsEveryModeAndOrderOfPushing) {
 
 TEST(MigrateRequest, NamesTheFieldThatIsWrong) {
   const std::string to = "unix:/run/b";
-  EXPECT_NE(refusal(json::object()).find("'to'"), std::string::npos);
-  EXPECT_NE(refusal({{"to", 7}}).find("'to'"), std::string::npos);
-  EXPECT_NE(refusal({{"to", to}, {"speed", 1}}).find("'speed'"), std::string::npos);
-  EXPECT_NE(refusal({{"to", to}, {"mode", "warp"}}).find("'mode'"), std::string::npos);
-  EXPECT_NE(refusal({{"to", to}, {"channels", 0}}).find("'channels'"), std::string::npos);
-  EXPECT_NE(refusal({{"to", to}, {"channels", 17}}).find("'channels'"), std::string::npos);
-  EXPECT_NE(refusal({{"to", to}, {"channels", -1}}).find("'channels'"), std::string::npos);
-  EXPECT_NE(refusal({{"to", to}, {"channels", 1.5}}).find("'channels'"), std::string::npos);
-  EXPECT_NE(refusal({{"to", to}, {"max_rounds", 0}}).find("'max_rounds'"), std::string::npos);
-  EXPECT_NE(refusal({{"to", to}, {"prepaging", "random"}}).find("'prepaging'"), std::string::npos);
-  EXPECT_NE(refusal({{"to", to}, {"max_downtime_ms", -1}}).find("'max_downtime_ms'"),
+  EXPECT_NE(request_refusal(json::object()).find("'to'"), std::string::npos);
+  EXPECT_NE(request_refusal({{"to", 7}}).find("'to'"), std::string::npos);
+  EXPECT_NE(request_refusal({{"to", to}, {"speed", 1}}).find("'speed'"), std::string::npos);
+  EXPECT_NE(request_refusal({{"to", to}, {"mode", "warp"}}).find("'mode'"), std::string::npos);
+  EXPECT_NE(request_refusal({{"to", to}, {"channels", 0}}).find("'channels'"), std::string::npos);
+  EXPECT_NE(request_refusal({{"to", to}, {"channels", 17}}).find("'channels'"), std::string::npos);
+  EXPECT_NE(request_refusal({{"to", to}, {"channels", -1}}).find("'channels'"), std::string::npos);
+  EXPECT_NE(request_refusal({{"to", to}, {"channels", 1.5}}).find("'channels'"), std::string::npos);
+  EXPECT_NE(request_refusal({{"to", to}, {"max_rounds", 0}}).find("'max_rounds'"),
             std::string::npos);
-  EXPECT_NE(refusal({{"to", to}, {"max_bandwidth", "1Gbit"}}).find("'max_bandwidth'"),
+  EXPECT_NE(request_refusal({{"to", to}, {"prepaging", "random"}}).find("'prepaging'"),
             std::string::npos);
-  EXPECT_NE(refusal({{"to", to}, {"verify", 1}}).find("'verify'"), std::string::npos);
-  EXPECT_NE(refusal({{"to", to}, {"timeout_ms", 0}}).find("'timeout_ms'"), std::string::npos);
-  EXPECT_NE(refusal({{"to", "nowhere"}}).find("nowhere"), std::string::npos);
+  EXPECT_NE(request_refusal({{"to", to}, {"max_downtime_ms", -1}}).find("'max_downtime_ms'"),
+            std::string::npos);
+  EXPECT_NE(request_refusal({{"to", to}, {"max_bandwidth", "1Gbit"}}).find("'max_bandwidth'"),
+            std::string::npos);
+  EXPECT_NE(request_refusal({{"to", to}, {"verify", 1}}).find("'verify'"), std::string::npos);
+  EXPECT_NE(request_refusal({{"to", to}, {"timeout_ms", 0}}).find("'timeout_ms'"),
+            std::string::npos);
+  EXPECT_NE(request_refusal({{"to", "nowhere"}}).find("nowhere"), std::string::npos);
 }
 
 TEST(MigrateRequest, CarriesTheSettingsThatAreGiven) {

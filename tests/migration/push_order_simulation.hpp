@@ -24,15 +24,15 @@ struct Simulation {
 /// The pages that a vCPU touches, one after another.
 using Touches = std::vector<vmm::PageIndex>;
 
-struct Outcome {
+struct SimulatedOutcome {
   std::uint64_t faults = 0;       ///< pages that were asked for, neither landed nor on their way
   std::uint64_t working_set = 0;  ///< pages that the guest touches
   std::uint64_t proposals = 0;    ///< ranges pushed
   double guest_seconds = 0;       ///< until the last vCPU had touched all its pages
 };
 
-inline Outcome simulate(const Simulation& with, Prepaging prepaging,
-                        const std::vector<Touches>& vcpus) {
+inline SimulatedOutcome simulate(const Simulation& with, Prepaging prepaging,
+                                 const std::vector<Touches>& vcpus) {
   constexpr double kNever = 1e300;
   struct Vcpu {
     std::size_t done = 0;
@@ -50,7 +50,7 @@ inline Outcome simulate(const Simulation& with, Prepaging prepaging,
   std::vector<Vcpu> state(vcpus.size());
   std::deque<Request> requests;  // on their way to the source
   std::deque<vmm::PageIndex> asked, pushed;
-  Outcome outcome;
+  SimulatedOutcome outcome;
   std::vector<bool> touched(with.ram_pages);
   for (const Touches& touches : vcpus) {
     for (const vmm::PageIndex page : touches) touched[page] = true;

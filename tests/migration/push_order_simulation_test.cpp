@@ -48,7 +48,7 @@ std::vector<Touches> vcpus(unsigned count, std::size_t touches) {
 }
 
 struct Outcomes {
-  Outcome bubbling, linear, none;
+  SimulatedOutcome bubbling, linear, none;
 };
 
 Outcomes run(double touches, const std::vector<Touches>& guest) {
@@ -67,7 +67,8 @@ void expect_few_faults(const Outcomes& outcomes) {
 }
 
 TEST(PushOrderSimulation, FetchesEachPageOfTheWorkingSetByAFaultWithoutPrepaging) {
-  const Outcome none = simulate({.ram_pages = kRam}, Prepaging::none, {sequential(kMiddle, 5'000)});
+  const SimulatedOutcome none =
+      simulate({.ram_pages = kRam}, Prepaging::none, {sequential(kMiddle, 5'000)});
   EXPECT_EQ(none.faults, 5'000U);
   EXPECT_EQ(none.working_set, 5'000U);
   // A touch, the page on the link, and what the request waits for the link's next slot.
@@ -113,8 +114,8 @@ TEST(PushOrderSimulation, CostsNothingWhereThereIsNoLocality) {
   for (const std::uint64_t chunk : {16U, 512U}) {
     const Simulation with{.ram_pages = kRam, .chunk = chunk, .ahead = 2 * chunk};
     const std::vector<Touches> guest{uniform(30'000)};
-    const Outcome bubbling = simulate(with, Prepaging::bubbling, guest);
-    const Outcome linear = simulate(with, Prepaging::linear, guest);
+    const SimulatedOutcome bubbling = simulate(with, Prepaging::bubbling, guest);
+    const SimulatedOutcome linear = simulate(with, Prepaging::linear, guest);
     EXPECT_LE(static_cast<double>(bubbling.faults), 1.05 * static_cast<double>(linear.faults));
     EXPECT_LE(static_cast<double>(bubbling.proposals), 1.1 * static_cast<double>(linear.proposals));
     EXPECT_LE(bubbling.guest_seconds, 1.05 * linear.guest_seconds);

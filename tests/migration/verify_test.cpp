@@ -7,7 +7,7 @@
 namespace migration {
 namespace {
 
-constexpr std::uint64_t kMiB = 1U << 20;
+constexpr std::uint64_t kRamBytes = 16U << 20;
 
 void write(vmm::GuestMemory& memory, vmm::PageIndex page, std::uint64_t offset, int value) {
   memory.pages({page, 1})[offset] = static_cast<std::byte>(value);
@@ -31,8 +31,8 @@ class Verify : public testing::Test {
     }
   }
 
-  vmm::GuestMemory source_{16 * kMiB, vmm::Backing::memfd};
-  vmm::GuestMemory destination_{16 * kMiB, vmm::Backing::memfd};
+  vmm::GuestMemory source_{kRamBytes, vmm::Backing::memfd};
+  vmm::GuestMemory destination_{kRamBytes, vmm::Backing::memfd};
 };
 
 TEST_F(Verify, AgreesOnEqualMemory) { EXPECT_EQ(compare(source_, destination_), ""); }

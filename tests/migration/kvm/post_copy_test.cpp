@@ -48,7 +48,7 @@ class PostCopy : public HandoverTest {
   }
 };
 
-struct Way {
+struct PostCopyWay {
   const char* name;
   Mode mode;
   bool tcp;
@@ -56,12 +56,14 @@ struct Way {
   Prepaging prepaging;
   bool verify;
 
-  friend std::ostream& operator<<(std::ostream& out, const Way& way) { return out << way.name; }
+  friend std::ostream& operator<<(std::ostream& out, const PostCopyWay& way) {
+    return out << way.name;
+  }
 };
-class PostCopyEachWay : public PostCopy, public ::testing::WithParamInterface<Way> {};
+class PostCopyEachWay : public PostCopy, public ::testing::WithParamInterface<PostCopyWay> {};
 
 TEST_P(PostCopyEachWay, CompletesAndTheGuestGoesOn) {
-  const Way& way = GetParam();
+  const PostCopyWay& way = GetParam();
   migrate(run_guest(), {.to = receive(way.tcp ? tcp() : unix_socket()),
                         .mode = way.mode,
                         .channels = way.channels,
@@ -90,11 +92,12 @@ TEST_P(PostCopyEachWay, CompletesAndTheGuestGoesOn) {
 INSTANTIATE_TEST_SUITE_P(
     Ways, PostCopyEachWay,
     ::testing::Values(
-        Way{"UnixPostCopy", Mode::post_copy, false, 1, Prepaging::bubbling, true},
-        Way{"TcpPostCopy", Mode::post_copy, true, 1, Prepaging::bubbling, false},
-        Way{"TcpPostCopyOverTwoChannels", Mode::post_copy, true, 2, Prepaging::linear, true},
-        Way{"UnixHybrid", Mode::hybrid, false, 1, Prepaging::bubbling, true},
-        Way{"TcpHybridOverTwoChannels", Mode::hybrid, true, 2, Prepaging::bubbling, false}),
+        PostCopyWay{"UnixPostCopy", Mode::post_copy, false, 1, Prepaging::bubbling, true},
+        PostCopyWay{"TcpPostCopy", Mode::post_copy, true, 1, Prepaging::bubbling, false},
+        PostCopyWay{"TcpPostCopyOverTwoChannels", Mode::post_copy, true, 2, Prepaging::linear,
+                    true},
+        PostCopyWay{"UnixHybrid", Mode::hybrid, false, 1, Prepaging::bubbling, true},
+        PostCopyWay{"TcpHybridOverTwoChannels", Mode::hybrid, true, 2, Prepaging::bubbling, false}),
     [](const auto& way) { return way.param.name; });
 
 TEST_F(PostCopy, GoesThereAndBackAndTheGuestEndsWell) {

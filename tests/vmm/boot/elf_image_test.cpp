@@ -11,7 +11,7 @@ namespace vmm {
 namespace {
 
 /// Why the file is no kernel; empty when it is one.
-std::string refusal(const Bytes& file) {
+std::string elf_refusal(const Bytes& file) {
   try {
     static_cast<void>(parse_elf(file));
   } catch (const BootError& error) {
@@ -22,7 +22,7 @@ std::string refusal(const Bytes& file) {
 }
 
 #define EXPECT_REFUSED(file, part) \
-  EXPECT_NE(refusal(file).find(part), std::string::npos) << refusal(file)
+  EXPECT_NE(elf_refusal(file).find(part), std::string::npos) << elf_refusal(file)
 
 TEST(ElfImage, HasEntryAndSegmentsInOrder) {
   const Bytes file =
@@ -39,10 +39,10 @@ TEST(ElfImage, HasEntryAndSegmentsInOrder) {
 TEST(ElfImage, MayBeCutOffOnlyBehindWhatItNeeds) {
   const Bytes file = good_kernel().build();
   for (std::size_t size = 0; size < file.size(); ++size) {
-    EXPECT_NE(refusal({file.begin(), file.begin() + static_cast<std::ptrdiff_t>(size)}), "")
+    EXPECT_NE(elf_refusal({file.begin(), file.begin() + static_cast<std::ptrdiff_t>(size)}), "")
         << size << " of " << file.size() << " bytes";
   }
-  EXPECT_EQ(refusal(file), "");
+  EXPECT_EQ(elf_refusal(file), "");
 }
 
 TEST(ElfImage, IsRefusedWhenItIsSomethingElse) {
@@ -97,7 +97,7 @@ TEST(ElfImage, NeedsTheEntryInASegment) {
 
 TEST(ElfImage, IsRefusedForSegmentsThatOverlap) {
   EXPECT_REFUSED(good_kernel().load(0x100fff, 1, "x").build(), "overlap");
-  EXPECT_EQ(refusal(good_kernel().load(0x101000, 1, "x").build()), "");
+  EXPECT_EQ(elf_refusal(good_kernel().load(0x101000, 1, "x").build()), "");
 }
 
 TEST(ElfImage, IsRefusedForImpossibleSizes) {

@@ -7,7 +7,7 @@ namespace {
 
 using Cpuid = std::vector<kvm_cpuid_entry2>;
 
-kvm_cpuid_entry2 leaf(std::uint32_t function, std::uint32_t index = 0) {
+kvm_cpuid_entry2 cpuid_leaf(std::uint32_t function, std::uint32_t index = 0) {
   kvm_cpuid_entry2 entry{};
   entry.function = function;
   entry.index = index;
@@ -25,21 +25,27 @@ const kvm_cpuid_entry2& find(const Cpuid& cpuid, std::uint32_t function, std::ui
 
 /// As a host of eight cores of two threads has it.
 Cpuid intel() {
-  Cpuid cpuid = {leaf(0),    leaf(1),      leaf(4, 0),   leaf(4, 3),
-                 leaf(4, 4), leaf(0xb, 0), leaf(0xb, 1), leaf(0x1f, 0)};
+  Cpuid cpuid = {cpuid_leaf(0),    cpuid_leaf(1),      cpuid_leaf(4, 0),   cpuid_leaf(4, 3),
+                 cpuid_leaf(4, 4), cpuid_leaf(0xb, 0), cpuid_leaf(0xb, 1), cpuid_leaf(0x1f, 0)};
   cpuid[0].ebx = 0x756e6547;  // "Genu"
   cpuid[1].ebx = 0x07108a00;
   cpuid[2].eax = 0x1c004121;  // level 1
   cpuid[3].eax = 0x1c03c163;  // level 3
-  cpuid[5] = leaf(0xb, 0);
+  cpuid[5] = cpuid_leaf(0xb, 0);
   cpuid[5].eax = 1;
   cpuid[5].ebx = 2;
   return cpuid;
 }
 
 Cpuid amd() {
-  Cpuid cpuid = {leaf(0),          leaf(1),          leaf(0x80000001),    leaf(0x80000008),
-                 leaf(0x8000001d), leaf(0x8000001e), leaf(0x8000001d, 3), leaf(0x80000026)};
+  Cpuid cpuid = {cpuid_leaf(0),
+                 cpuid_leaf(1),
+                 cpuid_leaf(0x80000001),
+                 cpuid_leaf(0x80000008),
+                 cpuid_leaf(0x8000001d),
+                 cpuid_leaf(0x8000001e),
+                 cpuid_leaf(0x8000001d, 3),
+                 cpuid_leaf(0x80000026)};
   cpuid[0].ebx = 0x68747541;  // "Auth"
   cpuid[3].ecx = 0x0001700f;
   cpuid[4].eax = 0x00004121;
