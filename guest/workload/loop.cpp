@@ -14,7 +14,7 @@
 namespace guest {
 namespace {
 
-constexpr std::uint64_t kWalkReportMs = 3000;
+constexpr std::uint64_t kWalkReportMs = 250;
 constexpr std::uint64_t kGreetMs = 20;
 constexpr std::uint64_t kGreetForMs = 2000;
 
