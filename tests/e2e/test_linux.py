@@ -117,9 +117,10 @@ class ALinuxGuest(FerryTest):
             shell.ask("cat /sys/devices/system/clocksource/clocksource0/current_clocksource"), source
         )
         self.assertEqual(shell.ask("dmesg | grep -c 'Switched to clocksource'"), switches)
-        log = shell.ask("dmesg")
-        trouble = re.search(TROUBLE, log, re.IGNORECASE)
-        self.assertIsNone(trouble, "\n".join([log, *legs]))
+        # Looked for in the guest: to print the whole log takes an emulated processor so long, most of
+        # it in the interrupts of the serial port, that the kernel complains of a stall.
+        trouble = shell.ask(f"dmesg | grep -iE '{TROUBLE}' || true")
+        self.assertEqual(trouble, "", "\n".join(legs))
         shell.vm.write(b"exit\n")
         self.assertEqual(shell.vm.wait(), 0, shell.vm.stderr.text())
 
