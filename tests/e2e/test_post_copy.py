@@ -17,7 +17,8 @@ class PostCopy(PostCopyTest):
         source = self.busy_guest(cpus=cpus)
         target, report = self.move(source, "--mode", "post-copy", *args, transport=transport)
         self.assert_pure(report)
-        self.assertGreater(report["faults"]["max_us"], 0)
+        # All may have come before a guest that was short of a processor touched what it lacked.
+        self.assertEqual(report["faults"]["max_us"] > 0, report["faults"]["count"] > 0)
         self.wait_all_here(target)
         self.wait_walk(target)
         self.finish(source, target)
