@@ -9,7 +9,7 @@
 namespace migration {
 namespace {
 
-constexpr std::uint64_t kMiB = 1U << 20;
+constexpr std::uint64_t kMebibytes = 1U << 20;
 
 /// The pages of all chunks that the round hands out.
 std::vector<vmm::PageIndex> pages_of(PreCopyRound& round) {
@@ -28,7 +28,7 @@ void touch(vmm::GuestMemory& memory, vmm::PageIndex page) {
 }
 
 TEST(Round, TakesWhatWasEverTouchedAndTouchesNothing) {
-  vmm::GuestMemory memory(64 * kMiB,
+  vmm::GuestMemory memory(64 * kMebibytes,
                           vmm::Backing::memfd);  // no huge pages: neighbours stay untouched
   touch(memory, 3);
   touch(memory, 16383);
@@ -42,13 +42,13 @@ TEST(Round, TakesWhatWasEverTouchedAndTouchesNothing) {
 }
 
 TEST(Round, HasNothingToSendOfFreshMemory) {
-  vmm::GuestMemory memory(16 * kMiB);
+  vmm::GuestMemory memory(16 * kMebibytes);
   PreCopyRound round(1, memory, nullptr);
   EXPECT_FALSE(round.next_chunk());
 }
 
 TEST(Round, HandsOutNoMoreOnceItIsStopped) {
-  vmm::GuestMemory memory(64 * kMiB, vmm::Backing::memfd);
+  vmm::GuestMemory memory(64 * kMebibytes, vmm::Backing::memfd);
   vmm::DirtyBitmap dirty(memory.page_count());
   dirty.set(vmm::PageRange{0, memory.page_count()});
   PreCopyRound round(1, memory, nullptr, std::move(dirty));
@@ -62,7 +62,7 @@ TEST(Round, HandsOutNoMoreOnceItIsStopped) {
 }
 
 TEST(Round, TakesTheDirtyPagesAndNoOthers) {
-  vmm::GuestMemory memory(16 * kMiB, vmm::Backing::memfd);
+  vmm::GuestMemory memory(16 * kMebibytes, vmm::Backing::memfd);
   touch(memory, 1);
   vmm::DirtyBitmap dirty(memory.page_count());
   dirty.set(vmm::PageRange{2046, 4});  // over the edge of a chunk
@@ -72,7 +72,7 @@ TEST(Round, TakesTheDirtyPagesAndNoOthers) {
 }
 
 TEST(Round, HandsEachPageToOneOfSeveralChannels) {
-  vmm::GuestMemory memory(256 * kMiB);
+  vmm::GuestMemory memory(256 * kMebibytes);
   vmm::DirtyBitmap dirty(memory.page_count());
   dirty.set(vmm::PageRange{0, memory.page_count()});
   PreCopyRound round(2, memory, nullptr, std::move(dirty));

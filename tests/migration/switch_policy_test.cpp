@@ -66,14 +66,14 @@ struct Guest {
   double tau = 1;
 };
 
-struct Outcome {
+struct PreCopyOutcome {
   bool in_vain = false;
   double sent = 0;  ///< times RAM, before pre-copy ended
   double rest = 0;  ///< times RAM, when it ended
 };
 
 /// Pre-copy in rounds, until the policy ends it or the rest fits 50 ms.
-Outcome pre_copy(const Guest& guest) {
+PreCopyOutcome pre_copy(const Guest& guest) {
   constexpr double kLink = 37.5e6;
   std::mt19937_64 random(6);
   std::poisson_distribution<int> writes(static_cast<double>(guest.written) / guest.tau * kPage /
@@ -104,19 +104,19 @@ Outcome pre_copy(const Guest& guest) {
 }
 
 TEST(SwitchPolicy, EndsEarlyForAGuestThatWritesFasterThanTheLinkCarries) {
-  const Outcome all = pre_copy({.tau = 0.05});
+  const PreCopyOutcome all = pre_copy({.tau = 0.05});
   EXPECT_TRUE(all.in_vain);
   EXPECT_LE(all.sent, 0.06);
   EXPECT_LE(all.sent + all.rest, 1.3);
   // Half of RAM is idle, and is sent first.
-  const Outcome half = pre_copy({.ram = 131'072, .tau = 0.05});
+  const PreCopyOutcome half = pre_copy({.ram = 131'072, .tau = 0.05});
   EXPECT_TRUE(half.in_vain);
   EXPECT_GE(half.sent, 0.5);
   EXPECT_LE(half.sent + half.rest, 1.1);
 }
 
 TEST(SwitchPolicy, EndsNearTheMinimumForAGuestThatWritesAboutAsFast) {
-  const Outcome outcome = pre_copy({.tau = 2.6});
+  const PreCopyOutcome outcome = pre_copy({.tau = 2.6});
   EXPECT_TRUE(outcome.in_vain);
   // However long pre-copy went on, no more than link x tau = 0.36 of RAM would be clean at a time.
   EXPECT_LE(outcome.rest, 0.8);
@@ -125,10 +125,10 @@ TEST(SwitchPolicy, EndsNearTheMinimumForAGuestThatWritesAboutAsFast) {
 
 TEST(SwitchPolicy, NeverEndsForAGuestThatWritesAQuarterOfWhatTheLinkCarries) {
   const double link_pages = 37.5e6 / kPage;
-  const Outcome all = pre_copy({.tau = 65'536 / (link_pages / 4)});
+  const PreCopyOutcome all = pre_copy({.tau = 65'536 / (link_pages / 4)});
   EXPECT_FALSE(all.in_vain);
   EXPECT_LE(all.sent, 2);
-  const Outcome half = pre_copy({.written = 32'768, .tau = 32'768 / (link_pages / 4)});
+  const PreCopyOutcome half = pre_copy({.written = 32'768, .tau = 32'768 / (link_pages / 4)});
   EXPECT_FALSE(half.in_vain);
 }
 

@@ -15,7 +15,7 @@ namespace {
 using Bytes = std::span<const std::byte>;
 
 template <typename Value>
-Value read(Bytes bytes, std::size_t at) {
+Value value_at(Bytes bytes, std::size_t at) {
   Value value{};
   std::memcpy(&value, bytes.data() + at, sizeof(value));
   return value;
@@ -100,8 +100,8 @@ bool ran_on(std::uint64_t saved, std::uint64_t loaded, std::uint64_t tolerance) 
 }
 
 std::optional<std::string> compare_clock(Bytes saved, Bytes loaded) {
-  const auto before = read<std::uint64_t>(saved, offsetof(kvm_clock_data, clock));
-  const auto after = read<std::uint64_t>(loaded, offsetof(kvm_clock_data, clock));
+  const auto before = value_at<std::uint64_t>(saved, offsetof(kvm_clock_data, clock));
+  const auto after = value_at<std::uint64_t>(loaded, offsetof(kvm_clock_data, clock));
   if (ran_on(before, after, kClockTolerance)) return std::nullopt;
   return fmt::format("vm/clock: {} ns saved, {} ns loaded", before, after);
 }
@@ -140,7 +140,7 @@ std::optional<std::string> compare_bytes(std::string_view id, Bytes saved, Bytes
     if (saved[at] == loaded[at] || moves(id, at)) continue;
     const std::size_t word = at / 8 * 8;
     const auto show = [word](Bytes bytes) {
-      return word + 8 <= bytes.size() ? read<std::uint64_t>(bytes, word) : 0;
+      return word + 8 <= bytes.size() ? value_at<std::uint64_t>(bytes, word) : 0;
     };
     return fmt::format("{} {} (offset {}): 0x{:x} saved, 0x{:x} loaded", id, field_at(id, at), word,
                        show(saved), show(loaded));

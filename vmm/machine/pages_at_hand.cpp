@@ -15,7 +15,7 @@ constexpr std::uint64_t kPaging = std::uint64_t{1} << 31;      // CR0.PG
 constexpr std::uint64_t kFiveLevels = std::uint64_t{1} << 12;  // CR4.LA57
 constexpr std::uint64_t kLongMode = std::uint64_t{1} << 10;    // EFER.LMA
 constexpr std::uint64_t kPresent = 1;
-constexpr std::uint64_t kLargePage = std::uint64_t{1} << 7;
+constexpr std::uint64_t kMapsLargePage = std::uint64_t{1} << 7;
 constexpr std::uint64_t kFrame = 0x000f'ffff'ffff'f000;
 
 /// A page comes with the aligned group of so many around it.
@@ -48,7 +48,7 @@ class Collector {
       if (!page_of(entry)) return;
       memory_.read(entry, std::as_writable_bytes(std::span(&value, 1)));
       if ((value & kPresent) == 0) return;
-      const bool last = level == 1 || (level <= 3 && (value & kLargePage) != 0);
+      const bool last = level == 1 || (level <= 3 && (value & kMapsLargePage) != 0);
       table = value & kFrame;
       if (!last) continue;
       const std::uint64_t within = (std::uint64_t{1} << shift) - 1;

@@ -12,7 +12,7 @@ namespace {
 
 using nlohmann::json;
 
-MachineConfig example() {
+MachineConfig example_config() {
   MachineConfig config;
   config.id = make_uuid();
   config.name = "lisbon";
@@ -37,7 +37,7 @@ std::string refusal(const json& document) {
 }
 
 TEST(MachineConfig, TravelsAsItIs) {
-  const MachineConfig config = example();
+  const MachineConfig config = example_config();
   const MachineConfig back = machine_config_from_json(to_json(config));
   EXPECT_EQ(back.id, config.id);
   EXPECT_EQ(back.name, config.name);
@@ -51,7 +51,7 @@ TEST(MachineConfig, TravelsAsItIs) {
 }
 
 TEST(MachineConfig, NamesTheFieldThatIsMissingOrOfAWrongType) {
-  const json good = json::parse(to_json(example()));
+  const json good = json::parse(to_json(example_config()));
   ASSERT_EQ(refusal(good), "");
   for (const auto& [field, value] : good.items()) {
     json without = good;
@@ -66,7 +66,7 @@ TEST(MachineConfig, NamesTheFieldThatIsMissingOrOfAWrongType) {
 }
 
 TEST(MachineConfig, IsBounded) {
-  const json good = json::parse(to_json(example()));
+  const json good = json::parse(to_json(example_config()));
   const auto with = [&](const char* field, const json& value) {
     json changed = good;
     changed[field] = value;
