@@ -31,6 +31,16 @@ std::string_view to_string(Prepaging prepaging) {
   return "none";
 }
 
+std::string_view to_string(Reuse reuse) {
+  switch (reuse) {
+    case Reuse::automatic: return "auto";
+    case Reuse::generation: return "generation";
+    case Reuse::content: return "content";
+    case Reuse::off: break;
+  }
+  return "off";
+}
+
 std::optional<Mode> mode_from(std::string_view name) {
   for (const Mode mode :
        {Mode::pre_copy, Mode::stop_and_copy, Mode::post_copy, Mode::hybrid, Mode::automatic}) {
@@ -48,6 +58,13 @@ std::optional<Compression> compression_from(std::string_view name) {
 
 std::optional<Prepaging> prepaging_from(std::string_view name) {
   for (const Prepaging value : {Prepaging::bubbling, Prepaging::linear, Prepaging::none}) {
+    if (to_string(value) == name) return value;
+  }
+  return std::nullopt;
+}
+
+std::optional<Reuse> reuse_from(std::string_view name) {
+  for (const Reuse value : {Reuse::automatic, Reuse::generation, Reuse::content, Reuse::off}) {
     if (to_string(value) == name) return value;
   }
   return std::nullopt;

@@ -15,14 +15,21 @@ enum class Compression { automatic, lz4, none };
 /// or only what it faults on.
 enum class Prepaging { bubbling, linear, none };
 
+/// How the destination's image of an earlier stay of the VM is used: what has not changed since by
+/// the source's record, or what has equal content.
+enum class Reuse { automatic, generation, content, off };
+
 /// "pre-copy", "stop-and-copy", "post-copy", "hybrid", "auto" / "auto", "lz4", "none" / "bubbling",
-/// "linear", "none": as on the command line and in the report.
+/// "linear", "none" / "auto", "generation", "content", "off": as on the command line and in the
+/// report.
 [[nodiscard]] std::string_view to_string(Mode mode);
 [[nodiscard]] std::string_view to_string(Compression compression);
 [[nodiscard]] std::string_view to_string(Prepaging prepaging);
+[[nodiscard]] std::string_view to_string(Reuse reuse);
 [[nodiscard]] std::optional<Mode> mode_from(std::string_view name);
 [[nodiscard]] std::optional<Compression> compression_from(std::string_view name);
 [[nodiscard]] std::optional<Prepaging> prepaging_from(std::string_view name);
+[[nodiscard]] std::optional<Reuse> reuse_from(std::string_view name);
 
 inline constexpr unsigned kMaxChannels = 16;
 

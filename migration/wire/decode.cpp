@@ -54,7 +54,11 @@ std::size_t payload_limit(FrameType type) {
     case FrameType::landed:
     case FrameType::last_round:
     case FrameType::post_copy: return 4;
-    case FrameType::missing: return kRangeBytes + kMaxMissingPages / 8;
+    case FrameType::missing:
+    case FrameType::held:
+    case FrameType::changed: return kRangeBytes + kMaxMissingPages / 8;
+    case FrameType::hashes: return kRangeBytes + kMaxHashPages * sizeof(PageHash);
+    case FrameType::copies: return kMaxCopies * kCopyBytes;
     case FrameType::request: return 8;
     case FrameType::page:
     case FrameType::early: return 16 + vmm::kPageSize;
@@ -80,7 +84,7 @@ bool known(std::uint8_t type) {
     return type >= static_cast<std::uint8_t>(first) && type <= static_cast<std::uint8_t>(last);
   };
   return in(FrameType::channel, FrameType::round_end) || in(FrameType::alive, FrameType::ended) ||
-         in(FrameType::inquire, FrameType::status) || in(FrameType::request, FrameType::early);
+         in(FrameType::inquire, FrameType::changed) || in(FrameType::request, FrameType::early);
 }
 
 bool has_ranges(FrameType type) {
@@ -201,20 +205,19 @@ Digests decode_digests(std::span<const std::byte> payload, std::uint64_t ram_pag
 }
 
 Missing decode_missing(std::span<const std::byte> payload, std::uint64_t ram_pages) {
-  Reader reader(payload, "list of missing pages");
+  Reader reader(payload, "page bitmap");
   const vmm::PageRange range = read_range(reader, ram_pages);
   Missing result{range, {}};
   if (payload.size() == kRangeBytes) {
     result.pages.push_back(range);
     return result;
   }
-  if (range.count > kMaxMissingPages)
-    throw ProtocolError("too many pages in a list of missing ones");
+  if (range.count > kMaxMissingPages) throw ProtocolError("too many pages in one page bitmap");
   for (vmm::PageIndex page = range.first; page < range.end(); page += 64) {
     const std::uint64_t here = std::min<std::uint64_t>(range.end() - page, 64);
     const std::uint64_t word = reader.u64();
     if (here < 64 && word >> here != 0) {
-      throw ProtocolError("a list of missing pages names some beyond its end");
+      throw ProtocolError("a page bitmap names pages beyond its end");
     }
     for (std::uint64_t i = 0; i < here; ++i) {
       if ((word >> i & 1) == 0) continue;
@@ -227,6 +230,39 @@ Missing decode_missing(std::span<const std::byte> payload, std::uint64_t ram_pag
   }
   reader.finish();
   return result;
+}
+
+Hashes decode_hashes(std::span<const std::byte> payload, std::uint64_t ram_pages) {
+  Reader reader(payload, "hashes");
+  Hashes result{read_range(reader, ram_pages), {}};
+  if (result.range.count > kMaxHashPages) throw ProtocolError("too many hashes in one frame");
+  result.hashes.resize(result.range.count);
+  const auto bytes = reader.bytes(result.hashes.size() * sizeof(PageHash));
+  std::ranges::copy(bytes, std::as_writable_bytes(std::span(result.hashes)).begin());
+  reader.finish();
+  return result;
+}
+
+std::vector<Copy> decode_copies(std::span<const std::byte> payload, std::uint64_t ram_pages) {
+  Reader reader(payload, "list of copies");
+  std::vector<Copy> copies;
+  std::uint64_t pages = 0;
+  if (payload.size() > kMaxCopies * kCopyBytes) throw ProtocolError("too many copies in one frame");
+  copies.reserve(payload.size() / kCopyBytes);
+  for (std::size_t i = 0; i < payload.size() / kCopyBytes; ++i) {
+    const Copy copy{reader.u32(), reader.u32(), reader.u32()};
+    const auto [low, high] = std::minmax(copy.to, copy.from);
+    if (copy.count == 0 || copy.count > high - low || high >= ram_pages ||
+        copy.count > ram_pages - high) {
+      throw ProtocolError(fmt::format("the peer wants {} pages copied from {} to {}, of {} in RAM",
+                                      copy.count, copy.from, copy.to, ram_pages));
+    }
+    pages += copy.count;
+    copies.push_back(copy);
+  }
+  reader.finish();
+  if (pages > ram_pages) throw ProtocolError("the peer wants pages copied to more than once");
+  return copies;
 }
 
 PageRequest decode_request(std::span<const std::byte> payload, std::uint64_t ram_pages) {

@@ -1,5 +1,6 @@
 #include "migration/wire/encode.hpp"
 
+#include <algorithm>
 #include <cassert>
 
 namespace migration::wire {
@@ -93,10 +94,42 @@ Bytes encode_missing(vmm::PageRange range, const vmm::DirtyBitmap& missing) {
   return out;
 }
 
+std::vector<vmm::PageRange> bitmap_pieces(const vmm::DirtyBitmap& pages) {
+  std::vector<vmm::PageRange> pieces;
+  for (vmm::PageIndex first = 0; first < pages.pages(); first += kMaxMissingPages) {
+    const vmm::PageRange piece{first,
+                               std::min<std::uint64_t>(kMaxMissingPages, pages.pages() - first)};
+    if (pages.next_range(piece.first, piece.end())) pieces.push_back(piece);
+  }
+  return pieces;
+}
+
 Bytes encode_all_missing(vmm::PageRange range) {
   Bytes out;
   Writer writer(out);
   put_range(writer, range);
+  return out;
+}
+
+Bytes encode_hashes(vmm::PageIndex first, std::span<const PageHash> hashes) {
+  assert(!hashes.empty() && hashes.size() <= kMaxHashPages);
+  Bytes out;
+  out.reserve(kRangeBytes + hashes.size_bytes());
+  Writer writer(out);
+  put_range(writer, {first, hashes.size()});
+  writer.bytes(std::as_bytes(hashes));
+  return out;
+}
+
+Bytes encode_copies(std::span<const Copy> copies) {
+  assert(copies.size() <= kMaxCopies);
+  Bytes out;
+  Writer writer(out);
+  for (const Copy& copy : copies) {
+    writer.u32(static_cast<std::uint32_t>(copy.to));
+    writer.u32(static_cast<std::uint32_t>(copy.from));
+    writer.u32(static_cast<std::uint32_t>(copy.count));
+  }
   return out;
 }
 

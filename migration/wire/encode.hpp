@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "migration/reuse/copy_plan.hpp"
+#include "migration/reuse/page_hash.hpp"
 #include "migration/wire/format.hpp"
 #include "vmm/machine/machine_state.hpp"
 #include "vmm/memory/dirty_bitmap.hpp"
@@ -48,10 +50,17 @@ void put_frame(Bytes& out, FrameType type, std::span<const std::byte> payload);
 [[nodiscard]] Bytes encode_round(std::uint32_t round);
 [[nodiscard]] Bytes encode_state(const vmm::MachineState& state);
 [[nodiscard]] Bytes encode_digests(vmm::PageRange range, std::span<const std::uint64_t> digests);
-/// Pages of `range` that are set in `missing`; `range` starts at a multiple of 64 pages.
+/// Pages of `range` that are set in `missing`; `range` starts at a multiple of 64 pages. For
+/// `missing`, `held` and `changed` frames.
 [[nodiscard]] Bytes encode_missing(vmm::PageRange range, const vmm::DirtyBitmap& missing);
+/// The ranges for as many such frames as it takes to tell all pages that are set.
+[[nodiscard]] std::vector<vmm::PageRange> bitmap_pieces(const vmm::DirtyBitmap& pages);
 /// All pages of `range`.
 [[nodiscard]] Bytes encode_all_missing(vmm::PageRange range);
+/// Of the pages from `first` on, at most kMaxHashPages.
+[[nodiscard]] Bytes encode_hashes(vmm::PageIndex first, std::span<const PageHash> hashes);
+/// At most kMaxCopies; none says that there are no more.
+[[nodiscard]] Bytes encode_copies(std::span<const Copy> copies);
 [[nodiscard]] Bytes encode_request(vmm::PageIndex page, bool compressed);
 /// Appends header and fixed fields of a `page` or `early` frame; `data_bytes` of data follow by the
 /// caller.

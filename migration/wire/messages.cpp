@@ -22,6 +22,8 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kMaxReasonBytes = 4096;
+/// Page numbers are of 32 bits.
+constexpr std::uint64_t kMaxPages = std::uint64_t{1} << 32;
 
 constexpr std::array<std::pair<VmStatus, std::string_view>, 4> kStatusNames = {
     {{VmStatus::unknown, "unknown"},
@@ -65,16 +67,27 @@ class Fields {
     if (!std::isfinite(value) || value < 0) unsound(name);
     return value;
   }
-  Token token() const {
-    const std::string hex = text("token", 32);
-    Token token{};
-    if (hex.size() != 2 * token.size()) unsound("token");
+  /// 16 bytes as hex digits, or nothing: "".
+  std::optional<Token> bytes(const char* name) const {
+    const std::string hex = text(name, 32);
+    if (hex.empty()) return std::nullopt;
+    Token bytes{};
+    if (hex.size() != 2 * bytes.size()) unsound(name);
     for (std::size_t i = 0; i < hex.size(); ++i) {
       const auto digit = std::string_view("0123456789abcdef").find(hex[i]);
-      if (digit == std::string_view::npos) unsound("token");
-      token[i / 2] = (token[i / 2] << 4) | static_cast<std::byte>(digit);
+      if (digit == std::string_view::npos) unsound(name);
+      bytes[i / 2] = (bytes[i / 2] << 4) | static_cast<std::byte>(digit);
     }
-    return token;
+    return bytes;
+  }
+  Token token() const {
+    const auto token = bytes("token");
+    if (!token) unsound("token");
+    return *token;
+  }
+  Fields object(const char* name) const {
+    if (!at(name).is_object()) unsound(name);
+    return Fields(at(name));
   }
   /// What may be shown to people: it must not start a line of its own or steer their terminal.
   std::string words(const char* name, std::size_t limit) const {
@@ -90,6 +103,8 @@ class Fields {
   }
 
  private:
+  explicit Fields(json object) : object_(std::move(object)) {}
+
   const json& at(const char* name) const {
     const auto found = object_.find(name);
     if (found == object_.end()) {
@@ -123,7 +138,10 @@ Bytes encode(const Offer& message) {
                    {"mode", message.mode},
                    {"verify", message.verify},
                    {"paused", message.paused},
-                   {"used", message.used_bytes}});
+                   {"used", message.used_bytes},
+                   {"keep", message.keep},
+                   {"image", message.image_token ? to_hex(*message.image_token) : ""},
+                   {"reuse", to_string(message.reuse)}});
 }
 
 template <>
@@ -140,18 +158,42 @@ Offer decode(std::span<const std::byte> payload) {
   offer.verify = fields.flag("verify");
   offer.paused = fields.flag("paused");
   offer.used_bytes = fields.number("used");
+  offer.keep = fields.flag("keep");
+  offer.image_token = fields.bytes("image");
+  const auto reuse = reuse_from(fields.text("reuse", 32));
+  if (!reuse) Fields::unsound("reuse");
+  offer.reuse = *reuse;
   return offer;
 }
 
 Bytes encode(const Accept& message) {
+  const bool any = message.image_pages > 0;
+  const bool content = any && message.image_by == Reuse::content;
   return to_bytes({{"incarnation", message.incarnation},
-                   {"no_post_copy", message.no_post_copy.substr(0, kMaxReasonBytes)}});
+                   {"no_post_copy", message.no_post_copy.substr(0, kMaxReasonBytes)},
+                   {"image",
+                    {{"pages", message.image_pages},
+                     {"by", any ? to_string(message.image_by) : ""},
+                     {"key", content ? to_hex(message.image_key) : ""}}}});
 }
 
 template <>
 Accept decode(std::span<const std::byte> payload) {
   const Fields fields(payload);
-  return {fields.incarnation(), fields.words("no_post_copy", kMaxReasonBytes)};
+  Accept accept{fields.incarnation(), fields.words("no_post_copy", kMaxReasonBytes)};
+  const Fields image = fields.object("image");
+  accept.image_pages = image.number("pages");
+  if (accept.image_pages > kMaxPages) Fields::unsound("pages");
+  const std::string by = image.text("by", 32);
+  const auto key = image.bytes("key");
+  const bool content = by == to_string(Reuse::content);
+  const bool generation = by == to_string(Reuse::generation);
+  if (accept.image_pages > 0 ? !content && !generation : !by.empty()) Fields::unsound("by");
+  if (content != key.has_value()) Fields::unsound("key");
+  if (content) accept.image_by = Reuse::content;
+  if (generation) accept.image_by = Reuse::generation;
+  if (key) accept.image_key = *key;
+  return accept;
 }
 
 Bytes encode(const Reason& message) {

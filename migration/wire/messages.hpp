@@ -5,7 +5,9 @@
 #include <span>
 #include <string>
 
+#include "migration/options.hpp"
 #include "migration/report.hpp"
+#include "migration/reuse/page_hash.hpp"
 #include "migration/wire/encode.hpp"
 #include "migration/wire/format.hpp"
 
@@ -22,12 +24,19 @@ struct Offer {
   bool verify = false;
   bool paused = false;           ///< the VM was paused at the source, and shall arrive so
   std::uint64_t used_bytes = 0;  ///< of RAM that the guest has touched so far
+  bool keep = false;             ///< the source keeps the image for the VM's return
+  /// Of the handover since which it knows exactly what has changed.
+  std::optional<Token> image_token = std::nullopt;
+  Reuse reuse = Reuse::automatic;
 };
 
 /// Destination to source.
 struct Accept {
   std::string incarnation;   ///< nonce of this receiver process
   std::string no_post_copy;  ///< why it cannot take pages after the handover; empty when it can
+  std::uint64_t image_pages = 0;  ///< that it holds of an earlier stay; 0: the rest means nothing
+  Reuse image_by = Reuse::off;    ///< generation (`held` follows) or content (`hashes`)
+  HashKey image_key{};            ///< by content
 };
 /// Either way: why the VM will not run at the destination.
 struct Reason {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "migration/wire/decode.hpp"
 #include "migration/wire/encode.hpp"
@@ -17,7 +18,7 @@ using namespace migration::wire;
 constexpr std::uint64_t kRamPages = 4096;
 
 void decode_one(unsigned which, std::span<const std::byte> bytes) {
-  switch (which % 15) {
+  switch (which % 18) {
     case 0:
       if (bytes.size() >= kPreambleBytes) {
         static_cast<void>(decode_preamble(bytes.first<kPreambleBytes>()));
@@ -71,6 +72,30 @@ void decode_one(unsigned which, std::span<const std::byte> bytes) {
       if (!std::equal(again.begin() + kHeaderBytes, again.end(), bytes.begin(), bytes.end())) {
         __builtin_trap();
       }
+      break;
+    }
+    case 15: {
+      const Hashes hashes = decode_hashes(bytes, kRamPages);
+      const Bytes again = encode_hashes(hashes.range.first, hashes.hashes);
+      if (!std::equal(again.begin(), again.end(), bytes.begin(), bytes.end())) __builtin_trap();
+      break;
+    }
+    case 16: {
+      // What is accepted is copied without another look.
+      const std::vector<migration::Copy> copies = decode_copies(bytes, kRamPages);
+      for (const auto& [to, from, count] : copies) {
+        if (to + count > kRamPages || from + count > kRamPages) __builtin_trap();
+        if (count == 0 || (to < from + count && from < to + count)) __builtin_trap();
+      }
+      const Bytes again = encode_copies(copies);
+      if (!std::equal(again.begin(), again.end(), bytes.begin(), bytes.end())) __builtin_trap();
+      break;
+    }
+    case 17: {
+      const Accept accept = decode<Accept>(bytes);
+      const bool how = accept.image_by == migration::Reuse::generation ||
+                       accept.image_by == migration::Reuse::content;
+      if (how != (accept.image_pages > 0)) __builtin_trap();
       break;
     }
   }

@@ -58,9 +58,11 @@ TEST(Wire, ChannelFrameIsAsTheProtocolPageShowsIt) {
 
 TEST(Wire, ControlFramesAreAsTheProtocolPageShowsThem) {
   EXPECT_EQ(frame_of(FrameType::accept, encode(Accept{"i1", ""})),
-            from_hex("12 00 00 00  26 00 00 00  "
-                     "7b 22 69 6e 63 61 72 6e 61 74 69 6f 6e 22 3a 22 69 31 22 2c "
-                     "22 6e 6f 5f 70 6f 73 74 5f 63 6f 70 79 22 3a 22 22 7d"));
+            from_hex("12 00 00 00  4b 00 00 00  "
+                     "7b 22 69 6d 61 67 65 22 3a 7b 22 62 79 22 3a 22 22 2c 22 6b "
+                     "65 79 22 3a 22 22 2c 22 70 61 67 65 73 22 3a 30 7d 2c 22 69 "
+                     "6e 63 61 72 6e 61 74 69 6f 6e 22 3a 22 69 31 22 2c 22 6e 6f "
+                     "5f 70 6f 73 74 5f 63 6f 70 79 22 3a 22 22 7d"));
   EXPECT_EQ(frame_of(FrameType::landed, encode_round(3)),
             from_hex("14 00 00 00  04 00 00 00  03 00 00 00"));
   EXPECT_EQ(frame_of(FrameType::commit, {}), from_hex("19 00 00 00  00 00 00 00"));

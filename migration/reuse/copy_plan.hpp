@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "vmm/memory/dirty_bitmap.hpp"
+#include "vmm/memory/guest_address.hpp"
+
+namespace migration {
+
+/// Of RAM within the destination: pages [from, from + count) to [to, to + count). The two do not
+/// overlap.
+struct Copy {
+  vmm::PageIndex to = 0;
+  vmm::PageIndex from = 0;
+  std::uint64_t count = 1;
+
+  bool operator==(const Copy&) const = default;
+};
+
+struct CopyPlan {
+  std::vector<Copy> copies;              ///< to be made in this order, each as a whole
+  std::vector<vmm::PageIndex> left_out;  ///< of `to`: have to be sent
+};
+
+/// Puts copies of single pages in an order in which no page is overwritten before all copies from
+/// it are made, and joins neighbours to runs. `wanted`: each page is copied to at most once, and
+/// never to itself. `same`: pages that are right as they are, which nothing is copied to.
+///
+/// The copies are made before any page is sent. So only a page that is itself copied to has to be
+/// read in time; that of `same`, or one that will be sent later, can be read at any time.
+///
+/// Topological sorting by counting readers: A. B. Kahn 1962, "Topological sorting of large
+/// networks". Where pages would have to change places (a cycle: each waits for the next), one page
+/// of each cycle is left out, which opens it.
+[[nodiscard]] CopyPlan plan_copies(std::vector<Copy> wanted, const vmm::DirtyBitmap& same);
+
+}  // namespace migration
