@@ -15,25 +15,18 @@ constexpr std::size_t kNone = std::numeric_limits<std::size_t>::max();
 /// Copies sorted by `to`, and for each the one that overwrites what it reads.
 class Order {
  public:
-  Order(std::vector<Copy> wanted, const vmm::DirtyBitmap& same) : copies_(std::move(wanted)) {
+  explicit Order(std::vector<Copy> wanted) : copies_(std::move(wanted)) {
     std::ranges::sort(copies_, {}, &Copy::to);
     overwrites_.resize(copies_.size(), kNone);
     readers_.resize(copies_.size());
-    // Neighbours mostly read from neighbours: look there first.
-    std::size_t guess = 0;
     for (std::size_t i = 0; i < copies_.size(); ++i) {
       const Copy& copy = copies_[i];
-      assert(copy.count == 1 && copy.to != copy.from && !same.test(copy.to));
+      assert(copy.count == 1 && copy.to != copy.from);
       assert(i == 0 || copies_[i - 1].to != copy.to);
-      if (same.test(copy.from)) continue;
-      if (guess >= copies_.size() || copies_[guess].to != copy.from) {
-        const auto found = std::ranges::lower_bound(copies_, copy.from, {}, &Copy::to);
-        guess = static_cast<std::size_t>(found - copies_.begin());
-      }
-      if (guess == copies_.size() || copies_[guess].to != copy.from) continue;
-      overwrites_[i] = guess;
-      ++readers_[guess];
-      ++guess;
+      const auto found = std::ranges::lower_bound(copies_, copy.from, {}, &Copy::to);
+      if (found == copies_.end() || found->to != copy.from) continue;
+      overwrites_[i] = static_cast<std::size_t>(found - copies_.begin());
+      ++readers_[overwrites_[i]];
     }
   }
 
@@ -94,8 +87,6 @@ class Order {
 
 }  // namespace
 
-CopyPlan plan_copies(std::vector<Copy> wanted, const vmm::DirtyBitmap& same) {
-  return Order(std::move(wanted), same).plan();
-}
+CopyPlan plan_copies(std::vector<Copy> wanted) { return Order(std::move(wanted)).plan(); }
 
 }  // namespace migration

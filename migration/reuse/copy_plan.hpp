@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <vector>
 
-#include "vmm/memory/dirty_bitmap.hpp"
 #include "vmm/memory/guest_address.hpp"
 
 namespace migration {
@@ -24,15 +23,15 @@ struct CopyPlan {
 };
 
 /// Puts copies of single pages in an order in which no page is overwritten before all copies from
-/// it are made, and joins neighbours to runs. `wanted`: each page is copied to at most once, and
-/// never to itself. `same`: pages that are right as they are, which nothing is copied to.
+/// it are made, and joins neighbours to runs. `wanted`: copies of one page each; no page is copied
+/// to twice, or to itself.
 ///
 /// The copies are made before any page is sent. So only a page that is itself copied to has to be
-/// read in time; that of `same`, or one that will be sent later, can be read at any time.
+/// read in time; one that stays as it is, or will be sent, can be read at any time.
 ///
 /// Topological sorting by counting readers: A. B. Kahn 1962, "Topological sorting of large
 /// networks". Where pages would have to change places (a cycle: each waits for the next), one page
 /// of each cycle is left out, which opens it.
-[[nodiscard]] CopyPlan plan_copies(std::vector<Copy> wanted, const vmm::DirtyBitmap& same);
+[[nodiscard]] CopyPlan plan_copies(std::vector<Copy> wanted);
 
 }  // namespace migration

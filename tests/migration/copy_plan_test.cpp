@@ -16,8 +16,6 @@ using Pages = std::vector<vmm::PageIndex>;
 
 constexpr std::uint64_t kPages = 256;
 
-vmm::DirtyBitmap none() { return vmm::DirtyBitmap(kPages); }
-
 /// Makes the plan's copies in RAM whose page i has the content i; each of `wanted` has to be right
 /// then, or left out.
 void expect_right(const Copies& wanted, const CopyPlan& plan) {
@@ -41,7 +39,7 @@ void expect_right(const Copies& wanted, const CopyPlan& plan) {
 }
 
 CopyPlan plan_of(const Copies& wanted) {
-  CopyPlan plan = plan_copies(wanted, none());
+  CopyPlan plan = plan_copies(wanted);
   expect_right(wanted, plan);
   return plan;
 }
@@ -111,15 +109,6 @@ TEST(CopyPlan, CopiesWhatHangsOnACycle) {
   // 1 and 2 change places; 10 and 11 read from them, 20 from 10.
   const CopyPlan plan = plan_of({{1, 2, 1}, {2, 1, 1}, {10, 1, 1}, {11, 2, 1}, {20, 10, 1}});
   EXPECT_EQ(plan.left_out.size(), 1U);
-}
-
-TEST(CopyPlan, ReadsPagesThatStayAtAnyTime) {
-  vmm::DirtyBitmap same = none();
-  same.set(vmm::PageRange{0, 64});
-  const Copies wanted = block(100, 0, 50) + block(150, 100, 50);
-  const CopyPlan plan = plan_copies(wanted, same);
-  expect_right(wanted, plan);
-  EXPECT_EQ(plan.copies, (Copies{{150, 100, 50}, {100, 0, 50}}));
 }
 
 TEST(CopyPlan, IsRightForAnyMap) {
