@@ -23,19 +23,26 @@ constexpr std::uint64_t kIdentityMapAddress = 0xfffbc000;
 /// guess harms nothing.
 constexpr std::chrono::milliseconds kPageWait{100};
 
-MachineConfig checked(MachineConfig config) {
+MachineConfig checked(MachineConfig config, const GuestMemory& memory) {
   if (config.cpus < 1 || config.cpus > kMaxCpus) {
     throw std::invalid_argument(fmt::format("{} vCPUs: needs 1 to {}", config.cpus, kMaxCpus));
+  }
+  if (config.memory_bytes != memory.size()) {
+    throw std::invalid_argument(
+        fmt::format("RAM of {} bytes for a machine with {}", memory.size(), config.memory_bytes));
   }
   return config;
 }
 
 }  // namespace
 
-Machine::Machine(Kvm kvm, MachineConfig config, Backing backing)
+Machine::Machine(Kvm kvm, const MachineConfig& config, Backing backing)
+    : Machine(std::move(kvm), config, GuestMemory(config.memory_bytes, backing)) {}
+
+Machine::Machine(Kvm kvm, MachineConfig config, GuestMemory memory)
     : kvm_(std::move(kvm)),
-      config_(checked(std::move(config))),
-      memory_(config_.memory_bytes, backing),
+      config_(checked(std::move(config), memory)),
+      memory_(std::move(memory)),
       vm_(kvm_),
       dirty_log_(vm_, memory_) {
   vm_.set_identity_map_addr(kIdentityMapAddress);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -15,8 +16,6 @@
 #include <cstring>
 #include <system_error>
 #include <utility>
-
-#include "vmm/kvm/unique_fd.hpp"
 
 namespace vmm {
 
@@ -51,56 +50,74 @@ bool discard_at_once(int self, std::span<const iovec> ranges) {
   return done >= 0 && static_cast<std::size_t>(done) == bytes;
 }
 
-}  // namespace
-
-GuestMemory::GuestMemory(std::uint64_t size, Backing backing) : size_(size), backing_(backing) {
+std::uint64_t checked(std::uint64_t size) {
   if (size < kMinMemory || size % 1_MiB != 0) {
     throw std::invalid_argument(fmt::format(
         "guest memory of {} bytes: needs at least 16 MiB and a whole number of MiB", size));
   }
-  int flags = MAP_NORESERVE;
-  if (backing == Backing::memfd) {
-    fd_ = ::memfd_create("ferry-ram", MFD_CLOEXEC);
-    if (fd_ < 0) fail("memfd_create for guest RAM");
-    if (::ftruncate(fd_, static_cast<off_t>(size)) < 0) fail("ftruncate of guest RAM");
-    flags |= MAP_SHARED;
-  } else {
-    flags |= MAP_PRIVATE | MAP_ANONYMOUS;
+  return size;
+}
+
+UniqueFd make_memfd(std::uint64_t size) {
+  UniqueFd file(::memfd_create("ferry-ram", MFD_CLOEXEC));
+  if (file.get() < 0) fail("memfd_create for guest RAM");
+  if (::ftruncate(file.get(), static_cast<off_t>(size)) < 0) fail("ftruncate of guest RAM");
+  return file;
+}
+
+}  // namespace
+
+GuestMemory::GuestMemory(std::uint64_t size, Backing backing)
+    : size_(checked(size)), file_(backing == Backing::memfd ? make_memfd(size) : UniqueFd()) {
+  map();
+  // Advice only: a kernel without huge pages says EINVAL, and RAM works all the same.
+  if (backing == Backing::anonymous) ::madvise(host_, size, MADV_HUGEPAGE);
+}
+
+GuestMemory::GuestMemory(std::uint64_t size, UniqueFd file)
+    : size_(checked(size)), file_(std::move(file)) {
+  struct stat status {};
+  if (::fstat(file_.get(), &status) < 0) fail("fstat of the file for guest RAM");
+  if (static_cast<std::uint64_t>(status.st_size) != size) {
+    throw std::invalid_argument(
+        fmt::format("the file for guest RAM has {} bytes, not {}", status.st_size, size));
   }
+  map();
+  ::madvise(host_, size, MADV_HUGEPAGE);  // a tmpfs mounted with huge=advise follows it
+}
+
+void GuestMemory::map() {
+  const int flags = MAP_NORESERVE | (file() >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS);
   // Huge pages need a mapping aligned to 2 MiB, which mmap alone does not promise: reserve more,
   // map inside it, and give the rest back.
   constexpr std::uint64_t kAlign = 2_MiB;
-  void* reserved =
-      ::mmap(nullptr, size + kAlign, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (reserved == MAP_FAILED) fail(fmt::format("cannot map {} MiB of guest RAM", size / 1_MiB));
+  void* reserved = ::mmap(nullptr, size_ + kAlign, PROT_NONE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (reserved == MAP_FAILED) fail(fmt::format("cannot map {} MiB of guest RAM", size_ / 1_MiB));
   auto* const base = static_cast<std::byte*>(reserved);
   const auto address = reinterpret_cast<std::uintptr_t>(reserved);
   const std::uint64_t lead = (kAlign - address % kAlign) % kAlign;
   host_ = base + lead;
-  if (::mmap(host_, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd_, 0) == MAP_FAILED) {
-    fail(fmt::format("cannot map {} MiB of guest RAM", size / 1_MiB));
+  if (::mmap(host_, size_, PROT_READ | PROT_WRITE, flags | MAP_FIXED, file(), 0) == MAP_FAILED) {
+    fail(fmt::format("cannot map {} MiB of guest RAM", size_ / 1_MiB));
   }
   if (lead > 0) ::munmap(base, lead);
-  ::munmap(host_ + size, kAlign - lead);
-  // Advice only: a kernel without huge pages says EINVAL, and RAM works all the same.
-  if (backing == Backing::anonymous) ::madvise(host_, size, MADV_HUGEPAGE);
-  ::madvise(host_, size, MADV_DONTDUMP);
+  ::munmap(host_ + size_, kAlign - lead);
+  ::madvise(host_, size_, MADV_DONTDUMP);
 
-  const std::uint64_t low = std::min(size, kHoleStart);
+  const std::uint64_t low = std::min(size_, kHoleStart);
   slots_.push_back({GuestAddress{0}, 0, low});
-  if (size > low) slots_.push_back({GuestAddress{kHoleEnd}, low, size - low});
+  if (size_ > low) slots_.push_back({GuestAddress{kHoleEnd}, low, size_ - low});
   host_writes_.resize((page_count() + 63) / 64);
 }
 
 GuestMemory::~GuestMemory() {
   if (host_ != nullptr) ::munmap(host_, size_);
-  if (fd_ >= 0) ::close(fd_);
 }
 
 GuestMemory::GuestMemory(GuestMemory&& other) noexcept
     : size_(other.size_),
-      backing_(other.backing_),
-      fd_(std::exchange(other.fd_, -1)),
+      file_(std::move(other.file_)),
       host_(std::exchange(other.host_, nullptr)),
       slots_(std::move(other.slots_)),
       host_writes_(std::move(other.host_writes_)) {}
@@ -159,11 +176,11 @@ PageIndex GuestMemory::page_at(const std::byte* host) const {
 }
 
 void GuestMemory::discard(std::span<const PageRange> ranges) {
-  if (backing_ == Backing::memfd) {
+  if (file() >= 0) {
     for (const PageRange& range : ranges) {
       const std::span<std::byte> bytes = pages(range);
       if (!bytes.empty() &&
-          ::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, bytes.data() - host_,
+          ::fallocate(file(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, bytes.data() - host_,
                       static_cast<off_t>(bytes.size())) < 0) {
         fail("fallocate of a hole in guest RAM");
       }
@@ -187,16 +204,16 @@ void GuestMemory::discard(std::span<const PageRange> ranges) {
 
 void GuestMemory::add_populated(PageRange range, DirtyBitmap& into) const {
   assert(range.end() <= page_count());
-  if (backing_ == Backing::memfd) {
+  if (file() >= 0) {
     // A file knows its own data; the mapping of this process may lack pages that the file has.
     auto from = static_cast<off_t>(range.first * kPageSize);
     const auto end = static_cast<off_t>(range.end() * kPageSize);
     while (from < end) {
-      const off_t data = ::lseek(fd_, from, SEEK_DATA);
+      const off_t data = ::lseek(file(), from, SEEK_DATA);
       if (data < 0 && errno == ENXIO) return;
       if (data < 0) fail("SEEK_DATA on guest RAM");
       if (data >= end) return;
-      from = std::min(end, ::lseek(fd_, data, SEEK_HOLE));
+      from = std::min(end, ::lseek(file(), data, SEEK_HOLE));
       const auto first = static_cast<PageIndex>(data) / kPageSize;
       into.set(
           PageRange{first, (static_cast<PageIndex>(from) + kPageSize - 1) / kPageSize - first});

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "vmm/kvm/unique_fd.hpp"
 #include "vmm/memory/dirty_bitmap.hpp"
 #include "vmm/memory/guest_address.hpp"
 
@@ -28,7 +29,8 @@ struct RamSlot {
 };
 
 /// What RAM is made of. Anonymous memory can use huge pages and is the cheapest to touch; a memfd
-/// or a file is needed only where RAM is shared with another process or kept after this one.
+/// or a file is needed only where RAM is shared with another process or kept after this one (a file
+/// is given to GuestMemory as such).
 enum class Backing { anonymous, memfd };
 
 /// The guest reached outside its RAM, or a caller on its behalf.
@@ -44,12 +46,17 @@ class GuestMemory {
   /// `size` in bytes: at least kMinMemory and a multiple of 1 MiB, or std::invalid_argument.
   /// std::system_error when the host cannot give it.
   explicit GuestMemory(std::uint64_t size, Backing backing = Backing::anonymous);
+  /// RAM is `file`, opened for reading and writing, and has its content; std::invalid_argument when
+  /// it is not of `size` bytes, since RAM past its end would kill the process.
+  GuestMemory(std::uint64_t size, UniqueFd file);
   ~GuestMemory();
   GuestMemory(GuestMemory&& other) noexcept;
   GuestMemory& operator=(GuestMemory&&) = delete;
 
   [[nodiscard]] std::uint64_t size() const { return size_; }
   [[nodiscard]] std::uint64_t page_count() const { return size_ / kPageSize; }
+  /// The file or memfd that RAM is, -1 when it is anonymous memory.
+  [[nodiscard]] int file() const { return file_.get(); }
   [[nodiscard]] std::span<const RamSlot> slots() const { return slots_; }
   [[nodiscard]] GuestAddress address_of(PageIndex page) const;
 
@@ -80,11 +87,11 @@ class GuestMemory {
   void take_host_writes(DirtyBitmap& into);
 
  private:
+  void map();
   [[nodiscard]] std::uint64_t offset_of(GuestAddress address, std::uint64_t length) const;
 
   std::uint64_t size_ = 0;
-  Backing backing_;
-  int fd_ = -1;
+  UniqueFd file_;
   std::byte* host_ = nullptr;
   std::vector<RamSlot> slots_;
   std::vector<std::uint64_t> host_writes_;  ///< a bit a page; accessed as std::atomic_ref

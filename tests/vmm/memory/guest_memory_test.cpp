@@ -1,10 +1,13 @@
 #include "vmm/memory/guest_memory.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 namespace vmm {
 namespace {
@@ -102,6 +105,41 @@ TEST_P(Discarded, NothingIsNothing) {
 
 INSTANTIATE_TEST_SUITE_P(EachBacking, Discarded,
                          testing::Values(Backing::anonymous, Backing::memfd));
+
+UniqueFd make_file(std::uint64_t size) {
+  UniqueFd file(::memfd_create("file", MFD_CLOEXEC));
+  EXPECT_EQ(::ftruncate(file.get(), static_cast<off_t>(size)), 0);
+  return file;
+}
+
+TEST(GuestMemory, OfAFileHasItsContentAndWritesToIt) {
+  UniqueFd file = make_file(16_MiB);
+  const int number = file.get();
+  ASSERT_EQ(::pwrite(number, "ferry", 5, 5 * kPageSize), 5);
+  GuestMemory memory(16_MiB, std::move(file));
+  EXPECT_EQ(memory.file(), number);
+  DirtyBitmap populated(memory.page_count());
+  memory.add_populated({0, memory.page_count()}, populated);
+  EXPECT_EQ(populated.ranges(), (Ranges{{5, 1}}));
+  EXPECT_EQ(memory.pages({5, 1})[4], std::byte{'y'});
+
+  memory.write(GuestAddress{9 * kPageSize}, bytes("x"));
+  char written = 0;
+  ASSERT_EQ(::pread(number, &written, 1, 9 * kPageSize), 1);
+  EXPECT_EQ(written, 'x');
+  memory.discard(Ranges{{5, 1}});
+  EXPECT_EQ(memory.pages({5, 1})[4], std::byte{0});
+}
+
+TEST(GuestMemory, RefusesAFileOfAnotherSize) {
+  EXPECT_THROW(GuestMemory(32_MiB, make_file(16_MiB)), std::invalid_argument);
+  EXPECT_THROW(GuestMemory(16_MiB, make_file(32_MiB)), std::invalid_argument);
+}
+
+TEST(GuestMemory, HasNoFileWhenItIsAnonymous) {
+  EXPECT_EQ(GuestMemory(16_MiB).file(), -1);
+  EXPECT_GE(GuestMemory(16_MiB, Backing::memfd).file(), 0);
+}
 
 TEST(GuestMemory, TellsThePageOfAHostAddress) {
   GuestMemory memory(16_MiB);
