@@ -206,18 +206,7 @@ void GuestMemory::add_populated(PageRange range, DirtyBitmap& into) const {
   assert(range.end() <= page_count());
   if (file() >= 0) {
     // A file knows its own data; the mapping of this process may lack pages that the file has.
-    auto from = static_cast<off_t>(range.first * kPageSize);
-    const auto end = static_cast<off_t>(range.end() * kPageSize);
-    while (from < end) {
-      const off_t data = ::lseek(file(), from, SEEK_DATA);
-      if (data < 0 && errno == ENXIO) return;
-      if (data < 0) fail("SEEK_DATA on guest RAM");
-      if (data >= end) return;
-      from = std::min(end, ::lseek(file(), data, SEEK_HOLE));
-      const auto first = static_cast<PageIndex>(data) / kPageSize;
-      into.set(
-          PageRange{first, (static_cast<PageIndex>(from) + kPageSize - 1) / kPageSize - first});
-    }
+    vmm::add_populated(file(), range, into);
     return;
   }
   std::array<std::uint64_t, 1024> entries{};
@@ -245,6 +234,20 @@ void GuestMemory::take_host_writes(DirtyBitmap& into) {
     if (word.load(std::memory_order_relaxed) != 0) {
       words[i] |= word.exchange(0, std::memory_order_acquire);
     }
+  }
+}
+
+void add_populated(int file, PageRange range, DirtyBitmap& into) {
+  auto from = static_cast<off_t>(range.first * kPageSize);
+  const auto end = static_cast<off_t>(range.end() * kPageSize);
+  while (from < end) {
+    const off_t data = ::lseek(file, from, SEEK_DATA);
+    if (data < 0 && errno == ENXIO) return;
+    if (data < 0) fail("SEEK_DATA on guest RAM");
+    if (data >= end) return;
+    from = std::min(end, ::lseek(file, data, SEEK_HOLE));
+    const auto first = static_cast<PageIndex>(data) / kPageSize;
+    into.set(PageRange{first, (static_cast<PageIndex>(from) + kPageSize - 1) / kPageSize - first});
   }
 }
 

@@ -97,4 +97,8 @@ class GuestMemory {
   std::vector<std::uint64_t> host_writes_;  ///< a bit a page; accessed as std::atomic_ref
 };
 
+/// Adds to `into` the pages of `range` that hold data in `file`, a file of RAM: the others are
+/// holes and read as zero. A file system that does not know its holes counts them as data.
+void add_populated(int file, PageRange range, DirtyBitmap& into);
+
 }  // namespace vmm
