@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 #include <exception>
 #include <stdexcept>
 #include <utility>
@@ -100,6 +99,7 @@ std::optional<std::string> ImageStore::adopt(int file, const std::string& vm_id)
     const auto other = directory_.open(name);
     if (other && store::id_of(other->get()) == store::id_of(file)) return std::move(name);
   }
+  if (store::names_of(file) != 0) return std::nullopt;  // it is another store's
   std::string name = store::used_name(vm_id);
   if (::flock(file, LOCK_SH | LOCK_NB) < 0 || !directory_.try_link(file, name)) return std::nullopt;
   return name;

@@ -179,6 +179,8 @@ FileId id_of(int file) {
   return {status.st_dev, status.st_ino};
 }
 
+std::uint64_t names_of(int file) { return status_of(file, kSome).st_nlink; }
+
 std::uint64_t size_of(int file) {
   return static_cast<std::uint64_t>(status_of(file, kSome).st_size);
 }

@@ -75,6 +75,8 @@ struct FileId {
   bool operator==(const FileId&) const = default;
 };
 [[nodiscard]] FileId id_of(int file);
+/// Names that the file has, anywhere.
+[[nodiscard]] std::uint64_t names_of(int file);
 [[nodiscard]] std::uint64_t size_of(int file);
 void resize(int file, std::uint64_t bytes);
 void write_at(int file, std::uint64_t offset, std::span<const std::byte> bytes);
