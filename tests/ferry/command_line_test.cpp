@@ -120,6 +120,27 @@ TEST(CommandLine, OfTheOtherCommandsNamesTheSocket) {
   EXPECT_NE(refusal({"pause"}).find("--api-socket"), std::string::npos);
 }
 
+TEST(CommandLine, OfImagesListsOrDropsWithTheStoreBeforeOrAfter) {
+  const auto list = parse_as<ImagesCommand>({"images"});
+  EXPECT_EQ(list.image_store, "");
+  EXPECT_FALSE(list.drop);
+  EXPECT_FALSE(list.json);
+  const auto json = parse_as<ImagesCommand>({"images", "--image-store", "d", "--json"});
+  EXPECT_EQ(json.image_store, "d");
+  EXPECT_TRUE(json.json);
+  const auto after = parse_as<ImagesCommand>({"images", "drop", "--image-store", "d", "id"});
+  EXPECT_EQ(after.image_store, "d");
+  EXPECT_EQ(after.drop, "id");
+  const auto before = parse_as<ImagesCommand>({"images", "--image-store", "d", "drop", "id"});
+  EXPECT_EQ(before.image_store, "d");
+  EXPECT_EQ(before.drop, "id");
+}
+
+TEST(CommandLine, OfImagesDropNeedsAnId) {
+  EXPECT_NE(refusal({"images", "drop"}).find("ID"), std::string::npos);
+  EXPECT_NE(refusal({"images", "drop", "a", "b"}), "");
+}
+
 TEST(CommandLine, RefusesWhatItDoesNotKnowAndNamesIt) {
   EXPECT_NE(refusal({"run", "--kernel", "k", "--turbo"}).find("--turbo"), std::string::npos);
   EXPECT_NE(refusal({"fly"}).find("fly"), std::string::npos);

@@ -53,6 +53,12 @@ constexpr const char* kMigrateExamples =
     "who\n"
     "owns it.";
 
+constexpr const char* kImagesExamples =
+    "Examples:\n"
+    "  ferry images\n"
+    "  ferry images drop --image-store /var/lib/vm/images 0a1b2c3d-0000-4111-8222-333344445555\n"
+    "An image is the RAM that a VM left here, so that only what changed has to come back with it.";
+
 /// A parser of ours as an option of CLI11, which wants failures as its own type.
 template <typename Value>
 CLI::Option* add(CLI::App& app, const std::string& name, Value& value,
@@ -253,6 +259,19 @@ void define_control(CLI::App& app, ControlCommand& control) {
   }
 }
 
+void define_images(CLI::App& app, ImagesCommand& images) {
+  CLI::App& command =
+      *add_command(app, "images", "list the kept images of VMs that have left", kImagesExamples);
+  command
+      .add_option("--image-store", images.image_store,
+                  "directory of the images (default: ferry/images in the user's state directory)")
+      ->type_name("DIR");
+  command.add_flag("--json", images.json, "print JSON on standard output");
+  CLI::App& drop = *add_command(command, "drop", "remove the image of one VM");
+  drop.fallthrough();  // --image-store may come before and after
+  drop.add_option("ID", images.drop, "the VM's id, as the list shows it")->required();
+}
+
 Failure usage_failure(const CLI::App& app, int argc, const char* const* argv,
                       std::string_view message) {
   const auto chosen = app.get_subcommands();
@@ -278,11 +297,13 @@ std::optional<Command> parse_command_line(int argc, const char* const* argv) {
   MigrateCommand migrate;
   SetCommand set;
   ControlCommand control;
+  ImagesCommand images;
   define_run(app, run);
   define_receive(app, receive);
   define_migrate(app, migrate);
   define_set(app, set);
   define_control(app, control);
+  define_images(app, images);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -296,6 +317,7 @@ std::optional<Command> parse_command_line(int argc, const char* const* argv) {
   if (app.got_subcommand("receive")) return receive;
   if (app.got_subcommand("migrate")) return migrate;
   if (app.got_subcommand("set")) return set;
+  if (app.got_subcommand("images")) return images;
   return control;
 }
 

@@ -49,8 +49,14 @@ struct ControlCommand {
   bool json = false;
 };
 
-using Command =
-    std::variant<RunCommand, ReceiveCommand, MigrateCommand, SetCommand, ControlCommand>;
+struct ImagesCommand {
+  std::string image_store;          ///< a directory; the default one when empty
+  std::optional<std::string> drop;  ///< the id of a VM; else list them
+  bool json = false;
+};
+
+using Command = std::variant<RunCommand, ReceiveCommand, MigrateCommand, SetCommand, ControlCommand,
+                             ImagesCommand>;
 
 /// What the user wants; empty when help or the version was asked for and has been printed.
 /// Failure (usage) that says what is wrong.

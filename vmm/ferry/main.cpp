@@ -12,6 +12,7 @@
 #include "vmm/ferry/client_commands.hpp"
 #include "vmm/ferry/command_line.hpp"
 #include "vmm/ferry/exit_status.hpp"
+#include "vmm/ferry/images_command.hpp"
 #include "vmm/ferry/vm_commands.hpp"
 #include "vmm/kvm/kvm.hpp"
 
@@ -36,6 +37,7 @@ int dispatch(const Command& command) {
     int operator()(const MigrateCommand& command) const { return migrate(command); }
     int operator()(const SetCommand& command) const { return set(command); }
     int operator()(const ControlCommand& command) const { return control(command); }
+    int operator()(const ImagesCommand& command) const { return images(command); }
   };
   return std::visit(Visitor{}, command);
 }

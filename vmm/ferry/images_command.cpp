@@ -1,0 +1,132 @@
+#include "vmm/ferry/images_command.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <chrono>
+#include <filesystem>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <system_error>
+
+#include "migration/wire/messages.hpp"
+#include "vmm/ferry/exit_status.hpp"
+#include "vmm/ferry/units.hpp"
+
+namespace ferry {
+
+using migration::ImageStore;
+using nlohmann::json;
+
+namespace {
+
+/// A clock that was set back makes no age negative.
+std::int64_t age_seconds(const ImageStore::Entry& entry, std::int64_t now) {
+  return std::max<std::int64_t>(0, (now - entry.kept_at) / 1'000'000);
+}
+
+std::string format_age(std::int64_t seconds) {
+  if (seconds < 120) return fmt::format("{} s", seconds);
+  if (seconds < 2 * 3600) return fmt::format("{} min", seconds / 60);
+  if (seconds < 2 * 86400) return fmt::format("{} h", seconds / 3600);
+  return fmt::format("{} d", seconds / 86400);
+}
+
+/// A name comes from another host: it must not drive the terminal.
+std::string printable(std::string name) {
+  std::ranges::replace_if(
+      name, [](unsigned char character) { return std::iscntrl(character) != 0; }, '?');
+  return name;
+}
+
+std::int64_t now_microseconds() {
+  return std::chrono::duration_cast<std::chrono::microseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+int print(std::span<const ImageStore::Entry> entries, bool as_json) {
+  const std::int64_t now = now_microseconds();
+  if (as_json) {
+    fmt::print("{}\n",
+               images_json(entries, now).dump(2, ' ', false, json::error_handler_t::replace));
+  } else {
+    fmt::print("{}", images_table(entries, now));
+  }
+  return static_cast<int>(ExitStatus::ok);
+}
+
+ImageStore open_store(const std::filesystem::path& directory) {
+  try {
+    return ImageStore(directory, ImageStore::kUnlimited,
+                      [](const std::string& text) { fmt::print(stderr, "ferry: {}\n", text); });
+  } catch (const std::system_error&) {
+    throw;
+  } catch (const std::runtime_error& error) {
+    throw Failure(ExitStatus::no_permission, error.what());
+  }
+}
+
+}  // namespace
+
+std::string images_table(std::span<const ImageStore::Entry> entries, std::int64_t now) {
+  if (entries.empty()) return "no kept images\n";
+  std::string table = fmt::format("{:<36} {:>7} {:>9} {:>10} {:>10} {:>9}  {}\n", "VM", "AGE",
+                                  "RAM", "HELD", "DROPPED", "ON DISK", "NAME");
+  for (const ImageStore::Entry& entry : entries) {
+    fmt::format_to(std::back_inserter(table), "{:<36} {:>7} {:>9} {:>10} {:>10} {:>9}  {}\n",
+                   entry.vm_id, format_age(age_seconds(entry, now)),
+                   format_bytes(entry.memory_bytes), format_count(entry.held),
+                   format_count(entry.dropped), format_bytes(entry.bytes), printable(entry.name));
+  }
+  return table;
+}
+
+json images_json(std::span<const ImageStore::Entry> entries, std::int64_t now) {
+  json images = json::array();
+  for (const ImageStore::Entry& entry : entries) {
+    images.push_back({{"id", entry.vm_id},
+                      {"name", entry.name},
+                      {"token", migration::wire::to_hex(entry.token)},
+                      {"kept_at", entry.kept_at / 1'000'000},
+                      {"age_s", age_seconds(entry, now)},
+                      {"memory", entry.memory_bytes},
+                      {"pages_held", entry.held},
+                      {"pages_dropped", entry.dropped},
+                      {"bytes", entry.bytes}});
+  }
+  return {{"images", std::move(images)}};
+}
+
+int images(const ImagesCommand& command) {
+  std::filesystem::path directory = command.image_store;
+  try {
+    if (directory.empty()) directory = migration::default_image_store();
+  } catch (const std::runtime_error& error) {
+    throw Failure(ExitStatus::usage, error.what());
+  }
+  const auto none = [&]() -> int {
+    if (!command.drop) return print({}, command.json);
+    throw Failure(ExitStatus::failed, fmt::format("there is no image of {}", *command.drop));
+  };
+  if (!std::filesystem::exists(directory)) {
+    if (command.image_store.empty()) return none();
+    throw Failure(ExitStatus::no_input,
+                  fmt::format("there is no image store {}", directory.string()));
+  }
+  ImageStore store = open_store(directory);
+  try {
+    if (!command.drop) return print(store.list(), command.json);
+    return store.drop(*command.drop) ? static_cast<int>(ExitStatus::ok) : none();
+  } catch (const std::system_error&) {
+    throw;
+  } catch (const Failure&) {
+    throw;
+  } catch (const std::runtime_error& error) {  // locked
+    throw Failure(ExitStatus::unavailable, error.what());
+  }
+}
+
+}  // namespace ferry
