@@ -135,7 +135,7 @@ std::uint64_t ImageStore::bytes_of(const std::string& vm_id) const {
 bool ImageStore::remove(const std::string& vm_id) const {
   const bool there = directory_.remove(name_of(vm_id, kManifest));
   if (there) directory_.sync();
-  for (const auto suffix : {kNewManifest, kRam, kHashes}) {
+  for (const auto suffix : {kRam, kHashes, kNewManifest}) {
     directory_.remove(name_of(vm_id, suffix));
   }
   return there;

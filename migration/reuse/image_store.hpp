@@ -75,8 +75,10 @@ class ImageStore {
   [[nodiscard]] std::optional<Taken> take(const std::string& vm_id, std::uint64_t memory_bytes);
 
   /// Gives up pages: void durably, then holes. False when the image of that departure is not there
-  /// (any more). std::system_error or std::runtime_error when it cannot; the image is removed then,
-  /// if that is possible at all. std::invalid_argument for a bitmap of another size of RAM.
+  /// (any more). Holes take time on a disk, for which it returns only when they are made.
+  /// std::system_error or std::runtime_error when it cannot; the image is removed then, if that is
+  /// possible at all, unless only the holes of a disk failed. std::invalid_argument for a bitmap of
+  /// another size of RAM.
   bool drop_pages(const std::string& vm_id, const wire::Token& token,
                   const vmm::DirtyBitmap& pages);
 

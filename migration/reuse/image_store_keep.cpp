@@ -170,7 +170,7 @@ void ImageStore::abandon(const std::string& vm_id,
 
 bool ImageStore::drop_pages(const std::string& vm_id, const wire::Token& token,
                             const vmm::DirtyBitmap& pages) {
-  const vmm::UniqueFd guard = lock();
+  std::optional<vmm::UniqueFd> guard = lock();
   auto manifest = sound_manifest(vm_id);
   if (!manifest || manifest->token != token) return false;
   if (pages.pages() != manifest->held.pages()) {
@@ -185,9 +185,12 @@ bool ImageStore::drop_pages(const std::string& vm_id, const wire::Token& token,
     const auto ram = directory_.open(vm_id + std::string(store::kRam));
     if (!ram) throw std::runtime_error(fmt::format("image of {}: its RAM is not there", vm_id));
     write_manifest(*manifest);
+    // A disk takes milliseconds for a hole, and nobody reads these pages any more. On a tmpfs who
+    // takes the image next writes to this very file.
+    if (!tmpfs_) guard.reset();
     store::punch(ram->get(), dropped);
   } catch (...) {
-    remove_quietly(vm_id);
+    if (guard) remove_quietly(vm_id);  // else the pages are void at least
     throw;
   }
   return true;
