@@ -67,13 +67,17 @@ TEST(ImagesTable, ShowsNoAgeBelowZero) {
 }
 
 class ImagesCommandTest : public ::testing::Test {
+ public:
+  ImagesCommandTest(const ImagesCommandTest&) = delete;
+  ImagesCommandTest& operator=(const ImagesCommandTest&) = delete;
+  ~ImagesCommandTest() override { std::filesystem::remove_all(directory_); }
+
  protected:
   ImagesCommandTest() {
     std::string name = ::testing::TempDir() + "ferry-images-XXXXXX";
     if (::mkdtemp(name.data()) == nullptr) std::abort();
     directory_ = name;
   }
-  ~ImagesCommandTest() override { std::filesystem::remove_all(directory_); }
 
   static ExitStatus status_of(const ImagesCommand& command) {
     try {

@@ -19,13 +19,13 @@ Manifest example() {
   manifest.vm_id = "0a1b2c3d-0000-4111-8222-333344445555";
   manifest.name = "guest";
   manifest.token.fill(std::byte{7});
-  manifest.memory_bytes = 17U << 20;
+  manifest.memory_bytes = std::uint64_t{17} << 20;
   manifest.kept_at = 1'790'000'000'000'000;
   manifest.key.fill(std::byte{9});
   manifest.hashes.fill(std::byte{11});
-  manifest.held = vmm::DirtyBitmap(17 * 256);
+  manifest.held = vmm::DirtyBitmap(manifest.memory_bytes / vmm::kPageSize);
   manifest.held.set(vmm::PageRange{3, 100});
-  manifest.held.set(17 * 256 - 1);
+  manifest.held.set(manifest.held.pages() - 1);
   return manifest;
 }
 

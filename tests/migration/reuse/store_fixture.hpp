@@ -24,6 +24,11 @@ inline constexpr std::uint64_t kPages = kRam / vmm::kPageSize;
 
 /// A store below a new directory, in which VMs of 16 MiB are kept: pages 10 to 109 have content.
 class StoreFixture : public ::testing::Test {
+ public:
+  StoreFixture(const StoreFixture&) = delete;
+  StoreFixture& operator=(const StoreFixture&) = delete;
+  ~StoreFixture() override { std::filesystem::remove_all(directory_); }
+
  protected:
   explicit StoreFixture(const char* where) {
     std::string name = std::string(where) + "/ferry-store-XXXXXX";
@@ -31,7 +36,6 @@ class StoreFixture : public ::testing::Test {
     directory_ = name;
     path_ = directory_ / "store";
   }
-  ~StoreFixture() override { std::filesystem::remove_all(directory_); }
 
   ImageStore open(std::uint64_t limit = ImageStore::kUnlimited) {
     return ImageStore(path_, limit, [this](const std::string& text) { told_ += text + '\n'; });

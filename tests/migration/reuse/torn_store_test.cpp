@@ -61,7 +61,7 @@ TEST_P(TornStore, WithAnEmptyManifestHasNoImage) {
 }
 
 TEST_P(TornStore, WithDamagedHashesHasNoImage) {
-  flip(file(".hashes"), 50 * 16);
+  flip(file(".hashes"), 800);
   expect_no_image("its hashes are damaged");
 }
 
