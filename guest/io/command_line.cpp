@@ -50,6 +50,7 @@ class Word {
 };
 
 constexpr std::uint64_t kMostMib = 512 * 1024;
+constexpr std::uint64_t kPagesPerMib = 256;
 constexpr std::uint64_t kMostRate = 100'000'000;
 constexpr std::uint64_t kMostMs = 1'000'000'000;
 
@@ -113,6 +114,9 @@ bool parse_word(Options& options, Word word) {
     return word.last_number(options.touches_per_second, 0, kMostRate);
   }
   if (word.skip("touch-hot=")) return parse_touch_hot(options, word);
+  if (word.skip("change=")) {
+    return word.last_number(options.change_pages, 1, kMostMib * kPagesPerMib);
+  }
   if (word.skip("check=")) {
     options.check = true;
     return word.last_number(options.check_pages_per_second, 1, kMostRate);
@@ -130,8 +134,9 @@ void require_consistency(const Options& options) {
     refuse("zero, random and text must add up to 100");
   }
   const bool touches = options.touch != TouchOrder::none;
-  if (options.fill_mib == 0 && (options.writes_per_second != 0 || options.check || touches)) {
-    refuse("dirty, touch and check need fill");
+  const bool writes = options.writes_per_second != 0 || options.change_pages != 0;
+  if (options.fill_mib == 0 && (writes || options.check || touches)) {
+    refuse("dirty, touch, change and check need fill");
   }
   if (options.writes_per_second != 0 && options.zero_percent == 100) {
     refuse("dirty needs pages that are not zero");

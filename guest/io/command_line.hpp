@@ -23,6 +23,7 @@ struct Options {
   std::uint64_t touch_hot_percent = 90;
   std::uint64_t touch_hot_parts = 8;  ///< the hot region is one of so many
   bool touch_endless = false;
+  std::uint64_t change_pages = 0;
   bool check = false;
   std::uint64_t check_pages_per_second = 0;  ///< 0: without pause
   bool registers = false;

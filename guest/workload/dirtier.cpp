@@ -9,14 +9,6 @@ constexpr std::uint64_t kFraction = 1024;  // of a TSC cycle; overflows after tw
 constexpr std::uint64_t kPagesPerMib = 256;
 constexpr int kMostAtOnce = 256;
 
-std::uint64_t writable(const PageSet& pages, PageShare share) {
-  std::uint64_t count = 0;
-  for (std::uint64_t i = share.begin; i < share.end; ++i) {
-    if (pages.kind(i) != PageKind::zero) ++count;
-  }
-  return count;
-}
-
 /// How many pages from share.begin on hold `wanted` that are not zero; the last one is not.
 std::uint64_t span(const PageSet& pages, PageShare share, std::uint64_t wanted) {
   std::uint64_t index = share.begin;
@@ -37,7 +29,7 @@ Dirtier::Dirtier(const Options& options, PageSet& pages, PageShare share, std::u
       interval_(tsc_khz() * 1000 * kFraction / options.writes_per_second * cpus),
       begin_(share.begin),
       hot_percent_(options.skew_writes_percent) {
-  std::uint64_t working_set = writable(pages, share);
+  std::uint64_t working_set = pages.writable(share);
   const std::uint64_t wanted = options.working_set_mib * kPagesPerMib / cpus;
   if (wanted != 0 && wanted < working_set) working_set = wanted;
   const std::uint64_t hot = working_set * options.skew_pages_percent / 100;

@@ -18,11 +18,13 @@ constexpr std::uint64_t kIdlePollMs = 20;
 
 Input::Input(const Options& options, Processor& cpu)
     : cpu_(cpu),
-      wanted_(options.echo || options.end_on_byte || options.touch != TouchOrder::none),
+      wanted_(options.echo || options.end_on_byte || options.touch != TouchOrder::none ||
+              options.change_pages != 0),
       interrupts_(options.receive_interrupts),
       echo_(options.echo),
       end_on_byte_(options.end_on_byte),
       touch_(options.touch != TouchOrder::none),
+      change_(options.change_pages != 0),
       hash_(kFnvBasis) {
   if (!wanted_) return;
   if (interrupts_) ioapic_route(kSerialPin, GUEST_VECTOR_SERIAL);
@@ -52,6 +54,7 @@ void Input::take(std::uint8_t byte) {
   if (end_on_byte_ && byte == 'q') end_requested_ = true;
   if (touch_ && byte == 't') touch_requested_ = true;
   if (touch_ && byte == 'r') report_requested_ = true;
+  if (change_ && byte == 'c') change_requested_ = true;
   if (echo_ && byte == '\n') {
     Line line;
     line << "got " << count_ << " bytes sum=" << sum_ << " hash=";

@@ -22,6 +22,9 @@ class Input {
   bool take_touch_request() { return taken(touch_requested_); }
   bool take_report_request() { return taken(report_requested_); }
 
+  /// Whether a byte came since the last call that asks for a change of pages.
+  bool take_change_request() { return taken(change_requested_); }
+
   std::uint64_t count() const { return count_; }
 
  private:
@@ -39,9 +42,11 @@ class Input {
   bool echo_;
   bool end_on_byte_;
   bool touch_;
+  bool change_;
   bool end_requested_ = false;
   bool touch_requested_ = false;
   bool report_requested_ = false;
+  bool change_requested_ = false;
   std::uint64_t due_ = 0;
   std::uint64_t interrupts_seen_ = 0;
   std::uint64_t count_ = 0;

@@ -4,6 +4,7 @@
 #include "guest/cpu/optional.hpp"
 #include "guest/cpu/time.hpp"
 #include "guest/io/console.hpp"
+#include "guest/workload/changer.hpp"
 #include "guest/workload/checker.hpp"
 #include "guest/workload/dirtier.hpp"
 #include "guest/workload/registers.hpp"
@@ -73,6 +74,7 @@ class Loop {
         ticker_(input == nullptr ? 0 : options.tick_ms),
         timer_watch_(cpu, options.timer_hz),
         touch_control_(sharers),
+        change_control_(options, sharers),
         stall_(read_tsc()) {
     // A vCPU that came too late for the division of the pages leaves them alone.
     if (cpu.id < sharers) {
@@ -83,6 +85,7 @@ class Loop {
       if (options.touch != TouchOrder::none) {
         toucher_.emplace(options, pages, share, cpu.id, sharers);
       }
+      if (options.change_pages != 0) changer_.emplace(options, pages, share, cpu.id, sharers);
       if (options.check) checker_.emplace(options, pages, share, sharers, cpu.progress);
     }
     if (options.registers) registers_.emplace(cpu);
@@ -97,6 +100,7 @@ class Loop {
       std::uint64_t next = kNever;
       if (dirtier_) next = earlier(next, dirtier_->step(now));
       if (toucher_) next = earlier(next, toucher_->step(now));
+      if (changer_) next = earlier(next, changer_->step(now));
       if (checker_) next = earlier(next, checker_->step(now));
       if (registers_) {
         registers_->step(now);
@@ -115,6 +119,8 @@ class Loop {
     if (input_->take_touch_request()) touch_control_.begin_pass();
     if (input_->take_report_request()) touch_control_.report();
     touch_control_.step();
+    if (input_->take_change_request()) change_control_.begin();
+    change_control_.step();
     next = earlier(next, ticker_.step(now));
     if (ticker_.block_completed()) report_ticks(now);
     if (options_.end_after_ticks != 0 && ticker_.ticks() >= options_.end_after_ticks) end(now);
@@ -189,9 +195,11 @@ class Loop {
   Ticker ticker_;
   TimerWatch timer_watch_;
   TouchControl touch_control_;
+  ChangeControl change_control_;
   Stall stall_;
   Optional<Dirtier> dirtier_;
   Optional<Toucher> toucher_;
+  Optional<Changer> changer_;
   Optional<Checker> checker_;
   Optional<Registers> registers_;
   std::uint64_t walk_report_due_ = 0;

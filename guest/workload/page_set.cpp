@@ -60,6 +60,14 @@ std::uint64_t PageSet::count(PageKind wanted) const {
   return count;
 }
 
+std::uint64_t PageSet::writable(PageShare share) const {
+  std::uint64_t count = 0;
+  for (std::uint64_t index = share.begin; index < share.end; ++index) {
+    if (kind(index) != PageKind::zero) ++count;
+  }
+  return count;
+}
+
 PageShare PageSet::share(std::uint32_t index, std::uint32_t count) const {
   return {pages_ * index / count, pages_ * (index + 1) / count};
 }

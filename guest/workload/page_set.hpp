@@ -29,6 +29,9 @@ class PageSet {
   std::uint64_t pages() const { return pages_; }
   std::uint64_t count(PageKind kind) const;
 
+  /// How many pages of a share are not zero.
+  std::uint64_t writable(PageShare share) const;
+
   /// An equal share for vCPU `index` of `count`.
   PageShare share(std::uint32_t index, std::uint32_t count) const;
 

@@ -77,6 +77,12 @@ TEST(GuestCommandLine, HasNinetyPercentOfSkewedReadsInAnEighth) {
   EXPECT_EQ(refusal("fill=1 touch-hot=75/0"), "option touch-hot=75/0");
 }
 
+TEST(GuestCommandLine, ChangesSoManyPagesWhenItIsTold) {
+  EXPECT_EQ(parse_command_line("fill=1").change_pages, 0U);
+  EXPECT_EQ(parse_command_line("fill=1 change=51").change_pages, 51U);
+  EXPECT_EQ(refusal("fill=1 change=0"), "option change=0");
+}
+
 TEST(GuestCommandLine, NamesTheOptionThatItDoesNotKnow) {
   EXPECT_EQ(refusal("tick=10 tock=10"), "option tock=10");
   EXPECT_EQ(refusal("checks"), "option checks");
@@ -92,8 +98,9 @@ TEST(GuestCommandLine, RefusesNumbersThatAreNone) {
 
 TEST(GuestCommandLine, RefusesWhatCannotBeMet) {
   EXPECT_EQ(refusal("fill=1 zero=50"), "options zero, random and text must add up to 100");
-  EXPECT_EQ(refusal("touch=uniform"), "options dirty, touch and check need fill");
-  EXPECT_EQ(refusal("dirty=1"), "options dirty, touch and check need fill");
+  EXPECT_EQ(refusal("touch=uniform"), "options dirty, touch, change and check need fill");
+  EXPECT_EQ(refusal("change=1"), "options dirty, touch, change and check need fill");
+  EXPECT_EQ(refusal("dirty=1"), "options dirty, touch, change and check need fill");
   EXPECT_EQ(refusal("fill=1 dirty=1 zero=100 random=0 text=0"),
             "options dirty needs pages that are not zero");
   EXPECT_EQ(refusal("fill=1 ws=2"), "options ws must not exceed fill");
