@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, field
 
+from .measure import MIB
 from .process import DEADLINE, Child, Failed
 
 PROGRAM = "build/release/ferry"
@@ -24,12 +25,15 @@ class FerryArm:
     memory_mib: int
     cmdline: str
     options: tuple = ()
+    # What `ferry run` and `ferry receive` get besides.
+    run_options: tuple = ()
+    receive_options: tuple = ()
     _report: dict = field(default_factory=dict)
 
     def boot(self):
         return Ferry(
             self.program, f"{self.directory}/source", "run", "--kernel", self.kernel,
-            "--memory", f"{self.memory_mib}M", "--cmdline", self.cmdline,
+            "--memory", f"{self.memory_mib}M", "--cmdline", self.cmdline, *self.run_options,
         )
 
     # Bytes for the guest that wait at the destination until it runs there.
@@ -37,7 +41,8 @@ class FerryArm:
 
     def receiver(self):
         return Ferry(
-            self.program, f"{self.directory}/target", "receive", "--listen", "tcp:127.0.0.1:0"
+            self.program, f"{self.directory}/target", "receive", "--listen", "tcp:127.0.0.1:0",
+            *self.receive_options,
         )
 
     def prepare(self, source, target):
@@ -60,6 +65,15 @@ class FerryArm:
             if status != 0:
                 raise Failed(f"ferry migrate ended with {status}: {client.err.text()}")
             self._report = json.loads(client.out.text())
+
+    def reuse(self):
+        """What the last report says about pages that need not come."""
+        report = self._report
+        return {
+            "reused": report["pages"]["reused"],
+            "duplicate": report["pages"]["duplicate"],
+            "both_ways": (report["wire_bytes"] + report["wire_bytes_back"]) / MIB,
+        }
 
     def report(self, source):
         report = self._report
