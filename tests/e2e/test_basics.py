@@ -57,6 +57,15 @@ class ATinyGuest(FerryTest):
             vm.stdout.wait_for(rb"^# touch pass=%d done reads=2048 first=2048 p50_us=\d" % number)
         self.end(vm)
 
+    def test_changes_its_pages_each_time_that_a_byte_says_so_and_finds_them_right(self):
+        vm = self.run_vm("fill=8 zero=0 random=100 text=0 change=501 check end=byte", cpus=2)
+        vm.stdout.wait_for(rb"^# fill done")
+        for number in (1, 2):
+            vm.write(b"c")
+            vm.stdout.wait_for(rb"^# change %d done pages=501\n" % number)
+        vm.stdout.wait_for(rb"^# check walks=", start=len(vm.stdout.bytes()))
+        self.end(vm)
+
     def test_reads_on_after_a_migration_and_begins_a_pass_with_the_byte_that_waits_there(self):
         source = self.run_vm("tick=2 fill=8 touch=skew touch-endless irq end=byte")
         source.stdout.wait_for(rb"^# fill done")

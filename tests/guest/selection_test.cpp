@@ -24,7 +24,7 @@ TEST(Selection, PicksExactlySoMany) {
 }
 
 TEST(Selection, SpreadsThemOverAll) {
-  constexpr int kTenth = 3000;
+  constexpr std::ptrdiff_t kTenth = 3000;
   const auto picked = picks(6000, 10 * kTenth, 7);
   for (auto part = picked.begin(); part != picked.end(); part += kTenth) {
     EXPECT_NEAR(static_cast<double>(std::count(part, part + kTenth, true)), 600, 120);
