@@ -59,6 +59,7 @@ class Fleet:
         self._stack = contextlib.ExitStack()
         self._processes = []
         self.homes = []  # the process that each guest runs in
+        self._left = []  # those that guests have left
 
     def __enter__(self):
         return self
@@ -133,6 +134,7 @@ class Fleet:
                 raise Failed(f"ferry migrate: {client.err.text()}") from error
             (leg.reports if moved[number] else leg.refused).append(report)
             if moved[number]:
+                self._left.append(self.homes[number])
                 self.homes[number] = targets[number]
         return leg
 
@@ -142,6 +144,13 @@ class Fleet:
             os.write(self.homes[number].popen.stdin.fileno(), b"c")
         for number in numbers:
             self.homes[number].out.wait_for(rb"^# change \d+ done .*\n", deadline=DEADLINE)
+
+    def await_left(self):
+        """Until the processes that guests have left end, with success. One that keeps an image does
+        when the guest has taken it."""
+        for process in self._left:
+            if (status := process.wait()) != 0:
+                raise Failed(f"{process.args} ended with {status}: {process.err.text()}")
 
     def check_and_end(self):
         """How many guests were lost: the others have checked each of their pages from now on, and

@@ -166,7 +166,9 @@ def there_and_back(options, size, arm):
         fleet.change(arrived)
         held = settled(here.held_bytes) if arm.reuse else 0
         back = fleet.move(arrived, here, ("--mode", arm.mode))
-        return Result(size, arm, ram, out, back, held, fleet.check_and_end())
+        lost = fleet.check_and_end()
+        fleet.await_left()
+        return Result(size, arm, ram, out, back, held, lost)
 
 
 def too_many(options, size, arm):
