@@ -39,10 +39,10 @@ class HostProcess(Child):
 class Host:
     """One end of the link, with a store for the images that it keeps, if it is to keep any."""
 
-    def __init__(self, end, store=None, options=()):
+    def __init__(self, end, store=None):
         self.end = end
         self.store = store
-        self.options = ("--image-store", store, *options) if store else ()
+        self.options = ("--image-store", store) if store else ()
         if store:
             os.makedirs(store)
 
