@@ -44,7 +44,7 @@ class Host:
         self.store = store
         self.options = ("--image-store", store) if store else ()
         if store:
-            os.makedirs(store)
+            os.makedirs(store, mode=0o700)  # Ferry uses no store that others can look into
 
     @property
     def any_port(self):
