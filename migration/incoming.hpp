@@ -10,25 +10,43 @@
 #include "migration/address.hpp"
 #include "migration/latency_histogram.hpp"
 #include "migration/report.hpp"
+#include "migration/reuse/page_hash.hpp"
+#include "migration/wire/decode.hpp"
+#include "migration/wire/format.hpp"
 #include "vmm/machine/machine.hpp"
 
 namespace migration {
 
+class ImageStore;
+
 struct ReceiveOptions {
   Address listen;
   std::chrono::milliseconds timeout{10'000};  ///< a peer that makes no progress so long is lost
+  /// Where images of VMs that left are, and RAM if it can hold it; null is none.
+  std::shared_ptr<ImageStore> image_store = nullptr;
+  /// Whether the dirty log runs for a VM whose source keeps the image: then its return there sends
+  /// exactly what changed.
+  bool tracking = true;
 };
 
+/// Makes RAM. To be called last, when nothing else speaks against the machine: an image of the VM
+/// is taken out of the store.
+using MakeRam = std::function<vmm::GuestMemory(const vmm::MachineConfig&)>;
 /// Builds the machine that a config asks for, with its devices. Throws to refuse: the message goes
 /// to the source.
 /// The second argument: bytes of RAM that the guest uses by now, which it will need here soon.
 using MachineFactory =
-    std::function<std::unique_ptr<vmm::Machine>(vmm::MachineConfig, std::uint64_t)>;
+    std::function<std::unique_ptr<vmm::Machine>(vmm::MachineConfig, std::uint64_t, const MakeRam&)>;
 
 /// The destination's side: listens, takes one VM, and goes on answering what became of it for as
 /// long as it lives. In a thread of its own.
 class IncomingMigration {
  public:
+  /// A handover whose image the source keeps, and whose changes the dirty log has logged.
+  struct KeptAtSource {
+    wire::Token token{};
+    HashKey key{};  ///< of the hashes of that image
+  };
   struct Failure {
     std::string why;
     bool protocol = false;  ///< the peer did not keep to the protocol
@@ -37,12 +55,17 @@ class IncomingMigration {
   struct Callbacks {
     std::function<void(const Address&)> listening;    ///< with the real port
     std::function<void(const std::string&)> message;  ///< for people, for example a refused peer
-    /// The VM is here and runs (or is paused, as it was at the source).
-    std::function<void(std::unique_ptr<vmm::Machine>)> arrived;
+    /// The VM is here and runs (or is paused, as it was at the source). With the
+    /// handover if the source keeps the image and the dirty log has run since.
+    std::function<void(std::unique_ptr<vmm::Machine>, std::optional<KeptAtSource>)> arrived;
     /// There will be no VM: the source aborted, or the link was lost before Prepared.
     std::function<void(const Failure&)> failed;
     /// Post-copy: the source has been away for long while pages are missing (true), or is back.
     std::function<void(bool)> starving;
+    /// The source keeps the image, and its keeper has just been connected: it knows nothing yet.
+    std::function<void()> keeper_came = [] {};
+    /// These pages the keeper has given up: what becomes of them is of no interest any more.
+    std::function<void(std::vector<vmm::PageRange>)> given_up = [](auto) {};
     /// Post-copy: no page is missing any more, and the machine needs its Userfault no longer.
     std::function<void()> complete;
   };
@@ -60,6 +83,11 @@ class IncomingMigration {
   /// This process ends: a source whose VM has not been taken over is told that it will not be.
   /// `done` is called from the receiver's thread once that is on its way, or cannot be. Any thread.
   void decline(std::function<void()> done);
+  /// Pages that the guest may have changed since it arrived, by the hashes that they have now: the
+  /// keeper gives up those that differ. Any thread.
+  void tell_changed(std::vector<wire::Hashes> pages);
+  /// Whether there is a keeper that hears of it.
+  [[nodiscard]] bool keeper_listens() const;
   struct Status {
     std::string state;   ///< "listening", "receiving", "prepared", "running", "paused", "gone"
     std::string detail;  ///< who owns the VM and what to do: for people

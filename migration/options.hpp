@@ -2,12 +2,17 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string_view>
 
 #include "migration/address.hpp"
+#include "migration/wire/format.hpp"
+#include "vmm/memory/dirty_bitmap.hpp"
 
 namespace migration {
+
+class ImageStore;
 
 enum class Mode { pre_copy, stop_and_copy, post_copy, hybrid, automatic };
 enum class Compression { automatic, lz4, none };
@@ -45,6 +50,16 @@ struct MigrateOptions {
   Prepaging prepaging = Prepaging::bubbling;
   bool throttle = false;
   bool verify = false;
+  Reuse reuse = Reuse::automatic;
+  bool keep_image = false;
+  /// The handover by which the VM came here, if the dirty log has run since.
+  struct TrackedSince {
+    wire::Token token{};
+    vmm::DirtyBitmap changed;  ///< may have been changed since, besides what is in the log
+  };
+  std::optional<TrackedSince> tracked_since = std::nullopt;
+  /// Where the image is kept after the handover; set when `keep_image` is.
+  std::shared_ptr<ImageStore> keep_in = nullptr;
   std::chrono::milliseconds timeout{10'000};  ///< a peer that makes no progress so long is lost
 };
 

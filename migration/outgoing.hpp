@@ -20,6 +20,7 @@ class OutgoingMigration {
   struct Result {
     MigrationReport report;
     std::unique_ptr<vmm::Machine> machine;
+    bool kept = false;  ///< the image is kept here, and this object is its keeper from now on
   };
 
   /// Called from the migration thread.
@@ -31,6 +32,8 @@ class OutgoingMigration {
     std::function<void(Result)> ended;  ///< exactly once
     /// For people, also after `ended`.
     std::function<void(const std::string&)> message;
+    /// After `ended`: an image that was kept is kept no longer.
+    std::function<void()> released = [] {};
   };
 
   /// Takes over the machine's on_end() too; the owner sets its own when the machine is back. When

@@ -153,9 +153,11 @@ asio::awaitable<void> IncomingMigration::Receiver::serve_channel(ConnectionPtr c
 asio::awaitable<void> IncomingMigration::Receiver::serve_control(ConnectionPtr connection) {
   const Frame first = co_await connection->receive();
   if (first.type != FrameType::offer) throw wire::ProtocolError("the peer offered no VM");
+  wire::Accept accept;
+  accept.incarnation = incarnation_;
   std::string refusal;
   try {
-    take_offer(wire::decode<wire::Offer>(first.payload));
+    take_offer(wire::decode<wire::Offer>(first.payload), accept);
   } catch (const std::exception& error) {
     refusal = error.what();
   }
@@ -167,15 +169,20 @@ asio::awaitable<void> IncomingMigration::Receiver::serve_control(ConnectionPtr c
   }
   adopt(connection);
   connection->keep_alive();
-  connection->send(FrameType::accept, wire::encode(wire::Accept{incarnation_, open_userfault()}));
-  if (offer_.mode == to_string(Mode::post_copy) && userfault_) start_fetcher();
+  accept.no_post_copy = open_userfault();
+  connection->send(FrameType::accept, wire::encode(accept));
+  co_await send_image(connection, accept);
+  // With an image not before the list of what is missing, which tells what of it does not hold.
+  if (offer_.mode == to_string(Mode::post_copy) && userfault_ && !image_) start_fetcher();
   while ((stage_ != Stage::running || fetcher_) && stage_ != Stage::gone) {
     take_frame(co_await connection->receive());
+    co_await connection->drained();  // an answer: who does not read it, is not read
   }
+  if (has_keeper()) co_await listen_to_keeper(connection);
   co_await connection->drained();
 }
 
-void IncomingMigration::Receiver::take_offer(const wire::Offer& offer) {
+void IncomingMigration::Receiver::take_offer(const wire::Offer& offer, wire::Accept& accept) {
   if (stage_ != Stage::listening) {
     throw std::runtime_error("this receiver already has a VM: start another 'ferry receive'");
   }
@@ -186,10 +193,15 @@ void IncomingMigration::Receiver::take_offer(const wire::Offer& offer) {
     throw wire::ProtocolError(fmt::format("unsound machine configuration: {}", error.what()));
   }
   const std::string name = config.name;
-  machine_ = factory_(std::move(config), offer.used_bytes);
   offer_ = offer;
-  vmm::GuestMemory& memory = machine_->memory();
-  target_ = std::make_unique<PageTarget>(memory);
+  machine_ =
+      factory_(std::move(config), offer.used_bytes, [this](const vmm::MachineConfig& checked) {
+        return make_ram(checked.id, checked.memory_bytes);
+      });
+  target_ = std::make_unique<PageTarget>(machine_->memory());
+  ram_pages_ = machine_->memory().page_count();
+  use_image(accept);
+  track_changes();
   enter(Stage::receiving, fmt::format("receiving '{}'", name));
 }
 
@@ -207,6 +219,15 @@ void IncomingMigration::Receiver::take_frame(const Frame& frame) {
       if (stage_ != Stage::receiving || last_round_) break;
       last_round_ = wire::decode_round(frame.payload);
       return prepare_if_complete();
+    case FrameType::hashes:
+      if (stage_ != Stage::receiving || !hashes_) break;
+      return compare(frame);
+    case FrameType::copies:
+      if (stage_ != Stage::receiving || !image_ || round_ != 1 || fetcher_) break;
+      return take_copies(frame);
+    case FrameType::dropped:
+      if (!has_keeper()) break;
+      return take_given_up(frame);
     case FrameType::missing:
       if (stage_ != Stage::receiving || last_round_ || !(userfault_ || fetcher_)) break;
       return take_missing(frame);
@@ -289,6 +310,10 @@ IncomingMigration::IncomingMigration(ReceiveOptions options, MachineFactory fact
 IncomingMigration::~IncomingMigration() = default;
 std::string IncomingMigration::force_resume() { return receiver_->force_resume(); }
 void IncomingMigration::decline(std::function<void()> done) { receiver_->decline(std::move(done)); }
+bool IncomingMigration::keeper_listens() const { return receiver_->keeper_listens(); }
+void IncomingMigration::tell_changed(std::vector<wire::Hashes> pages) {
+  receiver_->tell_changed(std::move(pages));
+}
 IncomingMigration::Status IncomingMigration::status() const { return receiver_->status(); }
 
 }  // namespace migration

@@ -16,6 +16,8 @@
 #include "migration/net/connection.hpp"
 #include "migration/pages/page_receiver.hpp"
 #include "migration/postcopy/page_fetcher.hpp"
+#include "migration/reuse/content_index.hpp"
+#include "migration/reuse/image_store.hpp"
 #include "migration/verify.hpp"
 #include "migration/wire/messages.hpp"
 
@@ -38,6 +40,8 @@ class IncomingMigration::Receiver {
 
   std::string force_resume();
   void decline(std::function<void()> done);
+  void tell_changed(std::vector<wire::Hashes> pages);
+  bool keeper_listens() const { return keeper_listens_; }
   Status status() const;
 
  private:
@@ -49,7 +53,7 @@ class IncomingMigration::Receiver {
   boost::asio::awaitable<void> serve(ConnectionPtr connection);
   boost::asio::awaitable<void> serve_channel(ConnectionPtr connection);
   boost::asio::awaitable<void> serve_control(ConnectionPtr connection);
-  void take_offer(const wire::Offer& offer);
+  void take_offer(const wire::Offer& offer, wire::Accept& accept);
   void take_frame(const net::Frame& frame);
   void channel_landed(std::uint32_t round);
   void channel_failed(std::exception_ptr failure);
@@ -88,6 +92,18 @@ class IncomingMigration::Receiver {
   void tell_progress();
   void watch_patience();
 
+  // receiver_reuse.cpp
+  [[nodiscard]] vmm::GuestMemory make_ram(const std::string& vm_id, std::uint64_t bytes);
+  void use_image(wire::Accept& accept);
+  boost::asio::awaitable<void> send_image(ConnectionPtr connection, wire::Accept accept);
+  void compare(const net::Frame& frame);
+  void take_copies(const net::Frame& frame);
+  void take_given_up(const net::Frame& frame);
+  void track_changes();
+  [[nodiscard]] bool has_keeper() const;
+  boost::asio::awaitable<void> serve_keeper(ConnectionPtr connection);
+  boost::asio::awaitable<void> listen_to_keeper(ConnectionPtr connection);
+
   boost::asio::io_context context_{1};
   ReceiveOptions options_;
   MachineFactory factory_;
@@ -113,6 +129,12 @@ class IncomingMigration::Receiver {
   std::optional<RamVerifier> verifier_;
   wire::Prepared prepared_;
   std::set<const net::Connection*> adopted_;
+
+  // Memory reuse.
+  std::uint64_t ram_pages_ = 0;
+  std::atomic<bool> keeper_listens_ = false;
+  std::optional<ImageStore::Taken> image_;  ///< what is used of it
+  std::optional<ContentIndex> hashes_;      ///< of it
 
   // Post-copy.
   std::shared_ptr<const vmm::Userfault> userfault_;  ///< until there is a fetcher

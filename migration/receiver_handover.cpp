@@ -75,7 +75,10 @@ void IncomingMigration::Receiver::commit(const ConnectionPtr& answer_to) {
   enter(Stage::running, offer_.paused ? "arrived, paused" : "arrived, running");
   state_.reset();
   verifier_.reset();
-  callbacks_.arrived(std::move(machine_));
+  hashes_.reset();
+  std::optional<KeptAtSource> kept;
+  if (has_keeper()) kept = {offer_.token, offer_.image_key};
+  callbacks_.arrived(std::move(machine_), kept);
   if (!fetcher_) return target_.reset();
   if (fetcher_->missing() == 0) return all_here();
   tell_progress();
@@ -107,7 +110,11 @@ asio::awaitable<void> IncomingMigration::Receiver::serve_inquiry(ConnectionPtr c
   } else if (status.status == wire::VmStatus::running && !fetching()) {
     connection->send(FrameType::running, wire::encode(running_now()));
   }
-  if (fetching()) co_await take_up_link(connection);
+  if (fetching()) {
+    co_await take_up_link(connection);
+  } else if (inquiry.keeper && has_keeper()) {
+    co_await serve_keeper(connection);
+  }
   co_await connection->drained();
 }
 
@@ -130,6 +137,9 @@ void IncomingMigration::Receiver::link_lost(const Failure& failure) {
     callbacks_.message(what);
   } else if (fetching()) {
     fetch_link_lost(failure.why);
+  } else {
+    keeper_listens_ = false;
+    control_ = nullptr;  // the keeper's, which comes back if it can
   }
 }
 

@@ -64,7 +64,7 @@ void IncomingMigration::Receiver::start_fetcher() {
 void IncomingMigration::Receiver::take_missing(const Frame& frame) {
   if (!fetcher_) start_fetcher();
   fetcher_->expect(wire::decode_missing(frame.payload, machine_->memory().page_count()).pages,
-                   round_ == 1);
+                   round_ == 1 && !image_);
 }
 
 asio::awaitable<void> IncomingMigration::Receiver::serve_faults(ConnectionPtr connection) {
@@ -122,7 +122,8 @@ void IncomingMigration::Receiver::all_here() {
   progress_.cancel();
   patience_.cancel();
   grace_.cancel();
-  const ConnectionPtr control = std::exchange(control_, nullptr);
+  const ConnectionPtr control = control_;
+  if (!has_keeper()) control_ = nullptr;
   std::unique_ptr<PageFetcher> fetcher;
   {
     const std::lock_guard lock(mutex_);
@@ -135,7 +136,9 @@ void IncomingMigration::Receiver::all_here() {
   callbacks_.complete();
   if (control) {
     control->send(FrameType::running, wire::encode(running_now()));
-    control->close_when_drained(nullptr, options_.timeout);
+    if (!control_) control->close_when_drained(nullptr, options_.timeout);
+    keeper_listens_ = has_keeper();
+    if (has_keeper()) callbacks_.keeper_came();
   }
 }
 
@@ -204,13 +207,11 @@ asio::awaitable<void> IncomingMigration::Receiver::take_up_link(ConnectionPtr co
   wire::Running running = running_now();
   running.missing = missing.count();
   connection->send(FrameType::running, wire::encode(running));
-  for (vmm::PageIndex first = 0; first < missing.pages(); first += wire::kMaxMissingPages) {
-    const vmm::PageRange range{
-        first, std::min<std::uint64_t>(wire::kMaxMissingPages, missing.pages() - first)};
-    if (missing.count(range) == 0) continue;
-    connection->send(FrameType::missing, wire::encode_missing(range, missing));
+  for (const vmm::PageRange& piece : wire::bitmap_pieces(missing)) {
+    connection->send(FrameType::missing, wire::encode_missing(piece, missing));
   }
   while (fetcher_ && connection == control_) take_frame(co_await connection->receive());
+  if (has_keeper() && connection == control_) co_await listen_to_keeper(connection);
 }
 
 std::optional<IncomingMigration::Status::Fetching> IncomingMigration::Receiver::fetching_status()

@@ -40,7 +40,7 @@ json to_json(const MigrationReport& report) {
   const auto& pages = report.pages;
   const auto& faults = report.faults;
   const auto& phases = report.phases_ms;
-  // The fields that later systems fill (reuse, free pages) are part of the fixed form and zero.
+  // Pages that the guest says are free are part of the fixed form, and not yet told apart.
   return {
       {"outcome", to_string(report.outcome)},
       {"error", or_null(report.error)},
@@ -59,8 +59,8 @@ json to_json(const MigrationReport& report) {
         {"zero", pages.zero},
         {"raw", pages.raw},
         {"compressed", pages.compressed},
-        {"reused", 0},
-        {"duplicate", 0},
+        {"reused", pages.reused},
+        {"duplicate", pages.duplicate},
         {"free", 0},
         {"demand", pages.demand},
         {"pushed", pages.pushed},
@@ -78,7 +78,7 @@ json to_json(const MigrationReport& report) {
         {"restore", phases.restore},
         {"commit", phases.commit},
         {"verify", phases.verify}}},
-      {"kept_image", {{"pages", 0}, {"bytes", 0}}},
+      {"kept_image", {{"pages", report.kept_image.pages}, {"bytes", report.kept_image.bytes}}},
       {"verified", or_null(report.verified)},
       {"cpu_seconds",
        {{"source", report.cpu_seconds_source}, {"destination", report.cpu_seconds_destination}}},
@@ -111,6 +111,8 @@ MigrationReport report_from_json(const json& from) {
   pages.at("resent").get_to(report.pages.resent);
   pages.at("demand").get_to(report.pages.demand);
   pages.at("pushed").get_to(report.pages.pushed);
+  pages.at("reused").get_to(report.pages.reused);
+  pages.at("duplicate").get_to(report.pages.duplicate);
   const json& faults = from.at("faults");
   report.faults = {faults.at("count"), faults.at("p50_us"), faults.at("p99_us"),
                    faults.at("max_us")};
@@ -125,6 +127,8 @@ MigrationReport report_from_json(const json& from) {
   phases.at("restore").get_to(report.phases_ms.restore);
   phases.at("commit").get_to(report.phases_ms.commit);
   phases.at("verify").get_to(report.phases_ms.verify);
+  const json& kept = from.at("kept_image");
+  report.kept_image = {kept.at("pages"), kept.at("bytes")};
   if (!from.at("verified").is_null()) report.verified = from.at("verified").get<bool>();
   from.at("cpu_seconds").at("source").get_to(report.cpu_seconds_source);
   from.at("cpu_seconds").at("destination").get_to(report.cpu_seconds_destination);

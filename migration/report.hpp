@@ -35,8 +35,10 @@ struct MigrationReport {
   std::uint64_t wire_bytes_back = 0;
   struct Pages {
     std::uint64_t total = 0, unpopulated = 0, zero = 0, raw = 0, compressed = 0, resent = 0;
-    std::uint64_t demand = 0;  ///< sent since a vCPU waited for them
-    std::uint64_t pushed = 0;  ///< sent after the handover without being asked for
+    std::uint64_t demand = 0;     ///< sent since a vCPU waited for them
+    std::uint64_t pushed = 0;     ///< sent after the handover without being asked for
+    std::uint64_t reused = 0;     ///< not sent: the destination had them from an earlier stay
+    std::uint64_t duplicate = 0;  ///< not sent: it had their content elsewhere
   } pages;
   std::vector<RoundReport> rounds;
   struct Faults {
@@ -46,6 +48,9 @@ struct MigrationReport {
   struct Phases {
     double stop = 0, last_pages = 0, state = 0, restore = 0, commit = 0, verify = 0;
   } phases_ms;
+  struct KeptImage {
+    std::uint64_t pages = 0, bytes = 0;
+  } kept_image;  ///< of this VM, at the source
   std::optional<bool> verified;
   double cpu_seconds_source = 0, cpu_seconds_destination = 0;
   std::uint64_t peak_rss_source = 0, peak_rss_destination = 0;

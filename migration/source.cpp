@@ -49,6 +49,12 @@ OutgoingMigration::Source::Source(std::unique_ptr<vmm::Machine>&& machine, Migra
       ticker_(context_),
       retry_(context_),
       grace_(context_),
+      unsent_(machine->memory().page_count()),
+      reusable_(machine->memory().page_count()),
+      copied_(machine->memory().page_count()),
+      hot_(machine->memory().page_count()),
+      to_drop_(machine->memory().page_count()),
+      drop_timer_(context_),
       max_downtime_us_(static_cast<std::uint64_t>(options_.max_downtime.count())) {
   report_.mode = to_string(options_.mode);
   report_.transport = options_.to.kind == Address::Kind::tcp ? "tcp" : "unix";
@@ -120,6 +126,10 @@ asio::awaitable<void> OutgoingMigration::Source::run() {
   done_ = !tell;
   finish();
   if (tell) co_await keep_telling_abort();
+  if (kept_) {
+    co_await watch_image();
+    callbacks_.released();
+  }
   done_ = true;
 }
 
@@ -135,12 +145,19 @@ asio::awaitable<void> OutgoingMigration::Source::connect() {
                           .mode = std::string(to_string(options_.mode)),
                           .verify = options_.verify,
                           .paused = !was_running_,
-                          .used_bytes = resident_bytes()};
+                          .used_bytes = resident_bytes(),
+                          .keep = options_.keep_in != nullptr,
+                          .image_key = key_,
+                          .image_token = options_.tracked_since
+                                             ? std::optional(options_.tracked_since->token)
+                                             : std::nullopt,
+                          .reuse = options_.reuse};
   control_->send(FrameType::offer, wire::encode(offer));
   const Frame answer = co_await expect(FrameType::accept);
   const auto accept = wire::decode<wire::Accept>(answer.payload);
   incarnation_ = accept.incarnation;
   no_post_copy_ = accept.no_post_copy;
+  co_await learn_image(accept);
   for (unsigned index = 0; index < options_.channels; ++index) {
     open_channel(index, co_await net::dial(options_.to, options_.timeout));
   }
@@ -168,7 +185,9 @@ asio::awaitable<bool> OutgoingMigration::Source::copy() {
     callbacks_.message("this stays a pre-copy migration, as the destination cannot fetch pages: " +
                        no_post_copy_);
   }
+  if (image_) co_await compare();
   bool post_copy = options_.mode == Mode::post_copy;
+  if (post_copy && options_.keep_in) co_await sample_history();
   if (!post_copy && options_.mode != Mode::stop_and_copy) post_copy = co_await pre_copy();
   if (post_copy) co_await prepare_post_copy();
   co_return post_copy;
@@ -210,18 +229,22 @@ void OutgoingMigration::Source::check_guest() const {
 
 asio::awaitable<bool> OutgoingMigration::Source::pre_copy() {
   vmm::DirtyLog& log = machine_->dirty_log();
-  log.start();
-  auto round = std::make_shared<PreCopyRound>(++round_, machine_->memory(), &log);
+  if (!log.active()) log.start();
+  auto round = image_ ? std::make_shared<PreCopyRound>(
+                            ++round_, machine_->memory(), &log,
+                            std::exchange(unsent_, vmm::DirtyBitmap(unsent_.pages())))
+                      : std::make_shared<PreCopyRound>(++round_, machine_->memory(), &log);
   for (;;) {
     phase(fmt::format("round {}", round_));
     co_await send_round(round);
     check_guest();
     vmm::DirtyBitmap dirty = log.harvest();
+    hot_.observe(dirty);
     const std::uint64_t dirty_pages = dirty.count();
     {
       const std::lock_guard lock(mutex_);
       report_.rounds.back().dirtied = dirty_pages;
-      if (round_ == 1) report_.pages.unpopulated = report_.pages.total - sent_.count();
+      if (round_ == 1) count_pages();
     }
     const Decision decision = decide(measure(dirty_pages));
     if (auto why = reason_to_switch(decision, dirty_pages)) {
@@ -251,6 +274,8 @@ asio::awaitable<void> OutgoingMigration::Source::send_round(std::shared_ptr<PreC
   copying_ = nullptr;
   vmm::DirtyBitmap pages = round->handed_out();
   sent_ |= pages;
+  reusable_ -= pages;
+  copied_ -= pages;
   const RoundReport sent{
       .pages = counters_.zero + counters_.raw + counters_.compressed - pages_before,
       .wire_bytes = counters_.wire_bytes - bytes_before,

@@ -15,8 +15,10 @@
 #include "migration/outgoing.hpp"
 #include "migration/pages/page_sender.hpp"
 #include "migration/policy/convergence.hpp"
+#include "migration/policy/hot_pages.hpp"
 #include "migration/policy/switch_policy.hpp"
 #include "migration/postcopy/page_server.hpp"
+#include "migration/reuse/content_index.hpp"
 #include "migration/wire/messages.hpp"
 
 namespace migration {
@@ -24,7 +26,7 @@ namespace migration {
 /// The source's role, in one thread with one event loop. Read `run` first: it tells the story.
 /// source.cpp copies, source_handover.cpp stops the guest and hands it over, source_doubt.cpp
 /// settles what is in doubt, source_post_copy.cpp serves the pages that the destination lacks after
-/// that.
+/// that; source_reuse.cpp finds what the destination has from before, and keeps the image here.
 class OutgoingMigration::Source {
  public:
   /// Throws without having taken the machine.
@@ -41,6 +43,8 @@ class OutgoingMigration::Source {
 
  private:
   using Clock = std::chrono::steady_clock;
+  /// Between two attempts to reach the destination; each further one waits longer.
+  static constexpr std::chrono::milliseconds kFirstRetry{100};
   /// How far the handover is. From `committed` on only the destination's word, or the operator's,
   /// lets the VM run here again. `serving`: it runs there, and lacks pages.
   enum class Stage { copying, committed, serving, in_doubt, settled };
@@ -86,7 +90,7 @@ class OutgoingMigration::Source {
   bool enter_doubt(const std::string& problem);
   void tell_doubt();
   /// Dials and asks, on inquiry_.
-  boost::asio::awaitable<wire::VmStatus> inquire();
+  boost::asio::awaitable<wire::VmStatus> inquire(bool as_keeper = false);
   void end_inquiry();
   boost::asio::awaitable<void> pause_before_retry(std::chrono::milliseconds& delay);
   boost::asio::awaitable<void> keep_telling_abort();
@@ -107,6 +111,24 @@ class OutgoingMigration::Source {
   void drop_page_connections();
   void drop_connections();
   [[nodiscard]] Stage stage() const;
+
+  // source_reuse.cpp
+  boost::asio::awaitable<void> learn_image(const wire::Accept& accept);
+  /// Which pages the destination has as they are here; from now on the log tells what changes.
+  boost::asio::awaitable<void> compare();
+  boost::asio::awaitable<void> compare_changed();
+  boost::asio::awaitable<void> compare_content();
+  boost::asio::awaitable<void> send_copies(const CopyPlan& plan);
+  [[nodiscard]] vmm::DirtyBitmap harvest_unsent();
+  void count_pages();
+  boost::asio::awaitable<void> sample_history();
+  void keep_image();
+  /// The keeper's life: until the image is taken, dropped or evicted.
+  boost::asio::awaitable<void> watch_image();
+  boost::asio::awaitable<void> watch_store();
+  void take_changes(const net::Frame& frame);
+  void drop_pages();
+  void release_image();
 
   boost::asio::io_context context_{1};
   std::unique_ptr<vmm::Machine> machine_;
@@ -140,6 +162,26 @@ class OutgoingMigration::Source {
   Clock::time_point stopped_at_;
   Clock::time_point landed_at_;
   Clock::time_point prepared_at_;
+
+  // Memory reuse.
+  /// What the destination holds of the VM's earlier stay there.
+  struct KnownImage {
+    Reuse by{};
+    HashKey key{};
+    vmm::DirtyBitmap held;
+    std::vector<PageHash> hashes;  ///< by content: of the pages held, in order
+  };
+  std::optional<KnownImage> image_;
+  vmm::DirtyBitmap unsent_;  ///< with an image: must travel, and no round has taken them up
+  vmm::DirtyBitmap reusable_;
+  vmm::DirtyBitmap copied_;  ///< made from other pages over there
+  HotPages hot_;
+  const HashKey key_ = random_hash_key();  ///< of the image that is kept
+  bool kept_ = false;                      ///< and this is the image's keeper
+  std::optional<ContentIndex> kept_hashes_;
+  vmm::DirtyBitmap to_drop_;  ///< changed over there, and not yet dropped from the image
+  boost::asio::steady_timer drop_timer_;
+  std::string vm_id_;
 
   // Post-copy.
   std::string no_post_copy_;  ///< why the destination cannot

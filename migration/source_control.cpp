@@ -48,7 +48,10 @@ void OutgoingMigration::Source::update_counts() {
     report_.faults = running_.faults;
     const std::uint64_t sent = counters_.zero + counters_.raw + counters_.compressed;
     if (report_.outcome == Outcome::completed) {
-      report_.pages.unpopulated = report_.pages.total - (sent - report_.pages.resent);
+      report_.pages.reused = reusable_.count();
+      report_.pages.duplicate = copied_.count();
+      report_.pages.unpopulated = report_.pages.total - (sent - report_.pages.resent) -
+                                  report_.pages.reused - report_.pages.duplicate;
     }
   }
   if (report_.outcome == Outcome::running || report_.outcome == Outcome::in_doubt) {

@@ -20,7 +20,6 @@ using wire::FrameType;
 
 namespace {
 
-constexpr std::chrono::milliseconds kFirstRetry{100};
 constexpr std::chrono::milliseconds kLongestRetry{5'000};
 /// A destination that missed the news that the VM stayed here is told for so long.
 constexpr std::chrono::minutes kTellAbortFor{10};
@@ -30,12 +29,12 @@ constexpr int kTimeoutsUntilTold = 3;
 
 }  // namespace
 
-asio::awaitable<wire::VmStatus> OutgoingMigration::Source::inquire() {
+asio::awaitable<wire::VmStatus> OutgoingMigration::Source::inquire(bool as_keeper) {
   inquiry_ = std::make_shared<Connection>(co_await net::dial(options_.to, options_.timeout),
                                           options_.timeout);
   co_await inquiry_->greet(wire::Role::inquiry);
   inquiry_->keep_alive();
-  inquiry_->send(FrameType::inquire, wire::encode(wire::Inquire{token_, incarnation_}));
+  inquiry_->send(FrameType::inquire, wire::encode(wire::Inquire{token_, incarnation_, as_keeper}));
   const Frame answer = co_await inquiry_->receive();
   if (answer.type != FrameType::status) throw wire::ProtocolError("no status from the peer");
   const auto status = wire::decode<wire::Status>(answer.payload);

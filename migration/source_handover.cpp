@@ -65,10 +65,10 @@ asio::awaitable<void> OutgoingMigration::Source::hand_over(bool post_copy) {
 asio::awaitable<void> OutgoingMigration::Source::send_last_pages() {
   const auto start = Clock::now();
   ++round_;
-  const auto round = options_.mode == Mode::stop_and_copy
-                         ? std::make_shared<PreCopyRound>(round_, machine_->memory(), nullptr)
-                         : std::make_shared<PreCopyRound>(round_, machine_->memory(), nullptr,
-                                                          machine_->dirty_log().harvest());
+  const auto round =
+      options_.mode == Mode::stop_and_copy && !image_
+          ? std::make_shared<PreCopyRound>(round_, machine_->memory(), nullptr)
+          : std::make_shared<PreCopyRound>(round_, machine_->memory(), nullptr, harvest_unsent());
   const auto tell_last_round = [this] {
     last_round_told_ = true;
     control_->send(FrameType::last_round, wire::encode_round(round_));
@@ -82,7 +82,7 @@ asio::awaitable<void> OutgoingMigration::Source::send_last_pages() {
   }
   const std::lock_guard lock(mutex_);
   report_.phases_ms.last_pages = ms_between(start, landed_at_);
-  report_.pages.unpopulated = report_.pages.total - sent_.count();
+  count_pages();
 }
 
 /// Of the pages that the destination has: all that were ever touched but for the missing ones.
@@ -202,8 +202,10 @@ asio::awaitable<void> OutgoingMigration::Source::tell_abort() {
 void OutgoingMigration::Source::finish() {
   ticker_.cancel();
   update_counts();
-  Result result{live(), nullptr};
+  if (live().outcome == Outcome::completed && options_.keep_in) keep_image();
+  Result result{live(), nullptr, false};
   if (result.report.outcome == Outcome::completed) {
+    result.kept = kept_;
     callbacks_.ended(std::move(result));
     machine_.reset();  // after the report is out: giving back RAM takes a while
   } else {

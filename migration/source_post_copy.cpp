@@ -56,6 +56,8 @@ std::optional<std::string> OutgoingMigration::Source::reason_to_switch(const Dec
 /// Within a round that takes long: how much is left to send, and has sending brought it down?
 void OutgoingMigration::Source::look_for_vain_work() {
   if (options_.mode != Mode::automatic || !no_post_copy_.empty() || !copying_ || switched_) return;
+  // With an image the first round is short, and what the log says is not what is left.
+  if (round_ == 1 && image_) return;
   const auto start = Clock::now();
   if (start < look_again_) return;
   const vmm::DirtyBitmap dirty = machine_->dirty_log().harvest();
@@ -83,12 +85,12 @@ bool OutgoingMigration::Source::serving() const {
 asio::awaitable<void> OutgoingMigration::Source::prepare_post_copy() {
   phase("switching");
   const vmm::PageRange all{0, machine_->memory().page_count()};
-  if (options_.mode == Mode::post_copy) {
+  if (options_.mode == Mode::post_copy && !image_) {
     control_->send(FrameType::missing, wire::encode_all_missing(all));
     server_ = std::make_unique<PageServer>(shared_, AtomicPageSet(all.count, true),
                                            options_.prepaging, options_.verify);
   } else {
-    told_missing_ = machine_->dirty_log().harvest();
+    told_missing_ = harvest_unsent();
     tell_missing(told_missing_);
   }
   co_await open_faults();
@@ -96,12 +98,11 @@ asio::awaitable<void> OutgoingMigration::Source::prepare_post_copy() {
 }
 
 void OutgoingMigration::Source::tell_missing(const vmm::DirtyBitmap& missing) {
-  for (vmm::PageIndex first = 0; first < missing.pages(); first += wire::kMaxMissingPages) {
-    const vmm::PageRange range{
-        first, std::min<std::uint64_t>(wire::kMaxMissingPages, missing.pages() - first)};
-    // The first frame always goes: it is how the destination learns that pages will be missing.
-    if (first != 0 && missing.count(range) == 0) continue;
-    control_->send(FrameType::missing, wire::encode_missing(range, missing));
+  std::vector<vmm::PageRange> pieces = wire::bitmap_pieces(missing);
+  // One frame always goes: it is how the destination learns that pages may be missing.
+  if (pieces.empty()) pieces.push_back({0, std::min<std::uint64_t>(64, missing.pages())});
+  for (const vmm::PageRange& piece : pieces) {
+    control_->send(FrameType::missing, wire::encode_missing(piece, missing));
   }
 }
 
@@ -125,6 +126,7 @@ asio::awaitable<void> OutgoingMigration::Source::tell_rest() {
   const auto start = Clock::now();
   if (!server_) {
     vmm::DirtyBitmap missing = machine_->dirty_log().harvest();
+    missing |= told_missing_;
     vmm::DirtyBitmap news = missing;
     news -= told_missing_;
     if (!news.empty()) tell_missing(news);
@@ -136,6 +138,8 @@ asio::awaitable<void> OutgoingMigration::Source::tell_rest() {
                                            options_.verify);
     serve_faults();
     landed_at_ = Clock::now();
+    reusable_ -= missing;
+    copied_ -= missing;
     if (options_.verify) co_await send_digests(&missing);
   } else {
     landed_at_ = Clock::now();
@@ -178,6 +182,7 @@ asio::awaitable<void> OutgoingMigration::Source::serve() {
 
 void OutgoingMigration::Source::guest_ended_there(const std::string& reason) {
   complete(running_);
+  options_.keep_in = nullptr;  // it will not come back
   const std::lock_guard lock(mutex_);
   report_.owner = fmt::format("the VM was at {} and has ended: {}", to_string(options_.to), reason);
 }

@@ -310,7 +310,8 @@ bool PageFetcher::install_block(vmm::PageIndex first, std::span<const vmm::PageR
   const vmm::PageRange whole{first, block.size() / vmm::kPageSize};
   const bool fresh = expected_.count(whole) == whole.count && touched_.count(whole) == 0;
   std::uint64_t moved = 0;
-  if (userfault_->can_move() && fresh && missing_.count(whole) == count) {
+  // Pages can be moved into anonymous memory alone.
+  if (memory_.file() < 0 && userfault_->can_move() && fresh && missing_.count(whole) == count) {
     // As a huge page, whole; the kernel goes page by page if the guest has just touched a zero
     // page.
     moved = userfault_->move(memory_.pages(whole).data(), block.data(), block.size()).bytes /

@@ -21,8 +21,6 @@ using store::kUsed;
 
 namespace {
 
-constexpr std::size_t kIdBytes = 36;
-
 std::string name_of(const std::string& vm_id, std::string_view suffix) {
   return fmt::format("{}{}", vm_id, suffix);
 }

@@ -40,6 +40,8 @@ class ImageStore {
                       Message message = {},
                       std::chrono::milliseconds patience = std::chrono::seconds(5));
 
+  /// To watch: a name there goes when an image does.
+  [[nodiscard]] std::string path() const { return directory_.path_of(""); }
   /// On a tmpfs, RAM can be a file of the store: a mapping of it works with userfaultfd.
   [[nodiscard]] bool can_hold_ram() const { return tmpfs_; }
   /// A file for RAM, without a name: whatever becomes of this process, nothing is left behind.
@@ -49,10 +51,12 @@ class ImageStore {
     std::string vm_id;
     std::string name;
     wire::Token token;
+    HashKey key{};  ///< random, of this departure
   };
   struct Kept {
     std::uint64_t pages = 0;
-    std::uint64_t bytes = 0;  ///< on the file system
+    std::uint64_t bytes = 0;       ///< on the file system
+    std::vector<PageHash> hashes;  ///< one for each page of `held`, in order
   };
   /// Keeps RAM, which nobody writes any more: the pages of `held`, of which those that were never
   /// touched are holes. When RAM is a file of this store it becomes the image, other pages are

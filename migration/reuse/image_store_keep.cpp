@@ -35,7 +35,7 @@ Manifest manifest_of(const ImageStore::Departure& departure, const vmm::GuestMem
   manifest.token = departure.token;
   manifest.memory_bytes = memory.size();
   manifest.kept_at = now();
-  manifest.key = random_hash_key();
+  manifest.key = departure.key;
   manifest.held = held;
   return manifest;
 }
@@ -126,7 +126,7 @@ ImageStore::Kept ImageStore::keep(const Departure& departure, vmm::GuestMemory& 
       adopted = adopt(memory.file(), vm_id);
     }
     // The long part is done without the lock, in files that no image has yet.
-    const std::vector<PageHash> hashes = hash_pages(memory, held, manifest.key);
+    std::vector<PageHash> hashes = hash_pages(memory, held, manifest.key);
     vmm::UniqueFd copied;
     if (adopted) {
       memory.discard(others.ranges());
@@ -150,7 +150,7 @@ ImageStore::Kept ImageStore::keep(const Departure& departure, vmm::GuestMemory& 
     directory_.link(hash_file.get(), vm_id + std::string(store::kHashes));
     directory_.sync();
     write_manifest(manifest);
-    return {held.count(), bytes_of(vm_id)};
+    return {held.count(), bytes_of(vm_id), std::move(hashes)};
   } catch (...) {
     abandon(vm_id, adopted);
     throw;

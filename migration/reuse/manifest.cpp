@@ -14,7 +14,6 @@ namespace {
 
 constexpr std::string_view kMagic = "ferryimg";
 constexpr std::uint32_t kVersion = 1;
-constexpr std::size_t kIdBytes = 36;
 /// Page numbers of 32 bits, as in the migration protocol.
 constexpr std::uint64_t kMaxMemoryBytes = std::uint64_t{1} << 44;
 

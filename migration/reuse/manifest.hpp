@@ -19,6 +19,7 @@ using Checksum = std::array<std::byte, 16>;
 [[nodiscard]] Checksum checksum_of(std::span<const std::byte> bytes);
 
 /// A VM id as Ferry makes them: a UUID in lower case. Nothing else becomes part of a file's name.
+inline constexpr std::size_t kIdBytes = 36;  ///< of a VM id, a UUID
 [[nodiscard]] bool is_vm_id(std::string_view text);
 
 inline constexpr std::size_t kMaxImageName = 255;  ///< bytes of a VM's name

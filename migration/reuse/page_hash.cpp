@@ -91,6 +91,13 @@ std::vector<PageHash> hash_chunks(const vmm::DirtyBitmap& pages, const vmm::Dirt
   return hashes;
 }
 
+/// From the first to the last page of the set.
+vmm::PageRange span_of(const vmm::DirtyBitmap& pages) {
+  const auto ranges = pages.ranges();
+  if (ranges.empty()) return {};
+  return {ranges.front().first, ranges.back().end() - ranges.front().first};
+}
+
 }  // namespace
 
 HashKey random_hash_key() {
@@ -127,7 +134,7 @@ PageHash PageHasher::operator()(std::span<const std::byte> page) {
 std::vector<PageHash> hash_pages(const vmm::GuestMemory& memory, const vmm::DirtyBitmap& pages,
                                  const HashKey& key) {
   vmm::DirtyBitmap populated(pages.pages());
-  memory.add_populated({0, pages.pages()}, populated);
+  memory.add_populated(span_of(pages), populated);
   return hash_chunks(pages, populated, key, [&](vmm::PageRange range, std::span<std::byte>) {
     return memory.pages(range);
   });
@@ -135,7 +142,7 @@ std::vector<PageHash> hash_pages(const vmm::GuestMemory& memory, const vmm::Dirt
 
 std::vector<PageHash> hash_pages(int file, const vmm::DirtyBitmap& pages, const HashKey& key) {
   vmm::DirtyBitmap populated(pages.pages());
-  vmm::add_populated(file, {0, pages.pages()}, populated);
+  vmm::add_populated(file, span_of(pages), populated);
   return hash_chunks(pages, populated, key, [&](vmm::PageRange range, std::span<std::byte> buffer) {
     const auto wanted = buffer.first(range.count * vmm::kPageSize);
     std::size_t done = 0;

@@ -56,7 +56,8 @@ std::size_t payload_limit(FrameType type) {
     case FrameType::post_copy: return 4;
     case FrameType::missing:
     case FrameType::held:
-    case FrameType::changed: return kRangeBytes + kMaxMissingPages / 8;
+    case FrameType::dropped: return kRangeBytes + kMaxMissingPages / 8;
+    case FrameType::changed:
     case FrameType::hashes: return kRangeBytes + kMaxHashPages * sizeof(PageHash);
     case FrameType::copies: return kMaxCopies * kCopyBytes;
     case FrameType::request: return 8;
@@ -84,7 +85,7 @@ bool known(std::uint8_t type) {
     return type >= static_cast<std::uint8_t>(first) && type <= static_cast<std::uint8_t>(last);
   };
   return in(FrameType::channel, FrameType::round_end) || in(FrameType::alive, FrameType::ended) ||
-         in(FrameType::inquire, FrameType::changed) || in(FrameType::request, FrameType::early);
+         in(FrameType::inquire, FrameType::dropped) || in(FrameType::request, FrameType::early);
 }
 
 bool has_ranges(FrameType type) {

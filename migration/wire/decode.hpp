@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "migration/reuse/copy_plan.hpp"
-#include "migration/reuse/page_hash.hpp"
+#include "migration/wire/encode.hpp"
 #include "migration/wire/format.hpp"
 #include "vmm/machine/machine_state.hpp"
 #include "vmm/memory/guest_address.hpp"
@@ -51,17 +51,13 @@ struct Digests {
 };
 [[nodiscard]] Digests decode_digests(std::span<const std::byte> payload, std::uint64_t ram_pages);
 
-/// Of a `missing`, `held` or `changed` frame.
+/// Of a `missing`, `held` or `dropped` frame.
 struct Missing {
   vmm::PageRange range;               ///< that the frame tells about
-  std::vector<vmm::PageRange> pages;  ///< missing (held, changed): maximal runs, ascending
+  std::vector<vmm::PageRange> pages;  ///< missing (held, dropped): maximal runs, ascending
 };
 [[nodiscard]] Missing decode_missing(std::span<const std::byte> payload, std::uint64_t ram_pages);
 
-struct Hashes {
-  vmm::PageRange range;
-  std::vector<PageHash> hashes;  ///< one a page of the range
-};
 [[nodiscard]] Hashes decode_hashes(std::span<const std::byte> payload, std::uint64_t ram_pages);
 /// Each inside RAM and not onto itself, and of no more pages in all than RAM has: as no page is
 /// copied to twice, more would be a peer that keeps this side busy.

@@ -111,6 +111,20 @@ Bytes encode_all_missing(vmm::PageRange range) {
   return out;
 }
 
+std::vector<Hashes> hashes_of(const vmm::DirtyBitmap& pages, std::span<const PageHash> hashes) {
+  std::vector<Hashes> pieces;
+  for (vmm::PageRange range : pages.ranges()) {
+    while (range.count > 0) {
+      const std::uint64_t count = std::min<std::uint64_t>(range.count, kMaxHashPages);
+      pieces.push_back({{range.first, count},
+                        {hashes.begin(), hashes.begin() + static_cast<std::ptrdiff_t>(count)}});
+      hashes = hashes.subspan(count);
+      range = {range.first + count, range.count - count};
+    }
+  }
+  return pieces;
+}
+
 Bytes encode_hashes(vmm::PageIndex first, std::span<const PageHash> hashes) {
   assert(!hashes.empty() && hashes.size() <= kMaxHashPages);
   Bytes out;

@@ -50,13 +50,26 @@ void put_frame(Bytes& out, FrameType type, std::span<const std::byte> payload);
 [[nodiscard]] Bytes encode_round(std::uint32_t round);
 [[nodiscard]] Bytes encode_state(const vmm::MachineState& state);
 [[nodiscard]] Bytes encode_digests(vmm::PageRange range, std::span<const std::uint64_t> digests);
+/// The least piece that encode_missing takes, and that has all of `range` in it.
+[[nodiscard]] constexpr vmm::PageRange bitmap_piece_around(vmm::PageRange range) {
+  const vmm::PageIndex first = range.first / 64 * 64;
+  return {first, range.end() - first};
+}
 /// Pages of `range` that are set in `missing`; `range` starts at a multiple of 64 pages. For
-/// `missing`, `held` and `changed` frames.
+/// `missing`, `held` and `dropped` frames.
 [[nodiscard]] Bytes encode_missing(vmm::PageRange range, const vmm::DirtyBitmap& missing);
 /// The ranges for as many such frames as it takes to tell all pages that are set.
 [[nodiscard]] std::vector<vmm::PageRange> bitmap_pieces(const vmm::DirtyBitmap& pages);
 /// All pages of `range`.
 [[nodiscard]] Bytes encode_all_missing(vmm::PageRange range);
+/// A run of pages and their hashes, as one frame tells them.
+struct Hashes {
+  vmm::PageRange range;
+  std::vector<PageHash> hashes;  ///< one a page of the range
+};
+/// The frames for `pages`, of which `hashes` has one each, in order.
+[[nodiscard]] std::vector<Hashes> hashes_of(const vmm::DirtyBitmap& pages,
+                                            std::span<const PageHash> hashes);
 /// Of the pages from `first` on, at most kMaxHashPages.
 [[nodiscard]] Bytes encode_hashes(vmm::PageIndex first, std::span<const PageHash> hashes);
 /// At most kMaxCopies; none says that there are no more.

@@ -57,9 +57,10 @@ enum class FrameType : std::uint8_t {
   status = 33,   ///< to source, JSON
   // control connections, memory reuse
   held = 34,     ///< to source, as missing: pages of its kept image that the destination holds
-  hashes = 35,   ///< to source: a range of held pages, then 16 bytes for each
+  hashes = 35,   ///< either way: a range of held pages, then 16 bytes for each
   copies = 36,   ///< to destination: pages to copy within its RAM, in order
-  changed = 37,  ///< to source, as missing: pages that the guest has changed since it left
+  changed = 37,  ///< to source, as hashes: pages that the guest may have changed since it left
+  dropped = 38,  ///< to destination, as missing: those of them that the source has given up
   // fault connections
   request = 40,  ///< to source: u32 page, u32 flags
   page = 41,     ///< to destination: u32 page, u32 encoding, u64 digest, the page
@@ -74,7 +75,7 @@ inline constexpr std::size_t kMaxRanges = 1024;
 inline constexpr std::size_t kMaxRawPages = 512;
 inline constexpr std::size_t kMaxLz4Pages = 16;
 inline constexpr std::size_t kMaxDigestPages = 16384;
-/// Pages that the bitmap of one `missing`, `held` or `changed` frame tells about.
+/// Pages that the bitmap of one `missing`, `held` or `dropped` frame tells about.
 inline constexpr std::size_t kMaxMissingPages = std::size_t{1} << 20;
 inline constexpr std::size_t kMaxHashPages = 16384;
 /// One entry of a `copies` frame: u32 to, u32 from, u32 page count.

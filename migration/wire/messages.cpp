@@ -139,7 +139,7 @@ Bytes encode(const Offer& message) {
                    {"verify", message.verify},
                    {"paused", message.paused},
                    {"used", message.used_bytes},
-                   {"keep", message.keep},
+                   {"keep", message.keep ? to_hex(message.image_key) : ""},
                    {"image", message.image_token ? to_hex(*message.image_token) : ""},
                    {"reuse", to_string(message.reuse)}});
 }
@@ -158,7 +158,9 @@ Offer decode(std::span<const std::byte> payload) {
   offer.verify = fields.flag("verify");
   offer.paused = fields.flag("paused");
   offer.used_bytes = fields.number("used");
-  offer.keep = fields.flag("keep");
+  const auto key = fields.bytes("keep");
+  offer.keep = key.has_value();
+  offer.image_key = key.value_or(HashKey{});
   offer.image_token = fields.bytes("image");
   const auto reuse = reuse_from(fields.text("reuse", 32));
   if (!reuse) Fields::unsound("reuse");
@@ -168,13 +170,12 @@ Offer decode(std::span<const std::byte> payload) {
 
 Bytes encode(const Accept& message) {
   const bool any = message.image_pages > 0;
-  const bool content = any && message.image_by == Reuse::content;
   return to_bytes({{"incarnation", message.incarnation},
                    {"no_post_copy", message.no_post_copy.substr(0, kMaxReasonBytes)},
                    {"image",
                     {{"pages", message.image_pages},
                      {"by", any ? to_string(message.image_by) : ""},
-                     {"key", content ? to_hex(message.image_key) : ""}}}});
+                     {"key", any ? to_hex(message.image_key) : ""}}}});
 }
 
 template <>
@@ -189,7 +190,7 @@ Accept decode(std::span<const std::byte> payload) {
   const bool content = by == to_string(Reuse::content);
   const bool generation = by == to_string(Reuse::generation);
   if (accept.image_pages > 0 ? !content && !generation : !by.empty()) Fields::unsound("by");
-  if (content != key.has_value()) Fields::unsound("key");
+  if (key.has_value() != (content || generation)) Fields::unsound("key");
   if (content) accept.image_by = Reuse::content;
   if (generation) accept.image_by = Reuse::generation;
   if (key) accept.image_key = *key;
@@ -246,13 +247,15 @@ Running decode(std::span<const std::byte> payload) {
 }
 
 Bytes encode(const Inquire& message) {
-  return to_bytes({{"token", to_hex(message.token)}, {"incarnation", message.incarnation}});
+  return to_bytes({{"token", to_hex(message.token)},
+                   {"incarnation", message.incarnation},
+                   {"keeper", message.keeper}});
 }
 
 template <>
 Inquire decode(std::span<const std::byte> payload) {
   const Fields fields(payload);
-  return {fields.token(), fields.incarnation()};
+  return {fields.token(), fields.incarnation(), fields.flag("keeper")};
 }
 
 Bytes encode(const Status& message) {

@@ -25,6 +25,7 @@ struct Offer {
   bool paused = false;           ///< the VM was paused at the source, and shall arrive so
   std::uint64_t used_bytes = 0;  ///< of RAM that the guest has touched so far
   bool keep = false;             ///< the source keeps the image for the VM's return
+  HashKey image_key{};           ///< of the hashes of that image
   /// Of the handover since which it knows exactly what has changed.
   std::optional<Token> image_token = std::nullopt;
   Reuse reuse = Reuse::automatic;
@@ -36,7 +37,7 @@ struct Accept {
   std::string no_post_copy;  ///< why it cannot take pages after the handover; empty when it can
   std::uint64_t image_pages = 0;  ///< that it holds of an earlier stay; 0: the rest means nothing
   Reuse image_by = Reuse::off;    ///< generation (`held` follows) or content (`hashes`)
-  HashKey image_key{};            ///< by content
+  HashKey image_key{};            ///< of the hashes
 };
 /// Either way: why the VM will not run at the destination.
 struct Reason {
@@ -59,6 +60,7 @@ struct Running {
 struct Inquire {
   Token token{};
   std::string incarnation;
+  bool keeper = false;  ///< the source keeps the image, and asks for what changes
 };
 enum class VmStatus { unknown, prepared, running, refused };
 struct Status {

@@ -19,7 +19,7 @@ namespace {
 constexpr std::int64_t kNow = 1'790'000'000'000'000;
 const std::string kVm = "0a1b2c3d-0000-4111-8222-333344445555";
 
-std::vector<migration::ImageStore::Entry> example() {
+std::vector<migration::ImageStore::Entry> example_images() {
   migration::ImageStore::Entry entry;
   entry.vm_id = kVm;
   entry.name = "web\x1b[2J";
@@ -32,7 +32,7 @@ std::vector<migration::ImageStore::Entry> example() {
 }
 
 TEST(ImagesTable, ShowsEachImageInALine) {
-  const std::string table = images_table(example(), kNow);
+  const std::string table = images_table(example_images(), kNow);
   for (const char* part : {"0a1b2c3d-", "3 h", "512.0 MiB", "100,000", "31,072", "40.0 MiB"}) {
     EXPECT_NE(table.find(part), std::string::npos) << part << " in\n" << table;
   }
@@ -40,7 +40,7 @@ TEST(ImagesTable, ShowsEachImageInALine) {
 }
 
 TEST(ImagesTable, LetsNoNameDriveTheTerminal) {
-  const std::string table = images_table(example(), kNow);
+  const std::string table = images_table(example_images(), kNow);
   EXPECT_EQ(table.find('\x1b'), std::string::npos);
   EXPECT_NE(table.find("web?[2J"), std::string::npos);
 }
@@ -51,7 +51,7 @@ TEST(ImagesTable, SaysThatThereIsNone) {
 }
 
 TEST(ImagesJson, HasEveryNumberWithoutAUnit) {
-  const nlohmann::json image = images_json(example(), kNow).at("images").at(0);
+  const nlohmann::json image = images_json(example_images(), kNow).at("images").at(0);
   EXPECT_EQ(image.at("id"), kVm);
   EXPECT_EQ(image.at("age_s"), 3 * 3600);
   EXPECT_EQ(image.at("kept_at"), 1'790'000'000 - 3 * 3600);
@@ -63,7 +63,7 @@ TEST(ImagesJson, HasEveryNumberWithoutAUnit) {
 }
 
 TEST(ImagesTable, ShowsNoAgeBelowZero) {
-  EXPECT_NE(images_table(example(), 0).find(" 0 s"), std::string::npos);
+  EXPECT_NE(images_table(example_images(), 0).find(" 0 s"), std::string::npos);
 }
 
 class ImagesCommandTest : public ::testing::Test {

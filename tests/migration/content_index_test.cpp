@@ -14,7 +14,7 @@ namespace {
 
 using Match = ContentIndex::Match;
 
-constexpr std::uint64_t kPages = 300;
+constexpr std::uint64_t kIndexedPages = 300;
 
 /// Of content number `content`, in every bucket alike.
 PageHash hash_of(std::uint64_t content) {
@@ -25,7 +25,7 @@ PageHash hash_of(std::uint64_t content) {
 }
 
 vmm::DirtyBitmap pages(const std::vector<vmm::PageRange>& ranges) {
-  vmm::DirtyBitmap bitmap(kPages);
+  vmm::DirtyBitmap bitmap(kIndexedPages);
   for (const vmm::PageRange& range : ranges) bitmap.set(range);
   return bitmap;
 }
@@ -81,18 +81,18 @@ TEST(ContentIndex, NeedsAHashForEachPage) {
 TEST(ContentIndex, AgreesWithALookAtAllPages) {
   std::mt19937_64 random(1);
   for (int run = 0; run < 30; ++run) {
-    vmm::DirtyBitmap held(kPages);
+    vmm::DirtyBitmap held(kIndexedPages);
     std::vector<PageHash> hashes;
     std::map<vmm::PageIndex, std::uint64_t> content_of;
     const std::uint64_t contents = run % 3 == 0 ? 10 : 1000;
-    for (vmm::PageIndex page = 0; page < kPages; ++page) {
+    for (vmm::PageIndex page = 0; page < kIndexedPages; ++page) {
       if (random() % 4 == 0) continue;
       held.set(page);
       content_of[page] = random() % contents;
       hashes.push_back(hash_of(content_of[page]));
     }
     const ContentIndex index(held, hashes);
-    for (vmm::PageIndex page = 0; page < kPages; ++page) {
+    for (vmm::PageIndex page = 0; page < kIndexedPages; ++page) {
       const std::uint64_t content = random() % contents;
       const auto own = content_of.find(page);
       if (own != content_of.end() && own->second == content) {
@@ -111,16 +111,16 @@ TEST(ContentIndex, AgreesWithALookAtAllPages) {
 }
 
 TEST(ContentIndex, FindsItsWayThroughHashesThatAllBeginAlike) {
-  vmm::DirtyBitmap held(kPages);
-  held.set(vmm::PageRange{0, kPages});
-  std::vector<PageHash> hashes(kPages);
-  for (std::size_t i = 0; i < kPages; ++i) {
+  vmm::DirtyBitmap held(kIndexedPages);
+  held.set(vmm::PageRange{0, kIndexedPages});
+  std::vector<PageHash> hashes(kIndexedPages);
+  for (std::size_t i = 0; i < kIndexedPages; ++i) {
     hashes[i][14] = static_cast<std::byte>(i >> 8);
     hashes[i][15] = static_cast<std::byte>(i);
   }
   const ContentIndex index(held, hashes);
-  for (vmm::PageIndex page = 0; page < kPages; ++page) {
-    const vmm::PageIndex other = (page + 1) % kPages;
+  for (vmm::PageIndex page = 0; page < kIndexedPages; ++page) {
+    const vmm::PageIndex other = (page + 1) % kIndexedPages;
     EXPECT_EQ(index.find(page, hashes[page]).match, Match::same);
     EXPECT_EQ(index.find(page, hashes[other]).page, other);
   }

@@ -14,12 +14,12 @@ namespace {
 using Copies = std::vector<Copy>;
 using Pages = std::vector<vmm::PageIndex>;
 
-constexpr std::uint64_t kPages = 256;
+constexpr std::uint64_t kPlanPages = 256;
 
 /// Makes the plan's copies in RAM whose page i has the content i; each of `wanted` has to be right
 /// then, or left out.
 void expect_right(const Copies& wanted, const CopyPlan& plan) {
-  std::vector<vmm::PageIndex> ram(kPages);
+  std::vector<vmm::PageIndex> ram(kPlanPages);
   std::iota(ram.begin(), ram.end(), vmm::PageIndex{0});
   std::vector<vmm::PageIndex> expected = ram;
   const std::set<vmm::PageIndex> left_out(plan.left_out.begin(), plan.left_out.end());
@@ -115,12 +115,12 @@ TEST(CopyPlan, IsRightForAnyMap) {
   std::mt19937_64 random(1);
   for (int run = 0; run < 500; ++run) {
     // From all pages alike, to few sources, or in runs with the same distance.
-    const std::uint64_t sources = run % 2 == 0 ? kPages : 1 + random() % 40;
+    const std::uint64_t sources = run % 2 == 0 ? kPlanPages : 1 + random() % 40;
     const std::uint64_t length = run % 3 == 0 ? 1 : 1 + random() % 20;
     Copies wanted;
     vmm::PageIndex from = 0;
-    for (vmm::PageIndex to = 0; to < kPages; ++to) {
-      from = to % length == 0 ? random() % sources : (from + 1) % kPages;
+    for (vmm::PageIndex to = 0; to < kPlanPages; ++to) {
+      from = to % length == 0 ? random() % sources : (from + 1) % kPlanPages;
       if (from != to && random() % 8 != 0) wanted.push_back({to, from, 1});
     }
     std::ranges::shuffle(wanted, random);
@@ -131,16 +131,16 @@ TEST(CopyPlan, IsRightForAnyMap) {
 TEST(CopyPlan, LeavesAsManyOutOfAPermutationAsItHasCycles) {
   std::mt19937_64 random(2);
   for (int run = 0; run < 100; ++run) {
-    Pages from(kPages);
+    Pages from(kPlanPages);
     std::iota(from.begin(), from.end(), vmm::PageIndex{0});
     std::ranges::shuffle(from, random);
     Copies wanted;
-    for (vmm::PageIndex to = 0; to < kPages; ++to) {
+    for (vmm::PageIndex to = 0; to < kPlanPages; ++to) {
       if (from[to] != to) wanted.push_back({to, from[to], 1});
     }
     std::size_t cycles = 0;
-    std::vector<bool> seen(kPages);
-    for (vmm::PageIndex start = 0; start < kPages; ++start) {
+    std::vector<bool> seen(kPlanPages);
+    for (vmm::PageIndex start = 0; start < kPlanPages; ++start) {
       if (from[start] != start && !seen[start]) ++cycles;
       for (vmm::PageIndex page = start; !seen[page]; page = from[page]) seen[page] = true;
     }

@@ -16,24 +16,24 @@
 namespace migration {
 namespace {
 
-constexpr std::uint64_t kPages = 16'384;  // 64 MiB
-constexpr unsigned kWrites = 4096;        // a period; some dirty the same page
+constexpr std::uint64_t kSimulatedPages = 16'384;  // 64 MiB
+constexpr unsigned kWrites = 4096;                 // a period; some dirty the same page
 constexpr unsigned kPeriods = 64;
 constexpr unsigned kAway = 16;  // periods: the least that the VM stays at the other host
 
 /// Writes page i with a probability that falls as 1 / (i + 1)^exponent.
 class ZipfWriter {
  public:
-  explicit ZipfWriter(double exponent) : up_to_(kPages) {
+  explicit ZipfWriter(double exponent) : up_to_(kSimulatedPages) {
     double sum = 0;
-    for (std::uint64_t page = 0; page < kPages; ++page) {
+    for (std::uint64_t page = 0; page < kSimulatedPages; ++page) {
       sum += std::pow(static_cast<double>(page + 1), -exponent);
       up_to_[page] = sum;
     }
   }
 
   vmm::DirtyBitmap period() {
-    vmm::DirtyBitmap dirtied(kPages);
+    vmm::DirtyBitmap dirtied(kSimulatedPages);
     for (unsigned i = 0; i < kWrites; ++i) {
       // Not std::uniform_real_distribution, which differs between libraries.
       const double at = static_cast<double>(random_() >> 11) * 0x1p-53 * up_to_.back();
@@ -59,7 +59,7 @@ Rates simulate(double exponent, unsigned k, unsigned n) {
   ZipfWriter writer(exponent);
   std::vector<vmm::DirtyBitmap> periods;
   for (unsigned i = 0; i < kPeriods + kAway; ++i) periods.push_back(writer.period());
-  HotPages predictor(kPages, k, n);
+  HotPages predictor(kSimulatedPages, k, n);
   std::uint64_t hot = 0;
   std::uint64_t hit = 0;
   std::uint64_t later = 0;
@@ -71,7 +71,7 @@ Rates simulate(double exponent, unsigned k, unsigned n) {
       const vmm::DirtyBitmap now = predictor.hot();
       vmm::DirtyBitmap right = now;
       right &= periods[i];
-      vmm::DirtyBitmap away(kPages);
+      vmm::DirtyBitmap away(kSimulatedPages);
       for (unsigned ahead = 0; ahead < kAway; ++ahead) away |= periods[i + ahead];
       away &= now;
       hot += now.count();
@@ -84,7 +84,7 @@ Rates simulate(double exponent, unsigned k, unsigned n) {
   const auto share = [](std::uint64_t part, std::uint64_t whole) {
     return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
   };
-  return {share(hot, predictions * kPages), share(hit, hot), share(hit, dirtied),
+  return {share(hot, predictions * kSimulatedPages), share(hit, hot), share(hit, dirtied),
           share(later, hot)};
 }
 

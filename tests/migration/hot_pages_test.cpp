@@ -8,16 +8,16 @@
 namespace migration {
 namespace {
 
-constexpr std::uint64_t kPages = 200;
+constexpr std::uint64_t kFewPages = 200;
 
 vmm::DirtyBitmap pages(std::initializer_list<vmm::PageIndex> list) {
-  vmm::DirtyBitmap bitmap(kPages);
+  vmm::DirtyBitmap bitmap(kFewPages);
   for (const vmm::PageIndex page : list) bitmap.set(page);
   return bitmap;
 }
 
 TEST(HotPages, AreThoseDirtiedInKOfTheLastN) {
-  HotPages hot(kPages, 3, 4);
+  HotPages hot(kFewPages, 3, 4);
   hot.observe(pages({1, 2, 3, 63, 199}));
   hot.observe(pages({1, 2, 64, 199}));
   hot.observe(pages({1, 3, 64, 199}));
@@ -26,7 +26,7 @@ TEST(HotPages, AreThoseDirtiedInKOfTheLastN) {
 }
 
 TEST(HotPages, ForgetWhatIsOlderThanN) {
-  HotPages hot(kPages, 2, 3);
+  HotPages hot(kFewPages, 2, 3);
   hot.observe(pages({1, 5}));
   hot.observe(pages({1}));
   hot.observe(pages({5}));
@@ -42,7 +42,7 @@ TEST(HotPages, ForgetWhatIsOlderThanN) {
 }
 
 TEST(HotPages, AreNoneWithFewerThanKObservations) {
-  HotPages hot(kPages, 2, 4);
+  HotPages hot(kFewPages, 2, 4);
   EXPECT_EQ(hot.hot(), pages({}));
   EXPECT_EQ(hot.observations(), 0U);
   hot.observe(pages({1, 2}));
@@ -51,7 +51,7 @@ TEST(HotPages, AreNoneWithFewerThanKObservations) {
 }
 
 TEST(HotPages, AreKOfWhatIsThereWithFewerThanN) {
-  HotPages hot(kPages, 2, 4);
+  HotPages hot(kFewPages, 2, 4);
   hot.observe(pages({1, 2}));
   hot.observe(pages({2, 3}));
   EXPECT_EQ(hot.hot(), pages({2}));
@@ -60,14 +60,14 @@ TEST(HotPages, AreKOfWhatIsThereWithFewerThanN) {
 }
 
 TEST(HotPages, AreThoseOfTheNewestWithOneOfOne) {
-  HotPages hot(kPages, 1, 1);
+  HotPages hot(kFewPages, 1, 1);
   hot.observe(pages({1, 2}));
   hot.observe(pages({2, 3}));
   EXPECT_EQ(hot.hot(), pages({2, 3}));
 }
 
 TEST(HotPages, AreThoseOfAllWithNOfN) {
-  HotPages hot(kPages, 3, 3);
+  HotPages hot(kFewPages, 3, 3);
   for (int i = 0; i < 10; ++i) {
     hot.observe(i % 2 == 0 ? pages({1, 2}) : pages({2, 3}));
     EXPECT_EQ(hot.hot(), i < 2 ? pages({}) : pages({2})) << i;

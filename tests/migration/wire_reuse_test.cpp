@@ -27,7 +27,7 @@ Bytes cut(const Bytes& whole, std::size_t size) {
   return {whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size)};
 }
 
-Bytes text(std::string_view json) {
+Bytes json_bytes(std::string_view json) {
   const auto bytes = std::as_bytes(std::span(json));
   return {bytes.begin(), bytes.end()};
 }
@@ -57,16 +57,19 @@ TEST(WireReuse, FramesAreBoundedByTheirHeader) {
   EXPECT_EQ(header_of("22 00 00 00 08 00 02 00").payload, kRangeBytes + kMaxMissingPages / 8);
   EXPECT_EQ(header_of("23 00 00 00 08 00 04 00").payload, kRangeBytes + kMaxHashPages * 16);
   EXPECT_EQ(header_of("24 00 00 00 00 00 03 00").payload, kMaxCopies * kCopyBytes);
-  EXPECT_EQ(header_of("25 00 00 00 08 00 02 00").payload, kRangeBytes + kMaxMissingPages / 8);
-  for (const std::string_view hex : {"22 00 00 00 09 00 02 00", "23 00 00 00 09 00 04 00",
-                                     "24 00 00 00 01 00 03 00", "25 00 00 00 09 00 02 00"}) {
+  EXPECT_EQ(header_of("25 00 00 00 08 00 04 00").payload, kRangeBytes + kMaxHashPages * 16);
+  EXPECT_EQ(header_of("26 00 00 00 08 00 02 00").payload, kRangeBytes + kMaxMissingPages / 8);
+  for (const std::string_view hex :
+       {"22 00 00 00 09 00 02 00", "23 00 00 00 09 00 04 00", "24 00 00 00 01 00 03 00",
+        "25 00 00 00 09 00 04 00", "26 00 00 00 09 00 02 00"}) {
     expect_error([&] { static_cast<void>(header_of(hex)); }, "over its limit");
   }
-  for (const std::string_view hex : {"22 00 01 00 08 00 00 00", "23 00 01 00 18 00 00 00",
-                                     "24 00 01 00 0c 00 00 00", "25 00 01 00 08 00 00 00"}) {
+  for (const std::string_view hex :
+       {"22 00 01 00 08 00 00 00", "23 00 01 00 18 00 00 00", "24 00 01 00 0c 00 00 00",
+        "25 00 01 00 18 00 00 00", "26 00 01 00 08 00 00 00"}) {
     expect_error([&] { static_cast<void>(header_of(hex)); }, "unsound");
   }
-  expect_error([] { static_cast<void>(header_of("26 00 00 00 00 00 00 00")); }, "unknown type 38");
+  expect_error([] { static_cast<void>(header_of("27 00 00 00 00 00 00 00")); }, "unknown type 39");
 }
 
 TEST(WireBitmapPieces, CoverAllPagesThatAreSetAndNoPieceInVain) {
@@ -171,8 +174,10 @@ TEST(ReuseMessages, AnOfferTellsOfImages) {
   EXPECT_EQ(decode<Offer>(encode(offer)).image_token, std::nullopt);
   EXPECT_EQ(decode<Offer>(encode(offer)).reuse, Reuse::automatic);
   offer.keep = true;
+  offer.image_key = hash_of(9);
   offer.image_token = random_token();
   EXPECT_TRUE(decode<Offer>(encode(offer)).keep);
+  EXPECT_EQ(decode<Offer>(encode(offer)).image_key, offer.image_key);
   EXPECT_EQ(decode<Offer>(encode(offer)).image_token, offer.image_token);
   for (const Reuse reuse : {Reuse::automatic, Reuse::generation, Reuse::content, Reuse::off}) {
     offer.reuse = reuse;
@@ -185,25 +190,28 @@ TEST(ReuseMessages, AnUnsoundOfferNamesTheField) {
       R"({"token":"00112233445566778899aabbccddeeff","config":"{}","channels":1,"mode":"auto",)"
       R"("verify":true,"paused":false,"used":0)";
   const auto offer = [&](std::string_view rest) {
-    return [bytes = text(start + std::string(rest) + "}")] {
+    return [bytes = json_bytes(start + std::string(rest) + "}")] {
       static_cast<void>(decode<Offer>(bytes));
     };
   };
-  EXPECT_NO_THROW(offer(R"(,"keep":true,"image":"","reuse":"off")")());
+  EXPECT_NO_THROW(offer(R"(,"keep":"","image":"","reuse":"off")")());
   expect_error(offer(""), "without \"keep\"");
-  expect_error(offer(R"(,"keep":1)"), "\"keep\"");
-  expect_error(offer(R"(,"keep":true)"), "without \"image\"");
+  for (const std::string_view key :
+       {"true", "1", R"("0")", R"("00112233445566778899AABBCCDDEEFF")"}) {
+    expect_error(offer(R"(,"keep":)" + std::string(key)), "\"keep\"");
+  }
+  expect_error(offer(R"(,"keep":"")"), "without \"image\"");
   for (const std::string_view token :
        {"0", "00112233445566778899aabbccddeef", "00112233445566778899AABBCCDDEEFF",
         "00112233445566778899aabbccddeeff00", "00112233445566778899aabbccddeefg"}) {
-    expect_error(offer(R"(,"keep":true,"image":")" + std::string(token) + "\""), "\"image\"");
+    expect_error(offer(R"(,"keep":"","image":")" + std::string(token) + "\""), "\"image\"");
   }
-  expect_error(offer(R"(,"keep":true,"image":null)"), "\"image\"");
-  expect_error(offer(R"(,"keep":true,"image":"")"), "without \"reuse\"");
-  expect_error(offer(R"(,"keep":true,"image":"","reuse":"always")"), "\"reuse\"");
+  expect_error(offer(R"(,"keep":"","image":null)"), "\"image\"");
+  expect_error(offer(R"(,"keep":"","image":"")"), "without \"reuse\"");
+  expect_error(offer(R"(,"keep":"","image":"","reuse":"always")"), "\"reuse\"");
   // The token of the handover itself is never empty.
   expect_error(
-      [] { static_cast<void>(decode<Inquire>(text(R"({"token":"","incarnation":"i"})"))); },
+      [] { static_cast<void>(decode<Inquire>(json_bytes(R"({"token":"","incarnation":"i"})"))); },
       "\"token\"");
 }
 
@@ -229,7 +237,7 @@ TEST(ReuseMessages, AnAcceptTellsWhatIsHeldAndHow) {
 TEST(ReuseMessages, AnUnsoundAcceptNamesTheField) {
   const auto accept = [](std::string_view image) {
     const std::string json = R"({"incarnation":"i","no_post_copy":"")" + std::string(image) + "}";
-    return [bytes = text(json)] { static_cast<void>(decode<Accept>(bytes)); };
+    return [bytes = json_bytes(json)] { static_cast<void>(decode<Accept>(bytes)); };
   };
   const std::string key = R"("key":"00112233445566778899aabbccddeeff")";
   EXPECT_NO_THROW(accept(R"(,"image":{"pages":1,"by":"content",)" + key + "}")());
@@ -244,7 +252,8 @@ TEST(ReuseMessages, AnUnsoundAcceptNamesTheField) {
   expect_error(accept(R"(,"image":{"pages":1,"by":"auto","key":""})"), "\"by\"");
   expect_error(accept(R"(,"image":{"pages":1,"by":"content","key":""})"), "\"key\"");
   expect_error(accept(R"(,"image":{"pages":1,"by":"content","key":"00"})"), "\"key\"");
-  expect_error(accept(R"(,"image":{"pages":1,"by":"generation",)" + key + "}"), "\"key\"");
+  expect_error(accept(R"(,"image":{"pages":1,"by":"generation","key":""})"), "\"key\"");
+  expect_error(accept(R"(,"image":{"pages":0,"by":"",)" + key + "}"), "\"key\"");
 }
 
 }  // namespace

@@ -138,6 +138,25 @@ void add_api(CLI::App& command, std::string& api_socket, bool& json) {
   command.add_flag("--json", json, "print JSON on standard output");
 }
 
+void add_images(CLI::App& command, ImageStoreChoice& images) {
+  command
+      .add_option(
+          "--image-store", images.directory,
+          "where images of VMs that left are kept; on a tmpfs it holds the guest's RAM too, "
+          "so that keeping copies nothing")
+      ->type_name("DIR");
+  add(command, "--image-store-limit", images.limit, &parse_size,
+      "keep no more than this; the oldest images go first")
+      ->type_name("SIZE");
+}
+
+bool parse_switch(std::string_view text) {
+  if (text != "on" && text != "off") {
+    throw std::invalid_argument(fmt::format("'{}' is neither on nor off", text));
+  }
+  return text == "on";
+}
+
 void define_run(CLI::App& app, RunCommand& run) {
   CLI::App& command = *add_command(app, "run", "boot a guest and run it here", kRunExamples);
   command.add_option("--kernel", run.kernel, "a Linux bzImage, or an ELF image with a PVH note")
@@ -153,6 +172,7 @@ void define_run(CLI::App& app, RunCommand& run) {
       ->type_name("N");
   add(command, "--name", run.name, &parse_name, "what people call the VM")->type_name("NAME");
   add_console(command, run.serial, run.api_socket);
+  add_images(command, run.images);
 }
 
 void define_receive(CLI::App& app, ReceiveCommand& receive) {
@@ -167,6 +187,11 @@ void define_receive(CLI::App& app, ReceiveCommand& receive) {
       "a source that is silent so long is lost (default 10s)")
       ->type_name("TIME");
   add_console(command, receive.serial, receive.api_socket);
+  add_images(command, receive.images);
+  add(command, "--tracking", receive.tracking, &parse_switch,
+      "watch what a VM whose image is kept changes, so that its return sends exactly that: on (the "
+      "default) or off")
+      ->type_name("on|off");
 }
 
 void define_migrate(CLI::App& app, MigrateCommand& migrate) {
@@ -206,6 +231,14 @@ void define_migrate(CLI::App& app, MigrateCommand& migrate) {
   add(command, "--timeout", options.timeout, &parse_timeout,
       "a destination that is silent so long is lost (default 10s)")
       ->type_name("TIME");
+  command.add_flag("--keep-image", options.keep_image,
+                   "keep the image here for the VM's return, in the --image-store of its process");
+  add(command, "--reuse", options.reuse,
+      one_of(&migration::reuse_from, "auto, generation, content, off"),
+      "what the destination has kept of the VM is not sent again: by generation (exactly what has "
+      "changed), by content (hashes are compared), auto (the default: the first if it can be) or "
+      "off")
+      ->type_name("WAY");
   command.add_flag("--throttle", options.throttle, "slow a guest that would not converge");
   command.add_flag("--verify", options.verify,
                    "compare every byte of RAM and state before the VM runs there");

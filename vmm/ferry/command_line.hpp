@@ -7,9 +7,16 @@
 #include <variant>
 
 #include "migration/options.hpp"
+#include "migration/reuse/image_store.hpp"
 #include "vmm/ferry/console.hpp"
 
 namespace ferry {
+
+/// Where a process keeps images of VMs that left.
+struct ImageStoreChoice {
+  std::string directory;                                    ///< none was named when empty
+  std::uint64_t limit = migration::ImageStore::kUnlimited;  ///< bytes
+};
 
 struct RunCommand {
   std::string kernel;
@@ -20,6 +27,7 @@ struct RunCommand {
   std::string name;  ///< the kernel's file name when empty
   SerialChoice serial;
   std::string api_socket;
+  ImageStoreChoice images;
 };
 
 struct ReceiveCommand {
@@ -27,6 +35,8 @@ struct ReceiveCommand {
   SerialChoice serial;
   std::string api_socket;
   std::chrono::microseconds timeout{10'000'000};
+  ImageStoreChoice images;
+  bool tracking = true;
 };
 
 struct MigrateCommand {

@@ -13,6 +13,7 @@
 
 #include "migration/wire/messages.hpp"
 #include "vmm/ferry/exit_status.hpp"
+#include "vmm/ferry/say.hpp"
 #include "vmm/ferry/units.hpp"
 
 namespace ferry {
@@ -50,7 +51,7 @@ std::int64_t now_microseconds() {
       .count();
 }
 
-int print(std::span<const ImageStore::Entry> entries, bool as_json) {
+int print_images(std::span<const ImageStore::Entry> entries, bool as_json) {
   const std::int64_t now = now_microseconds();
   if (as_json) {
     fmt::print("{}\n",
@@ -63,8 +64,7 @@ int print(std::span<const ImageStore::Entry> entries, bool as_json) {
 
 ImageStore open_store(const std::filesystem::path& directory) {
   try {
-    return ImageStore(directory, ImageStore::kUnlimited,
-                      [](const std::string& text) { fmt::print(stderr, "ferry: {}\n", text); });
+    return ImageStore(directory, ImageStore::kUnlimited, say);
   } catch (const std::system_error&) {
     throw;
   } catch (const std::runtime_error& error) {
@@ -111,7 +111,7 @@ int images(const ImagesCommand& command) {
     throw Failure(ExitStatus::usage, error.what());
   }
   const auto none = [&]() -> int {
-    if (!command.drop) return print({}, command.json);
+    if (!command.drop) return print_images({}, command.json);
     throw Failure(ExitStatus::failed, fmt::format("there is no image of {}", *command.drop));
   };
   if (!std::filesystem::exists(directory)) {
@@ -121,7 +121,7 @@ int images(const ImagesCommand& command) {
   }
   ImageStore store = open_store(directory);
   try {
-    if (!command.drop) return print(store.list(), command.json);
+    if (!command.drop) return print_images(store.list(), command.json);
     return store.drop(*command.drop) ? static_cast<int>(ExitStatus::ok) : none();
   } catch (const std::system_error&) {
     throw;

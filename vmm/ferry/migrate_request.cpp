@@ -81,6 +81,8 @@ json to_json(const MigrateOptions& options) {
                  {"compression", migration::to_string(options.compression)},
                  {"channels", options.channels},
                  {"prepaging", migration::to_string(options.prepaging)},
+                 {"reuse", migration::to_string(options.reuse)},
+                 {"keep_image", options.keep_image},
                  {"throttle", options.throttle},
                  {"verify", options.verify},
                  {"timeout_ms", in_milliseconds(options.timeout)}};
@@ -117,6 +119,11 @@ MigrateOptions migrate_options_from_json(const json& from) {
       options.channels = count(value, field, migration::kMaxChannels);
     } else if (field == "prepaging") {
       options.prepaging = one_of(value, field, &migration::prepaging_from, kPrepagings);
+    } else if (field == "reuse") {
+      options.reuse =
+          one_of(value, field, &migration::reuse_from, "auto, generation, content or off");
+    } else if (field == "keep_image") {
+      options.keep_image = flag(value, field);
     } else if (field == "throttle") {
       options.throttle = flag(value, field);
     } else if (field == "verify") {

@@ -23,7 +23,9 @@ std::uint64_t pages_sent(const MigrationReport& report) {
 
 /// Of the pages that the guest has, which are all of them until the first round has found out.
 double fraction_sent(const MigrationReport& report) {
-  const auto all = static_cast<double>(report.pages.total - report.pages.unpopulated);
+  const auto& pages = report.pages;
+  const auto all =
+      static_cast<double>(pages.total - pages.unpopulated - pages.reused - pages.duplicate);
   const auto sent = static_cast<double>(pages_sent(report) - report.pages.resent);
   return all <= 0 ? 1 : std::min(sent / all, 1.0);
 }
@@ -82,6 +84,11 @@ std::string report_table(const MigrationReport& report) {
                   format_count(report.pages.total), format_count(report.pages.unpopulated),
                   format_count(report.pages.zero), format_count(report.pages.raw),
                   format_count(report.pages.compressed)));
+  if (report.pages.reused + report.pages.duplicate > 0) {
+    row(table, "not sent",
+        fmt::format("{} pages reused, {} had elsewhere", format_count(report.pages.reused),
+                    format_count(report.pages.duplicate)));
+  }
   if (report.pages.demand + report.pages.pushed > 0) {
     row(table, "post-copy",
         fmt::format("{} pages waited for, {} pushed", format_count(report.pages.demand),
@@ -90,6 +97,11 @@ std::string report_table(const MigrationReport& report) {
         fmt::format("{}: half within {:.0f} us, 99 % within {:.0f} us, all within {:.0f} us",
                     format_count(report.faults.count), report.faults.p50_us, report.faults.p99_us,
                     report.faults.max_us));
+  }
+  if (report.kept_image.pages > 0) {
+    row(table, "kept image",
+        fmt::format("{} pages, {}", format_count(report.kept_image.pages),
+                    format_bytes(report.kept_image.bytes)));
   }
   if (report.verified) {
     row(table, "verified",

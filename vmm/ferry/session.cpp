@@ -17,9 +17,11 @@
 #include <utility>
 
 #include "devices/standard.hpp"
+#include "migration/reuse/image_store.hpp"
 #include "vmm/ferry/exit_status.hpp"
 #include "vmm/ferry/host_memory.hpp"
 #include "vmm/ferry/migrate_request.hpp"
+#include "vmm/ferry/say.hpp"
 
 namespace ferry {
 
@@ -36,13 +38,6 @@ namespace {
 constexpr std::chrono::seconds kFlushLimit{5};
 constexpr std::chrono::seconds kAnswerLimit{2};
 
-/// A message may quote a peer, and must not pass for another line or steer a terminal.
-void say(std::string message) {
-  std::ranges::replace_if(
-      message, [](unsigned char character) { return std::iscntrl(character) != 0; }, '?');
-  fmt::print(stderr, "ferry: {}\n", message);
-}
-
 int status_of(const vmm::GuestEnd& end) {
   switch (end.kind) {
     case vmm::GuestEnd::Kind::exit_code: return end.code;
@@ -58,9 +53,13 @@ int status_of(const vmm::GuestEnd& end) {
 struct Session::Arrival {
   std::unique_ptr<vmm::Machine> machine;
   std::shared_ptr<devices::Serial> serial;
+  std::optional<IncomingMigration::KeptAtSource> tracked_since{};
 };
 
-Session::Session(const Options& options) : signals_(context_, SIGINT, SIGTERM, SIGHUP) {
+Session::Session(const Options& options)
+    : signals_(context_, SIGINT, SIGTERM, SIGHUP),
+      image_store_(options.image_store),
+      tell_changes_(context_) {
   wait_for_signal(true);
   if (!options.api_socket.empty()) {
     api_ = std::make_unique<ControlApi>(context_, options.api_socket, *this);
@@ -97,13 +96,27 @@ void Session::start(std::unique_ptr<vmm::Machine> machine,
   started.resume();
 }
 
+/// Bytes of memory that the VM has here already: its image, which will be RAM.
+std::uint64_t Session::kept_of(const std::string& vm_id) const {
+  if (!image_store_ || !image_store_->can_hold_ram()) return 0;
+  for (const auto& entry : image_store_->list()) {
+    if (entry.vm_id == vm_id) return entry.bytes;
+  }
+  return 0;
+}
+
 void Session::receive(migration::ReceiveOptions options) {
   // Filled by the factory, taken when the machine has arrived: both in the receiver's thread.
   auto serial = std::make_shared<std::shared_ptr<devices::Serial>>();
-  const auto factory = [this, serial](vmm::MachineConfig config, std::uint64_t used_bytes) {
+  const auto factory = [this, serial](vmm::MachineConfig config, std::uint64_t used_bytes,
+                                      const migration::MakeRam& make_ram) {
     check_host_memory(config.memory_bytes);
-    check_room(std::min(used_bytes, config.memory_bytes));
-    auto machine = std::make_unique<vmm::Machine>(vmm::Kvm(), std::move(config));
+    const std::uint64_t needed = std::min(used_bytes, config.memory_bytes);
+    check_room(needed - std::min(needed, kept_of(config.id)));
+    vmm::Kvm kvm;
+    vmm::GuestMemory ram = make_ram(config);
+    auto machine =
+        std::make_unique<vmm::Machine>(std::move(kvm), std::move(config), std::move(ram));
     *serial = devices::attach_standard_devices(*machine);
     console_->observe(**serial);
     return machine;
@@ -117,11 +130,13 @@ void Session::receive(migration::ReceiveOptions options) {
               },
           .message = say,
           .arrived =
-              [this, serial](std::unique_ptr<vmm::Machine> machine) {
-                asio::post(context_, [this, arrival = Arrival{std::move(machine),
-                                                              std::move(*serial)}]() mutable {
-                  arrived(std::move(arrival));
-                });
+              [this, serial](std::unique_ptr<vmm::Machine> machine,
+                             std::optional<IncomingMigration::KeptAtSource> tracked_since) {
+                asio::post(context_,
+                           [this, arrival = Arrival{std::move(machine), std::move(*serial),
+                                                    tracked_since}]() mutable {
+                             arrived(std::move(arrival));
+                           });
               },
           .failed =
               [this](const IncomingMigration::Failure& failure) {
@@ -132,6 +147,11 @@ void Session::receive(migration::ReceiveOptions options) {
                 });
               },
           .starving = [this](bool now) { asio::post(context_, [this, now] { starving(now); }); },
+          .keeper_came = [this] { asio::post(context_, [this] { tell_all_changes(); }); },
+          .given_up =
+              [this](std::vector<vmm::PageRange> pages) {
+                asio::post(context_, [this, pages = std::move(pages)] { given_up(pages); });
+              },
           .complete =
               [this] {
                 asio::post(context_, [this] {
@@ -155,6 +175,10 @@ void Session::arrived(Arrival arrival) {
   if (incoming_) say(fmt::format("'{}' has arrived", name_));
   console_->connect(serial_);
   own(std::move(arrival.machine));
+  if (!arrival.tracked_since) return;
+  const vmm::DirtyBitmap none(machine_->memory().page_count());
+  tracking_ = {*arrival.tracked_since, none, none, none};
+  tell_changes();
 }
 
 void Session::own(std::unique_ptr<vmm::Machine> machine) {
@@ -245,7 +269,11 @@ void Session::cancel() {
 
 std::shared_ptr<ReportStream> Session::migrate(const json& request) {
   migration::MigrateOptions options = migrate_options_from_json(request);
-  const vmm::Machine& machine = machine_for("migrate");
+  vmm::Machine& machine = machine_for("migrate");
+  if (options.keep_image) options.keep_in = image_store();
+  if (tracking_ && machine.dirty_log().active()) {
+    options.tracked_since = {tracking_->since.token, tracking_->changed};
+  }
   if (machine.ended() || exit_status_) throw Conflict("cannot migrate: the guest has ended");
   if (const auto status = fetching(); status && status->missing > 0) {
     throw Conflict(
@@ -269,7 +297,9 @@ std::shared_ptr<ReportStream> Session::migrate(const json& request) {
               migration_ended(std::move(result));
             });
           },
-      .message = say};
+      .message = say,
+      .released =
+          [this] { asio::post(context_, [this] { leave(static_cast<int>(ExitStatus::ok)); }); }};
   try {
     outgoing_ = std::make_unique<OutgoingMigration>(std::move(machine_), std::move(options),
                                                     std::move(callbacks));
@@ -278,6 +308,14 @@ std::shared_ptr<ReportStream> Session::migrate(const json& request) {
     throw;
   }
   return watcher_;
+}
+
+std::shared_ptr<migration::ImageStore> Session::image_store() {
+  if (!image_store_) {
+    image_store_ = std::make_shared<migration::ImageStore>(migration::default_image_store(),
+                                                           migration::ImageStore::kUnlimited, say);
+  }
+  return image_store_;
 }
 
 void Session::set(const json& request) {
@@ -308,7 +346,9 @@ void Session::migration_ended(OutgoingMigration::Result result) {
                   report.error ? ", " : "", report.error.value_or(""), report.owner));
   if (report.outcome == Outcome::completed) {
     console_->disconnect();
-    return leave(static_cast<int>(ExitStatus::ok));
+    if (!result.kept) return leave(static_cast<int>(ExitStatus::ok));
+    keeper_ = true;
+    return say("keeps the image of the VM for its return, until somebody takes or drops it");
   }
   own(std::move(result.machine));
   if (outgoing_->done()) outgoing_.reset();

@@ -2,6 +2,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -27,6 +28,8 @@ class Session final : public Controlled {
   struct Options {
     SerialChoice serial;
     std::string api_socket;  ///< none when empty
+    /// Where images are kept; null: in the user's default place, as anonymous memory is copied.
+    std::shared_ptr<migration::ImageStore> image_store;
   };
 
   /// Opens the console and the control API.
@@ -58,14 +61,23 @@ class Session final : public Controlled {
   void wait_for_signal(bool first);
   /// Ctrl-A X.
   void quit();
+  [[nodiscard]] std::shared_ptr<migration::ImageStore> image_store();
+  [[nodiscard]] std::uint64_t kept_of(const std::string& vm_id) const;
   void arrived(Arrival arrival);
+
+  // session_tracking.cpp
+  void tell_changes();
+  void tell_news();
+  void tell_all_changes();
+  void given_up(const std::vector<vmm::PageRange>& pages);
+
   void own(std::unique_ptr<vmm::Machine> machine);
   void guest_ended();
   void migration_ended(migration::OutgoingMigration::Result result);
   void starving(bool starving);
   void progressed(const migration::MigrationReport& report);
   void in_doubt(const migration::MigrationReport& report);
-  [[nodiscard]] bool lent() const { return outgoing_ && !machine_; }
+  [[nodiscard]] bool lent() const { return outgoing_ && !machine_ && !keeper_; }
   [[nodiscard]] vmm::Machine& machine_for(const char* what) const;
   [[nodiscard]] std::optional<migration::IncomingMigration::Status::Fetching> fetching() const;
   [[nodiscard]] std::string state() const;
@@ -78,9 +90,20 @@ class Session final : public Controlled {
   std::optional<int> exit_status_;
   bool stopping_ = false;  ///< `ferry stop` came while the VM was lent out
   bool starving_ = false;  ///< paused, as pages are missing and their source is away
+  bool keeper_ = false;    ///< the VM has left, and its image is kept here
   std::string id_, name_;
   std::uint64_t memory_bytes_ = 0;
   std::uint32_t cpus_ = 0;
+  std::shared_ptr<migration::ImageStore> image_store_;
+  /// What the source that keeps the VM's image wants to hear of.
+  struct Tracking {
+    migration::IncomingMigration::KeptAtSource since;
+    vmm::DirtyBitmap changed;   ///< maybe: pages that were in the dirty log
+    vmm::DirtyBitmap untold;    ///< of these: the keeper has not heard of what is in them now
+    vmm::DirtyBitmap given_up;  ///< by the keeper
+  };
+  std::optional<Tracking> tracking_;
+  boost::asio::steady_timer tell_changes_;
   std::unique_ptr<Console> console_;
   std::shared_ptr<devices::Serial> serial_;
   std::unique_ptr<vmm::Machine> machine_;

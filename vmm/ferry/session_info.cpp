@@ -41,6 +41,7 @@ std::string Session::state() const {
     }
   }
   if (machine_) return machine_->running() ? "running" : "paused";
+  if (keeper_) return "keeper";
   return incoming_ ? incoming_->status().state : "gone";
 }
 
@@ -52,6 +53,7 @@ std::string Session::owner() const {
   if (machine_) {
     return machine_->running() ? "this process runs the VM" : "this process has the VM, paused";
   }
+  if (keeper_) return last_report_->owner + "; its image is kept here for its return";
   return incoming_ ? incoming_->status().detail : "the VM has left this process";
 }
 

@@ -24,6 +24,7 @@ class DirtyLog {
   /// ask `GuestMemory::add_populated` for it; together they miss nothing that was ever written.
   void start();
   void stop();
+  [[nodiscard]] bool active() const { return active_; }
 
   /// All pages written since each was last cleared. They stay in the log until cleared.
   [[nodiscard]] DirtyBitmap harvest();

@@ -33,7 +33,7 @@ std::unique_ptr<vmm::Machine> HandoverTest::run_guest(const std::string& more) {
 }
 
 Address HandoverTest::receive(const Address& listen) {
-  return receive(listen, [this](const vmm::MachineConfig& config, std::uint64_t) {
+  return receive(listen, [this](const vmm::MachineConfig& config, std::uint64_t, const MakeRam&) {
     return make_empty(config);
   });
 }
@@ -46,7 +46,8 @@ Address HandoverTest::receive(const Address& listen, MachineFactory factory) {
           .listening = [to = receiving_](const Address& at) { to->listening.set_value(at); },
           .message = [](const std::string&) {},
           .arrived =
-              [to = receiving_](std::unique_ptr<vmm::Machine> machine) {
+              [to = receiving_](std::unique_ptr<vmm::Machine> machine,
+                                std::optional<IncomingMigration::KeptAtSource>) {
                 to->arrived.set_value(std::move(machine));
               },
           .failed =
@@ -92,7 +93,7 @@ OutgoingMigration::Result HandoverTest::wait_ended() {
     const MigrationReport report = outgoing_->live();
     ADD_FAILURE() << "the migration goes on: " << report.phase << ", "
                   << report.error.value_or("no error");
-    return {report, nullptr};
+    return {report, nullptr, false};
   }
   return ended.get();
 }

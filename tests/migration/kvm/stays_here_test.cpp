@@ -21,10 +21,11 @@ class StaysHere : public HandoverTest {
 };
 
 TEST_F(StaysHere, WhenTheDestinationCannotMakeTheMachine) {
-  const Address to = receive(unix_socket(), [](const vmm::MachineConfig&, std::uint64_t) {
-    throw std::invalid_argument("no room for another VM");
-    return std::unique_ptr<vmm::Machine>();
-  });
+  const Address to =
+      receive(unix_socket(), [](const vmm::MachineConfig&, std::uint64_t, const MakeRam&) {
+        throw std::invalid_argument("no room for another VM");
+        return std::unique_ptr<vmm::Machine>();
+      });
   migrate(run_guest(), {.to = to});
   const auto result = wait_ended();
   EXPECT_EQ(result.report.outcome, Outcome::failed);
@@ -68,8 +69,8 @@ TEST_F(StaysHere, WhenTheDestinationGoesAwayMidway) {
 }
 
 TEST_F(StaysHere, WhenMemoryDiffersAtTheDestination) {
-  const Address to =
-      receive(unix_socket(), [this](const vmm::MachineConfig& config, std::uint64_t) {
+  const Address to = receive(
+      unix_socket(), [this](const vmm::MachineConfig& config, std::uint64_t, const MakeRam&) {
         auto machine = make_empty(config);
         machine->memory().at(kSpot, 1).front() = std::byte{1};
         return machine;

@@ -1,0 +1,163 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+#include "migration/options.hpp"
+#include "migration/receiver.hpp"
+
+/// The destination's part of memory reuse: the image that the VM left here when it went away, as
+/// RAM for its return, and telling a source that keeps an image what the guest changes here.
+namespace migration {
+
+namespace asio = boost::asio;
+using net::Frame;
+using wire::FrameType;
+
+namespace {
+
+/// Reads the pages of an image that cannot itself be RAM.
+void read_pages(int file, const vmm::DirtyBitmap& pages, vmm::GuestMemory& memory) {
+  for (const vmm::PageRange& range : pages.ranges()) {
+    auto into = memory.pages(range);
+    auto at = static_cast<off_t>(range.first * vmm::kPageSize);
+    while (!into.empty()) {
+      const ssize_t got = ::pread(file, into.data(), into.size(), at);
+      if (got <= 0) {
+        throw std::system_error(got < 0 ? errno : EIO, std::generic_category(),
+                                "reading the kept image");
+      }
+      into = into.subspan(static_cast<std::size_t>(got));
+      at += got;
+    }
+  }
+}
+
+}  // namespace
+
+/// The image that the VM left here is out of the store from now on, whatever comes of the
+/// migration.
+vmm::GuestMemory IncomingMigration::Receiver::make_ram(const std::string& vm_id,
+                                                       std::uint64_t bytes) {
+  ImageStore* const store = options_.image_store.get();
+  if (store != nullptr && offer_.reuse != Reuse::off) image_ = store->take(vm_id, bytes);
+  if (store != nullptr && offer_.reuse == Reuse::off) store->drop(vm_id);
+  if (store == nullptr || !store->can_hold_ram()) return vmm::GuestMemory(bytes);
+  return {bytes, image_ ? std::move(image_->ram) : store->make_ram(bytes)};
+}
+
+/// RAM becomes what is held of the image, and nothing else; `accept` says so.
+void IncomingMigration::Receiver::use_image(wire::Accept& accept) {
+  if (!image_) return;
+  vmm::GuestMemory& memory = machine_->memory();
+  const bool exact = offer_.image_token == image_->token;
+  if (exact && offer_.reuse != Reuse::content) {
+    accept.image_by = Reuse::generation;
+  } else if (offer_.reuse != Reuse::generation) {
+    accept.image_by = Reuse::content;
+  } else {
+    callbacks_.message(
+        "the image that was kept of this VM is not used: the source cannot say exactly what has "
+        "changed since");
+    image_->held.clear();
+  }
+  accept.image_pages = image_->held.count();
+  accept.image_key = image_->key;
+  vmm::DirtyBitmap stale(memory.page_count());
+  memory.add_populated({0, memory.page_count()}, stale);
+  stale -= image_->held;
+  memory.discard(stale.ranges());
+  if (memory.file() < 0) read_pages(image_->ram.get(), image_->held, memory);
+  image_->ram = vmm::UniqueFd();
+  for (const vmm::PageRange& range : image_->held.ranges()) target_->landed.put(range);
+}
+
+asio::awaitable<void> IncomingMigration::Receiver::send_image(ConnectionPtr connection,
+                                                              wire::Accept accept) {
+  if (accept.image_pages == 0) {
+    image_.reset();
+    co_return;
+  }
+  if (accept.image_by == Reuse::generation) {
+    for (const vmm::PageRange& piece : wire::bitmap_pieces(image_->held)) {
+      connection->send(FrameType::held, wire::encode_missing(piece, image_->held));
+    }
+    hashes_.emplace(image_->held, std::move(image_->hashes));
+  } else {
+    for (const wire::Hashes& piece : wire::hashes_of(image_->held, image_->hashes)) {
+      connection->send(FrameType::hashes, wire::encode_hashes(piece.range.first, piece.hashes));
+      co_await connection->drained();
+    }
+  }
+  image_->hashes = {};
+}
+
+/// Which of the pages that the source suspects to have changed are here as they are there.
+void IncomingMigration::Receiver::compare(const Frame& frame) {
+  const wire::Hashes theirs = wire::decode_hashes(frame.payload, machine_->memory().page_count());
+  vmm::DirtyBitmap same(machine_->memory().page_count());
+  for (std::uint64_t i = 0; i < theirs.range.count; ++i) {
+    const vmm::PageIndex page = theirs.range.first + i;
+    if (hashes_->find(page, theirs.hashes[i]).match == ContentIndex::Match::same) same.set(page);
+  }
+  control_->send(FrameType::held,
+                 wire::encode_missing(wire::bitmap_piece_around(theirs.range), same));
+}
+
+/// Pages that lie elsewhere in the image; an empty list says that there are no more.
+void IncomingMigration::Receiver::take_copies(const Frame& frame) {
+  vmm::GuestMemory& memory = machine_->memory();
+  const std::vector<Copy> copies = wire::decode_copies(frame.payload, memory.page_count());
+  if (copies.empty()) control_->send(FrameType::landed, wire::encode_round(0));
+  for (const Copy& copy : copies) {
+    const auto from = memory.pages({copy.from, copy.count});
+    std::memcpy(memory.pages({copy.to, copy.count}).data(), from.data(), from.size());
+    target_->landed.put(vmm::PageRange{copy.to, copy.count});
+  }
+}
+
+/// From before the first page on, so that starting the log is no part of the downtime.
+void IncomingMigration::Receiver::track_changes() {
+  if (!offer_.keep || !options_.tracking) return;
+  vmm::DirtyLog& log = machine_->dirty_log();
+  log.start();
+  log.clear_all({0, machine_->memory().page_count()});
+}
+
+bool IncomingMigration::Receiver::has_keeper() const {
+  return offer_.keep && options_.tracking && stage_ == Stage::running;
+}
+
+void IncomingMigration::Receiver::tell_changed(std::vector<wire::Hashes> pages) {
+  asio::post(context_, [this, pages = std::move(pages)] {
+    if (!has_keeper() || fetching() || !control_) return;
+    for (const wire::Hashes& piece : pages) {
+      control_->send(FrameType::changed, wire::encode_hashes(piece.range.first, piece.hashes));
+    }
+  });
+}
+
+void IncomingMigration::Receiver::take_given_up(const Frame& frame) {
+  callbacks_.given_up(wire::decode_missing(frame.payload, ram_pages_).pages);
+}
+
+/// The source has come back as the keeper of the image.
+asio::awaitable<void> IncomingMigration::Receiver::serve_keeper(ConnectionPtr connection) {
+  if (const ConnectionPtr control = std::exchange(control_, nullptr)) control->close();
+  adopt(connection);
+  co_await listen_to_keeper(connection);
+}
+
+/// The keeper says what it has given up, and its end is to be noticed.
+asio::awaitable<void> IncomingMigration::Receiver::listen_to_keeper(ConnectionPtr connection) {
+  keeper_listens_ = true;
+  callbacks_.keeper_came();
+  while (connection == control_) take_frame(co_await connection->receive());
+}
+
+}  // namespace migration
