@@ -1,0 +1,61 @@
+"""Memory reuse: what a host has kept of a VM is not sent again when the VM comes back."""
+
+import unittest
+
+from post_copy import WORK
+from reuse import QUIET, ReuseTest
+
+MODES = ("pre-copy", "post-copy", "hybrid", "auto", "stop-and-copy")
+
+
+class ReturnOfAVm(ReuseTest):
+    def there_and_back(self, *args, cmdline=QUIET, stores=None, receive=()):
+        """Leaves with the image kept and comes back: the way's processes, the return's report."""
+        here, there = stores or (self.make_store(), self.make_store())
+        source = self.guest_with_store(here, cmdline)
+        away, _ = self.leave(source, there, receive=receive)
+        away.wait_ticks(20)
+        back, report = self.come_back(away, here, *args)
+        self.assert_keeper_ends(source)
+        self.finish(source, away, back)
+        return report
+
+    def assert_reused(self, report):
+        """Nearly all of a guest that wrote next to nothing, of which 4096 pages were filled."""
+        pages = report["pages"]
+        self.assertGreater(pages["reused"], 3900, pages)
+        sent = pages["raw"] + pages["compressed"] + pages["zero"]
+        self.assertLess(sent, 300, pages)
+        self.assert_pages_add_up(report)
+
+    def test_sends_only_what_changed_in_each_mode(self):
+        for mode in MODES:
+            with self.subTest(mode):
+                self.assert_reused(self.there_and_back("--mode", mode))
+
+    def test_sends_only_what_differs_by_content(self):
+        for mode in MODES:
+            with self.subTest(mode):
+                report = self.there_and_back("--mode", mode, "--reuse", "content")
+                self.assert_reused(report)
+
+    def test_finds_by_content_what_was_not_tracked(self):
+        self.assert_reused(self.there_and_back(receive=("--tracking", "off")))
+
+    def test_reuses_nothing_when_it_is_told_to(self):
+        report = self.there_and_back("--reuse", "off")
+        self.assertEqual(report["pages"]["reused"], 0)
+
+    def test_copies_through_a_store_on_a_disk(self):
+        stores = self.make_store(on_tmpfs=False), self.make_store(on_tmpfs=False)
+        for mode in ("pre-copy", "post-copy"):
+            with self.subTest(mode):
+                self.assert_reused(self.there_and_back("--mode", mode, stores=stores))
+
+    def test_of_a_guest_that_writes_sends_what_it_wrote(self):
+        report = self.there_and_back("--mode", "pre-copy", cmdline=WORK)
+        self.assertGreater(report["pages"]["reused"], 500, report["pages"])
+
+
+if __name__ == "__main__":
+    unittest.main()

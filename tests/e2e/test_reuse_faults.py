@@ -1,0 +1,165 @@
+"""Images of a handover that did not go as planned, and images that were put back by hand."""
+
+import os
+import shutil
+import unittest
+
+import proxy
+from harness import DEADLINE, peer_timeout
+from proxy import cut, hold
+from reuse import SMALL, ReuseTest
+
+FEW = 60  # pages that even a quiet guest changes meanwhile
+
+
+class AnOldImage(ReuseTest):
+    def copy_of(self, store):
+        copy = self.path("copy")
+        shutil.copytree(store, copy)
+        return copy
+
+    def put_back(self, copy, store):
+        shutil.rmtree(store)
+        shutil.copytree(copy, store)
+        os.chmod(store, 0o700)
+
+    def two_departures(self, here, there):
+        """Away, home and away again: the processes, and a copy of the first departure's image."""
+        source = self.guest_with_store(here, SMALL + " change=500")
+        away, _ = self.leave(source, there)
+        self.end_keeper(source)
+        old = self.copy_of(here)
+        back, _ = self.come_back(away, here)
+        back.write(b"c")
+        back.stdout.wait_for(rb"^# change 1 done")
+        again, _ = self.leave(back, there)
+        self.end_keeper(back)
+        return [source, away, back, again], old
+
+    def go_home(self, legs, here, *args):
+        last, report = self.come_back(legs[-1], here, *args)
+        self.assert_pages_add_up(report)
+        self.finish(*legs, last)
+        return last, report
+
+    def test_is_used_by_content(self):
+        here = self.make_store()
+        legs, old = self.two_departures(here, self.make_store())
+        self.put_back(old, here)
+        _, report = self.go_home(legs, here)
+        self.assertGreater(report["pages"]["reused"], 1000)
+        self.assertLess(report["pages"]["reused"], 2000)  # of some 2060 pages, 500 were written
+
+    def test_is_not_used_where_only_generations_are_asked_for(self):
+        here = self.make_store()
+        legs, old = self.two_departures(here, self.make_store())
+        self.put_back(old, here)
+        last, report = self.go_home(legs, here, "--reuse", "generation")
+        self.assert_nothing_reused(report)
+        last.stderr.wait_for(rb"is not used: the source cannot say exactly what has changed")
+
+    def test_without_tracking_is_not_used_where_only_generations_are_asked_for(self):
+        here = self.make_store()
+        source = self.guest_with_store(here, SMALL)
+        away, _ = self.leave(source, self.make_store(), receive=("--tracking", "off"))
+        last, report = self.go_home([source, away], here, "--reuse", "generation")
+        self.assert_nothing_reused(report)
+        last.stderr.wait_for(rb"is not used: the source cannot say exactly what has changed")
+        self.assert_keeper_ends(source)
+
+    def test_of_this_departure_from_before_pages_were_given_up_is_used_rightly(self):
+        here = self.make_store()
+        source = self.guest_with_store(here, "tick=2 fill=12 change=700 check end=byte")
+        away, _ = self.leave(source, self.make_store())
+        old = self.copy_of(here)
+        kept = self.images(here)[0]["pages_held"]
+        away.write(b"c")
+        away.stdout.wait_for(rb"^# change 1 done")
+        self.wait_held(here, lambda held: held <= kept - 700)
+        self.end_keeper(source)
+        self.put_back(old, here)
+        _, report = self.go_home([source, away], here)
+        self.assertGreater(report["pages"]["reused"], kept - 700 - FEW)
+        self.assertLessEqual(report["pages"]["reused"], kept - 700)
+
+    def test_of_a_larger_vm_is_not_used(self):
+        here = self.make_store()
+        ids, ways = [], []
+        for memory in ("32M", "48M"):
+            source = self.guest_with_store(here, SMALL, memory=memory)
+            away, _ = self.leave(source, self.make_store())
+            ids.append(source.info()["id"])
+            self.end_keeper(source)
+            ways.append([source, away])
+        for kind in ("ram", "hashes", "image"):
+            os.replace(f"{here}/{ids[1]}.{kind}", f"{here}/{ids[0]}.{kind}")
+        last, report = self.go_home(ways[0], here)
+        self.assert_nothing_reused(report)
+        last.stderr.wait_for(rb"image of .* not used: .*that of another VM")
+        _, report = self.go_home(ways[1], here)
+        self.assert_nothing_reused(report)
+
+
+class AHandover(ReuseTest):
+    """Of a VM that shall leave an image; it goes through a proxy that breaks it."""
+
+    def begin(self, here, frame, action, when="before", timeout=10.0):
+        patience = ("--timeout", peer_timeout(timeout))
+        self.source = self.guest_with_store(here, SMALL)
+        self.target = self.receive("tcp", "--image-store", self.make_store(), *patience)
+        self.between = proxy.Proxy(self.target.address)
+        self.addCleanup(self.between.close)
+        rule = self.between.on(frame, action, when)
+        self.migration = self.migrate(self.source, self.between.address, *patience, "--keep-image")
+        rule.wait(DEADLINE)
+
+    def test_whose_source_is_killed_before_it_knows_leaves_no_image(self):
+        for on_tmpfs in (True, False):
+            with self.subTest(on_tmpfs=on_tmpfs):
+                here = self.make_store(on_tmpfs)
+                self.begin(here, "running", hold)
+                self.source.kill()
+                self.target.wait_ticks(20)
+                self.assertEqual(os.listdir(here), [])
+                back, report = self.come_back(self.target, here)
+                self.assert_nothing_reused(report)
+                self.finish(self.source, self.target, back)
+
+    def test_that_fails_leaves_no_image(self):
+        here = self.make_store()
+        self.begin(here, "prepared", cut)
+        self.between.restore()
+        self.assertEqual(self.migration.report(1)["outcome"], "failed")
+        self.source.wait_ticks(20)
+        self.assertEqual(self.images(here), [])
+        self.end(self.source)
+        self.assertEqual(os.listdir(here), [])
+
+    def test_that_is_ended_by_force_leaves_no_image(self):
+        here = self.make_store()
+        self.begin(here, "commit", hold, timeout=1.0)
+        self.target.kill()
+        self.between.cut()
+        self.assertEqual(self.migration.report(1)["outcome"], "in-doubt")
+        self.source.cli("resume", "--force")
+        self.source.wait_ticks(20)
+        self.assertEqual(self.images(here), [])
+        self.end(self.source)
+        self.assert_sound(self.source)
+
+    def test_in_doubt_that_ends_well_leaves_an_image(self):
+        here = self.make_store()
+        self.begin(here, "running", cut, timeout=1.0)
+        self.assertEqual(self.migration.report(1)["outcome"], "in-doubt")
+        self.assertEqual(self.images(here), [])
+        self.between.restore()
+        self.source.wait_info(lambda info: info["state"] == "keeper", "the image's keeper")
+        kept = self.images(here)[0]["pages_held"]
+        back, report = self.come_back(self.target, here)
+        self.assertGreater(report["pages"]["reused"], kept - FEW)
+        self.assert_keeper_ends(self.source)
+        self.finish(self.source, self.target, back)
+
+
+if __name__ == "__main__":
+    unittest.main()

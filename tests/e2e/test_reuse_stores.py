@@ -1,0 +1,180 @@
+"""The store under other circumstances: shared, full, read-only, limited, or somebody else's."""
+
+import os
+import re
+import subprocess
+import tempfile
+import unittest
+
+from harness import DEADLINE
+from reuse import MIB, SMALL, ReuseTest
+
+FEW = 60  # pages that even a quiet guest changes meanwhile
+
+
+class StoreTest(ReuseTest):
+    def mount(self, options):
+        """A tmpfs of its own, gone with the test."""
+        if os.geteuid() != 0:
+            self.skipTest("needs root to mount")
+        at = tempfile.mkdtemp(prefix="ferry-mount-")
+        tried = subprocess.run(["mount", "-t", "tmpfs", "-o", f"mode=700,{options}", "tmpfs", at],
+                               stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                               timeout=DEADLINE)
+        if tried.returncode != 0:
+            self.skipTest(f"nothing can be mounted here: {tried.stderr.strip()}")
+        self.addCleanup(os.rmdir, at)
+        self.addCleanup(subprocess.run, ["umount", "--lazy", at], check=True, timeout=DEADLINE)
+        return at
+
+    def remount(self, at, options):
+        subprocess.run(["mount", "-o", f"remount,{options}", at], check=True, timeout=DEADLINE,
+                       stdin=subprocess.DEVNULL)
+
+    def go_away(self, here, *args, there=None):
+        """A VM that has left: its two processes, and how many pages are kept of it."""
+        source = self.guest_with_store(here, SMALL, *args)
+        away, left = self.leave(source, there or self.make_store())
+        return source, away, left["kept_image"]["pages"]
+
+    def assert_refused(self, store, status, pattern):
+        for command in (("receive", "--listen", "tcp:127.0.0.1:0"),
+                        ("run", "--kernel", os.devnull, "--memory", "32M")):
+            done = self.ferry(*command, "--image-store", store)
+            self.assertRegex(done.stderr.text(), pattern)
+            self.assertNotIn("internal error", done.stderr.text())
+            self.assertEqual(done.status, status)
+
+
+class ASharedStore(StoreTest):
+    def test_has_an_image_for_each_of_two_vms_of_one_name(self):
+        here = self.make_store()
+        ways = [self.go_away(here, "--name", "twin") for _ in range(2)]
+        images = self.images(here)
+        self.assertEqual([image["name"] for image in images], ["twin", "twin"])
+        for source, away, kept in ways:
+            back, report = self.come_back(away, here)
+            self.assertGreater(report["pages"]["reused"], kept - FEW)
+            self.assert_keeper_ends(source)
+            self.finish(source, away, back)
+        self.assertEqual(self.images(here), [])
+
+    def test_gives_an_image_to_the_first_of_two_returns(self):
+        here = self.make_store()
+        source, away, kept = self.go_away(here)
+        first = self.receive("tcp", "--image-store", here)
+        second = self.receive("tcp", "--image-store", here)
+        legs = [source, away]
+        reused = []
+        for target in (first, second):
+            report = self.migrate(legs[-1], target, "--verify").report()
+            self.assertIs(report["verified"], True)
+            self.assertEqual(legs[-1].wait(), 0)
+            reused.append(report["pages"]["reused"])
+            legs.append(target)
+            target.wait_ticks(20)
+        self.assertGreater(reused[0], kept - FEW)
+        self.assertEqual(reused[1], 0)
+        self.finish(*legs)
+
+    def test_is_of_no_use_to_a_third_host(self):
+        here = self.make_store()
+        source, away, kept = self.go_away(here)
+        third, report = self.come_back(away, self.make_store())
+        self.assert_nothing_reused(report)
+        third.wait_ticks(20)
+        # And then to the first host at last: its image is that of an earlier handover.
+        back, report = self.come_back(third, here)
+        self.assertGreater(report["pages"]["reused"], kept // 2)
+        self.assert_keeper_ends(source)
+        self.finish(source, away, third, back)
+
+
+class AStoreThatIsFull(StoreTest):
+    def test_of_ram_keeps_nothing_and_lets_the_vm_go(self):
+        """The last of its room goes while the guest runs: there is none for the hashes."""
+        here = self.mount("size=64m")
+        source = self.guest_with_store(here, SMALL)
+        with open(f"{here}/filler", "wb") as filler:
+            with self.assertRaises(OSError):
+                while True:
+                    filler.write(bytes(65536))
+                    filler.flush()
+        self.assert_leaves_without_image(source, rb"the image of the VM is not kept: .*[Nn]o space")
+        self.assertEqual(os.listdir(here), ["filler"])
+
+    def test_whose_limit_is_too_low_keeps_nothing_and_lets_the_vm_go(self):
+        source = self.guest_with_store(self.make_store(), SMALL, "--image-store-limit", "4M")
+        self.assert_leaves_without_image(source, rb"the image of the VM is not kept: .*limited to")
+
+    def assert_leaves_without_image(self, source, why):
+        away = self.receive("tcp")
+        report = self.migrate(source, away, "--keep-image", "--verify").report()
+        self.assertEqual(report["outcome"], "completed")
+        self.assertFalse(report["kept_image"] and report["kept_image"]["pages"])
+        self.assertEqual(source.wait(), 0)
+        source.stderr.wait_for(why)
+        self.finish(source, away)
+
+    def test_limited_gives_up_the_oldest_image(self):
+        here = self.make_store()
+        limit = ("--image-store-limit", "12M")  # one of these images has some 8 MiB
+        older, gone, _ = self.go_away(here, *limit)
+        newer, away, kept = self.go_away(here, *limit)
+        self.assert_keeper_ends(older)
+        newer.stderr.wait_for(rb"image of .* removed: the store is over its limit")
+        (image,) = self.images(here)
+        self.assertEqual(image["id"], newer.info()["id"])
+        self.assertLess(image["bytes"], 12 * MIB)
+        back, report = self.come_back(gone, here)
+        self.assert_nothing_reused(report)
+        self.finish(older, gone, back)
+        back, report = self.come_back(away, here)
+        self.assertGreater(report["pages"]["reused"], kept - FEW)
+        self.finish(newer, away, back)
+
+
+class AStoreThatIsReadOnly(StoreTest):
+    def test_from_the_start_is_refused_for_ram(self):
+        vm = self.run_vm(SMALL, "--image-store", self.mount("size=64m,ro"))
+        self.assertEqual(vm.wait(), 71)
+        vm.stderr.wait_for(rb"cannot make a file in the image store .*[Rr]ead-only")
+
+    def test_at_the_return_has_an_image_that_cannot_be_taken(self):
+        """It cannot be made void, so it must not be used, and there is no room for RAM either."""
+        here = self.mount("size=64m")
+        source, away, _ = self.go_away(here)
+        self.end_keeper(source)
+        source.close()
+        self.remount(here, "ro")
+        back = self.receive("tcp", "--image-store", here)
+        report = self.migrate(away, back).report(1)
+        self.assertEqual(report["outcome"], "failed")
+        self.assertRegex(report["error"], r"[Rr]ead-only")
+        away.wait_ticks(20)
+        elsewhere, report = self.come_back(away, self.make_store())
+        self.assert_nothing_reused(report)
+        self.finish(source, away, elsewhere)
+
+
+class AStoreOfAnotherUser(StoreTest):
+    def test_is_refused(self):
+        if os.geteuid() != 0:
+            self.skipTest("needs root to give a directory away")
+        store = self.make_store()
+        os.chown(store, 12345, -1)
+        self.assert_refused(store, 77, re.escape(store) + " belongs to another user")
+
+    def test_may_not_look_into_ours(self):
+        store = self.make_store()
+        os.chmod(store, 0o750)
+        self.assert_refused(store, 77, "open to other users")
+
+    def test_is_none_at_all(self):
+        path = self.path("file")
+        with open(path, "w", encoding="ascii"):
+            self.assert_refused(path, 77, "cannot open the image store|cannot make the image store")
+
+
+if __name__ == "__main__":
+    unittest.main()
