@@ -26,7 +26,8 @@ namespace migration {
 /// The source's role, in one thread with one event loop. Read `run` first: it tells the story.
 /// source.cpp copies, source_handover.cpp stops the guest and hands it over, source_doubt.cpp
 /// settles what is in doubt, source_post_copy.cpp serves the pages that the destination lacks after
-/// that; source_reuse.cpp finds what the destination has from before, and keeps the image here.
+/// that; source_reuse.cpp finds what the destination has from before, source_keeper.cpp keeps the
+/// image here.
 class OutgoingMigration::Source {
  public:
   /// Throws without having taken the machine.
@@ -122,6 +123,8 @@ class OutgoingMigration::Source {
   [[nodiscard]] vmm::DirtyBitmap harvest_unsent();
   void count_pages();
   boost::asio::awaitable<void> sample_history();
+
+  // source_keeper.cpp
   void keep_image();
   /// The keeper's life: until the image is taken, dropped or evicted.
   boost::asio::awaitable<void> watch_image();
@@ -201,7 +204,8 @@ class OutgoingMigration::Source {
   MigrationReport report_;
   Stage stage_ = Stage::copying;
   bool cancelled_ = false;
-  bool ran_there_ = false;  ///< the destination has said so
+  bool hands_pages_over_ = false;  ///< committed, and the VM lacks pages over there
+  bool ran_there_ = false;         ///< the destination has said so
   bool forced_ = false;
   bool commit_out_ = false;         ///< repeated in an inquiry, and not yet answered
   std::uint64_t closed_bytes_ = 0;  ///< over connections that are closed

@@ -129,6 +129,7 @@ void OutgoingMigration::Source::commit() {
   if (cancelled_) throw std::runtime_error("cancelled by request");
   // Noted before Commit can leave: from here on the VM may run over there.
   stage_ = Stage::committed;
+  hands_pages_over_ = server_ != nullptr;
   report_.phase = "handing over";
 }
 

@@ -77,7 +77,8 @@ void OutgoingMigration::Source::look_for_vain_work() {
 
 bool OutgoingMigration::Source::serving() const {
   const std::lock_guard lock(mutex_);
-  return stage_ == Stage::serving || (stage_ == Stage::in_doubt && ran_there_);
+  return stage_ == Stage::serving || (stage_ == Stage::committed && hands_pages_over_) ||
+         (stage_ == Stage::in_doubt && ran_there_);
 }
 
 /// All that can be done while the guest still runs. What is dirty now will be missing whatever the

@@ -1,25 +1,14 @@
-#include <fmt/format.h>
-#include <sys/inotify.h>
-
 #include <algorithm>
 #include <array>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <stdexcept>
-#include <system_error>
 #include <utility>
 
-#include "migration/reuse/image_store.hpp"
 #include "migration/source.hpp"
-#include "vmm/machine/machine_config.hpp"
 
-/// The source's part of memory reuse. Before the first round: which pages the destination still has
-/// from the VM's earlier stay there. After the handover: keeping the image here for the VM's
-/// return, and giving up what the guest changes meanwhile.
+/// Memory reuse at the source, before the first round: which pages the destination still has from
+/// the VM's earlier stay there.
 namespace migration {
 
 namespace asio = boost::asio;
@@ -34,8 +23,6 @@ constexpr std::uint64_t kCompareStep = 65536;
 /// this interval, before it stops the guest (Zhong 2014: history at a fixed interval).
 constexpr unsigned kSamples = 4;
 constexpr std::chrono::milliseconds kSampleTime{25};
-/// The keeper gathers what to drop for so long.
-constexpr std::chrono::milliseconds kGather{300};
 
 }  // namespace
 
@@ -128,6 +115,8 @@ asio::awaitable<void> OutgoingMigration::Source::compare_content() {
   if (!log.active()) log.start();
   const std::uint64_t pages = memory.page_count();
   const ContentIndex index(image_->held, std::move(image_->hashes));
+  const std::array<std::byte, vmm::kPageSize> zero_page{};
+  const PageHash zero = PageHasher(image_->key)(zero_page);
   std::vector<Copy> moved;
   vmm::DirtyBitmap populated(pages);
   for (vmm::PageIndex first = 0; first < pages; first += kCompareStep) {
@@ -141,9 +130,12 @@ asio::awaitable<void> OutgoingMigration::Source::compare_content() {
     auto hash = hashes.begin();
     for (const vmm::PageRange& range : here.ranges(step)) {
       for (vmm::PageIndex page = range.first; page < range.end(); ++page) {
-        const ContentIndex::Place place = index.find(page, *hash++);
+        const ContentIndex::Place place = index.find(page, *hash);
         if (place.match == ContentIndex::Match::same) reusable_.set(page);
-        if (place.match == ContentIndex::Match::elsewhere) moved.push_back({page, place.page, 1});
+        const bool elsewhere = place.match == ContentIndex::Match::elsewhere;
+        // A zero page costs less than a copy of one, on the wire and in memory.
+        if (elsewhere && *hash != zero) moved.push_back({page, place.page, 1});
+        ++hash;
       }
     }
     co_await asio::post(context_, asio::use_awaitable);
@@ -206,118 +198,6 @@ asio::awaitable<void> OutgoingMigration::Source::sample_history() {
     co_await timer.async_wait(asio::use_awaitable);
     check_guest();
     hot_.observe(log.harvest());
-  }
-}
-
-/// The VM runs at the destination: RAM here becomes the kept image.
-void OutgoingMigration::Source::keep_image() {
-  const vmm::MachineConfig& config = machine_->config();
-  const std::uint64_t pages = machine_->memory().page_count();
-  // Those that were never touched are zero, and come back as such without being held.
-  vmm::DirtyBitmap held(pages);
-  machine_->memory().add_populated({0, pages}, held);
-  held -= hot_.hot();
-  try {
-    ImageStore::Kept kept =
-        options_.keep_in->keep({config.id, config.name, token_, key_}, machine_->memory(), held);
-    kept_hashes_.emplace(std::move(held), std::move(kept.hashes));
-    kept_ = true;
-    vm_id_ = config.id;
-    const std::lock_guard lock(mutex_);
-    report_.kept_image = {kept.pages, kept.bytes};
-  } catch (const std::exception& error) {
-    callbacks_.message(fmt::format("the image of the VM is not kept: {}", error.what()));
-  }
-}
-
-/// As the keeper of the image: until somebody takes or drops it.
-asio::awaitable<void> OutgoingMigration::Source::watch_image() {
-  asio::co_spawn(context_, watch_store(), asio::detached);
-  std::chrono::milliseconds delay = kFirstRetry;
-  while (kept_) {
-    try {
-      if (!control_) {
-        if (co_await inquire(true) != wire::VmStatus::running) {
-          throw std::runtime_error("the VM does not run there any more");
-        }
-        if (!kept_) co_return;
-        control_ = std::exchange(inquiry_, nullptr);
-      }
-      const Frame frame = co_await control_->receive();
-      if (frame.type == FrameType::running) continue;  // the answer to an inquiry ends with it
-      take_changes(frame);
-      delay = kFirstRetry;
-      continue;
-    } catch (const std::exception&) {
-      // Nothing breaks by that: what was not told is settled at the VM's return.
-    }
-    if (control_) std::exchange(control_, nullptr)->close();
-    end_inquiry();
-    if (kept_) co_await pause_before_retry(delay);
-  }
-}
-
-asio::awaitable<void> OutgoingMigration::Source::watch_store() {
-  try {
-    asio::posix::stream_descriptor events(context_, ::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-    if (::inotify_add_watch(events.native_handle(), options_.keep_in->path().c_str(),
-                            IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO) < 0) {
-      throw std::system_error(errno, std::generic_category(), "inotify");
-    }
-    std::array<std::byte, 4096> ignored{};
-    while (kept_ && options_.keep_in->has(vm_id_, token_)) {
-      co_await events.async_read_some(asio::buffer(ignored), asio::use_awaitable);
-    }
-  } catch (const std::exception& error) {
-    callbacks_.message(fmt::format("the image is kept on, but not watched over: {}", error.what()));
-  }
-  release_image();
-}
-
-/// The image is not this process's to keep any more.
-void OutgoingMigration::Source::release_image() {
-  kept_ = false;
-  retry_.cancel();
-  drop_timer_.cancel();
-  if (control_) control_->close();
-  if (inquiry_) inquiry_->close();
-}
-
-/// Rule 1 of the paper: what the guest has changed over there cannot be reused. The destination
-/// names what it may have changed; the hashes tell.
-void OutgoingMigration::Source::take_changes(const Frame& frame) {
-  if (frame.type != FrameType::changed) {
-    throw wire::ProtocolError("the destination sent something else than what changed");
-  }
-  vmm::DirtyBitmap dropped(to_drop_.pages());
-  const wire::Hashes pages = wire::decode_hashes(frame.payload, dropped.pages());
-  for (std::uint64_t i = 0; i < pages.range.count; ++i) {
-    const vmm::PageIndex page = pages.range.first + i;
-    if (kept_hashes_->find(page, pages.hashes[i]).match != ContentIndex::Match::same) {
-      dropped.set(page);
-    }
-  }
-  if (to_drop_.empty()) {
-    // Together with those that follow: each drop makes a new manifest durable.
-    drop_timer_.expires_after(kGather);
-    drop_timer_.async_wait([this](boost::system::error_code cancelled) {
-      if (!cancelled) drop_pages();
-    });
-  }
-  to_drop_ |= dropped;
-}
-
-void OutgoingMigration::Source::drop_pages() {
-  const vmm::DirtyBitmap pages = std::exchange(to_drop_, vmm::DirtyBitmap(to_drop_.pages()));
-  try {
-    if (!options_.keep_in->drop_pages(vm_id_, token_, pages)) return release_image();
-  } catch (const std::exception& error) {
-    callbacks_.message(fmt::format("the image is not kept any more: {}", error.what()));
-    return release_image();
-  }
-  if (!control_) return;
-  for (const vmm::PageRange& piece : wire::bitmap_pieces(pages)) {
-    control_->send(FrameType::dropped, wire::encode_missing(piece, pages));
   }
 }
 

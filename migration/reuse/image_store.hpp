@@ -44,6 +44,9 @@ class ImageStore {
   [[nodiscard]] std::string path() const { return directory_.path_of(""); }
   /// On a tmpfs, RAM can be a file of the store: a mapping of it works with userfaultfd.
   [[nodiscard]] bool can_hold_ram() const { return tmpfs_; }
+  /// Whether so many bytes of RAM fit there too. A write to RAM for which the file system has no
+  /// room would kill the process, or be waited for without end.
+  [[nodiscard]] bool has_room(std::uint64_t bytes) const { return directory_.available() >= bytes; }
   /// A file for RAM, without a name: whatever becomes of this process, nothing is left behind.
   [[nodiscard]] vmm::UniqueFd make_ram(std::uint64_t bytes) const;
 

@@ -72,6 +72,14 @@ bool Directory::is_tmpfs() const {
   return status.f_type == TMPFS_MAGIC;
 }
 
+std::uint64_t Directory::available() const {
+  struct statfs status {};
+  if (::fstatfs(fd(), &status) < 0) fail(path_.string());
+  // A tmpfs that was mounted without a limit has no blocks, and room for all.
+  if (status.f_blocks == 0) return ~std::uint64_t{0};
+  return std::uint64_t{status.f_bavail} * static_cast<std::uint64_t>(status.f_bsize);
+}
+
 std::string Directory::path_of(std::string_view name) const { return (path_ / name).string(); }
 
 std::vector<std::string> Directory::names() const {

@@ -38,6 +38,8 @@ class Directory {
 
   [[nodiscard]] int fd() const { return fd_.get(); }
   [[nodiscard]] bool is_tmpfs() const;
+  /// Bytes that its file system has left.
+  [[nodiscard]] std::uint64_t available() const;
   [[nodiscard]] std::string path_of(std::string_view name) const;
   [[nodiscard]] std::vector<std::string> names() const;
 

@@ -103,6 +103,20 @@ class AStoreThatIsFull(StoreTest):
         self.assert_leaves_without_image(source, rb"the image of the VM is not kept: .*[Nn]o space")
         self.assertEqual(os.listdir(here), ["filler"])
 
+    def test_of_too_little_room_for_ram_is_used_as_a_disk_is(self):
+        """RAM that found it full later would end the process."""
+        why = rb"the image store has no room for the VM's RAM"
+        for mode in ("pre-copy", "post-copy"):
+            with self.subTest(mode):
+                source = self.guest_with_store(self.mount("size=4m"), SMALL)
+                source.stderr.wait_for(why)
+                away = self.receive("tcp", "--image-store", self.mount("size=4m"))
+                report = self.migrate(source, away, "--mode", mode, "--verify").report()
+                self.assertIs(report["verified"], True)
+                self.assertEqual(source.wait(), 0, source.stderr.text())
+                away.stderr.wait_for(why)
+                self.finish(source, away)
+
     def test_whose_limit_is_too_low_keeps_nothing_and_lets_the_vm_go(self):
         source = self.guest_with_store(self.make_store(), SMALL, "--image-store-limit", "4M")
         self.assert_leaves_without_image(source, rb"the image of the VM is not kept: .*limited to")

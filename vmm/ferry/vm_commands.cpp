@@ -41,6 +41,11 @@ class StoreOfProcess {
   [[nodiscard]] const std::shared_ptr<migration::ImageStore>& get() const { return store_; }
   [[nodiscard]] vmm::GuestMemory make_ram(std::uint64_t bytes) const {
     if (!store_ || !store_->can_hold_ram()) return vmm::GuestMemory(bytes);
+    if (!store_->has_room(bytes)) {
+      say("the image store has no room for the VM's RAM, which is anonymous memory therefore: it "
+          "will be copied when an image is kept");
+      return vmm::GuestMemory(bytes);
+    }
     return {bytes, store_->make_ram(bytes)};
   }
 

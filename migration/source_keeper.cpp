@@ -1,0 +1,144 @@
+#include <fmt/format.h>
+#include <sys/inotify.h>
+
+#include <array>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <cerrno>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
+
+#include "migration/reuse/image_store.hpp"
+#include "migration/source.hpp"
+#include "vmm/machine/machine_config.hpp"
+
+/// The source after the handover, when it keeps the image for the VM's return: it gives up what the
+/// guest changes meanwhile, until somebody takes the image.
+namespace migration {
+
+namespace asio = boost::asio;
+using net::Frame;
+using wire::FrameType;
+
+namespace {
+
+/// Pages to drop are gathered for so long: each drop makes a new manifest durable.
+constexpr std::chrono::milliseconds kGather{300};
+
+}  // namespace
+
+/// The VM runs at the destination: RAM here becomes the kept image.
+void OutgoingMigration::Source::keep_image() {
+  const vmm::MachineConfig& config = machine_->config();
+  const std::uint64_t pages = machine_->memory().page_count();
+  // Those that were never touched are zero, and come back as such without being held.
+  vmm::DirtyBitmap held(pages);
+  machine_->memory().add_populated({0, pages}, held);
+  held -= hot_.hot();
+  try {
+    ImageStore::Kept kept =
+        options_.keep_in->keep({config.id, config.name, token_, key_}, machine_->memory(), held);
+    kept_hashes_.emplace(std::move(held), std::move(kept.hashes));
+    kept_ = true;
+    vm_id_ = config.id;
+    const std::lock_guard lock(mutex_);
+    report_.kept_image = {kept.pages, kept.bytes};
+  } catch (const std::exception& error) {
+    callbacks_.message(fmt::format("the image of the VM is not kept: {}", error.what()));
+  }
+}
+
+/// As the keeper of the image: until somebody takes or drops it.
+asio::awaitable<void> OutgoingMigration::Source::watch_image() {
+  asio::co_spawn(context_, watch_store(), asio::detached);
+  std::chrono::milliseconds delay = kFirstRetry;
+  while (kept_) {
+    try {
+      if (!control_) {
+        if (co_await inquire(true) != wire::VmStatus::running) {
+          throw std::runtime_error("the VM does not run there any more");
+        }
+        if (!kept_) co_return;
+        control_ = std::exchange(inquiry_, nullptr);
+      }
+      const Frame frame = co_await control_->receive();
+      if (frame.type == FrameType::running) continue;  // the answer to an inquiry ends with it
+      take_changes(frame);
+      delay = kFirstRetry;
+      continue;
+    } catch (const std::exception&) {
+      // Nothing breaks by that: what was not told is settled at the VM's return.
+    }
+    if (control_) std::exchange(control_, nullptr)->close();
+    end_inquiry();
+    if (kept_) co_await pause_before_retry(delay);
+  }
+}
+
+asio::awaitable<void> OutgoingMigration::Source::watch_store() {
+  try {
+    asio::posix::stream_descriptor events(context_, ::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+    if (::inotify_add_watch(events.native_handle(), options_.keep_in->path().c_str(),
+                            IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO) < 0) {
+      throw std::system_error(errno, std::generic_category(), "inotify");
+    }
+    std::array<std::byte, 4096> ignored{};
+    while (kept_ && options_.keep_in->has(vm_id_, token_)) {
+      co_await events.async_read_some(asio::buffer(ignored), asio::use_awaitable);
+    }
+  } catch (const std::exception& error) {
+    callbacks_.message(fmt::format("the image is kept on, but not watched over: {}", error.what()));
+  }
+  release_image();
+}
+
+/// The image is not this process's to keep any more.
+void OutgoingMigration::Source::release_image() {
+  kept_ = false;
+  retry_.cancel();
+  drop_timer_.cancel();
+  if (control_) control_->close();
+  if (inquiry_) inquiry_->close();
+}
+
+/// Rule 1 of the paper: what the guest has changed over there cannot be reused. The destination
+/// names what it may have changed; the hashes tell.
+void OutgoingMigration::Source::take_changes(const Frame& frame) {
+  if (frame.type != FrameType::changed) {
+    throw wire::ProtocolError("the destination sent something else than what changed");
+  }
+  vmm::DirtyBitmap dropped(to_drop_.pages());
+  const wire::Hashes pages = wire::decode_hashes(frame.payload, dropped.pages());
+  for (std::uint64_t i = 0; i < pages.range.count; ++i) {
+    const vmm::PageIndex page = pages.range.first + i;
+    if (kept_hashes_->find(page, pages.hashes[i]).match != ContentIndex::Match::same) {
+      dropped.set(page);
+    }
+  }
+  if (to_drop_.empty()) {
+    drop_timer_.expires_after(kGather);
+    drop_timer_.async_wait([this](boost::system::error_code cancelled) {
+      if (!cancelled) drop_pages();
+    });
+  }
+  to_drop_ |= dropped;
+}
+
+void OutgoingMigration::Source::drop_pages() {
+  const vmm::DirtyBitmap pages = std::exchange(to_drop_, vmm::DirtyBitmap(to_drop_.pages()));
+  try {
+    if (!options_.keep_in->drop_pages(vm_id_, token_, pages)) return release_image();
+  } catch (const std::exception& error) {
+    callbacks_.message(fmt::format("the image is not kept any more: {}", error.what()));
+    return release_image();
+  }
+  if (!control_) return;
+  for (const vmm::PageRange& piece : wire::bitmap_pieces(pages)) {
+    control_->send(FrameType::dropped, wire::encode_missing(piece, pages));
+  }
+}
+
+}  // namespace migration
