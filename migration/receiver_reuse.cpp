@@ -45,15 +45,15 @@ void read_pages(int file, const vmm::DirtyBitmap& pages, vmm::GuestMemory& memor
 vmm::GuestMemory IncomingMigration::Receiver::make_ram(const std::string& vm_id,
                                                        std::uint64_t bytes) {
   ImageStore* const store = options_.image_store.get();
-  if (store != nullptr && offer_.reuse != Reuse::off) image_ = store->take(vm_id, bytes);
-  if (store != nullptr && offer_.reuse == Reuse::off) store->drop(vm_id);
-  if (store == nullptr || !store->can_hold_ram()) return vmm::GuestMemory(bytes);
+  if (store == nullptr) return vmm::GuestMemory(bytes);
+  image_ = store->take(vm_id, bytes);
+  if (offer_.reuse == Reuse::off) image_.reset();  // of no use to anybody once the VM is here
+  if (!store->can_hold_ram()) return vmm::GuestMemory(bytes);
   const std::uint64_t there = image_ ? image_->held.count() * vmm::kPageSize : 0;
   if (!store->has_room(bytes - std::min(bytes, there))) {
     callbacks_.message(
         "the image store has no room for the VM's RAM, which is anonymous memory therefore: it "
-        "will "
-        "be copied when an image is kept");
+        "will be copied when an image is kept");
     return vmm::GuestMemory(bytes);
   }
   return {bytes, image_ ? std::move(image_->ram) : store->make_ram(bytes)};

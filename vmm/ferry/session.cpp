@@ -99,8 +99,12 @@ void Session::start(std::unique_ptr<vmm::Machine> machine,
 /// Bytes of memory that the VM has here already: its image, which will be RAM.
 std::uint64_t Session::kept_of(const std::string& vm_id) const {
   if (!image_store_ || !image_store_->can_hold_ram()) return 0;
-  for (const auto& entry : image_store_->list()) {
-    if (entry.vm_id == vm_id) return entry.bytes;
+  try {
+    for (const auto& entry : image_store_->list()) {
+      if (entry.vm_id == vm_id) return entry.bytes;
+    }
+  } catch (const std::exception& error) {
+    say(error.what());  // without the image the VM is welcome too
   }
   return 0;
 }
