@@ -411,6 +411,7 @@ class ALargeGuest(MigrationTest):
         with open(image, "wb") as file:
             file.write(images.kernel(images.HALT, (1 << 32, high)))
         source = self.run_vm("", kernel=image, memory="5G")
+        source.wait_ready()
         source.wait_info(lambda info: info["state"] == "running", "running")
         _, report = self.move(source, "--verify", "--compression", "none")
         self.assertIs(report["verified"], True)
