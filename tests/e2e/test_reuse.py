@@ -2,6 +2,7 @@
 
 import unittest
 
+from harness import SCALE
 from post_copy import WORK
 from reuse import QUIET, ReuseTest
 
@@ -21,11 +22,13 @@ class ReturnOfAVm(ReuseTest):
         return report
 
     def assert_reused(self, report):
-        """Nearly all of a guest that wrote next to nothing, of which 4096 pages were filled."""
+        """Nearly all of a guest that wrote next to nothing, of which 4096 pages were filled. Where
+        all is slow the log names more pages round after round, and these are not kept."""
         pages = report["pages"]
-        self.assertGreater(pages["reused"], 3900, pages)
+        least, most = (3900, 300) if SCALE == 1 else (2900, 1300)
+        self.assertGreater(pages["reused"], least, pages)
         sent = pages["raw"] + pages["compressed"] + pages["zero"]
-        self.assertLess(sent, 300, pages)
+        self.assertLess(sent, most, pages)
         self.assert_pages_add_up(report)
 
     def test_sends_only_what_changed_in_each_mode(self):
