@@ -56,6 +56,8 @@ std::optional<std::string> OutgoingMigration::Source::reason_to_switch(const Dec
 /// Within a round that takes long: how much is left to send, and has sending brought it down?
 void OutgoingMigration::Source::look_for_vain_work() {
   if (options_.mode != Mode::automatic || !no_post_copy_.empty() || !copying_ || switched_) return;
+  // A migration that has just failed has no log any more.
+  if (!machine_ || !machine_->dirty_log().active()) return;
   // With an image the first round is short, and what the log says is not what is left.
   if (round_ == 1 && image_) return;
   const auto start = Clock::now();
