@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <future>
 #include <memory>
+#include <mutex>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
@@ -60,6 +61,7 @@ class PageReceiving : public testing::Test {
     net::Socket socket(context_, net::asio::generic::stream_protocol(AF_UNIX, 0), ends[1]);
     receiver_ = std::make_unique<PageReceiver>(
         std::move(socket), target_, [this](std::uint32_t round, std::exception_ptr failure) {
+          const std::lock_guard lock(mutex_);
           if (failure) {
             done_.set_exception(failure);
           } else {
@@ -80,11 +82,15 @@ class PageReceiving : public testing::Test {
       if (sent <= 0) break;  // it has hung up: its reason is what counts
       at += static_cast<std::size_t>(sent);
     }
-    auto result = done_.get_future();
+    auto result = [this] {
+      const std::lock_guard lock(mutex_);
+      return done_.get_future();
+    }();
     if (result.wait_for(std::chrono::seconds(20)) != std::future_status::ready) {
       throw std::runtime_error("the receiver neither lands the round nor fails");
     }
     const std::uint32_t round = result.get();
+    const std::lock_guard lock(mutex_);
     done_ = {};
     return round;
   }
@@ -97,6 +103,7 @@ class PageReceiving : public testing::Test {
   boost::asio::io_context context_;
   vmm::GuestMemory memory_{16U << 20, vmm::Backing::memfd};
   PageTarget target_{memory_};
+  std::mutex mutex_;  ///< guards done_, to which the receiver comes once more as it ends
   std::promise<std::uint32_t> done_;
   int peer_ = -1;
   std::unique_ptr<PageReceiver> receiver_;
