@@ -387,6 +387,7 @@ class ACancelledMigration(MigrationTest):
         between = proxy.Proxy("tcp:127.0.0.1:1")
         self.addCleanup(between.close)
         between.fall_silent()
+        source.wait_ready()
         migration = self.migrate(source, between.address, "--timeout", peer_timeout(60))
         source.wait_info(lambda info: info.get("migration"), "migrating")
         source.cli("cancel")
