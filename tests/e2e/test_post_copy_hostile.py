@@ -138,7 +138,7 @@ class WhileTheStateIsLoaded(HandoverTest):
         self.begin("--mode", "post-copy")
         self.break_at("page", page_with(encoding=LZ4, data=b"\xff" * 100))
         self.assert_stays()
-        self.assertIn("a damaged page", self.target.stderr.text())
+        self.target.stderr.wait_for(rb"a damaged page")
         self.assertIn(self.target.wait(), (69, 76), self.target.stderr.text())
         self.assertEqual(self.target.stdout.bytes(), b"")
         self.assert_moves_elsewhere()
