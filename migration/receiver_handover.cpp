@@ -160,13 +160,8 @@ asio::awaitable<void> IncomingMigration::Receiver::drain_and_fail(Failure failur
   }
   if (fetcher_) fetcher_->abandon();
   channels_.clear();
-  // Its thread may still be at RAM, which goes with the machine.
-  std::unique_ptr<PageFetcher> fetcher;
-  {
-    const std::lock_guard lock(mutex_);
-    fetcher = std::move(fetcher_);
-  }
-  fetcher.reset();
+  // Returns when the fault thread is done with RAM, which goes with the machine.
+  if (fetcher_) fetcher_->disconnect();
   verifier_.reset();
   machine_.reset();
   callbacks_.failed(failure);

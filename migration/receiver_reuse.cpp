@@ -1,11 +1,5 @@
-#include <fmt/format.h>
-#include <unistd.h>
-
-#include <algorithm>
 #include <boost/asio/post.hpp>
-#include <cerrno>
 #include <cstring>
-#include <system_error>
 #include <utility>
 
 #include "migration/options.hpp"
@@ -19,27 +13,6 @@ namespace asio = boost::asio;
 using net::Frame;
 using wire::FrameType;
 
-namespace {
-
-/// Reads the pages of an image that cannot itself be RAM.
-void read_pages(int file, const vmm::DirtyBitmap& pages, vmm::GuestMemory& memory) {
-  for (const vmm::PageRange& range : pages.ranges()) {
-    auto into = memory.pages(range);
-    auto at = static_cast<off_t>(range.first * vmm::kPageSize);
-    while (!into.empty()) {
-      const ssize_t got = ::pread(file, into.data(), into.size(), at);
-      if (got <= 0) {
-        throw std::system_error(got < 0 ? errno : EIO, std::generic_category(),
-                                "reading the kept image");
-      }
-      into = into.subspan(static_cast<std::size_t>(got));
-      at += got;
-    }
-  }
-}
-
-}  // namespace
-
 /// The image that the VM left here is out of the store from now on, whatever comes of the
 /// migration.
 vmm::GuestMemory IncomingMigration::Receiver::make_ram(const std::string& vm_id,
@@ -48,15 +21,7 @@ vmm::GuestMemory IncomingMigration::Receiver::make_ram(const std::string& vm_id,
   if (store == nullptr) return vmm::GuestMemory(bytes);
   image_ = store->take(vm_id, bytes);
   if (offer_.reuse == Reuse::off) image_.reset();  // of no use to anybody once the VM is here
-  if (!store->can_hold_ram()) return vmm::GuestMemory(bytes);
-  const std::uint64_t there = image_ ? image_->held.count() * vmm::kPageSize : 0;
-  if (!store->has_room(bytes - std::min(bytes, there))) {
-    callbacks_.message(
-        "the image store has no room for the VM's RAM, which is anonymous memory therefore: it "
-        "will be copied when an image is kept");
-    return vmm::GuestMemory(bytes);
-  }
-  return {bytes, image_ ? std::move(image_->ram) : store->make_ram(bytes)};
+  return store->memory_for(bytes, image_ ? &*image_ : nullptr);
 }
 
 /// RAM becomes what is held of the image, and nothing else; `accept` says so.
@@ -80,7 +45,12 @@ void IncomingMigration::Receiver::use_image(wire::Accept& accept) {
   memory.add_populated({0, memory.page_count()}, stale);
   stale -= image_->held;
   memory.discard(stale.ranges());
-  if (memory.file() < 0) read_pages(image_->ram.get(), image_->held, memory);
+  if (memory.file() < 0) {
+    // The image cannot itself be RAM.
+    for (const vmm::PageRange& range : image_->held.ranges()) {
+      store::read_at(image_->ram.get(), range.first * vmm::kPageSize, memory.pages(range));
+    }
+  }
   image_->ram = vmm::UniqueFd();
   for (const vmm::PageRange& range : image_->held.ranges()) target_->landed.put(range);
 }

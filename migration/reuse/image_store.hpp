@@ -44,11 +44,14 @@ class ImageStore {
   [[nodiscard]] std::string path() const { return directory_.path_of(""); }
   /// On a tmpfs, RAM can be a file of the store: a mapping of it works with userfaultfd.
   [[nodiscard]] bool can_hold_ram() const { return tmpfs_; }
-  /// Whether so many bytes of RAM fit there too. A write to RAM for which the file system has no
-  /// room would kill the process, or be waited for without end.
-  [[nodiscard]] bool has_room(std::uint64_t bytes) const { return directory_.available() >= bytes; }
   /// A file for RAM, without a name: whatever becomes of this process, nothing is left behind.
   [[nodiscard]] vmm::UniqueFd make_ram(std::uint64_t bytes) const;
+
+  struct Taken;
+  /// RAM of a VM here: a file of the store where that can be, and that of `image` if there is one;
+  /// else anonymous memory. Not where the file system has no room for all of it: a write that finds
+  /// it full would kill the process, or be waited for without end. That is told.
+  [[nodiscard]] vmm::GuestMemory memory_for(std::uint64_t bytes, Taken* image = nullptr) const;
 
   struct Departure {
     std::string vm_id;
@@ -106,9 +109,8 @@ class ImageStore {
   [[nodiscard]] std::vector<Entry> list() const;
   /// False when there was none.
   bool drop(const std::string& vm_id);
-  /// Removes what no image and no living process needs; every operation but has() does
-  /// so too. Call it
-  /// when RAM that was taken has gone, to give it back to the host at once.
+  /// Removes what no image and no living process needs, as every operation does but has() and
+  /// drop_pages(). Call it when RAM that was taken has gone, to give it back to the host at once.
   void tidy();
 
  private:

@@ -2,11 +2,9 @@
 
 #include <openssl/evp.h>
 #include <sys/random.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -14,6 +12,8 @@
 #include <stdexcept>
 #include <system_error>
 #include <thread>
+
+#include "migration/reuse/store_files.hpp"
 
 namespace migration {
 
@@ -145,17 +145,7 @@ std::vector<PageHash> hash_pages(int file, const vmm::DirtyBitmap& pages, const 
   vmm::add_populated(file, span_of(pages), populated);
   return hash_chunks(pages, populated, key, [&](vmm::PageRange range, std::span<std::byte> buffer) {
     const auto wanted = buffer.first(range.count * vmm::kPageSize);
-    std::size_t done = 0;
-    while (done < wanted.size()) {
-      const ssize_t got = ::pread(file, wanted.data() + done, wanted.size() - done,
-                                  static_cast<off_t>(range.first * vmm::kPageSize + done));
-      if (got < 0 && errno == EINTR) continue;
-      if (got <= 0) {
-        throw std::system_error(got < 0 ? errno : EIO, std::generic_category(),
-                                "reading a file of RAM");
-      }
-      done += static_cast<std::size_t>(got);
-    }
+    store::read_at(file, range.first * vmm::kPageSize, wanted);
     return std::span<const std::byte>(wanted);
   });
 }

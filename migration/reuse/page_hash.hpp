@@ -40,7 +40,7 @@ class PageHasher {
                                                const vmm::DirtyBitmap& pages, const HashKey& key);
 
 /// The same of a file of RAM. It is read and not mapped: an error of the disk is a
-/// std::system_error and not a signal. So is a file that ends early.
+/// std::system_error and not a signal; a file that ends early is a std::runtime_error.
 [[nodiscard]] std::vector<PageHash> hash_pages(int file, const vmm::DirtyBitmap& pages,
                                                const HashKey& key);
 

@@ -207,20 +207,24 @@ void write_at(int file, std::uint64_t offset, std::span<const std::byte> bytes) 
   }
 }
 
+void read_at(int file, std::uint64_t offset, std::span<std::byte> into) {
+  while (!into.empty()) {
+    const ssize_t got = ::pread(file, into.data(), into.size(), static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail("reading from the image store");
+    if (got == 0) throw std::runtime_error("a file ended while it was read");
+    into = into.subspan(static_cast<std::size_t>(got));
+    offset += static_cast<std::uint64_t>(got);
+  }
+}
+
 wire::Bytes read_all(int file, std::uint64_t most) {
   const std::uint64_t size = size_of(file);
   if (size > most) {
     throw std::runtime_error(fmt::format("a file of {} bytes is too large", size));
   }
   wire::Bytes bytes(size);
-  std::size_t done = 0;
-  while (done < size) {
-    const ssize_t got = ::pread(file, bytes.data() + done, size - done, static_cast<off_t>(done));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) fail("reading from the image store");
-    if (got == 0) throw std::runtime_error("a file ended while it was read");
-    done += static_cast<std::size_t>(got);
-  }
+  read_at(file, 0, bytes);
   return bytes;
 }
 

@@ -82,6 +82,8 @@ struct FileId {
 [[nodiscard]] std::uint64_t size_of(int file);
 void resize(int file, std::uint64_t bytes);
 void write_at(int file, std::uint64_t offset, std::span<const std::byte> bytes);
+/// Fills `into`; std::runtime_error when the file ends before.
+void read_at(int file, std::uint64_t offset, std::span<std::byte> into);
 /// All of a file; std::runtime_error when it has more than `most` bytes.
 [[nodiscard]] wire::Bytes read_all(int file, std::uint64_t most);
 void sync_data(int file);

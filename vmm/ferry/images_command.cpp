@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 #include <chrono>
 #include <filesystem>
 #include <iterator>
@@ -14,6 +13,7 @@
 #include "migration/wire/messages.hpp"
 #include "vmm/ferry/exit_status.hpp"
 #include "vmm/ferry/say.hpp"
+#include "vmm/ferry/store_of_process.hpp"
 #include "vmm/ferry/units.hpp"
 
 namespace ferry {
@@ -38,13 +38,6 @@ std::string format_age(std::int64_t seconds) {
   return fmt::format("{} d", seconds / kDay);
 }
 
-/// A name comes from another host: it must not drive the terminal.
-std::string printable(std::string name) {
-  std::ranges::replace_if(
-      name, [](unsigned char character) { return std::iscntrl(character) != 0; }, '?');
-  return name;
-}
-
 std::int64_t now_microseconds() {
   return std::chrono::duration_cast<std::chrono::microseconds>(
              std::chrono::system_clock::now().time_since_epoch())
@@ -60,16 +53,6 @@ int print_images(std::span<const ImageStore::Entry> entries, bool as_json) {
     fmt::print("{}", images_table(entries, now));
   }
   return static_cast<int>(ExitStatus::ok);
-}
-
-ImageStore open_store(const std::filesystem::path& directory) {
-  try {
-    return ImageStore(directory, ImageStore::kUnlimited, say);
-  } catch (const std::system_error&) {
-    throw;
-  } catch (const std::runtime_error& error) {
-    throw Failure(ExitStatus::no_permission, error.what());
-  }
 }
 
 }  // namespace
@@ -119,10 +102,10 @@ int images(const ImagesCommand& command) {
     throw Failure(ExitStatus::no_input,
                   fmt::format("there is no image store {}", directory.string()));
   }
-  ImageStore store = open_store(directory);
+  const auto store = open_image_store(directory);
   try {
-    if (!command.drop) return print_images(store.list(), command.json);
-    return store.drop(*command.drop) ? static_cast<int>(ExitStatus::ok) : none();
+    if (!command.drop) return print_images(store->list(), command.json);
+    return store->drop(*command.drop) ? static_cast<int>(ExitStatus::ok) : none();
   } catch (const std::system_error&) {
     throw;
   } catch (const Failure&) {

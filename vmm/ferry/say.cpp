@@ -5,14 +5,16 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdio>
+#include <utility>
 
 namespace ferry {
 
-void say(std::string message) {
-  // What is quoted must not pass for another line or steer a terminal.
+std::string printable(std::string text) {
   std::ranges::replace_if(
-      message, [](unsigned char character) { return std::iscntrl(character) != 0; }, '?');
-  fmt::print(stderr, "ferry: {}\n", message);
+      text, [](unsigned char character) { return std::iscntrl(character) != 0; }, '?');
+  return text;
 }
+
+void say(std::string message) { fmt::print(stderr, "ferry: {}\n", printable(std::move(message))); }
 
 }  // namespace ferry

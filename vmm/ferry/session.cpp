@@ -17,11 +17,11 @@
 #include <utility>
 
 #include "devices/standard.hpp"
-#include "migration/reuse/image_store.hpp"
 #include "vmm/ferry/exit_status.hpp"
 #include "vmm/ferry/host_memory.hpp"
 #include "vmm/ferry/migrate_request.hpp"
 #include "vmm/ferry/say.hpp"
+#include "vmm/ferry/store_of_process.hpp"
 
 namespace ferry {
 
@@ -316,8 +316,7 @@ std::shared_ptr<ReportStream> Session::migrate(const json& request) {
 
 std::shared_ptr<migration::ImageStore> Session::image_store() {
   if (!image_store_) {
-    image_store_ = std::make_shared<migration::ImageStore>(migration::default_image_store(),
-                                                           migration::ImageStore::kUnlimited, say);
+    image_store_ = open_image_store(migration::default_image_store());
   }
   return image_store_;
 }

@@ -5,55 +5,13 @@
 #include <utility>
 
 #include "devices/standard.hpp"
-#include "migration/reuse/image_store.hpp"
 #include "vmm/boot/boot.hpp"
 #include "vmm/ferry/exit_status.hpp"
 #include "vmm/ferry/host_memory.hpp"
-#include "vmm/ferry/say.hpp"
 #include "vmm/ferry/session.hpp"
+#include "vmm/ferry/store_of_process.hpp"
 
 namespace ferry {
-
-namespace {
-
-/// The store of a process. It outlives the VM: RAM that was an image is given back when both are
-/// done with it.
-class StoreOfProcess {
- public:
-  explicit StoreOfProcess(const ImageStoreChoice& choice) {
-    if (choice.directory.empty()) return;
-    try {
-      store_ = std::make_shared<migration::ImageStore>(choice.directory, choice.limit, say);
-    } catch (const std::exception& error) {
-      throw Failure(ExitStatus::no_permission, error.what());
-    }
-  }
-  ~StoreOfProcess() {
-    try {
-      if (store_) store_->tidy();
-    } catch (const std::exception& error) {
-      say(error.what());
-    }
-  }
-  StoreOfProcess(const StoreOfProcess&) = delete;
-  StoreOfProcess& operator=(const StoreOfProcess&) = delete;
-
-  [[nodiscard]] const std::shared_ptr<migration::ImageStore>& get() const { return store_; }
-  [[nodiscard]] vmm::GuestMemory make_ram(std::uint64_t bytes) const {
-    if (!store_ || !store_->can_hold_ram()) return vmm::GuestMemory(bytes);
-    if (!store_->has_room(bytes)) {
-      say("the image store has no room for the VM's RAM, which is anonymous memory therefore: it "
-          "will be copied when an image is kept");
-      return vmm::GuestMemory(bytes);
-    }
-    return {bytes, store_->make_ram(bytes)};
-  }
-
- private:
-  std::shared_ptr<migration::ImageStore> store_;
-};
-
-}  // namespace
 
 int run(const RunCommand& command) {
   vmm::Kvm kvm;
@@ -68,7 +26,7 @@ int run(const RunCommand& command) {
   Session session({command.serial, command.api_socket, store.get()});
   std::unique_ptr<vmm::Machine> machine;
   try {
-    vmm::GuestMemory ram = store.make_ram(config.memory_bytes);
+    vmm::GuestMemory ram = store.memory_for(config.memory_bytes);
     machine = std::make_unique<vmm::Machine>(std::move(kvm), std::move(config), std::move(ram));
   } catch (const std::invalid_argument& error) {
     throw Failure(ExitStatus::usage, error.what());
