@@ -22,7 +22,7 @@ namespace {
 constexpr std::array<unsigned char, 12> kNonce{};
 constexpr unsigned kMaxThreads = 4;
 /// Pages that a thread takes at a time: they stay in its cache when they were read from a file.
-constexpr std::uint64_t kChunkPages = 32;
+constexpr std::uint64_t kPortionPages = 32;
 
 EVP_CIPHER_CTX* context_of(void* context) { return static_cast<EVP_CIPHER_CTX*>(context); }
 
@@ -30,33 +30,34 @@ void check(int result) {
   if (result != 1) throw std::runtime_error("libcrypto cannot compute AES-128-GCM");
 }
 
-struct Chunk {
+struct Portion {
   vmm::PageRange pages;
   std::size_t at = 0;  ///< where their hashes go
 };
 
-std::vector<Chunk> chunks_of(const vmm::DirtyBitmap& pages) {
-  std::vector<Chunk> chunks;
+std::vector<Portion> portions_of(const vmm::DirtyBitmap& pages) {
+  std::vector<Portion> portions;
   std::size_t at = 0;
   for (vmm::PageRange range : pages.ranges()) {
     while (range.count > 0) {
-      const std::uint64_t count = std::min(range.count, kChunkPages);
-      chunks.push_back({{range.first, count}, at});
+      const std::uint64_t count = std::min(range.count, kPortionPages);
+      portions.push_back({{range.first, count}, at});
       at += count;
       range = {range.first + count, range.count - count};
     }
   }
-  return chunks;
+  return portions;
 }
 
 /// The bytes of some pages, which may be read into the buffer.
 using Fetch = std::function<std::span<const std::byte>(vmm::PageRange, std::span<std::byte>)>;
 
-std::vector<PageHash> hash_chunks(const vmm::DirtyBitmap& pages, const vmm::DirtyBitmap& populated,
-                                  const HashKey& key, const Fetch& fetch) {
+std::vector<PageHash> hash_portions(const vmm::DirtyBitmap& pages,
+                                    const vmm::DirtyBitmap& populated, const HashKey& key,
+                                    const Fetch& fetch) {
   constexpr std::array<std::byte, vmm::kPageSize> kZeroPage{};
   const PageHash zero = PageHasher(key)(kZeroPage);
-  const std::vector<Chunk> chunks = chunks_of(pages);
+  const std::vector<Portion> portions = portions_of(pages);
   std::vector<PageHash> hashes(pages.count(), zero);
   std::atomic<std::size_t> next{0};
   std::mutex mutex;
@@ -64,9 +65,9 @@ std::vector<PageHash> hash_chunks(const vmm::DirtyBitmap& pages, const vmm::Dirt
   const auto work = [&] {
     try {
       PageHasher hasher(key);
-      std::vector<std::byte> buffer(kChunkPages * vmm::kPageSize);
-      for (std::size_t i = next++; i < chunks.size(); i = next++) {
-        const auto& [range, at] = chunks[i];
+      std::vector<std::byte> buffer(kPortionPages * vmm::kPageSize);
+      for (std::size_t i = next++; i < portions.size(); i = next++) {
+        const auto& [range, at] = portions[i];
         if (populated.count(range) == 0) continue;
         const std::span<const std::byte> bytes = fetch(range, buffer);
         for (std::uint64_t n = 0; n < range.count; ++n) {
@@ -77,12 +78,12 @@ std::vector<PageHash> hash_chunks(const vmm::DirtyBitmap& pages, const vmm::Dirt
     } catch (...) {
       const std::lock_guard lock(mutex);
       failure = std::current_exception();
-      next = chunks.size();
+      next = portions.size();
     }
   };
   {
     const auto wanted = std::min<std::size_t>(
-        std::clamp(std::thread::hardware_concurrency(), 1U, kMaxThreads), chunks.size());
+        std::clamp(std::thread::hardware_concurrency(), 1U, kMaxThreads), portions.size());
     std::vector<std::jthread> threads;
     for (std::size_t i = 1; i < wanted; ++i) threads.emplace_back(work);
     work();
@@ -135,7 +136,7 @@ std::vector<PageHash> hash_pages(const vmm::GuestMemory& memory, const vmm::Dirt
                                  const HashKey& key) {
   vmm::DirtyBitmap populated(pages.pages());
   memory.add_populated(span_of(pages), populated);
-  return hash_chunks(pages, populated, key, [&](vmm::PageRange range, std::span<std::byte>) {
+  return hash_portions(pages, populated, key, [&](vmm::PageRange range, std::span<std::byte>) {
     return memory.pages(range);
   });
 }
@@ -143,11 +144,12 @@ std::vector<PageHash> hash_pages(const vmm::GuestMemory& memory, const vmm::Dirt
 std::vector<PageHash> hash_pages(int file, const vmm::DirtyBitmap& pages, const HashKey& key) {
   vmm::DirtyBitmap populated(pages.pages());
   vmm::add_populated(file, span_of(pages), populated);
-  return hash_chunks(pages, populated, key, [&](vmm::PageRange range, std::span<std::byte> buffer) {
-    const auto wanted = buffer.first(range.count * vmm::kPageSize);
-    store::read_at(file, range.first * vmm::kPageSize, wanted);
-    return std::span<const std::byte>(wanted);
-  });
+  return hash_portions(pages, populated, key,
+                       [&](vmm::PageRange range, std::span<std::byte> buffer) {
+                         const auto wanted = buffer.first(range.count * vmm::kPageSize);
+                         store::read_at(file, range.first * vmm::kPageSize, wanted);
+                         return std::span<const std::byte>(wanted);
+                       });
 }
 
 }  // namespace migration
