@@ -1,5 +1,8 @@
+#include <fmt/format.h>
+
 #include <boost/asio/post.hpp>
 #include <cstring>
+#include <exception>
 #include <utility>
 
 #include "migration/options.hpp"
@@ -19,12 +22,19 @@ vmm::GuestMemory IncomingMigration::Receiver::make_ram(const std::string& vm_id,
                                                        std::uint64_t bytes) {
   ImageStore* const store = options_.image_store.get();
   if (store == nullptr) return vmm::GuestMemory(bytes);
-  image_ = store->take(vm_id, bytes);
-  if (offer_.reuse == Reuse::off) image_.reset();  // of no use to anybody once the VM is here
-  return store->memory_for(bytes, image_ ? &*image_ : nullptr);
+  if (offer_.reuse != Reuse::off) {
+    image_ = store->take(vm_id, bytes);
+  } else {
+    try {
+      store->drop(vm_id);  // of no use to anybody once the VM is here
+    } catch (const std::exception& error) {
+      callbacks_.message(fmt::format("the image of the VM stays: {}", error.what()));
+    }
+  }
+  return image_ ? std::move(image_->memory) : store->memory_for(bytes);
 }
 
-/// RAM becomes what is held of the image, and nothing else; `accept` says so.
+/// RAM is what is held of the image; `accept` says so.
 void IncomingMigration::Receiver::use_image(wire::Accept& accept) {
   if (!image_) return;
   vmm::GuestMemory& memory = machine_->memory();
@@ -37,21 +47,11 @@ void IncomingMigration::Receiver::use_image(wire::Accept& accept) {
     callbacks_.message(
         "the image that was kept of this VM is not used: the source cannot say exactly what has "
         "changed since");
+    memory.discard(image_->held.ranges());
     image_->held.clear();
   }
   accept.image_pages = image_->held.count();
   accept.image_key = image_->key;
-  vmm::DirtyBitmap stale(memory.page_count());
-  memory.add_populated({0, memory.page_count()}, stale);
-  stale -= image_->held;
-  memory.discard(stale.ranges());
-  if (memory.file() < 0) {
-    // The image cannot itself be RAM.
-    for (const vmm::PageRange& range : image_->held.ranges()) {
-      store::read_at(image_->ram.get(), range.first * vmm::kPageSize, memory.pages(range));
-    }
-  }
-  image_->ram = vmm::UniqueFd();
   for (const vmm::PageRange& range : image_->held.ranges()) target_->landed.put(range);
 }
 

@@ -153,6 +153,7 @@ asio::awaitable<void> OutgoingMigration::Source::connect() {
                                              : std::nullopt,
                           .reuse = options_.reuse};
   control_->send(FrameType::offer, wire::encode(offer));
+  if (options_.tracked_since) co_await find_populated();
   const Frame answer = co_await expect(FrameType::accept);
   const auto accept = wire::decode<wire::Accept>(answer.payload);
   incarnation_ = accept.incarnation;

@@ -114,6 +114,7 @@ class OutgoingMigration::Source {
   [[nodiscard]] Stage stage() const;
 
   // source_reuse.cpp
+  boost::asio::awaitable<void> find_populated();
   boost::asio::awaitable<void> learn_image(const wire::Accept& accept);
   /// Which pages the destination has as they are here; from now on the log tells what changes.
   boost::asio::awaitable<void> compare();
@@ -175,7 +176,8 @@ class OutgoingMigration::Source {
     std::vector<PageHash> hashes;  ///< by content: of the pages held, in order
   };
   std::optional<KnownImage> image_;
-  vmm::DirtyBitmap unsent_;  ///< with an image: must travel, and no round has taken them up
+  vmm::DirtyBitmap populated_;  ///< when the VM was offered, for an image by generation
+  vmm::DirtyBitmap unsent_;     ///< with an image: must travel, and no round has taken them up
   vmm::DirtyBitmap reusable_;
   vmm::DirtyBitmap copied_;  ///< made from other pages over there
   HotPages hot_;

@@ -26,6 +26,14 @@ constexpr std::chrono::milliseconds kSampleTime{25};
 
 }  // namespace
 
+/// For compare_changed(), while the destination checks the image that it may have. The log runs, so
+/// that it will name what is touched from now on.
+asio::awaitable<void> OutgoingMigration::Source::find_populated() {
+  co_await control_->drained();
+  populated_ = vmm::DirtyBitmap(machine_->memory().page_count());
+  machine_->memory().add_populated({0, populated_.pages()}, populated_);
+}
+
 asio::awaitable<void> OutgoingMigration::Source::learn_image(const wire::Accept& accept) {
   if (accept.image_pages == 0) co_return;
   const std::uint64_t pages = machine_->memory().page_count();
@@ -77,7 +85,7 @@ asio::awaitable<void> OutgoingMigration::Source::compare_changed() {
   changed |= options_.tracked_since->changed;
   reusable_ = image_->held;
   reusable_ -= changed;
-  memory.add_populated(all, unsent_);
+  unsent_ = std::move(populated_);
   unsent_ -= image_->held;
   unsent_ |= changed;
   changed &= image_->held;
@@ -90,7 +98,7 @@ asio::awaitable<void> OutgoingMigration::Source::compare_changed() {
     // First clear, then look: a page written in between is compared and sent.
     log.clear(here, step);
     const std::vector<wire::Hashes> pieces =
-        wire::hashes_of(here, hash_pages(memory, here, image_->key));
+        wire::hashes_of(here, hash_pages(memory, here, here, image_->key));
     for (const wire::Hashes& piece : pieces) {
       control_->send(FrameType::hashes, wire::encode_hashes(piece.range.first, piece.hashes));
     }
@@ -126,7 +134,7 @@ asio::awaitable<void> OutgoingMigration::Source::compare_content() {
     vmm::DirtyBitmap here(pages);
     memory.add_populated(step, here);
     populated |= here;
-    const std::vector<PageHash> hashes = hash_pages(memory, here, image_->key);
+    const std::vector<PageHash> hashes = hash_pages(memory, here, here, image_->key);
     auto hash = hashes.begin();
     for (const vmm::PageRange& range : here.ranges(step)) {
       for (vmm::PageIndex page = range.first; page < range.end(); ++page) {

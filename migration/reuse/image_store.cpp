@@ -41,16 +41,21 @@ vmm::UniqueFd ImageStore::make_ram(std::uint64_t bytes) const {
   return file;
 }
 
-vmm::GuestMemory ImageStore::memory_for(std::uint64_t bytes, Taken* image) const {
+/// `there`: of these bytes the file has already.
+vmm::GuestMemory ImageStore::memory_for(std::uint64_t bytes, std::uint64_t there,
+                                        const std::function<vmm::UniqueFd()>& file) const {
   if (!tmpfs_) return vmm::GuestMemory(bytes);
-  const std::uint64_t there = image != nullptr ? image->held.count() * vmm::kPageSize : 0;
   if (directory_.available() < bytes - std::min(bytes, there)) {
     tell(
         "the image store has no room for the VM's RAM, which is anonymous memory therefore: it "
         "will be copied when an image is kept");
     return vmm::GuestMemory(bytes);
   }
-  return {bytes, image != nullptr ? std::move(image->ram) : make_ram(bytes)};
+  return {bytes, file()};
+}
+
+vmm::GuestMemory ImageStore::memory_for(std::uint64_t bytes) const {
+  return memory_for(bytes, 0, [&] { return make_ram(bytes); });
 }
 
 bool ImageStore::has(const std::string& vm_id, const wire::Token& token) const {

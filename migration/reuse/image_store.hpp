@@ -19,9 +19,9 @@
 namespace migration {
 
 /// A directory with the kept images of VMs that have left, one for each VM: `<id>.ram` (sparse),
-/// `<id>.hashes` (16 bytes for each page of RAM, in order), and `<id>.image`, the manifest. Files
-/// without a manifest are no image and are removed. Any number of processes and threads may use one
-/// directory. Its file system must have O_TMPFILE.
+/// `<id>.hashes` (the hash of each page of RAM, in order, then the digest of each), and
+/// `<id>.image`, the manifest. Files without a manifest are no image and are removed. Any number of
+/// processes and threads may use one directory. Its file system must have O_TMPFILE.
 ///
 /// Each step is durable before the next: data and hashes before the manifest, and the manifest goes
 /// (or gives up pages) before data does. So a torn image is no image, and a hole never passes for a
@@ -47,11 +47,10 @@ class ImageStore {
   /// A file for RAM, without a name: whatever becomes of this process, nothing is left behind.
   [[nodiscard]] vmm::UniqueFd make_ram(std::uint64_t bytes) const;
 
-  struct Taken;
-  /// RAM of a VM here: a file of the store where that can be, and that of `image` if there is one;
-  /// else anonymous memory. Not where the file system has no room for all of it: a write that finds
-  /// it full would kill the process, or be waited for without end. That is told.
-  [[nodiscard]] vmm::GuestMemory memory_for(std::uint64_t bytes, Taken* image = nullptr) const;
+  /// RAM of a VM here: a file of the store where that can be, else anonymous memory. Not where the
+  /// file system has no room for all of it: a write that finds it full would kill the process, or
+  /// be waited for without end. That is told.
+  [[nodiscard]] vmm::GuestMemory memory_for(std::uint64_t bytes) const;
 
   struct Departure {
     std::string vm_id;
@@ -76,12 +75,14 @@ class ImageStore {
     HashKey key{};
     vmm::DirtyBitmap held;         ///< pages whose content is that of the departure
     std::vector<PageHash> hashes;  ///< one for each page held, in order
-    /// Other pages are holes where can_hold_ram(), and anything elsewhere. On a tmpfs the file has
-    /// a name that the next to come removes when this descriptor is closed; see tidy().
-    vmm::UniqueFd ram;
+    /// What is held, and nothing else: other pages are missing. It is what memory_for() gives; the
+    /// file of the image where that is on a tmpfs, which has a name that the next to come removes
+    /// when the file is closed; see tidy().
+    vmm::GuestMemory memory;
   };
-  /// Takes the image of that VM out of the store; from then on it is void, durably. Never throws
-  /// what the store is the cause of: nullopt, and a message, when there is no sound image.
+  /// Takes the image of that VM out of the store; from then on it is void, durably. Pages that do
+  /// not match their digests are not held. Never throws what the store is the cause of: nullopt,
+  /// and a message, when there is no sound image.
   [[nodiscard]] std::optional<Taken> take(const std::string& vm_id, std::uint64_t memory_bytes);
 
   /// Gives up pages: void durably, then holes. False when the image of that departure is not there
@@ -114,6 +115,8 @@ class ImageStore {
   void tidy();
 
  private:
+  struct Found;
+
   [[nodiscard]] vmm::UniqueFd lock() const { return directory_.lock(patience_); }
   void tell(const std::string& text) const;
 
@@ -129,15 +132,17 @@ class ImageStore {
   void sweep_used(const std::string& name) const;
   void make_room(const std::string& vm_id, std::uint64_t bytes) const;
   [[nodiscard]] std::optional<std::string> adopt(int file, const std::string& vm_id) const;
-  [[nodiscard]] std::optional<Taken> take_out(const std::string& vm_id, std::uint64_t memory_bytes);
-  [[nodiscard]] std::vector<PageHash> read_hashes(const Manifest& manifest) const;
+  [[nodiscard]] std::optional<Found> take_out(const std::string& vm_id, std::uint64_t memory_bytes);
+  void read_hashes(Found& found) const;
 
   void abandon(const std::string& vm_id, const std::optional<std::string>& adopted) const;
-  [[nodiscard]] vmm::UniqueFd write_hashes(Manifest& manifest,
-                                           const std::vector<PageHash>& hashes) const;
+  [[nodiscard]] vmm::UniqueFd write_hashes(Manifest& manifest, const std::vector<PageHash>& hashes,
+                                           const std::vector<std::uint64_t>& digests) const;
   [[nodiscard]] vmm::UniqueFd copy(const vmm::GuestMemory& memory,
                                    const vmm::DirtyBitmap& pages) const;
-  void verify(Taken& taken, const std::string& vm_id) const;
+  [[nodiscard]] vmm::GuestMemory memory_for(std::uint64_t bytes, std::uint64_t there,
+                                            const std::function<vmm::UniqueFd()>& file) const;
+  [[nodiscard]] Taken load(Found found) const;
 
   std::uint64_t limit_;
   Message message_;

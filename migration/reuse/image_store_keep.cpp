@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <exception>
 #include <stdexcept>
 #include <utility>
@@ -45,23 +46,26 @@ std::uint64_t needed(std::uint64_t data_pages, const vmm::DirtyBitmap& held) {
   const auto rounded = [](std::uint64_t bytes) {
     return (bytes + vmm::kPageSize - 1) / vmm::kPageSize * vmm::kPageSize;
   };
-  return data_pages * vmm::kPageSize + rounded(held.pages() * sizeof(PageHash)) +
+  return data_pages * vmm::kPageSize + rounded(held.pages() * kHashBytes) +
          rounded(512 + held.pages() / 8);
 }
 
 }  // namespace
 
-/// Puts the hashes at the places of their pages, and their checksum into the manifest.
-vmm::UniqueFd ImageStore::write_hashes(Manifest& manifest,
-                                       const std::vector<PageHash>& hashes) const {
-  std::vector<PageHash> all(manifest.held.pages());
+/// Puts hashes and digests at the places of their pages, and their checksum into the manifest.
+vmm::UniqueFd ImageStore::write_hashes(Manifest& manifest, const std::vector<PageHash>& hashes,
+                                       const std::vector<std::uint64_t>& digests) const {
+  const std::uint64_t pages = manifest.held.pages();
+  wire::Bytes bytes(pages * kHashBytes);
+  std::byte* const all_digests = bytes.data() + pages * sizeof(PageHash);
   std::size_t next = 0;
   for (const vmm::PageRange& range : manifest.held.ranges()) {
-    std::copy_n(hashes.begin() + static_cast<std::ptrdiff_t>(next), range.count,
-                all.begin() + static_cast<std::ptrdiff_t>(range.first));
+    std::memcpy(&bytes[range.first * sizeof(PageHash)], &hashes[next],
+                range.count * sizeof(PageHash));
+    std::memcpy(all_digests + range.first * sizeof(std::uint64_t), &digests[next],
+                range.count * sizeof(std::uint64_t));
     next += range.count;
   }
-  const auto bytes = std::as_bytes(std::span(all));
   manifest.hashes = checksum_of(bytes);
   vmm::UniqueFd file = directory_.make_unnamed();
   store::write_at(file.get(), 0, bytes);
@@ -126,7 +130,7 @@ ImageStore::Kept ImageStore::keep(const Departure& departure, vmm::GuestMemory& 
       adopted = adopt(memory.file(), vm_id);
     }
     // The long part is done without the lock, in files that no image has yet.
-    std::vector<PageHash> hashes = hash_pages(memory, held, manifest.key);
+    std::vector<PageHash> hashes = hash_pages(memory, held, populated, manifest.key);
     vmm::UniqueFd copied;
     if (adopted) {
       memory.discard(others.ranges());
@@ -134,7 +138,8 @@ ImageStore::Kept ImageStore::keep(const Departure& departure, vmm::GuestMemory& 
       copied = copy(memory, populated);
       store::sync_data(copied.get());
     }
-    const vmm::UniqueFd hash_file = write_hashes(manifest, hashes);
+    const vmm::UniqueFd hash_file =
+        write_hashes(manifest, hashes, digest_pages(memory, held, populated));
 
     const vmm::UniqueFd guard = lock();
     remove(vm_id);

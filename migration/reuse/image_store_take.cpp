@@ -10,24 +10,36 @@
 
 namespace migration {
 
-std::vector<PageHash> ImageStore::read_hashes(const Manifest& manifest) const {
+/// An image that is out of the store, and not looked into yet.
+struct ImageStore::Found {
+  Manifest manifest;
+  vmm::UniqueFd ram;
+  std::vector<PageHash> hashes;        ///< of the pages held, in order
+  std::vector<std::uint64_t> digests;  ///< of them too
+};
+
+void ImageStore::read_hashes(Found& found) const {
+  const Manifest& manifest = found.manifest;
   const auto file = directory_.open(manifest.vm_id + std::string(store::kHashes));
   if (!file) throw std::runtime_error("its hashes are not there");
-  const std::uint64_t size = manifest.held.pages() * sizeof(PageHash);
+  const std::uint64_t size = manifest.held.pages() * kHashBytes;
   const wire::Bytes bytes = store::read_all(file->get(), size);
   if (bytes.size() != size) throw std::runtime_error("its hashes are cut short");
   if (checksum_of(bytes) != manifest.hashes) throw std::runtime_error("its hashes are damaged");
-  std::vector<PageHash> hashes(manifest.held.count());
+  const std::byte* const digests = bytes.data() + manifest.held.pages() * sizeof(PageHash);
+  found.hashes.resize(manifest.held.count());
+  found.digests.resize(found.hashes.size());
   std::size_t next = 0;
   for (const vmm::PageRange& range : manifest.held.ranges()) {
-    std::memcpy(&hashes[next], &bytes[range.first * sizeof(PageHash)],
+    std::memcpy(&found.hashes[next], &bytes[range.first * sizeof(PageHash)],
                 range.count * sizeof(PageHash));
+    std::memcpy(&found.digests[next], digests + range.first * sizeof(std::uint64_t),
+                range.count * sizeof(std::uint64_t));
     next += range.count;
   }
-  return hashes;
 }
 
-std::optional<ImageStore::Taken> ImageStore::take_out(const std::string& vm_id,
+std::optional<ImageStore::Found> ImageStore::take_out(const std::string& vm_id,
                                                       std::uint64_t memory_bytes) {
   auto manifest = read_manifest(vm_id);
   if (!manifest) {
@@ -46,44 +58,65 @@ std::optional<ImageStore::Taken> ImageStore::take_out(const std::string& vm_id,
   if (const std::uint64_t size = store::size_of(ram->get()); size != memory_bytes) {
     throw std::runtime_error(fmt::format("its RAM has {} bytes, not {}", size, memory_bytes));
   }
-  Taken taken{manifest->token, manifest->key, {}, read_hashes(*manifest), std::move(*ram)};
-  taken.held = std::move(manifest->held);
-  if (tmpfs_ && ::flock(taken.ram.get(), LOCK_SH | LOCK_NB) == 0) {
+  Found found{std::move(*manifest), std::move(*ram), {}, {}};
+  read_hashes(found);
+  if (tmpfs_ && ::flock(found.ram.get(), LOCK_SH | LOCK_NB) == 0) {
     directory_.rename(name, store::used_name(vm_id));
   } else {
     directory_.remove(name);
   }
   directory_.remove(vm_id + std::string(store::kHashes));
-  return taken;
+  return found;
 }
 
-/// Lets go of pages that do not match their hashes.
-void ImageStore::verify(Taken& taken, const std::string& vm_id) const {
-  const vmm::DirtyBitmap claimed = taken.held;
-  const std::vector<PageHash> found = hash_pages(taken.ram.get(), claimed, taken.key);
-  std::vector<PageHash> sound;
-  sound.reserve(found.size());
+/// Makes it RAM, without the pages that do not match their digests.
+ImageStore::Taken ImageStore::load(Found found) const {
+  const Manifest& manifest = found.manifest;
+  const vmm::DirtyBitmap& claimed = manifest.held;
+  const vmm::PageRange all{0, claimed.pages()};
+  vmm::GuestMemory memory = memory_for(manifest.memory_bytes, claimed.count() * vmm::kPageSize,
+                                       [&] { return std::move(found.ram); });
+  vmm::DirtyBitmap others(all.count);
+  std::vector<std::uint64_t> digests;
+  if (memory.file() < 0) {
+    digests = read_pages(found.ram.get(), memory, claimed);
+  } else {
+    // How much data there is costs nothing to ask; where it is, milliseconds for each GiB. So that
+    // is asked only when what is held and what is there are not the same.
+    vmm::DirtyBitmap data = claimed;
+    if (store::allocated(memory.file()) < claimed.count() * vmm::kPageSize) {
+      data.clear();
+      memory.add_populated(all, data);
+      data &= claimed;
+    }
+    digests = digest_pages(memory, claimed, data);
+    if (store::allocated(memory.file()) > data.count() * vmm::kPageSize) {
+      memory.add_populated(all, others);
+    }
+  }
+  vmm::DirtyBitmap held = claimed;
+  std::size_t sound = 0;
   std::size_t next = 0;
   for (const vmm::PageRange& range : claimed.ranges()) {
     for (vmm::PageIndex page = range.first; page < range.end(); ++page, ++next) {
-      if (found[next] == taken.hashes[next]) {
-        sound.push_back(found[next]);
+      if (digests[next] == found.digests[next]) {
+        found.hashes[sound++] = found.hashes[next];
       } else {
-        taken.held.reset(page);
+        held.reset(page);
       }
     }
   }
-  if (sound.size() < found.size()) {
-    tell(fmt::format("image of {}: {} of {} pages are damaged and not used", vm_id,
-                     found.size() - sound.size(), found.size()));
+  if (sound < next) {
+    tell(fmt::format("image of {}: {} of {} pages are damaged and not used", manifest.vm_id,
+                     next - sound, next));
+    found.hashes.resize(sound);
   }
-  taken.hashes = std::move(sound);
-  if (taken.held.empty()) throw std::runtime_error("no page of it can be used");
-  if (!tmpfs_) return;
-  vmm::DirtyBitmap others(claimed.pages());
-  vmm::add_populated(taken.ram.get(), {0, claimed.pages()}, others);
-  others -= taken.held;
-  store::punch(taken.ram.get(), others);
+  if (held.empty()) throw std::runtime_error("no page of it can be used");
+  others |= claimed;
+  others -= held;
+  memory.discard(others.ranges());
+  return {manifest.token, manifest.key, std::move(held), std::move(found.hashes),
+          std::move(memory)};
 }
 
 std::optional<ImageStore::Taken> ImageStore::take(const std::string& vm_id,
@@ -91,12 +124,12 @@ std::optional<ImageStore::Taken> ImageStore::take(const std::string& vm_id,
   const auto refuse = [&](const std::exception& error) {
     tell(fmt::format("image of {} not used: {}", vm_id, error.what()));
   };
-  std::optional<Taken> taken;
+  std::optional<Found> found;
   try {
     const vmm::UniqueFd guard = lock();
     sweep();
     try {
-      taken = take_out(vm_id, memory_bytes);
+      found = take_out(vm_id, memory_bytes);
     } catch (const std::exception& error) {
       refuse(error);
       remove_quietly(vm_id);
@@ -104,16 +137,14 @@ std::optional<ImageStore::Taken> ImageStore::take(const std::string& vm_id,
   } catch (const std::exception& error) {
     refuse(error);
   }
-  if (!taken) return std::nullopt;
+  if (!found) return std::nullopt;
   try {
-    verify(*taken, vm_id);
-    return taken;
+    return load(std::move(*found));
   } catch (const std::exception& error) {
     refuse(error);
   }
-  taken.reset();  // closes its RAM, which then goes
   try {
-    tidy();
+    tidy();  // its RAM, which is closed
   } catch (const std::exception& error) {
     refuse(error);
   }

@@ -22,6 +22,8 @@ using Checksum = std::array<std::byte, 16>;
 inline constexpr std::size_t kIdBytes = 36;  ///< of a VM id, a UUID
 [[nodiscard]] bool is_vm_id(std::string_view text);
 
+/// Of each page of RAM, in the file of hashes: its hash and its digest.
+inline constexpr std::uint64_t kHashBytes = sizeof(PageHash) + sizeof(std::uint64_t);
 inline constexpr std::size_t kMaxImageName = 255;  ///< bytes of a VM's name
 
 /// What is known of a kept image. A pure value; it is what makes files in a store an image.

@@ -7,13 +7,14 @@
 #include <atomic>
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <mutex>
 #include <stdexcept>
 #include <system_error>
 #include <thread>
+#include <type_traits>
 
 #include "migration/reuse/store_files.hpp"
+#include "migration/verify.hpp"
 
 namespace migration {
 
@@ -49,30 +50,28 @@ std::vector<Portion> portions_of(const vmm::DirtyBitmap& pages) {
   return portions;
 }
 
-/// The bytes of some pages, which may be read into the buffer.
-using Fetch = std::function<std::span<const std::byte>(vmm::PageRange, std::span<std::byte>)>;
-
-std::vector<PageHash> hash_portions(const vmm::DirtyBitmap& pages,
-                                    const vmm::DirtyBitmap& populated, const HashKey& key,
-                                    const Fetch& fetch) {
+/// What `make()` makes of every page of `pages`: one functor for each thread. `fetch` is called
+/// before the pages of a range are looked at; those that are not of `data` count as zero.
+template <typename Make, typename Fetch>
+auto map_pages(const vmm::GuestMemory& memory, const vmm::DirtyBitmap& pages,
+               const vmm::DirtyBitmap& data, const Make& make, const Fetch& fetch) {
   constexpr std::array<std::byte, vmm::kPageSize> kZeroPage{};
-  const PageHash zero = PageHasher(key)(kZeroPage);
+  const auto zero = make()(std::span<const std::byte>(kZeroPage));
   const std::vector<Portion> portions = portions_of(pages);
-  std::vector<PageHash> hashes(pages.count(), zero);
+  std::vector<std::remove_const_t<decltype(zero)>> results(pages.count(), zero);
   std::atomic<std::size_t> next{0};
   std::mutex mutex;
   std::exception_ptr failure;
   const auto work = [&] {
     try {
-      PageHasher hasher(key);
-      std::vector<std::byte> buffer(kPortionPages * vmm::kPageSize);
+      auto of_page = make();
       for (std::size_t i = next++; i < portions.size(); i = next++) {
         const auto& [range, at] = portions[i];
-        if (populated.count(range) == 0) continue;
-        const std::span<const std::byte> bytes = fetch(range, buffer);
+        if (data.count(range) == 0) continue;
+        fetch(range);
         for (std::uint64_t n = 0; n < range.count; ++n) {
-          if (!populated.test(range.first + n)) continue;
-          hashes[at + n] = hasher(bytes.subspan(n * vmm::kPageSize, vmm::kPageSize));
+          if (!data.test(range.first + n)) continue;
+          results[at + n] = of_page(memory.pages({range.first + n, 1}));
         }
       }
     } catch (...) {
@@ -89,7 +88,7 @@ std::vector<PageHash> hash_portions(const vmm::DirtyBitmap& pages,
     work();
   }
   if (failure) std::rethrow_exception(failure);
-  return hashes;
+  return results;
 }
 
 /// From the first to the last page of the set.
@@ -98,6 +97,9 @@ vmm::PageRange span_of(const vmm::DirtyBitmap& pages) {
   if (ranges.empty()) return {};
   return {ranges.front().first, ranges.back().end() - ranges.front().first};
 }
+
+constexpr auto kNoFetch = [](vmm::PageRange) {};
+constexpr auto kDigest = [] { return &digest_of; };
 
 }  // namespace
 
@@ -133,23 +135,26 @@ PageHash PageHasher::operator()(std::span<const std::byte> page) {
 }
 
 std::vector<PageHash> hash_pages(const vmm::GuestMemory& memory, const vmm::DirtyBitmap& pages,
-                                 const HashKey& key) {
-  vmm::DirtyBitmap populated(pages.pages());
-  memory.add_populated(span_of(pages), populated);
-  return hash_portions(pages, populated, key, [&](vmm::PageRange range, std::span<std::byte>) {
-    return memory.pages(range);
-  });
+                                 const vmm::DirtyBitmap& data, const HashKey& key) {
+  return map_pages(
+      memory, pages, data, [&] { return PageHasher(key); }, kNoFetch);
 }
 
-std::vector<PageHash> hash_pages(int file, const vmm::DirtyBitmap& pages, const HashKey& key) {
-  vmm::DirtyBitmap populated(pages.pages());
-  vmm::add_populated(file, span_of(pages), populated);
-  return hash_portions(pages, populated, key,
-                       [&](vmm::PageRange range, std::span<std::byte> buffer) {
-                         const auto wanted = buffer.first(range.count * vmm::kPageSize);
-                         store::read_at(file, range.first * vmm::kPageSize, wanted);
-                         return std::span<const std::byte>(wanted);
-                       });
+std::vector<std::uint64_t> digest_pages(const vmm::GuestMemory& memory,
+                                        const vmm::DirtyBitmap& pages,
+                                        const vmm::DirtyBitmap& data) {
+  return map_pages(memory, pages, data, kDigest, kNoFetch);
+}
+
+std::vector<std::uint64_t> read_pages(int file, vmm::GuestMemory& memory,
+                                      const vmm::DirtyBitmap& pages) {
+  vmm::DirtyBitmap data(pages.pages());
+  store::add_data(file, span_of(pages), data);
+  return map_pages(memory, pages, data, kDigest, [&](vmm::PageRange portion) {
+    for (const vmm::PageRange& range : data.ranges(portion)) {
+      store::read_at(file, range.first * vmm::kPageSize, memory.pages(range));
+    }
+  });
 }
 
 }  // namespace migration

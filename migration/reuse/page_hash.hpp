@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <vector>
@@ -35,13 +36,19 @@ class PageHasher {
 };
 
 /// The hash of every page of `pages`, in order, by several threads (as many as the host has
-/// processors, at most 4). Pages that were never touched stay so, and hash as zero pages.
+/// processors, at most 4). Pages that are not of `data` are not touched, and hash as zero pages.
 [[nodiscard]] std::vector<PageHash> hash_pages(const vmm::GuestMemory& memory,
-                                               const vmm::DirtyBitmap& pages, const HashKey& key);
+                                               const vmm::DirtyBitmap& pages,
+                                               const vmm::DirtyBitmap& data, const HashKey& key);
 
-/// The same of a file of RAM. It is read and not mapped: an error of the disk is a
-/// std::system_error and not a signal; a file that ends early is a std::runtime_error.
-[[nodiscard]] std::vector<PageHash> hash_pages(int file, const vmm::DirtyBitmap& pages,
-                                               const HashKey& key);
+/// The same with digests (verify.hpp), which are much faster and show damage.
+[[nodiscard]] std::vector<std::uint64_t> digest_pages(const vmm::GuestMemory& memory,
+                                                      const vmm::DirtyBitmap& pages,
+                                                      const vmm::DirtyBitmap& data);
+/// Reads pages of `file`, in which RAM was kept, into `memory`, where they were never touched, and
+/// digests them. Holes stay so. An error of the disk is a std::system_error; a file that ends early
+/// is a std::runtime_error.
+[[nodiscard]] std::vector<std::uint64_t> read_pages(int file, vmm::GuestMemory& memory,
+                                                    const vmm::DirtyBitmap& pages);
 
 }  // namespace migration

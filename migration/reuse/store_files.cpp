@@ -193,6 +193,10 @@ std::uint64_t size_of(int file) {
   return static_cast<std::uint64_t>(status_of(file, kSome).st_size);
 }
 
+std::uint64_t allocated(int file) {
+  return static_cast<std::uint64_t>(status_of(file, kSome).st_blocks) * 512;
+}
+
 void resize(int file, std::uint64_t bytes) {
   if (::ftruncate(file, static_cast<off_t>(bytes)) < 0) fail("ftruncate in the image store");
 }
@@ -230,6 +234,21 @@ wire::Bytes read_all(int file, std::uint64_t most) {
 
 void sync_data(int file) {
   if (::fsync(file) < 0) fail("fsync in the image store");
+}
+
+void add_data(int file, vmm::PageRange range, vmm::DirtyBitmap& into) {
+  auto from = static_cast<off_t>(range.first * vmm::kPageSize);
+  const auto end = static_cast<off_t>(range.end() * vmm::kPageSize);
+  while (from < end) {
+    const off_t data = ::lseek(file, from, SEEK_DATA);
+    if (data < 0 && errno == ENXIO) return;
+    if (data < 0) fail("SEEK_DATA in the image store");
+    if (data >= end) return;
+    from = std::min(end, ::lseek(file, data, SEEK_HOLE));
+    const auto first = static_cast<vmm::PageIndex>(data) / vmm::kPageSize;
+    into.set(vmm::PageRange{
+        first, (static_cast<vmm::PageIndex>(from) + vmm::kPageSize - 1) / vmm::kPageSize - first});
+  }
 }
 
 void punch(int file, const vmm::DirtyBitmap& pages) {

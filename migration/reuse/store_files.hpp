@@ -80,6 +80,8 @@ struct FileId {
 /// Names that the file has, anywhere.
 [[nodiscard]] std::uint64_t names_of(int file);
 [[nodiscard]] std::uint64_t size_of(int file);
+/// Bytes that it takes on the file system.
+[[nodiscard]] std::uint64_t allocated(int file);
 void resize(int file, std::uint64_t bytes);
 void write_at(int file, std::uint64_t offset, std::span<const std::byte> bytes);
 /// Fills `into`; std::runtime_error when the file ends before.
@@ -87,6 +89,9 @@ void read_at(int file, std::uint64_t offset, std::span<std::byte> into);
 /// All of a file; std::runtime_error when it has more than `most` bytes.
 [[nodiscard]] wire::Bytes read_all(int file, std::uint64_t most);
 void sync_data(int file);
+/// Adds to `into` the pages of `range` that hold data: the others are holes and read as zero. A
+/// file system that does not know its holes counts them as data.
+void add_data(int file, vmm::PageRange range, vmm::DirtyBitmap& into);
 /// Makes holes of pages.
 void punch(int file, const vmm::DirtyBitmap& pages);
 

@@ -52,8 +52,8 @@ void Session::tell_news() {
   }
   if (now.empty()) return;
   tracking_->untold -= now;
-  incoming_->tell_changed(
-      migration::wire::hashes_of(now, migration::hash_pages(memory, now, tracking_->since.key)));
+  incoming_->tell_changed(migration::wire::hashes_of(
+      now, migration::hash_pages(memory, now, now, tracking_->since.key)));
 }
 
 /// To a keeper that has just come and knows nothing.

@@ -122,6 +122,15 @@ GuestMemory::GuestMemory(GuestMemory&& other) noexcept
       slots_(std::move(other.slots_)),
       host_writes_(std::move(other.host_writes_)) {}
 
+GuestMemory& GuestMemory::operator=(GuestMemory&& other) noexcept {
+  std::swap(size_, other.size_);
+  std::swap(file_, other.file_);
+  std::swap(host_, other.host_);
+  std::swap(slots_, other.slots_);
+  std::swap(host_writes_, other.host_writes_);
+  return *this;
+}
+
 GuestAddress GuestMemory::address_of(PageIndex page) const {
   assert(page < page_count());
   const std::uint64_t offset = page * kPageSize;
@@ -204,11 +213,7 @@ void GuestMemory::discard(std::span<const PageRange> ranges) {
 
 void GuestMemory::add_populated(PageRange range, DirtyBitmap& into) const {
   assert(range.end() <= page_count());
-  if (file() >= 0) {
-    // A file knows its own data; the mapping of this process may lack pages that the file has.
-    vmm::add_populated(file(), range, into);
-    return;
-  }
+  if (file() >= 0) return add_data_of_file(range, into);
   std::array<std::uint64_t, 1024> entries{};
   for (PageIndex page = range.first; page < range.end();) {
     const std::uint64_t count = std::min<std::uint64_t>(entries.size(), range.end() - page);
@@ -226,6 +231,32 @@ void GuestMemory::add_populated(PageRange range, DirtyBitmap& into) const {
   }
 }
 
+/// A file knows its own data; the mapping of this process may lack pages that the file has. What is
+/// in memory is found at once, and only the rest is looked for in the file, where it may be in the
+/// swap: SEEK_HOLE would be simpler, but goes through the whole file for every small range.
+void GuestMemory::add_data_of_file(PageRange range, DirtyBitmap& into) const {
+  std::array<unsigned char, 4096> in_memory{};
+  for (PageIndex first = range.first; first < range.end();) {
+    const std::uint64_t count = std::min<std::uint64_t>(in_memory.size(), range.end() - first);
+    if (::mincore(host_ + first * kPageSize, count * kPageSize, in_memory.data()) < 0) {
+      fail("mincore of guest RAM");
+    }
+    const PageIndex end = first + count;
+    for (PageIndex page = first; page < end;) {
+      if ((in_memory[page - first] & 1) != 0) {
+        into.set(page++);
+        continue;
+      }
+      const off_t data = ::lseek(file(), static_cast<off_t>(page * kPageSize), SEEK_DATA);
+      if (data < 0 && errno != ENXIO) fail("SEEK_DATA on guest RAM");
+      const PageIndex next = data < 0 ? end : static_cast<PageIndex>(data) / kPageSize;
+      if (next < end) into.set(next);
+      page = next + 1;
+    }
+    first = end;
+  }
+}
+
 void GuestMemory::take_host_writes(DirtyBitmap& into) {
   assert(into.pages() == page_count());
   const auto words = into.words();
@@ -234,20 +265,6 @@ void GuestMemory::take_host_writes(DirtyBitmap& into) {
     if (word.load(std::memory_order_relaxed) != 0) {
       words[i] |= word.exchange(0, std::memory_order_acquire);
     }
-  }
-}
-
-void add_populated(int file, PageRange range, DirtyBitmap& into) {
-  auto from = static_cast<off_t>(range.first * kPageSize);
-  const auto end = static_cast<off_t>(range.end() * kPageSize);
-  while (from < end) {
-    const off_t data = ::lseek(file, from, SEEK_DATA);
-    if (data < 0 && errno == ENXIO) return;
-    if (data < 0) fail("SEEK_DATA on guest RAM");
-    if (data >= end) return;
-    from = std::min(end, ::lseek(file, data, SEEK_HOLE));
-    const auto first = static_cast<PageIndex>(data) / kPageSize;
-    into.set(PageRange{first, (static_cast<PageIndex>(from) + kPageSize - 1) / kPageSize - first});
   }
 }
 

@@ -51,7 +51,7 @@ class GuestMemory {
   GuestMemory(std::uint64_t size, UniqueFd file);
   ~GuestMemory();
   GuestMemory(GuestMemory&& other) noexcept;
-  GuestMemory& operator=(GuestMemory&&) = delete;
+  GuestMemory& operator=(GuestMemory&& other) noexcept;
 
   [[nodiscard]] std::uint64_t size() const { return size_; }
   [[nodiscard]] std::uint64_t page_count() const { return size_ / kPageSize; }
@@ -88,6 +88,7 @@ class GuestMemory {
 
  private:
   void map();
+  void add_data_of_file(PageRange range, DirtyBitmap& into) const;
   [[nodiscard]] std::uint64_t offset_of(GuestAddress address, std::uint64_t length) const;
 
   std::uint64_t size_ = 0;
@@ -96,9 +97,5 @@ class GuestMemory {
   std::vector<RamSlot> slots_;
   std::vector<std::uint64_t> host_writes_;  ///< a bit a page; accessed as std::atomic_ref
 };
-
-/// Adds to `into` the pages of `range` that hold data in `file`, a file of RAM: the others are
-/// holes and read as zero. A file system that does not know its holes counts them as data.
-void add_populated(int file, PageRange range, DirtyBitmap& into);
 
 }  // namespace vmm

@@ -29,8 +29,8 @@ TEST_P(ImageStoreTest, GivesBackWhatItKept) {
   EXPECT_EQ(taken->held, all());
   ASSERT_EQ(taken->hashes.size(), kPages);
   const vmm::GuestMemory memory = full_memory();
-  EXPECT_EQ(taken->hashes, hash_pages(memory, all(), taken->key));
-  EXPECT_EQ(byte_of(taken->ram.get(), 20 * vmm::kPageSize + 20), std::byte{21});
+  EXPECT_EQ(taken->hashes, hash_pages(memory, all(), all(), taken->key));
+  EXPECT_EQ(taken->memory.pages({20, 1})[20], std::byte{21});
   EXPECT_EQ(told_, "");
 }
 
@@ -72,8 +72,8 @@ TEST_P(ImageStoreTest, KeepsOnlyThePagesThatItIsToldTo) {
   ASSERT_TRUE(taken) << told_;
   EXPECT_EQ(taken->held, held);
   EXPECT_EQ(taken->hashes.size(), 51U);
-  EXPECT_EQ(byte_of(taken->ram.get(), 60 * vmm::kPageSize + 60), std::byte{0});
-  EXPECT_EQ(byte_of(taken->ram.get(), 70 * vmm::kPageSize + 70), std::byte{71});
+  EXPECT_EQ(taken->memory.pages({60, 1})[60], std::byte{0});
+  EXPECT_EQ(taken->memory.pages({70, 1})[70], std::byte{71});
 }
 
 TEST_P(ImageStoreTest, ReplacesAnOlderImageOfTheVm) {
@@ -84,7 +84,7 @@ TEST_P(ImageStoreTest, ReplacesAnOlderImageOfTheVm) {
   const auto taken = store.take(kVm, kRam);
   ASSERT_TRUE(taken) << told_;
   EXPECT_EQ(taken->token, token(2));
-  EXPECT_EQ(byte_of(taken->ram.get(), 20 * vmm::kPageSize + 20), std::byte{22});
+  EXPECT_EQ(taken->memory.pages({20, 1})[20], std::byte{22});
 }
 
 TEST_P(ImageStoreTest, GivesUpPagesAndTheirMemory) {

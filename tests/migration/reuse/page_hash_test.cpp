@@ -8,6 +8,8 @@
 #include <set>
 #include <system_error>
 
+#include "migration/verify.hpp"
+
 namespace migration {
 namespace {
 
@@ -51,36 +53,57 @@ TEST_F(PageHashTest, OfManyPagesComeInTheOrderOfThePages) {
   pages.set(vmm::PageRange{90, 300});
   pages.set(599);
   pages.set(memory_.page_count() - 1);
-  const std::vector<PageHash> hashes = hash_pages(memory_, pages, key_);
-  const std::vector<PageHash> of_file = hash_pages(memory_.file(), pages, key_);
+  const std::vector<PageHash> hashes = hash_pages(memory_, pages, pages, key_);
+  const std::vector<std::uint64_t> digests = digest_pages(memory_, pages, pages);
   ASSERT_EQ(hashes.size(), 302U);
-  EXPECT_EQ(of_file, hashes);
+  ASSERT_EQ(digests.size(), 302U);
   std::size_t next = 0;
   for (const vmm::PageRange& range : pages.ranges()) {
-    for (vmm::PageIndex page = range.first; page < range.end(); ++page) {
-      ASSERT_EQ(hashes[next++], alone(page)) << page;
+    for (vmm::PageIndex page = range.first; page < range.end(); ++page, ++next) {
+      ASSERT_EQ(hashes[next], alone(page)) << page;
+      ASSERT_EQ(digests[next], digest_of(memory_.pages({page, 1}))) << page;
     }
   }
 }
 
-TEST_F(PageHashTest, TouchesNoPage) {
+TEST_F(PageHashTest, TakesWhatIsNoDataForZeroAndTouchesItNot) {
   vmm::DirtyBitmap all(memory_.page_count());
   all.set(vmm::PageRange{0, memory_.page_count()});
-  static_cast<void>(hash_pages(memory_, all, key_));
-  static_cast<void>(hash_pages(memory_.file(), all, key_));
+  vmm::DirtyBitmap data(memory_.page_count());
+  data.set(vmm::PageRange{100, 400});
+  const std::vector<PageHash> hashes = hash_pages(memory_, all, data, key_);
+  EXPECT_EQ(hashes[150], alone(150));
+  EXPECT_EQ(hashes[550], hashes[0]);
+  EXPECT_EQ(digest_pages(memory_, all, data)[4000], digest_pages(memory_, all, data)[0]);
   vmm::DirtyBitmap populated(memory_.page_count());
   memory_.add_populated({0, memory_.page_count()}, populated);
   EXPECT_EQ(populated.ranges(), (std::vector<vmm::PageRange>{{100, 500}}));
+  EXPECT_EQ(hashes[0], alone(0));
 }
 
 TEST_F(PageHashTest, OfNoPagesAreNone) {
-  EXPECT_TRUE(hash_pages(memory_, vmm::DirtyBitmap(memory_.page_count()), key_).empty());
+  const vmm::DirtyBitmap none(memory_.page_count());
+  EXPECT_TRUE(hash_pages(memory_, none, none, key_).empty());
+}
+
+TEST_F(PageHashTest, OfPagesThatAreReadAreThoseOfTheFile) {
+  vmm::GuestMemory copy(memory_.size(), vmm::Backing::memfd);
+  vmm::DirtyBitmap pages(memory_.page_count());
+  pages.set(vmm::PageRange{90, 300});
+  pages.set(599);
+  const std::vector<std::uint64_t> digests = read_pages(memory_.file(), copy, pages);
+  EXPECT_EQ(digests, digest_pages(memory_, pages, pages));
+  vmm::DirtyBitmap populated(memory_.page_count());
+  copy.add_populated({0, memory_.page_count()}, populated);
+  EXPECT_EQ(populated.ranges(), (std::vector<vmm::PageRange>{{100, 290}, {599, 1}}));
+  EXPECT_EQ(digests, digest_pages(copy, pages, pages));
 }
 
 TEST_F(PageHashTest, OfAFileThatCannotBeReadAreAnError) {
+  vmm::GuestMemory copy(memory_.size());
   vmm::DirtyBitmap pages(memory_.page_count());
   pages.set(100);
-  EXPECT_THROW(static_cast<void>(hash_pages(-1, pages, key_)), std::system_error);
+  EXPECT_THROW(static_cast<void>(read_pages(-1, copy, pages)), std::system_error);
 }
 
 }  // namespace

@@ -37,8 +37,8 @@ TEST_F(RamFile, IsKeptAndTakenManyTimesWithoutACopy) {
     ASSERT_TRUE(taken) << told_;
     EXPECT_EQ(taken->token, token(round));
     EXPECT_EQ(taken->held, all());
-    EXPECT_EQ(inode(taken->ram.get()), file_number);
-    memory = std::make_unique<vmm::GuestMemory>(kRam, std::move(taken->ram));
+    EXPECT_EQ(inode(taken->memory.file()), file_number);
+    memory = std::make_unique<vmm::GuestMemory>(std::move(taken->memory));
     EXPECT_EQ(memory->pages({500 + round, 1})[0], std::byte{9});
     EXPECT_EQ(files().size(), 1U) << round;
   }
@@ -62,6 +62,20 @@ TEST_F(RamFile, LosesThePagesThatAreNotKept) {
   EXPECT_EQ(taken->held, pages({{0, 50}}));
 }
 
+TEST_F(RamFile, LosesPagesThatSomebodyPutBeside) {
+  ImageStore store = open();
+  vmm::GuestMemory memory(kRam, store.make_ram(kRam));
+  fill(memory);
+  store.keep({kVm, "guest", token(1)}, memory, pages({{10, 100}}));
+  memory.pages({3000, 1})[0] = std::byte{1};
+  const auto taken = store.take(kVm, kRam);
+  ASSERT_TRUE(taken) << told_;
+  EXPECT_EQ(taken->held, pages({{10, 100}}));
+  vmm::DirtyBitmap data(kPages);
+  taken->memory.add_populated({0, kPages}, data);
+  EXPECT_EQ(data, pages({{10, 100}}));
+}
+
 TEST_F(RamFile, GivesUpPagesWhileTheOldProcessStillMapsIt) {
   ImageStore store = open();
   vmm::GuestMemory memory(kRam, store.make_ram(kRam));
@@ -79,7 +93,7 @@ TEST_F(RamFile, OfAnotherStoreIsCopied) {
   keep(other);
   auto taken = other.take(kVm, kRam);
   ASSERT_TRUE(taken);
-  vmm::GuestMemory memory(kRam, std::move(taken->ram));
+  vmm::GuestMemory& memory = taken->memory;
   store.keep({kVm, "guest", token(2)}, memory, all());
   struct stat status {};
   ASSERT_EQ(::stat(file(".ram").c_str(), &status), 0);

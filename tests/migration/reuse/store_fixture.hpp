@@ -97,12 +97,6 @@ class StoreFixture : public ::testing::Test {
     stream.close();
     EXPECT_FALSE(stream.fail()) << path;
   }
-  static std::byte byte_of(int ram, std::uint64_t at) {
-    std::byte byte{};
-    EXPECT_EQ(::pread(ram, &byte, 1, static_cast<off_t>(at)), 1);
-    return byte;
-  }
-
   std::filesystem::path directory_;
   std::filesystem::path path_;
   std::string told_;
