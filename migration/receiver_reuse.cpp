@@ -20,6 +20,7 @@ using wire::FrameType;
 /// migration.
 vmm::GuestMemory IncomingMigration::Receiver::make_ram(const std::string& vm_id,
                                                        std::uint64_t bytes) {
+  image_.reset();  // that of a VM that was refused
   ImageStore* const store = options_.image_store.get();
   if (store == nullptr) return vmm::GuestMemory(bytes);
   if (offer_.reuse != Reuse::off) {
@@ -47,7 +48,9 @@ void IncomingMigration::Receiver::use_image(wire::Accept& accept) {
     callbacks_.message(
         "the image that was kept of this VM is not used: the source cannot say exactly what has "
         "changed since");
-    memory.discard(image_->held.ranges());
+    // All of it: around what was read into anonymous memory, huge pages are zero and not missing.
+    const vmm::PageRange all{0, memory.page_count()};
+    memory.discard({&all, 1});
     image_->held.clear();
   }
   accept.image_pages = image_->held.count();

@@ -153,7 +153,9 @@ asio::awaitable<void> OutgoingMigration::Source::connect() {
                                              : std::nullopt,
                           .reuse = options_.reuse};
   control_->send(FrameType::offer, wire::encode(offer));
-  if (options_.tracked_since) co_await find_populated();
+  if (offer.image_token && options_.reuse != Reuse::off && options_.reuse != Reuse::content) {
+    co_await find_populated();
+  }
   const Frame answer = co_await expect(FrameType::accept);
   const auto accept = wire::decode<wire::Accept>(answer.payload);
   incarnation_ = accept.incarnation;

@@ -75,9 +75,9 @@ class ImageStore {
     HashKey key{};
     vmm::DirtyBitmap held;         ///< pages whose content is that of the departure
     std::vector<PageHash> hashes;  ///< one for each page held, in order
-    /// What is held, and nothing else: other pages are missing. It is what memory_for() gives; the
-    /// file of the image where that is on a tmpfs, which has a name that the next to come removes
-    /// when the file is closed; see tidy().
+    /// What is held, and nothing else: other pages of a file are missing, and of anonymous memory
+    /// missing or zero. It is what memory_for() gives; the file of the image where that is on a
+    /// tmpfs, which has a name that the next to come removes when the file is closed; see tidy().
     vmm::GuestMemory memory;
   };
   /// Takes the image of that VM out of the store; from then on it is void, durably. Pages that do

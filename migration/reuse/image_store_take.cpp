@@ -74,7 +74,7 @@ ImageStore::Taken ImageStore::load(Found found) const {
   const Manifest& manifest = found.manifest;
   const vmm::DirtyBitmap& claimed = manifest.held;
   const vmm::PageRange all{0, claimed.pages()};
-  vmm::GuestMemory memory = memory_for(manifest.memory_bytes, claimed.count() * vmm::kPageSize,
+  vmm::GuestMemory memory = memory_for(manifest.memory_bytes, store::allocated(found.ram.get()),
                                        [&] { return std::move(found.ram); });
   vmm::DirtyBitmap others(all.count);
   std::vector<std::uint64_t> digests;
@@ -138,17 +138,20 @@ std::optional<ImageStore::Taken> ImageStore::take(const std::string& vm_id,
     refuse(error);
   }
   if (!found) return std::nullopt;
+  std::optional<Taken> taken;
   try {
-    return load(std::move(*found));
+    taken = load(std::move(*found));
+    if (!tmpfs_ || taken->memory.file() >= 0) return taken;
   } catch (const std::exception& error) {
     refuse(error);
   }
+  found.reset();
   try {
-    tidy();  // its RAM, which is closed
+    tidy();  // the image's RAM, which is closed
   } catch (const std::exception& error) {
-    refuse(error);
+    tell(fmt::format("image of {}: {}", vm_id, error.what()));
   }
-  return std::nullopt;
+  return taken;
 }
 
 }  // namespace migration

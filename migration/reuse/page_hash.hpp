@@ -46,8 +46,8 @@ class PageHasher {
                                                       const vmm::DirtyBitmap& pages,
                                                       const vmm::DirtyBitmap& data);
 /// Reads pages of `file`, in which RAM was kept, into `memory`, where they were never touched, and
-/// digests them. Holes stay so. An error of the disk is a std::system_error; a file that ends early
-/// is a std::runtime_error.
+/// digests them. Holes are not touched. An error of the disk is a std::system_error; a file that
+/// ends early is a std::runtime_error.
 [[nodiscard]] std::vector<std::uint64_t> read_pages(int file, vmm::GuestMemory& memory,
                                                     const vmm::DirtyBitmap& pages);
 

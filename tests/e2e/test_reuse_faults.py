@@ -67,6 +67,19 @@ class AnOldImage(ReuseTest):
         last.stderr.wait_for(rb"is not used: the source cannot say exactly what has changed")
         self.assert_keeper_ends(source)
 
+    def test_on_a_disk_that_is_not_used_leaves_nothing_in_the_ram_of_post_copy(self):
+        here = self.make_store(on_tmpfs=False)
+        source = self.guest_with_store(here, "tick=2 fill=8 dirty=2000 ws=1 check end=byte")
+        # Pages that are written often are not kept: RAM that was made of the image lacks them.
+        away, report = self.leave(source, self.make_store(), "--mode", "post-copy",
+                                  receive=("--tracking", "off"))
+        self.assertLess(report["kept_image"]["pages"], 8192 - 200)
+        last, report = self.go_home([source, away], here, "--reuse", "generation", "--mode",
+                                    "post-copy")
+        self.assert_nothing_reused(report)
+        last.stderr.wait_for(rb"is not used: the source cannot say exactly what has changed")
+        self.assert_keeper_ends(source)
+
     def test_of_this_departure_from_before_pages_were_given_up_is_used_rightly(self):
         here = self.make_store()
         source = self.guest_with_store(here, "tick=2 fill=12 change=700 check end=byte")

@@ -241,17 +241,19 @@ void GuestMemory::add_data_of_file(PageRange range, DirtyBitmap& into) const {
     if (::mincore(host_ + first * kPageSize, count * kPageSize, in_memory.data()) < 0) {
       fail("mincore of guest RAM");
     }
+    for (std::uint64_t i = 0; i < count; ++i) {
+      if ((in_memory[i] & 1) != 0) into.set(first + i);
+    }
     const PageIndex end = first + count;
     for (PageIndex page = first; page < end;) {
-      if ((in_memory[page - first] & 1) != 0) {
-        into.set(page++);
+      if (into.test(page)) {
+        ++page;
         continue;
       }
       const off_t data = ::lseek(file(), static_cast<off_t>(page * kPageSize), SEEK_DATA);
       if (data < 0 && errno != ENXIO) fail("SEEK_DATA on guest RAM");
-      const PageIndex next = data < 0 ? end : static_cast<PageIndex>(data) / kPageSize;
-      if (next < end) into.set(next);
-      page = next + 1;
+      page = data < 0 ? end : static_cast<PageIndex>(data) / kPageSize;
+      if (page < end) into.set(page++);
     }
     first = end;
   }
