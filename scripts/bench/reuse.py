@@ -1,6 +1,8 @@
 """The cases of memory reuse: guests that return, and the bars that Ferry has to reach."""
 
+import contextlib
 import os
+import subprocess
 import tempfile
 from dataclasses import replace
 
@@ -127,25 +129,40 @@ def tracking_bars(samples):
 
 
 MODES = ("pre-copy", "post-copy")
+# Stores by the pages that their tmpfs gives.
+STORES = ("RAM in a store", "RAM in a store of huge pages")
+
+
+@contextlib.contextmanager
+def _huge_tmpfs(programs):
+    """A tmpfs that gives huge pages; to mount it takes root."""
+    directory = tempfile.mkdtemp(prefix="huge-", dir=programs.directory)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "huge=advise,mode=0700", "tmpfs", directory],
+                   check=True)
+    try:
+        yield replace(programs, directory=directory)
+    finally:
+        subprocess.run(["umount", directory], check=True)
 
 
 def file_ram(programs, run):
     plain = arms_of(programs, MEMORY_MIB, f"tick=2 {FILLED_1G}",
                     {mode: f"--mode {mode}" for mode in MODES}, {})
-    stored = {
-        f"{mode}, RAM in a store": replace(arm, run_options=_store(programs, "a"),
-                                           receive_options=_store(programs, "b"))
-        for mode, arm in plain.items()
-    }
-    run.migrations({**plain, **stored})
+    with _huge_tmpfs(programs) as huge:
+        stored = {
+            f"{mode}, {name}": replace(arm, run_options=_store(where, "a"),
+                                       receive_options=_store(where, "b"))
+            for name, where in zip(STORES, (programs, huge), strict=True)
+            for mode, arm in plain.items()
+        }
+        run.migrations({**plain, **stored})
 
 
 def file_ram_bars(samples):
     return [
-        Bar(f"total ({mode}) with RAM in a store against 1.25 x without",
-            samples[f"{mode}, RAM in a store"].median("total"),
-            1.25 * samples[mode].median("total"), "ms")
-        for mode in MODES
+        Bar(f"total ({mode}, {name}) against 1.25 x without",
+            samples[f"{mode}, {name}"].median("total"), 1.25 * samples[mode].median("total"), "ms")
+        for name in STORES for mode in MODES
     ]
 
 
