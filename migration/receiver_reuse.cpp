@@ -71,7 +71,7 @@ asio::awaitable<void> IncomingMigration::Receiver::send_image(ConnectionPtr conn
     hashes_.emplace(image_->held, std::move(image_->hashes));
   } else {
     for (const wire::Hashes& piece : wire::hashes_of(image_->held, image_->hashes)) {
-      connection->send(FrameType::hashes, wire::encode_hashes(piece.range.first, piece.hashes));
+      connection->send(FrameType::hashes, wire::encode_hashes(piece));
       co_await connection->drained();
     }
   }
@@ -82,12 +82,14 @@ asio::awaitable<void> IncomingMigration::Receiver::send_image(ConnectionPtr conn
 void IncomingMigration::Receiver::compare(const Frame& frame) {
   const wire::Hashes theirs = wire::decode_hashes(frame.payload, machine_->memory().page_count());
   vmm::DirtyBitmap same(machine_->memory().page_count());
-  for (std::uint64_t i = 0; i < theirs.range.count; ++i) {
-    const vmm::PageIndex page = theirs.range.first + i;
-    if (hashes_->find(page, theirs.hashes[i]).match == ContentIndex::Match::same) same.set(page);
+  auto hash = theirs.hashes.begin();
+  for (const vmm::PageRange& range : theirs.ranges) {
+    for (vmm::PageIndex page = range.first; page < range.end(); ++page, ++hash) {
+      if (hashes_->find(page, *hash).match == ContentIndex::Match::same) same.set(page);
+    }
   }
   control_->send(FrameType::held,
-                 wire::encode_missing(wire::bitmap_piece_around(theirs.range), same));
+                 wire::encode_missing(wire::bitmap_piece_around(theirs.stretch()), same));
 }
 
 /// Pages that lie elsewhere in the image; an empty list says that there are no more.
@@ -118,7 +120,7 @@ void IncomingMigration::Receiver::tell_changed(std::vector<wire::Hashes> pages) 
   asio::post(context_, [this, pages = std::move(pages)] {
     if (!has_keeper() || fetching() || !control_) return;
     for (const wire::Hashes& piece : pages) {
-      control_->send(FrameType::changed, wire::encode_hashes(piece.range.first, piece.hashes));
+      control_->send(FrameType::changed, wire::encode_hashes(piece));
     }
   });
 }

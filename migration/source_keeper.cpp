@@ -112,10 +112,10 @@ void OutgoingMigration::Source::take_changes(const Frame& frame) {
   }
   vmm::DirtyBitmap dropped(to_drop_.pages());
   const wire::Hashes pages = wire::decode_hashes(frame.payload, dropped.pages());
-  for (std::uint64_t i = 0; i < pages.range.count; ++i) {
-    const vmm::PageIndex page = pages.range.first + i;
-    if (kept_hashes_->find(page, pages.hashes[i]).match != ContentIndex::Match::same) {
-      dropped.set(page);
+  auto hash = pages.hashes.begin();
+  for (const vmm::PageRange& range : pages.ranges) {
+    for (vmm::PageIndex page = range.first; page < range.end(); ++page, ++hash) {
+      if (kept_hashes_->find(page, *hash).match != ContentIndex::Match::same) dropped.set(page);
     }
   }
   if (to_drop_.empty()) {

@@ -53,10 +53,10 @@ asio::awaitable<void> OutgoingMigration::Source::learn_image(const wire::Accept&
       continue;
     }
     const wire::Hashes piece = wire::decode_hashes(frame.payload, pages);
-    if (piece.range.first < next) throw wire::ProtocolError("the hashes are out of order");
-    next = piece.range.end();
-    told += piece.range.count;
-    image.held.set(piece.range);
+    if (piece.stretch().first < next) throw wire::ProtocolError("the hashes are out of order");
+    next = piece.stretch().end();
+    told += piece.hashes.size();
+    for (const vmm::PageRange& range : piece.ranges) image.held.set(range);
     image.hashes.insert(image.hashes.end(), piece.hashes.begin(), piece.hashes.end());
   }
   if (told != accept.image_pages || image.held.count() != told) {
@@ -100,7 +100,7 @@ asio::awaitable<void> OutgoingMigration::Source::compare_changed() {
     const std::vector<wire::Hashes> pieces =
         wire::hashes_of(here, hash_pages(memory, here, here, image_->key));
     for (const wire::Hashes& piece : pieces) {
-      control_->send(FrameType::hashes, wire::encode_hashes(piece.range.first, piece.hashes));
+      control_->send(FrameType::hashes, wire::encode_hashes(piece));
     }
     co_await control_->drained();
     for (std::size_t answers = 0; answers < pieces.size(); ++answers) {

@@ -22,6 +22,7 @@ class Reader {
     rest_ = rest_.subspan(count);
     return taken;
   }
+  [[nodiscard]] bool done() const { return rest_.empty(); }
   void finish() const {
     if (!rest_.empty()) {
       throw ProtocolError(
@@ -58,7 +59,7 @@ std::size_t payload_limit(FrameType type) {
     case FrameType::held:
     case FrameType::dropped: return kRangeBytes + kMaxMissingPages / 8;
     case FrameType::changed:
-    case FrameType::hashes: return kRangeBytes + kMaxHashPages * sizeof(PageHash);
+    case FrameType::hashes: return kMaxHashPages * (kRangeBytes + sizeof(PageHash));
     case FrameType::copies: return kMaxCopies * kCopyBytes;
     case FrameType::request: return 8;
     case FrameType::page:
@@ -235,12 +236,22 @@ Missing decode_missing(std::span<const std::byte> payload, std::uint64_t ram_pag
 
 Hashes decode_hashes(std::span<const std::byte> payload, std::uint64_t ram_pages) {
   Reader reader(payload, "hashes");
-  Hashes result{read_range(reader, ram_pages), {}};
-  if (result.range.count > kMaxHashPages) throw ProtocolError("too many hashes in one frame");
-  result.hashes.resize(result.range.count);
-  const auto bytes = reader.bytes(result.hashes.size() * sizeof(PageHash));
-  std::ranges::copy(bytes, std::as_writable_bytes(std::span(result.hashes)).begin());
-  reader.finish();
+  Hashes result;
+  do {
+    const vmm::PageRange range = read_range(reader, ram_pages);
+    if (!result.ranges.empty() && range.first < result.ranges.back().end()) {
+      throw ProtocolError("the hashes are out of order");
+    }
+    result.ranges.push_back(range);
+    if (range.count > kMaxHashPages - result.hashes.size() ||
+        result.stretch().count > kMaxHashStretch) {
+      throw ProtocolError("too many hashes in one frame");
+    }
+    const auto bytes = reader.bytes(range.count * sizeof(PageHash));
+    result.hashes.resize(result.hashes.size() + range.count);
+    std::ranges::copy(bytes,
+                      std::as_writable_bytes(std::span(result.hashes).last(range.count)).begin());
+  } while (!reader.done());
   return result;
 }
 

@@ -112,26 +112,37 @@ Bytes encode_all_missing(vmm::PageRange range) {
 }
 
 std::vector<Hashes> hashes_of(const vmm::DirtyBitmap& pages, std::span<const PageHash> hashes) {
-  std::vector<Hashes> pieces;
+  std::vector<Hashes> frames;
   for (vmm::PageRange range : pages.ranges()) {
     while (range.count > 0) {
-      const std::uint64_t count = std::min<std::uint64_t>(range.count, kMaxHashPages);
-      pieces.push_back({{range.first, count},
-                        {hashes.begin(), hashes.begin() + static_cast<std::ptrdiff_t>(count)}});
+      if (frames.empty() || frames.back().hashes.size() == kMaxHashPages ||
+          range.first - frames.back().ranges.front().first >= kMaxHashStretch - kMaxHashPages) {
+        frames.emplace_back();
+      }
+      Hashes& frame = frames.back();
+      const std::uint64_t count =
+          std::min<std::uint64_t>(range.count, kMaxHashPages - frame.hashes.size());
+      frame.ranges.push_back({range.first, count});
+      const auto taken = hashes.first(count);
+      frame.hashes.insert(frame.hashes.end(), taken.begin(), taken.end());
       hashes = hashes.subspan(count);
       range = {range.first + count, range.count - count};
     }
   }
-  return pieces;
+  return frames;
 }
 
-Bytes encode_hashes(vmm::PageIndex first, std::span<const PageHash> hashes) {
-  assert(!hashes.empty() && hashes.size() <= kMaxHashPages);
+Bytes encode_hashes(const Hashes& frame) {
+  assert(!frame.ranges.empty() && frame.hashes.size() <= kMaxHashPages);
   Bytes out;
-  out.reserve(kRangeBytes + hashes.size_bytes());
+  out.reserve(frame.ranges.size() * kRangeBytes + frame.hashes.size() * sizeof(PageHash));
   Writer writer(out);
-  put_range(writer, {first, hashes.size()});
-  writer.bytes(std::as_bytes(hashes));
+  std::span<const PageHash> rest = frame.hashes;
+  for (const vmm::PageRange& range : frame.ranges) {
+    put_range(writer, range);
+    writer.bytes(std::as_bytes(rest.first(range.count)));
+    rest = rest.subspan(range.count);
+  }
   return out;
 }
 

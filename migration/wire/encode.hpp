@@ -62,16 +62,21 @@ void put_frame(Bytes& out, FrameType type, std::span<const std::byte> payload);
 [[nodiscard]] std::vector<vmm::PageRange> bitmap_pieces(const vmm::DirtyBitmap& pages);
 /// All pages of `range`.
 [[nodiscard]] Bytes encode_all_missing(vmm::PageRange range);
-/// A run of pages and their hashes, as one frame tells them.
+/// Pages and their hashes, as one frame tells them: at least one and at most kMaxHashPages, of a
+/// stretch that one bitmap frame can answer.
 struct Hashes {
-  vmm::PageRange range;
-  std::vector<PageHash> hashes;  ///< one a page of the range
+  std::vector<vmm::PageRange> ranges;  ///< ascending
+  std::vector<PageHash> hashes;        ///< one a page of the ranges, in order
+
+  /// From the first page to the last.
+  [[nodiscard]] vmm::PageRange stretch() const {
+    return {ranges.front().first, ranges.back().end() - ranges.front().first};
+  }
 };
 /// The frames for `pages`, of which `hashes` has one each, in order.
 [[nodiscard]] std::vector<Hashes> hashes_of(const vmm::DirtyBitmap& pages,
                                             std::span<const PageHash> hashes);
-/// Of the pages from `first` on, at most kMaxHashPages.
-[[nodiscard]] Bytes encode_hashes(vmm::PageIndex first, std::span<const PageHash> hashes);
+[[nodiscard]] Bytes encode_hashes(const Hashes& frame);
 /// At most kMaxCopies; none says that there are no more.
 [[nodiscard]] Bytes encode_copies(std::span<const Copy> copies);
 [[nodiscard]] Bytes encode_request(vmm::PageIndex page, bool compressed);

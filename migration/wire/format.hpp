@@ -57,7 +57,7 @@ enum class FrameType : std::uint8_t {
   status = 33,   ///< to source, JSON
   // control connections, memory reuse
   held = 34,     ///< to source, as missing: pages of its kept image that the destination holds
-  hashes = 35,   ///< either way: a range of held pages, then 16 bytes for each
+  hashes = 35,   ///< either way: ranges of held pages, after each 16 bytes for each of its pages
   copies = 36,   ///< to destination: pages to copy within its RAM, in order
   changed = 37,  ///< to source, as hashes: pages that the guest may have changed since it left
   dropped = 38,  ///< to destination, as missing: those of them that the source has given up
@@ -77,7 +77,10 @@ inline constexpr std::size_t kMaxLz4Pages = 16;
 inline constexpr std::size_t kMaxDigestPages = 16384;
 /// Pages that the bitmap of one `missing`, `held` or `dropped` frame tells about.
 inline constexpr std::size_t kMaxMissingPages = std::size_t{1} << 20;
+/// Pages that one `hashes` or `changed` frame tells about, and from the first to the last of them:
+/// the answer is one bitmap, which begins at a multiple of 64 pages.
 inline constexpr std::size_t kMaxHashPages = 16384;
+inline constexpr std::size_t kMaxHashStretch = kMaxMissingPages - 64;
 /// One entry of a `copies` frame: u32 to, u32 from, u32 page count.
 inline constexpr std::size_t kCopyBytes = 12;
 inline constexpr std::size_t kMaxCopies = 16384;

@@ -39,29 +39,32 @@ TEST(WireReuse, FramesAreAsTheProtocolPageShowsThem) {
   EXPECT_EQ(frame_of(FrameType::held, encode_missing({64, 70}, pages)),
             from_hex("22 00 00 00  18 00 00 00  40 00 00 00 46 00 00 00  "
                      "03 00 00 00 00 00 00 00  20 00 00 00 00 00 00 00"));
-  const PageHash hashes[] = {hash_of(0x11), hash_of(0x22)};
-  EXPECT_EQ(frame_of(FrameType::hashes, encode_hashes(64, hashes)),
-            from_hex("23 00 00 00  28 00 00 00  40 00 00 00 02 00 00 00  "
+  const Hashes hashes{{{64, 2}, {133, 1}}, {hash_of(0x11), hash_of(0x22), hash_of(0x33)}};
+  EXPECT_EQ(frame_of(FrameType::hashes, encode_hashes(hashes)),
+            from_hex("23 00 00 00  40 00 00 00  40 00 00 00 02 00 00 00  "
                      "11 11 11 11 11 11 11 11 11 11 11 11 11 11 11 11  "
-                     "22 22 22 22 22 22 22 22 22 22 22 22 22 22 22 22"));
+                     "22 22 22 22 22 22 22 22 22 22 22 22 22 22 22 22  "
+                     "85 00 00 00 01 00 00 00  "
+                     "33 33 33 33 33 33 33 33 33 33 33 33 33 33 33 33"));
   const Copy copies[] = {{256, 512, 16}, {512, 1024, 1}};
   EXPECT_EQ(frame_of(FrameType::copies, encode_copies(copies)),
             from_hex("24 00 00 00  18 00 00 00  00 01 00 00 00 02 00 00 10 00 00 00  "
                      "00 02 00 00 00 04 00 00 01 00 00 00"));
   EXPECT_EQ(frame_of(FrameType::copies, encode_copies({})), from_hex("24 00 00 00  00 00 00 00"));
-  EXPECT_EQ(frame_of(FrameType::changed, encode_all_missing({0, 4096})),
-            from_hex("25 00 00 00  08 00 00 00  00 00 00 00 00 10 00 00"));
+  EXPECT_EQ(frame_of(FrameType::changed, encode_hashes({{{133, 1}}, {hash_of(0x44)}})),
+            from_hex("25 00 00 00  18 00 00 00  85 00 00 00 01 00 00 00  "
+                     "44 44 44 44 44 44 44 44 44 44 44 44 44 44 44 44"));
 }
 
 TEST(WireReuse, FramesAreBoundedByTheirHeader) {
   EXPECT_EQ(header_of("22 00 00 00 08 00 02 00").payload, kRangeBytes + kMaxMissingPages / 8);
-  EXPECT_EQ(header_of("23 00 00 00 08 00 04 00").payload, kRangeBytes + kMaxHashPages * 16);
+  EXPECT_EQ(header_of("23 00 00 00 00 00 06 00").payload, kMaxHashPages * 24);
   EXPECT_EQ(header_of("24 00 00 00 00 00 03 00").payload, kMaxCopies * kCopyBytes);
-  EXPECT_EQ(header_of("25 00 00 00 08 00 04 00").payload, kRangeBytes + kMaxHashPages * 16);
+  EXPECT_EQ(header_of("25 00 00 00 00 00 06 00").payload, kMaxHashPages * 24);
   EXPECT_EQ(header_of("26 00 00 00 08 00 02 00").payload, kRangeBytes + kMaxMissingPages / 8);
   for (const std::string_view hex :
-       {"22 00 00 00 09 00 02 00", "23 00 00 00 09 00 04 00", "24 00 00 00 01 00 03 00",
-        "25 00 00 00 09 00 04 00", "26 00 00 00 09 00 02 00"}) {
+       {"22 00 00 00 09 00 02 00", "23 00 00 00 01 00 06 00", "24 00 00 00 01 00 03 00",
+        "25 00 00 00 01 00 06 00", "26 00 00 00 09 00 02 00"}) {
     expect_error([&] { static_cast<void>(header_of(hex)); }, "over its limit");
   }
   for (const std::string_view hex :
@@ -89,33 +92,65 @@ TEST(WireBitmapPieces, CoverAllPagesThatAreSetAndNoPieceInVain) {
 }
 
 TEST(WireHashes, SurviveTheTrip) {
-  const PageHash hashes[] = {hash_of(1), hash_of(2), hash_of(255)};
-  const Hashes back = decode_hashes(encode_hashes(4093, hashes), kRamPages);
-  EXPECT_EQ(back.range, (PageRange{4093, 3}));
-  EXPECT_EQ(back.hashes, std::vector<PageHash>(std::begin(hashes), std::end(hashes)));
+  const Hashes hashes{{{7, 1}, {8, 1}, {4093, 3}},
+                      {hash_of(1), hash_of(2), hash_of(255), hash_of(4), hash_of(5)}};
+  const Hashes back = decode_hashes(encode_hashes(hashes), kRamPages);
+  EXPECT_EQ(back.ranges, hashes.ranges);
+  EXPECT_EQ(back.hashes, hashes.hashes);
+  EXPECT_EQ(back.stretch(), (PageRange{7, 4089}));
 }
 
 TEST(WireHashes, OfNoOtherLengthAreAccepted) {
-  const PageHash hashes[] = {hash_of(1), hash_of(2)};
-  Bytes whole = encode_hashes(5, hashes);
+  const Bytes whole = encode_hashes({{{5, 2}, {9, 1}}, {hash_of(1), hash_of(2), hash_of(3)}});
+  constexpr std::size_t kFirstRun = kRangeBytes + 2 * sizeof(PageHash);
   for (std::size_t size = 0; size < whole.size(); ++size) {
+    if (size == kFirstRun) continue;  // a whole run, and no other
     expect_error([&] { static_cast<void>(decode_hashes(cut(whole, size), kRamPages)); },
                  "truncated");
   }
-  whole.push_back(std::byte{0});
-  expect_error([&] { static_cast<void>(decode_hashes(whole, kRamPages)); }, "stray");
 }
 
-TEST(WireHashes, OfPagesOutsideRamOrOfTooManyAreRefused) {
-  const PageHash hashes[] = {hash_of(1), hash_of(2)};
-  expect_error([&] { static_cast<void>(decode_hashes(encode_hashes(4095, hashes), kRamPages)); },
-               "RAM has 4096 pages");
+TEST(WireHashes, OfPagesOutsideRamOrOutOfOrderAreRefused) {
+  const auto refused = [](const Hashes& hashes, std::string_view why) {
+    expect_error([&] { static_cast<void>(decode_hashes(encode_hashes(hashes), kRamPages)); }, why);
+  };
+  refused({{{4095, 2}}, {hash_of(1), hash_of(2)}}, "RAM has 4096 pages");
+  refused({{{5, 1}, {5, 1}}, {hash_of(1), hash_of(2)}}, "out of order");
+  refused({{{5, 1}, {4, 1}}, {hash_of(1), hash_of(2)}}, "out of order");
   expect_error([] { static_cast<void>(decode_hashes(from_hex("00000000 00000000"), kRamPages)); },
                "RAM has 4096 pages");
+}
+
+TEST(WireHashes, OfTooManyPagesAreRefused) {
   Bytes many = encode_all_missing({0, kMaxHashPages + 1});
   many.resize(kRangeBytes + (kMaxHashPages + 1) * sizeof(PageHash));
   expect_error([&] { static_cast<void>(decode_hashes(many, 2 * kMaxHashPages)); },
                "too many hashes");
+  const Hashes far{{{0, 1}, {kMaxHashStretch, 1}}, {hash_of(1), hash_of(2)}};
+  expect_error([&] { static_cast<void>(decode_hashes(encode_hashes(far), 2 * kMaxHashStretch)); },
+               "too many hashes");
+}
+
+TEST(WireHashes, OfManyPagesGoInFewFrames) {
+  const std::uint64_t ram = 3 * kMaxMissingPages;
+  vmm::DirtyBitmap pages(ram);
+  for (vmm::PageIndex page = 0; page < 40000; page += 2) pages.set(page);
+  pages.set(PageRange{kMaxMissingPages - 5000, 20000});
+  pages.set(ram - 1);
+  std::vector<PageHash> hashes(pages.count());
+  for (std::size_t i = 0; i < hashes.size(); ++i)
+    hashes[i] = hash_of(static_cast<unsigned char>(i % 251));
+  const std::vector<Hashes> frames = hashes_of(pages, hashes);
+  EXPECT_EQ(frames.size(), 4U);
+  vmm::DirtyBitmap told(ram);
+  std::vector<PageHash> back;
+  for (const Hashes& frame : frames) {
+    const Hashes decoded = decode_hashes(encode_hashes(frame), ram);
+    for (const PageRange& range : decoded.ranges) told.set(range);
+    back.insert(back.end(), decoded.hashes.begin(), decoded.hashes.end());
+  }
+  EXPECT_EQ(told, pages);
+  EXPECT_EQ(back, hashes);
 }
 
 std::vector<Copy> copies_of(std::string_view hex) {
