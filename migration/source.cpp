@@ -83,7 +83,7 @@ OutgoingMigration::Source::Source(std::unique_ptr<vmm::Machine>&& machine, Migra
 OutgoingMigration::Source::~Source() {
   context_.stop();
   thread_.join();
-  limiter_.stop();
+  drop_page_connections();  // their threads use what is destroyed before them
 }
 
 asio::awaitable<void> OutgoingMigration::Source::run() {

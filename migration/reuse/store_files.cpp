@@ -244,7 +244,9 @@ void add_data(int file, vmm::PageRange range, vmm::DirtyBitmap& into) {
     if (data < 0 && errno == ENXIO) return;
     if (data < 0) fail("SEEK_DATA in the image store");
     if (data >= end) return;
-    from = std::min(end, ::lseek(file, data, SEEK_HOLE));
+    const off_t hole = ::lseek(file, data, SEEK_HOLE);
+    if (hole < 0) fail("SEEK_HOLE in the image store");  // somebody cut the file short meanwhile
+    from = std::min(end, hole);
     const auto first = static_cast<vmm::PageIndex>(data) / vmm::kPageSize;
     into.set(vmm::PageRange{
         first, (static_cast<vmm::PageIndex>(from) + vmm::kPageSize - 1) / vmm::kPageSize - first});
