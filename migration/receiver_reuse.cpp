@@ -81,15 +81,9 @@ asio::awaitable<void> IncomingMigration::Receiver::send_image(ConnectionPtr conn
 /// Which of the pages that the source suspects to have changed are here as they are there.
 void IncomingMigration::Receiver::compare(const Frame& frame) {
   const wire::Hashes theirs = wire::decode_hashes(frame.payload, machine_->memory().page_count());
-  vmm::DirtyBitmap same(machine_->memory().page_count());
-  auto hash = theirs.hashes.begin();
-  for (const vmm::PageRange& range : theirs.ranges) {
-    for (vmm::PageIndex page = range.first; page < range.end(); ++page, ++hash) {
-      if (hashes_->find(page, *hash).match == ContentIndex::Match::same) same.set(page);
-    }
-  }
   control_->send(FrameType::held,
-                 wire::encode_missing(wire::bitmap_piece_around(theirs.stretch()), same));
+                 wire::encode_missing(wire::bitmap_piece_around(theirs.stretch()),
+                                      hashes_->same(theirs.ranges, theirs.hashes)));
 }
 
 /// Pages that lie elsewhere in the image; an empty list says that there are no more.

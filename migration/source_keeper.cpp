@@ -112,12 +112,8 @@ void OutgoingMigration::Source::take_changes(const Frame& frame) {
   }
   vmm::DirtyBitmap dropped(to_drop_.pages());
   const wire::Hashes pages = wire::decode_hashes(frame.payload, dropped.pages());
-  auto hash = pages.hashes.begin();
-  for (const vmm::PageRange& range : pages.ranges) {
-    for (vmm::PageIndex page = range.first; page < range.end(); ++page, ++hash) {
-      if (kept_hashes_->find(page, *hash).match != ContentIndex::Match::same) dropped.set(page);
-    }
-  }
+  for (const vmm::PageRange& range : pages.ranges) dropped.set(range);
+  dropped -= kept_hashes_->same(pages.ranges, pages.hashes);
   if (to_drop_.empty()) {
     drop_timer_.expires_after(kGather);
     drop_timer_.async_wait([this](boost::system::error_code cancelled) {

@@ -67,6 +67,18 @@ ContentIndex::Place ContentIndex::find(vmm::PageIndex page, const PageHash& hash
   return {Match::elsewhere, found->page};
 }
 
+vmm::DirtyBitmap ContentIndex::same(std::span<const vmm::PageRange> ranges,
+                                    std::span<const PageHash> hashes) const {
+  vmm::DirtyBitmap result(held_.pages());
+  auto hash = hashes.begin();
+  for (const vmm::PageRange& range : ranges) {
+    for (vmm::PageIndex page = range.first; page < range.end(); ++page, ++hash) {
+      if (find(page, *hash).match == Match::same) result.set(page);
+    }
+  }
+  return result;
+}
+
 std::size_t ContentIndex::bucket_of(const PageHash& hash) const {
   return bucket_bits_ == 0 ? 0 : first_bits(hash) >> (64 - bucket_bits_);
 }

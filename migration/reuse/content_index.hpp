@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "migration/reuse/copy_plan.hpp"
@@ -32,6 +33,10 @@ class ContentIndex {
     vmm::PageIndex page = 0;  ///< there; of several pages elsewhere the lowest
   };
   [[nodiscard]] Place find(vmm::PageIndex page, const PageHash& hash) const;
+  /// The pages of `ranges`, of which `hashes` has one each, that are there as they are here: a
+  /// bitmap of all RAM.
+  [[nodiscard]] vmm::DirtyBitmap same(std::span<const vmm::PageRange> ranges,
+                                      std::span<const PageHash> hashes) const;
 
  private:
   using Position = std::uint32_t;  ///< among the pages that are held, in order

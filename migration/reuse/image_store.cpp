@@ -41,21 +41,19 @@ vmm::UniqueFd ImageStore::make_ram(std::uint64_t bytes) const {
   return file;
 }
 
-/// `there`: of these bytes the file has already.
-vmm::GuestMemory ImageStore::memory_for(std::uint64_t bytes, std::uint64_t there,
-                                        const std::function<vmm::UniqueFd()>& file) const {
-  if (!tmpfs_) return vmm::GuestMemory(bytes);
-  if (directory_.available() < bytes - std::min(bytes, there)) {
-    tell(
-        "the image store has no room for the VM's RAM, which is anonymous memory therefore: it "
-        "will be copied when an image is kept");
-    return vmm::GuestMemory(bytes);
-  }
-  return {bytes, file()};
+/// Tells when a tmpfs has none.
+bool ImageStore::has_room_for_ram(std::uint64_t bytes) const {
+  if (!tmpfs_) return false;
+  if (directory_.available() >= bytes) return true;
+  tell(
+      "the image store has no room for the VM's RAM, which is anonymous memory therefore: it will "
+      "be copied when an image is kept");
+  return false;
 }
 
 vmm::GuestMemory ImageStore::memory_for(std::uint64_t bytes) const {
-  return memory_for(bytes, 0, [&] { return make_ram(bytes); });
+  if (!has_room_for_ram(bytes)) return vmm::GuestMemory(bytes);
+  return {bytes, make_ram(bytes)};
 }
 
 bool ImageStore::has(const std::string& vm_id, const wire::Token& token) const {

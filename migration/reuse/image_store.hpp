@@ -140,8 +140,7 @@ class ImageStore {
                                            const std::vector<std::uint64_t>& digests) const;
   [[nodiscard]] vmm::UniqueFd copy(const vmm::GuestMemory& memory,
                                    const vmm::DirtyBitmap& pages) const;
-  [[nodiscard]] vmm::GuestMemory memory_for(std::uint64_t bytes, std::uint64_t there,
-                                            const std::function<vmm::UniqueFd()>& file) const;
+  [[nodiscard]] bool has_room_for_ram(std::uint64_t bytes) const;
   [[nodiscard]] Taken load(Found found) const;
 
   std::uint64_t limit_;

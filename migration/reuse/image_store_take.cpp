@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <sys/file.h>
 
+#include <algorithm>
 #include <cstring>
 #include <exception>
 #include <stdexcept>
@@ -16,7 +17,27 @@ struct ImageStore::Found {
   vmm::UniqueFd ram;
   std::vector<PageHash> hashes;        ///< of the pages held, in order
   std::vector<std::uint64_t> digests;  ///< of them too
+
+  std::uint64_t let_go_of_damaged(const std::vector<std::uint64_t>& digests_now);
 };
+
+/// How many: those whose digests are not what they were.
+std::uint64_t ImageStore::Found::let_go_of_damaged(const std::vector<std::uint64_t>& digests_now) {
+  const std::vector<vmm::PageRange> claimed = manifest.held.ranges();
+  std::size_t sound = 0;
+  std::size_t next = 0;
+  for (const vmm::PageRange& range : claimed) {
+    for (vmm::PageIndex page = range.first; page < range.end(); ++page, ++next) {
+      if (digests_now[next] == digests[next]) {
+        hashes[sound++] = hashes[next];
+      } else {
+        manifest.held.reset(page);
+      }
+    }
+  }
+  hashes.resize(sound);
+  return next - sound;
+}
 
 void ImageStore::read_hashes(Found& found) const {
   const Manifest& manifest = found.manifest;
@@ -71,51 +92,40 @@ std::optional<ImageStore::Found> ImageStore::take_out(const std::string& vm_id,
 
 /// Makes it RAM, without the pages that do not match their digests.
 ImageStore::Taken ImageStore::load(Found found) const {
-  const Manifest& manifest = found.manifest;
-  const vmm::DirtyBitmap& claimed = manifest.held;
-  const vmm::PageRange all{0, claimed.pages()};
-  vmm::GuestMemory memory = memory_for(manifest.memory_bytes, store::allocated(found.ram.get()),
-                                       [&] { return std::move(found.ram); });
-  vmm::DirtyBitmap others(all.count);
+  Manifest& manifest = found.manifest;
+  const std::uint64_t bytes = manifest.memory_bytes;
+  const vmm::PageRange all{0, manifest.held.pages()};
+  vmm::DirtyBitmap others(all.count);  // pages that may be there and are not held
+  const std::uint64_t there = std::min(bytes, store::allocated(found.ram.get()));
+  vmm::GuestMemory memory = has_room_for_ram(bytes - there)
+                                ? vmm::GuestMemory(bytes, std::move(found.ram))
+                                : vmm::GuestMemory(bytes);
   std::vector<std::uint64_t> digests;
   if (memory.file() < 0) {
-    digests = read_pages(found.ram.get(), memory, claimed);
+    digests = read_pages(found.ram.get(), memory, manifest.held);
   } else {
     // How much data there is costs nothing to ask; where it is, milliseconds for each GiB. So that
     // is asked only when what is held and what is there are not the same.
-    vmm::DirtyBitmap data = claimed;
-    if (store::allocated(memory.file()) < claimed.count() * vmm::kPageSize) {
+    vmm::DirtyBitmap data = manifest.held;
+    if (store::allocated(memory.file()) < data.count() * vmm::kPageSize) {
       data.clear();
       memory.add_populated(all, data);
-      data &= claimed;
+      data &= manifest.held;
     }
-    digests = digest_pages(memory, claimed, data);
+    digests = digest_pages(memory, manifest.held, data);
     if (store::allocated(memory.file()) > data.count() * vmm::kPageSize) {
       memory.add_populated(all, others);
     }
   }
-  vmm::DirtyBitmap held = claimed;
-  std::size_t sound = 0;
-  std::size_t next = 0;
-  for (const vmm::PageRange& range : claimed.ranges()) {
-    for (vmm::PageIndex page = range.first; page < range.end(); ++page, ++next) {
-      if (digests[next] == found.digests[next]) {
-        found.hashes[sound++] = found.hashes[next];
-      } else {
-        held.reset(page);
-      }
-    }
-  }
-  if (sound < next) {
+  others |= manifest.held;
+  if (const std::uint64_t damaged = found.let_go_of_damaged(digests); damaged > 0) {
     tell(fmt::format("image of {}: {} of {} pages are damaged and not used", manifest.vm_id,
-                     next - sound, next));
-    found.hashes.resize(sound);
+                     damaged, digests.size()));
   }
-  if (held.empty()) throw std::runtime_error("no page of it can be used");
-  others |= claimed;
-  others -= held;
+  if (manifest.held.empty()) throw std::runtime_error("no page of it can be used");
+  others -= manifest.held;
   memory.discard(others.ranges());
-  return {manifest.token, manifest.key, std::move(held), std::move(found.hashes),
+  return {manifest.token, manifest.key, std::move(manifest.held), std::move(found.hashes),
           std::move(memory)};
 }
 
