@@ -48,6 +48,7 @@ struct MigrateOptions {
   Compression compression = Compression::automatic;
   unsigned channels = 1;  ///< 1 to kMaxChannels connections that carry pages
   Prepaging prepaging = Prepaging::bubbling;
+  bool hot_last = true;  ///< the first round holds back what the guest writes again and again
   bool throttle = false;
   bool verify = false;
   Reuse reuse = Reuse::automatic;

@@ -62,6 +62,7 @@ json to_json(const MigrationReport& report) {
         {"reused", pages.reused},
         {"duplicate", pages.duplicate},
         {"free", 0},
+        {"held_back", pages.held_back},
         {"demand", pages.demand},
         {"pushed", pages.pushed},
         {"resent", pages.resent}}},
@@ -109,6 +110,7 @@ MigrationReport report_from_json(const json& from) {
   pages.at("raw").get_to(report.pages.raw);
   pages.at("compressed").get_to(report.pages.compressed);
   pages.at("resent").get_to(report.pages.resent);
+  pages.at("held_back").get_to(report.pages.held_back);
   pages.at("demand").get_to(report.pages.demand);
   pages.at("pushed").get_to(report.pages.pushed);
   pages.at("reused").get_to(report.pages.reused);

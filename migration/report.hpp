@@ -35,6 +35,7 @@ struct MigrationReport {
   std::uint64_t wire_bytes_back = 0;
   struct Pages {
     std::uint64_t total = 0, unpopulated = 0, zero = 0, raw = 0, compressed = 0, resent = 0;
+    std::uint64_t held_back = 0;  ///< by the first round, as the guest kept writing them
     std::uint64_t demand = 0;     ///< sent since a vCPU waited for them
     std::uint64_t pushed = 0;     ///< sent after the handover without being asked for
     std::uint64_t reused = 0;     ///< not sent: the destination had them from an earlier stay

@@ -24,10 +24,10 @@
 namespace migration {
 
 /// The source's role, in one thread with one event loop. Read `run` first: it tells the story.
-/// source.cpp copies, source_handover.cpp stops the guest and hands it over, source_doubt.cpp
-/// settles what is in doubt, source_post_copy.cpp serves the pages that the destination lacks after
-/// that; source_reuse.cpp finds what the destination has from before, source_keeper.cpp keeps the
-/// image here.
+/// source_rounds.cpp copies while the guest runs, source_handover.cpp stops the guest and hands it
+/// over, source_doubt.cpp settles what is in doubt, source_post_copy.cpp serves the pages that the
+/// destination lacks after that; source_reuse.cpp finds what the destination has from before,
+/// source_keeper.cpp keeps the image here.
 class OutgoingMigration::Source {
  public:
   /// Throws without having taken the machine.
@@ -46,6 +46,8 @@ class OutgoingMigration::Source {
   using Clock = std::chrono::steady_clock;
   /// Between two attempts to reach the destination; each further one waits longer.
   static constexpr std::chrono::milliseconds kFirstRetry{100};
+  /// What looks at the dirty log within a round may take this small a share of the time.
+  static constexpr int kLookShare = 20;
   /// How far the handover is. From `committed` on only the destination's word, or the operator's,
   /// lets the VM run here again. `serving`: it runs there, and lacks pages.
   enum class Stage { copying, committed, serving, in_doubt, settled };
@@ -56,11 +58,14 @@ class OutgoingMigration::Source {
   void open_channel(unsigned index, net::Socket socket);
   /// Copies while the guest runs, if the mode says so. Whether the rest is for post-copy.
   boost::asio::awaitable<bool> copy();
-  boost::asio::awaitable<bool> pre_copy();
-  boost::asio::awaitable<void> send_round(std::shared_ptr<PreCopyRound> round);
   boost::asio::awaitable<net::Frame> expect(wire::FrameType type);
   void channel_failed(unsigned link, std::exception_ptr failure);
   void check_guest() const;
+
+  // source_rounds.cpp
+  boost::asio::awaitable<bool> pre_copy();
+  void watch_writes();
+  boost::asio::awaitable<void> send_round(std::shared_ptr<PreCopyRound> round);
   [[nodiscard]] ConvergenceInput measure(std::uint64_t dirty_pages) const;
 
   // source_control.cpp
@@ -99,7 +104,8 @@ class OutgoingMigration::Source {
   // source_post_copy.cpp
   void look_for_vain_work();
   [[nodiscard]] std::optional<std::string> reason_to_switch(const Decision& decision,
-                                                            std::uint64_t dirty_pages);
+                                                            std::uint64_t dirty_pages,
+                                                            std::uint64_t hot_pages);
   boost::asio::awaitable<void> prepare_post_copy();
   boost::asio::awaitable<void> open_faults();
   void serve_faults();
@@ -159,8 +165,10 @@ class OutgoingMigration::Source {
   std::exception_ptr failure_;
   std::uint32_t round_ = 0;
   std::shared_ptr<PreCopyRound> copying_;  ///< the round that is under way
-  vmm::DirtyBitmap sent_;                  ///< pages that travelled at least once
-  bool last_round_told_ = false;           ///< the destination may have got as far as Prepared
+  Clock::time_point round_start_;
+  Clock::time_point watch_again_;  ///< what the guest writes
+  vmm::DirtyBitmap sent_;          ///< pages that travelled at least once
+  bool last_round_told_ = false;   ///< the destination may have got as far as Prepared
   double link_bytes_per_second_ = 0;
   unsigned throttle_ = 0;
   Clock::time_point stopped_at_;
@@ -177,7 +185,7 @@ class OutgoingMigration::Source {
   };
   std::optional<KnownImage> image_;
   vmm::DirtyBitmap populated_;  ///< when the VM was offered, for an image by generation
-  vmm::DirtyBitmap unsent_;     ///< with an image: must travel, and no round has taken them up
+  vmm::DirtyBitmap unsent_;     ///< must travel though the log may not name it, and no round has it
   vmm::DirtyBitmap reusable_;
   vmm::DirtyBitmap copied_;  ///< made from other pages over there
   HotPages hot_;

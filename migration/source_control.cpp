@@ -66,6 +66,7 @@ void OutgoingMigration::Source::tick() {
   ticker_.async_wait([this](boost::system::error_code cancelled) {
     if (cancelled) return;
     try {
+      watch_writes();
       look_for_vain_work();
     } catch (const std::system_error& error) {
       abandon(error.what());

@@ -23,8 +23,9 @@ namespace {
 
 /// Pages that go with the state, as the guest will touch them in its first moments: 256 KiB.
 constexpr std::size_t kPagesAtHand = 64;
-/// Looking for work that is in vain reads the dirty log: it may take so small a share of the time.
-constexpr int kLookShare = 20;
+/// A page that the first round holds back was written at least twice within this time. If sending
+/// all of them takes longer, it is in vain.
+constexpr double kHotSeconds = 0.4;
 
 }  // namespace
 
@@ -34,7 +35,8 @@ OutgoingMigration::Source::Stage OutgoingMigration::Source::stage() const {
 }
 
 std::optional<std::string> OutgoingMigration::Source::reason_to_switch(const Decision& decision,
-                                                                       std::uint64_t dirty_pages) {
+                                                                       std::uint64_t dirty_pages,
+                                                                       std::uint64_t hot_pages) {
   if (options_.mode == Mode::hybrid) {
     if (round_ < options_.max_rounds) return std::nullopt;
     return fmt::format("after {} round{} of pre-copy, as asked for", round_,
@@ -46,6 +48,11 @@ std::optional<std::string> OutgoingMigration::Source::reason_to_switch(const Dec
   const bool vain = switch_policy_.in_vain(static_cast<double>(dirty_pages) * vmm::kPageSize, sent);
   if (vain && decision.step != Step::stop) {
     return fmt::format("the guest writes pages as fast as they are sent (after round {})", round_);
+  }
+  const ConvergenceInput hot = measure(hot_pages);
+  if (decision.step != Step::stop && hot.remaining_bytes > hot.bytes_per_second * kHotSeconds) {
+    return fmt::format("the guest writes {} pages again sooner than they are sent (after round {})",
+                       hot_pages, round_);
   }
   if (decision.step == Step::post_copy) {
     return fmt::format("the rest does not fit the downtime after {} rounds", round_);

@@ -174,7 +174,7 @@ asio::awaitable<void> OutgoingMigration::Source::send_copies(const CopyPlan& pla
   }
 }
 
-/// What the guest wrote and, with an image, what else must travel and no round has taken up.
+/// What the guest wrote, and what else must travel and no round has taken up.
 vmm::DirtyBitmap OutgoingMigration::Source::harvest_unsent() {
   vmm::DirtyBitmap pages = machine_->dirty_log().harvest();
   pages |= unsent_;

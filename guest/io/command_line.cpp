@@ -108,6 +108,7 @@ bool parse_word(Options& options, Word word) {
   if (word.skip("text=")) return word.last_number(options.text_percent, 0, 100);
   if (word.skip("dirty=")) return word.last_number(options.writes_per_second, 1, kMostRate);
   if (word.skip("ws=")) return word.last_number(options.working_set_mib, 1, kMostMib);
+  if (word.skip("ws-at=")) return word.last_number(options.working_set_at, 0, 99);
   if (word.skip("skew=")) return parse_skew(options, word);
   if (word.skip("touch=")) return parse_touch(options, word);
   if (word.skip("touch-rate=")) {

@@ -16,6 +16,7 @@ struct Options {
   std::uint64_t text_percent = 50;
   std::uint64_t writes_per_second = 0;
   std::uint64_t working_set_mib = 0;  ///< 0: all filled pages
+  std::uint64_t working_set_at = 0;   ///< per cent of the pages that lie before it
   std::uint64_t skew_writes_percent = 0;
   std::uint64_t skew_pages_percent = 100;
   TouchOrder touch = TouchOrder::none;

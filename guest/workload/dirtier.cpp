@@ -27,8 +27,9 @@ Dirtier::Dirtier(const Options& options, PageSet& pages, PageShare share, std::u
       random_(share.begin + 1),
       start_(read_tsc()),
       interval_(tsc_khz() * 1000 * kFraction / options.writes_per_second * cpus),
-      begin_(share.begin),
+      begin_(share.begin + (share.end - share.begin) * options.working_set_at / 100),
       hot_percent_(options.skew_writes_percent) {
+  share.begin = begin_;
   std::uint64_t working_set = pages.writable(share);
   const std::uint64_t wanted = options.working_set_mib * kPagesPerMib / cpus;
   if (wanted != 0 && wanted < working_set) working_set = wanted;

@@ -2,9 +2,11 @@
 
 #include <atomic>
 #include <cstdint>
+#include <mutex>
 #include <optional>
 #include <vector>
 
+#include "migration/policy/hot_pages.hpp"
 #include "vmm/memory/dirty_log.hpp"
 #include "vmm/memory/guest_memory.hpp"
 
@@ -47,24 +49,44 @@ class PreCopyRound final : public Round {
                vmm::DirtyBitmap dirty);
 
   [[nodiscard]] std::optional<Chunk> next_chunk() override;
-  /// Hands out no more. What was not handed out is still dirty in the log.
+  /// Hands out no more. What was not handed out is still dirty in the log, or in `left`.
   void stop() { stopped_ = true; }
 
-  /// Pages handed out so far.
+  /// Looks at what the guest has written since the last call, and holds back the pages that it
+  /// writes again and again: handed out now, they would be dirty again before the round ends. They
+  /// stay dirty in the log, and so are in the next round. The hot pages of Johnson 2013, known by
+  /// the samples of Zhong 2014: to be called at equal intervals, by one thread, in a round with a
+  /// log that finds its pages itself. A sample write-protects the pages that it finds written, but
+  /// for hot ones and those that are handed out.
+  void watch_writes();
+  [[nodiscard]] bool watching() const { return history_.has_value(); }
+
+  /// Pages taken up so far: handed out or held back.
   [[nodiscard]] std::uint64_t count() const { return count_; }
+  [[nodiscard]] std::uint64_t held_back() const { return held_back_; }
   /// Pages below this one have been taken up.
   [[nodiscard]] vmm::PageIndex taken_up() const;
   /// The pages that were handed out, when the round has ended.
   [[nodiscard]] vmm::DirtyBitmap handed_out() const;
+  /// When the round has ended: what must be sent though the log need not know it as dirty. Only a
+  /// round that was watched and stopped leaves anything.
+  [[nodiscard]] vmm::DirtyBitmap left() const;
 
  private:
+  [[nodiscard]] std::optional<vmm::PageRange> claim();
+  void forget_writes();
+
   vmm::GuestMemory& memory_;
   vmm::DirtyLog* log_;
   bool discover_;
   vmm::DirtyBitmap pages_;
+  std::mutex claiming_;  ///< held while a chunk is claimed, and while the rest is looked at
   std::atomic<vmm::PageIndex> next_ = 0;
   std::atomic<std::uint64_t> count_ = 0;
+  std::atomic<std::uint64_t> held_back_ = 0;
   std::atomic<bool> stopped_ = false;
+  std::optional<HotPages> history_;  ///< of the pages at and above next_, once they are watched
+  vmm::DirtyBitmap cold_;            ///< to be handed out; changes only at and above next_
 };
 
 }  // namespace migration

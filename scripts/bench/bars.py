@@ -23,6 +23,7 @@ COLUMNS = [
     ("pages", "pages", 0),
     ("reused", "pages reused", 0),
     ("duplicate", "duplicate pages", 0),
+    ("held_back", "pages held back", 0),
     ("resent", "pages resent", 0),
     ("demand", "pages on demand", 0),
     ("pushed", "pages pushed", 0),

@@ -82,6 +82,7 @@ class FerryArm:
             "downtime": report["downtime_ms"],
             "wire": report["wire_bytes"],
             **(_after_the_switch(report) if report["mode"] == "post-copy" else {}),
+            "held_back": report["pages"]["held_back"] or None,
             "throttle": max((each["throttle"] for each in report["rounds"]), default=0),
         }
 

@@ -55,6 +55,17 @@ def capped_1g(programs, run):
     ))
 
 
+def hot_last(programs, run):
+    """Ferry only: one page in twenty is written twice a second."""
+    options = "--max-bandwidth 1Gbit --mode"
+    run.migrations(arms_of(
+        programs, 1024, f"tick=10 {FILLED_1G} dirty=20000 ws-at=50 skew=90/5",
+        {f"{mode}{name}": f"{options} {mode} {how}"
+         for mode in ("pre-copy", "hybrid")
+         for name, how in (("", ""), (", as met", "--no-hot-last"))}, {},
+    ))
+
+
 def memory(programs, run):
     """Ferry only, both ways in which it needs the most: raw over several connections, and lz4."""
     run.migrations(arms_of(
@@ -132,6 +143,19 @@ def capped_1g_bars(samples):
     ]
 
 
+def hot_last_bars(samples):
+    bars = []
+    for mode in ("pre-copy", "hybrid"):
+        last, as_met = samples[mode], samples[f"{mode}, as met"]
+        bars += [
+            Bar(f"wire bytes of {mode}, hot pages last", last.median("wire"),
+                as_met.median("wire"), "MiB"),
+            Bar(f"guest's writes while it migrates by {mode} against 0.98 x as met",
+                last.median("writes"), 0.98 * as_met.median("writes"), "/s", at_least=True),
+        ]
+    return bars
+
+
 def memory_bars(samples):
     def worst(name):
         return max(arm.median(name) for arm in samples.values())
@@ -159,6 +183,8 @@ CASES = {
                       sparse_4g, sparse_4g_bars),
     "capped-1g": Case("the guest of idle-1g at 1 Gbit/s, compressed where it pays",
                       capped_1g, capped_1g_bars),
+    "hot-last": Case("1 GiB at 1 Gbit/s, 20 000 writes/s, 90 % of them to 5 % of the pages",
+                     hot_last, hot_last_bars),
     "memory": Case("what the process needs beyond the guest's RAM",
                    memory, memory_bars),
     "start": Case("from starting the program to the guest's first serial byte",

@@ -14,6 +14,7 @@ REPORT = {
     "pages": {
         "total": int, "unpopulated": int, "zero": int, "raw": int, "compressed": int, "reused": int,
         "duplicate": int, "free": int, "demand": int, "pushed": int, "resent": int,
+        "held_back": int,
     },
     "rounds": [{"pages": int, "wire_bytes": int, "duration_ms": float, "dirtied": int}],
     "faults": {"count": int, "p50_us": float, "p99_us": float, "max_us": float},

@@ -63,7 +63,8 @@ TEST(CommandLine, OfMigrateTakesEveryOption) {
       {"migrate",       "--api-socket",   "s",   "--to",         "unix:/p", "--mode",
        "stop-and-copy", "--max-downtime", "5ms", "--max-rounds", "3",       "--max-bandwidth",
        "1Gbit",         "--compression",  "lz4", "--channels",   "4",       "--throttle",
-       "--verify",      "--timeout",      "2s",  "--prepaging",  "linear",  "--json"});
+       "--verify",      "--timeout",      "2s",  "--prepaging",  "linear",  "--json",
+       "--no-hot-last"});
   const migration::MigrateOptions& options = command.options;
   EXPECT_EQ(options.to.path, "/p");
   EXPECT_EQ(options.mode, migration::Mode::stop_and_copy);
@@ -73,6 +74,7 @@ TEST(CommandLine, OfMigrateTakesEveryOption) {
   EXPECT_EQ(options.compression, migration::Compression::lz4);
   EXPECT_EQ(options.channels, 4U);
   EXPECT_EQ(options.prepaging, migration::Prepaging::linear);
+  EXPECT_FALSE(options.hot_last);
   EXPECT_TRUE(options.throttle);
   EXPECT_TRUE(options.verify);
   EXPECT_EQ(options.timeout.count(), 2000);
@@ -87,6 +89,7 @@ TEST(CommandLine, OfMigrateKnowsEveryModeAndChoosesByItself) {
   };
   EXPECT_EQ(parsed({}).mode, migration::Mode::automatic);
   EXPECT_EQ(parsed({}).prepaging, migration::Prepaging::bubbling);
+  EXPECT_TRUE(parsed({}).hot_last);
   for (const char* mode : {"auto", "pre-copy", "post-copy", "hybrid", "stop-and-copy"}) {
     EXPECT_EQ(migration::to_string(parsed({"--mode", mode}).mode), mode);
   }

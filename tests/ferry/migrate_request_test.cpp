@@ -32,6 +32,7 @@ TEST(MigrateRequest, CarriesEveryOption) {
   options.compression = migration::Compression::lz4;
   options.channels = 3;
   options.prepaging = migration::Prepaging::linear;
+  options.hot_last = false;
   options.throttle = true;
   options.verify = true;
   options.timeout = std::chrono::milliseconds(750);
@@ -44,6 +45,7 @@ TEST(MigrateRequest, CarriesEveryOption) {
   EXPECT_EQ(back.compression, options.compression);
   EXPECT_EQ(back.channels, options.channels);
   EXPECT_EQ(back.prepaging, options.prepaging);
+  EXPECT_FALSE(back.hot_last);
   EXPECT_TRUE(back.throttle);
   EXPECT_TRUE(back.verify);
   EXPECT_EQ(back.timeout, options.timeout);
@@ -56,6 +58,7 @@ TEST(MigrateRequest, NeedsTheAddressAlone) {
   EXPECT_EQ(options.channels, MigrateOptions().channels);
   EXPECT_EQ(options.mode, migration::Mode::automatic);
   EXPECT_EQ(options.prepaging, migration::Prepaging::bubbling);
+  EXPECT_TRUE(options.hot_last);
 }
 
 TEST(MigrateRequest, LeavesTheNumberOfRoundsToTheModeUnlessItIsGiven) {

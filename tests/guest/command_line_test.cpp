@@ -24,13 +24,14 @@ TEST(GuestCommandLine, AsksForNothingWhenEmpty) {
 }
 
 TEST(GuestCommandLine, TakesOptionsInAnyOrder) {
-  const Options options =
-      parse_command_line("ws=32  check=5000 tick=20 regs fill=350 timer=100 dirty=2000 echo irq\n");
+  const Options options = parse_command_line(
+      "ws=32 ws-at=60  check=5000 tick=20 regs fill=350 timer=100 dirty=2000 echo irq\n");
   EXPECT_EQ(options.tick_ms, 20U);
   EXPECT_EQ(options.timer_hz, 100U);
   EXPECT_EQ(options.fill_mib, 350U);
   EXPECT_EQ(options.writes_per_second, 2000U);
   EXPECT_EQ(options.working_set_mib, 32U);
+  EXPECT_EQ(options.working_set_at, 60U);
   EXPECT_TRUE(options.check);
   EXPECT_EQ(options.check_pages_per_second, 5000U);
   EXPECT_TRUE(options.registers);

@@ -63,6 +63,7 @@ TEST(MigrationReport, HasEveryFieldOfTheFixedForm) {
                            "/pages/demand",
                            "/pages/pushed",
                            "/pages/resent",
+                           "/pages/held_back",
                            "/rounds",
                            "/faults/count",
                            "/faults/p50_us",

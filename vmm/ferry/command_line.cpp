@@ -239,6 +239,10 @@ void define_migrate(CLI::App& app, MigrateCommand& migrate) {
       "changed), by content (hashes are compared), auto (the default: the first if it can be) or "
       "off")
       ->type_name("WAY");
+  command.add_flag(
+      "!--no-hot-last", options.hot_last,
+      "pre-copy sends a page when its turn comes, though the guest writes it again and "
+      "again; for measuring");
   command.add_flag("--throttle", options.throttle, "slow a guest that would not converge");
   command.add_flag("--verify", options.verify,
                    "compare every byte of RAM and state before the VM runs there");

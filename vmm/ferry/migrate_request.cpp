@@ -83,6 +83,7 @@ json to_json(const MigrateOptions& options) {
                  {"prepaging", migration::to_string(options.prepaging)},
                  {"reuse", migration::to_string(options.reuse)},
                  {"keep_image", options.keep_image},
+                 {"hot_last", options.hot_last},
                  {"throttle", options.throttle},
                  {"verify", options.verify},
                  {"timeout_ms", in_milliseconds(options.timeout)}};
@@ -124,6 +125,8 @@ MigrateOptions migrate_options_from_json(const json& from) {
           one_of(value, field, &migration::reuse_from, "auto, generation, content or off");
     } else if (field == "keep_image") {
       options.keep_image = flag(value, field);
+    } else if (field == "hot_last") {
+      options.hot_last = flag(value, field);
     } else if (field == "throttle") {
       options.throttle = flag(value, field);
     } else if (field == "verify") {

@@ -84,6 +84,11 @@ std::string report_table(const MigrationReport& report) {
                   format_count(report.pages.total), format_count(report.pages.unpopulated),
                   format_count(report.pages.zero), format_count(report.pages.raw),
                   format_count(report.pages.compressed)));
+  if (report.pages.held_back > 0) {
+    row(table, "held back",
+        fmt::format("{} pages that the guest wrote again and again, from the first round",
+                    format_count(report.pages.held_back)));
+  }
   if (report.pages.reused + report.pages.duplicate > 0) {
     row(table, "not sent",
         fmt::format("{} pages reused, {} had elsewhere", format_count(report.pages.reused),
