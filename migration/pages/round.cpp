@@ -46,9 +46,11 @@ std::optional<vmm::PageRange> PreCopyRound::claim() {
 std::optional<Chunk> PreCopyRound::next_chunk() {
   while (const auto chunk = claim()) {
     if (discover_) {
-      // First clear, then look: a page touched in between is both sent and logged.
-      if (log_ != nullptr) log_->clear(cold_, *chunk);
-      memory_.add_populated(*chunk, pages_);
+      if (log_ != nullptr) {
+        log_->clear_touched(cold_, *chunk, pages_);
+      } else {
+        memory_.add_populated(*chunk, pages_);
+      }
     } else if (log_ != nullptr && pages_.count(*chunk) > 0) {
       log_->clear(pages_, *chunk);
     }
@@ -80,12 +82,13 @@ void PreCopyRound::watch_writes() {
 
 /// So far everything counts as written. In steps, for channels wait for their next chunk meanwhile.
 void PreCopyRound::forget_writes() {
+  vmm::DirtyBitmap touched(memory_.page_count());
   for (vmm::PageIndex first = 0;;) {
     const std::lock_guard lock(claiming_);
     first = std::max<vmm::PageIndex>(first, next_);
     if (first >= memory_.page_count()) return;
     const vmm::PageRange step{first, std::min(kChunkPages, memory_.page_count() - first)};
-    log_->clear(cold_, step);
+    log_->clear_touched(cold_, step, touched);
     first = step.end();
   }
 }

@@ -8,6 +8,13 @@
 
 namespace vmm {
 
+namespace {
+
+/// Looking at one again takes a microsecond, also while the guest is stopped.
+constexpr std::size_t kMostUntouched = 64;
+
+}  // namespace
+
 DirtyLog::DirtyLog(const KvmVm& vm, GuestMemory& memory) : vm_(vm), memory_(memory) {
   constexpr std::uint64_t kWanted =
       KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET;
@@ -43,6 +50,7 @@ void DirtyLog::stop() {
   set_logging(false);
   pending_ = {};
   everything_ = {};
+  untouched_.clear();
 }
 
 DirtyBitmap DirtyLog::harvest() {
@@ -56,7 +64,19 @@ DirtyBitmap DirtyLog::harvest() {
   }
   memory_.take_host_writes(log);
   pending_ |= log;
-  return pending_;
+  log = pending_;
+  drop_untouched(log);
+  return log;
+}
+
+/// A page that was touched since is dirty, as it was never cleared.
+void DirtyLog::drop_untouched(DirtyBitmap& pages) const {
+  if (untouched_.empty()) return;
+  DirtyBitmap touched(memory_.page_count());
+  for (const PageRange& range : untouched_) {
+    memory_.add_populated(range, touched);
+    pages.intersect(touched, range);
+  }
 }
 
 void DirtyLog::clear(const DirtyBitmap& pages, PageRange range) {
@@ -78,5 +98,31 @@ void DirtyLog::clear(const DirtyBitmap& pages, PageRange range) {
 }
 
 void DirtyLog::clear_all(PageRange range) { clear(everything_, range); }
+
+void DirtyLog::clear_touched(const DirtyBitmap& pages, PageRange range, DirtyBitmap& touched) {
+  if (memory_.passes_over_untouched()) {
+    const std::uint64_t before = touched.count(range);
+    memory_.add_populated(range, touched);
+    if (before == 0 && touched.count(range) == 0 && leave_untouched(range)) return;
+  }
+  // First clear, then look.
+  clear(pages, range);
+  memory_.add_populated(range, touched);
+}
+
+/// False when it cannot, as it would make too many of them to look at in each harvest.
+bool DirtyLog::leave_untouched(PageRange range) {
+  const std::shared_lock lock(mutex_);
+  const std::lock_guard leaving(leaving_);
+  for (PageRange& other : untouched_) {
+    if (other.first <= range.first && range.end() <= other.end()) return true;
+    if (other.end() != range.first && range.end() != other.first) continue;
+    other = {std::min(other.first, range.first), other.count + range.count};
+    return true;
+  }
+  if (untouched_.size() == kMostUntouched) return false;
+  untouched_.push_back(range);
+  return true;
+}
 
 }  // namespace vmm

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <mutex>
 #include <shared_mutex>
+#include <vector>
 
 #include "vmm/kvm/kvm_vm.hpp"
 #include "vmm/memory/dirty_bitmap.hpp"
@@ -20,8 +22,8 @@ class DirtyLog {
   DirtyLog(const DirtyLog&) = delete;
   DirtyLog& operator=(const DirtyLog&) = delete;
 
-  /// Starts logging. Everything counts as written at first: `clear` a range with all its bits, then
-  /// ask `GuestMemory::add_populated` for it; together they miss nothing that was ever written.
+  /// Starts logging. Everything counts as written at first: `clear_touched` of all ranges misses
+  /// nothing that was ever written.
   void start();
   void stop();
   [[nodiscard]] bool active() const { return active_; }
@@ -35,9 +37,17 @@ class DirtyLog {
   void clear(const DirtyBitmap& pages, PageRange range);
   /// The same with all bits of `range`.
   void clear_all(PageRange range);
+  /// Takes `pages` within `range` out of the log, and adds to `touched` the pages of `range` that
+  /// were ever touched: a page that is touched in between is in both. `pages` has all of `range`
+  /// but for some that were touched. A range that nobody ever touched may stay in the log, where
+  /// clearing takes as long as for one that is in use; `harvest` leaves out what still is untouched
+  /// then.
+  void clear_touched(const DirtyBitmap& pages, PageRange range, DirtyBitmap& touched);
 
  private:
   void set_logging(bool on);
+  bool leave_untouched(PageRange range);
+  void drop_untouched(DirtyBitmap& pages) const;
 
   const KvmVm& vm_;
   GuestMemory& memory_;
@@ -46,6 +56,9 @@ class DirtyLog {
   std::shared_mutex mutex_;  ///< shared: clears its own words; alone: harvests
   DirtyBitmap pending_;      ///< harvested and not yet cleared
   DirtyBitmap everything_;   ///< all bits set
+  std::mutex leaving_;       ///< guards untouched_ among those that share mutex_
+  /// Never cleared, as nobody had touched them then.
+  std::vector<PageRange> untouched_;
 };
 
 }  // namespace vmm

@@ -9,13 +9,14 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <cassert>
 #include <cerrno>
 #include <cstring>
 #include <system_error>
 #include <utility>
+
+#include "vmm/memory/populated.hpp"
 
 namespace vmm {
 
@@ -24,18 +25,6 @@ namespace {
 [[noreturn]] void fail(const std::string& what) {
   throw std::system_error(errno, std::generic_category(), what);
 }
-
-/// The kernel's map of this process's pages, opened once. Asking it touches no page.
-int pagemap() {
-  static const int fd = ::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-  if (fd < 0) fail("cannot open /proc/self/pagemap (is /proc mounted?)");
-  return fd;
-}
-
-// Bits of a pagemap entry (Linux Documentation/admin-guide/mm/pagemap.rst). A swapped page has
-// content as much as a present one.
-constexpr std::uint64_t kPagePresent = std::uint64_t{1} << 63;
-constexpr std::uint64_t kPageSwapped = std::uint64_t{1} << 62;
 
 /// The most ranges that process_madvise takes in one call (the kernel's UIO_MAXIOV).
 constexpr std::size_t kMaxBatch = 1024;
@@ -213,51 +202,14 @@ void GuestMemory::discard(std::span<const PageRange> ranges) {
 
 void GuestMemory::add_populated(PageRange range, DirtyBitmap& into) const {
   assert(range.end() <= page_count());
-  if (file() >= 0) return add_data_of_file(range, into);
-  std::array<std::uint64_t, 1024> entries{};
-  for (PageIndex page = range.first; page < range.end();) {
-    const std::uint64_t count = std::min<std::uint64_t>(entries.size(), range.end() - page);
-    const std::uint64_t at = (reinterpret_cast<std::uintptr_t>(host_) / kPageSize + page) * 8;
-    const ssize_t got = ::pread(pagemap(), entries.data(), count * 8, static_cast<off_t>(at));
-    if (got < 0) fail("reading /proc/self/pagemap");
-    if (got != static_cast<ssize_t>(count * 8)) {
-      errno = EIO;
-      fail("/proc/self/pagemap ended early");
-    }
-    for (std::uint64_t i = 0; i < count; ++i) {
-      if ((entries[i] & (kPagePresent | kPageSwapped)) != 0) into.set(page + i);
-    }
-    page += count;
+  if (file() >= 0) {
+    add_data_of_file(file(), host_, range, into);
+  } else {
+    add_present(host_, range, into);
   }
 }
 
-/// A file knows its own data; the mapping of this process may lack pages that the file has. What is
-/// in memory is found at once, and only the rest is looked for in the file, where it may be in the
-/// swap: SEEK_HOLE would be simpler, but goes through the whole file for every small range.
-void GuestMemory::add_data_of_file(PageRange range, DirtyBitmap& into) const {
-  std::array<unsigned char, 4096> in_memory{};
-  for (PageIndex first = range.first; first < range.end();) {
-    const std::uint64_t count = std::min<std::uint64_t>(in_memory.size(), range.end() - first);
-    if (::mincore(host_ + first * kPageSize, count * kPageSize, in_memory.data()) < 0) {
-      fail("mincore of guest RAM");
-    }
-    for (std::uint64_t i = 0; i < count; ++i) {
-      if ((in_memory[i] & 1) != 0) into.set(first + i);
-    }
-    const PageIndex end = first + count;
-    for (PageIndex page = first; page < end;) {
-      if (into.test(page)) {
-        ++page;
-        continue;
-      }
-      const off_t data = ::lseek(file(), static_cast<off_t>(page * kPageSize), SEEK_DATA);
-      if (data < 0 && errno != ENXIO) fail("SEEK_DATA on guest RAM");
-      page = data < 0 ? end : static_cast<PageIndex>(data) / kPageSize;
-      if (page < end) into.set(page++);
-    }
-    first = end;
-  }
-}
+bool GuestMemory::passes_over_untouched() const { return file() < 0 && passes_over_holes(); }
 
 void GuestMemory::take_host_writes(DirtyBitmap& into) {
   assert(into.pages() == page_count());

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <tuple>
 #include <vector>
 
 #include "tests/vmm/kvm/guest_fixture.hpp"
@@ -139,6 +140,44 @@ TEST_F(DirtyLogging, CanBeStartedAgain) {
   const auto count = machine->dirty_log().harvest().count();
   EXPECT_GT(count, 0U);
   EXPECT_LT(count, machine->memory().page_count() / 2);
+}
+
+// Whether such a range is cleared or left in the log, depending on the kernel: it is not dirty, and
+// a page of it that is touched later is, until it is cleared.
+TEST_F(DirtyLogging, LeavesOutWhatNobodyEverTouched) {
+  const auto machine = make_guest("tick=1 fill=4");
+  machine->resume();
+  ASSERT_TRUE(output_.wait_for_tick_lines(1));
+  machine->pause();
+  GuestMemory& memory = machine->memory();
+  DirtyLog& log = machine->dirty_log();
+  log.start();
+  DirtyBitmap everything(memory.page_count());
+  everything.set(all_of(*machine));
+  DirtyBitmap touched(memory.page_count());
+  std::ignore = log.harvest();  // what devices have written is no longer to come
+  constexpr std::uint64_t kStep = 64;
+  for (const PageIndex start : {PageIndex{0}, PageIndex{kStep}}) {  // out of order, as two channels
+    for (PageIndex first = start; first < memory.page_count(); first += 2 * kStep) {
+      log.clear_touched(everything, {first, kStep}, touched);
+    }
+  }
+  DirtyBitmap populated(memory.page_count());
+  memory.add_populated(all_of(*machine), populated);
+  EXPECT_EQ(touched, populated);
+  EXPECT_LT(touched.count(), memory.page_count() / 2);
+  EXPECT_TRUE(log.harvest().empty());
+
+  const PageIndex page = 28_MiB / kPageSize + 3;
+  ASSERT_FALSE(touched.test(page));
+  const std::array<std::byte, 1> data{std::byte{1}};
+  memory.write(GuestAddress{page * kPageSize}, data);
+  const DirtyBitmap dirty = take(*machine);
+  EXPECT_TRUE(dirty.test(page));
+  EXPECT_LE(dirty.count(), 512U);  // a huge page may come whole
+  EXPECT_TRUE(log.harvest().empty());
+  memory.write(GuestAddress{page * kPageSize}, data);
+  EXPECT_EQ(log.harvest().ranges(), (std::vector<PageRange>{{page, 1}}));
 }
 
 }  // namespace
