@@ -61,5 +61,32 @@ class ReturnOfAVm(ReuseTest):
         self.assertGreater(report["pages"]["reused"], 500, report["pages"])
 
 
+class PagesThatTheGuestWritesAgainAndAgain(ReuseTest):
+    """Without tracking, nobody tells the keeper what changes: only what was seen before counts."""
+
+    def kept_of(self, cmdline):
+        """How many of the guest's pages were not kept, after it has left, come back and been
+        compared."""
+        here = self.make_store()
+        source = self.guest_with_store(here, cmdline)
+        away, left = self.leave(source, self.make_store(), "--mode", "post-copy",
+                                receive=("--tracking", "off"))
+        kept = left["kept_image"]["pages"]
+        self.assertEqual(self.images(here)[0]["pages_held"], kept)
+        back, report = self.come_back(away, here)
+        self.assertLessEqual(report["pages"]["reused"], kept)
+        self.assert_keeper_ends(source)
+        self.finish(source, away, back)
+        return left["pages"]["total"] - left["pages"]["unpopulated"] - kept
+
+    def test_are_not_kept_at_all(self):
+        given_up = self.kept_of("tick=2 fill=16 dirty=20000 ws=1 check end=byte")
+        self.assertGreater(given_up, 200)  # of 256
+        self.assertLess(given_up, 300)
+
+    def test_are_all_that_is_not_kept(self):
+        self.assertLess(self.kept_of(QUIET), 16)  # stacks, and the like
+
+
 if __name__ == "__main__":
     unittest.main()
