@@ -1,8 +1,6 @@
 #include "vmm/ferry/session.hpp"
 
 #include <fmt/format.h>
-#include <pthread.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
@@ -11,26 +9,19 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <cctype>
 #include <csignal>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "devices/standard.hpp"
+#include "migration/reuse/image_store.hpp"
 #include "vmm/ferry/exit_status.hpp"
 #include "vmm/ferry/host_memory.hpp"
-#include "vmm/ferry/migrate_request.hpp"
 #include "vmm/ferry/say.hpp"
-#include "vmm/ferry/store_of_process.hpp"
 
 namespace ferry {
 
 namespace asio = boost::asio;
 using migration::IncomingMigration;
-using migration::MigrationReport;
-using migration::Outcome;
-using migration::OutgoingMigration;
-using nlohmann::json;
 
 namespace {
 
@@ -197,26 +188,6 @@ void Session::guest_ended() {
   leave(status_of(end));
 }
 
-vmm::Machine& Session::machine_for(const char* what) const {
-  if (lent()) {
-    const Outcome outcome = outgoing_->live().outcome;
-    throw Conflict(outcome == Outcome::in_doubt
-                       ? fmt::format("cannot {}: who runs the VM is in doubt. See 'ferry info'; "
-                                     "'ferry resume --force' runs it here",
-                                     what)
-                       : fmt::format("cannot {} while the VM is being migrated: wait for the "
-                                     "migration's end, or 'ferry cancel' it",
-                                     what));
-  }
-  if (!machine_) {
-    throw Conflict(
-        fmt::format("cannot {}: no VM runs here ({}). A VM that waits for its source "
-                    "is resumed by 'ferry resume --force' alone",
-                    what, owner()));
-  }
-  return *machine_;
-}
-
 /// A VM that lacks pages whose source is away does not run on by halves.
 void Session::starving(bool starving) {
   if (!machine_) return;
@@ -226,136 +197,6 @@ void Session::starving(bool starving) {
   } else if (!starving && std::exchange(starving_, false)) {
     machine_->resume();
   }
-}
-
-void Session::pause() {
-  machine_for("pause").pause();
-  starving_ = false;
-}
-
-void Session::resume(bool force) {
-  if (!force) {
-    vmm::Machine& machine = machine_for("resume");
-    if (starving_) throw Conflict("cannot resume: pages are missing and their source is away");
-    return machine.resume();
-  }
-  std::string refusal = "nothing is in doubt here: there is nothing to force";
-  if (lent()) {
-    refusal = outgoing_->force_resume();
-  } else if (!machine_ && incoming_) {
-    refusal = incoming_->force_resume();
-  }
-  if (!refusal.empty()) throw Conflict("cannot resume --force: " + refusal);
-}
-
-void Session::stop() {
-  if (lent() && outgoing_->live().outcome != Outcome::in_doubt) {
-    if (const std::string refusal = outgoing_->cancel(); !refusal.empty()) throw Conflict(refusal);
-    stopping_ = true;
-    return;
-  }
-  if (machine_) machine_->pause();
-  leave(static_cast<int>(ExitStatus::ok));
-}
-
-void Session::quit() {
-  try {
-    stop();
-  } catch (const Conflict& refused) {
-    say(fmt::format("cannot end now: {}", refused.what()));
-  }
-}
-
-void Session::cancel() {
-  if (!lent()) throw Conflict("no migration of this VM runs: nothing to cancel");
-  if (const std::string refusal = outgoing_->cancel(); !refusal.empty()) throw Conflict(refusal);
-}
-
-std::shared_ptr<ReportStream> Session::migrate(const json& request) {
-  migration::MigrateOptions options = migrate_options_from_json(request);
-  vmm::Machine& machine = machine_for("migrate");
-  if (options.keep_image) options.keep_in = image_store();
-  if (tracking_ && machine.dirty_log().active()) {
-    options.tracked_since = {tracking_->since.token, tracking_->changed};
-  }
-  if (machine.ended() || exit_status_) throw Conflict("cannot migrate: the guest has ended");
-  if (const auto status = fetching(); status && status->missing > 0) {
-    throw Conflict(
-        fmt::format("cannot migrate: {} pages of the VM are still to come from where it was before",
-                    status->missing));
-  }
-  std::erase_if(telling_, [](const auto& earlier) { return earlier->done(); });
-  if (outgoing_ && !outgoing_->done()) telling_.push_back(std::move(outgoing_));
-  watcher_ = std::make_shared<ReportStream>(context_);
-  const auto in_main = [this](void (Session::*member)(const MigrationReport&)) {
-    return [this, member](const MigrationReport& report) {
-      asio::post(context_, [this, member, report] { (this->*member)(report); });
-    };
-  };
-  OutgoingMigration::Callbacks callbacks{
-      .progress = in_main(&Session::progressed),
-      .in_doubt = in_main(&Session::in_doubt),
-      .ended =
-          [this](OutgoingMigration::Result result) {
-            asio::post(context_, [this, result = std::move(result)]() mutable {
-              migration_ended(std::move(result));
-            });
-          },
-      .message = say,
-      .released =
-          [this] { asio::post(context_, [this] { leave(static_cast<int>(ExitStatus::ok)); }); }};
-  try {
-    outgoing_ = std::make_unique<OutgoingMigration>(std::move(machine_), std::move(options),
-                                                    std::move(callbacks));
-  } catch (...) {
-    own(std::move(machine_));
-    throw;
-  }
-  return watcher_;
-}
-
-std::shared_ptr<migration::ImageStore> Session::image_store() {
-  if (!image_store_) {
-    image_store_ = open_image_store(migration::default_image_store());
-  }
-  return image_store_;
-}
-
-void Session::set(const json& request) {
-  const migration::MigrateSettings settings = migrate_settings_from_json(request);
-  if (!lent()) throw Conflict("no migration of this VM runs: nothing to set");
-  if (settings.to && !outgoing_->link_lost()) {
-    throw Conflict(
-        "where the VM goes can be set only while the link is lost after the handover: cancel the "
-        "migration and start another");
-  }
-  outgoing_->set(settings);
-}
-
-void Session::progressed(const MigrationReport& report) {
-  if (watcher_) watcher_->progress(migration::to_json(report).dump() + '\n');
-}
-
-void Session::in_doubt(const MigrationReport& report) {
-  say(fmt::format("{}. {}", report.error.value_or(""), report.owner));
-  if (watcher_) std::exchange(watcher_, nullptr)->end(migration::to_json(report).dump() + '\n');
-}
-
-void Session::migration_ended(OutgoingMigration::Result result) {
-  const MigrationReport& report = result.report;
-  last_report_ = report;
-  if (watcher_) std::exchange(watcher_, nullptr)->end(migration::to_json(report).dump() + '\n');
-  say(fmt::format("migration {}{}{}: {}", migration::to_string(report.outcome),
-                  report.error ? ", " : "", report.error.value_or(""), report.owner));
-  if (report.outcome == Outcome::completed) {
-    console_->disconnect();
-    if (!result.kept) return leave(static_cast<int>(ExitStatus::ok));
-    keeper_ = true;
-    return say("keeps the image of the VM for its return, until somebody takes or drops it");
-  }
-  own(std::move(result.machine));
-  if (outgoing_->done()) outgoing_.reset();
-  if (stopping_) leave(static_cast<int>(ExitStatus::ok));
 }
 
 void Session::leave(int status) {
