@@ -166,9 +166,11 @@ class OutgoingMigration::Source {
   std::uint32_t round_ = 0;
   std::shared_ptr<PreCopyRound> copying_;  ///< the round that is under way
   Clock::time_point round_start_;
-  Clock::time_point watch_again_;  ///< what the guest writes
-  vmm::DirtyBitmap sent_;          ///< pages that travelled at least once
-  bool last_round_told_ = false;   ///< the destination may have got as far as Prepared
+  Clock::time_point watched_;  ///< what the guest writes
+  Clock::time_point watch_again_;
+  double hot_seconds_ = 0;        ///< in which a page was written twice that was held back
+  vmm::DirtyBitmap sent_;         ///< pages that travelled at least once
+  bool last_round_told_ = false;  ///< the destination may have got as far as Prepared
   double link_bytes_per_second_ = 0;
   unsigned throttle_ = 0;
   Clock::time_point stopped_at_;

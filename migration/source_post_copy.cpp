@@ -23,9 +23,6 @@ namespace {
 
 /// Pages that go with the state, as the guest will touch them in its first moments: 256 KiB.
 constexpr std::size_t kPagesAtHand = 64;
-/// A page that the first round holds back was written at least twice within this time. If sending
-/// all of them takes longer, it is in vain.
-constexpr double kHotSeconds = 0.4;
 
 }  // namespace
 
@@ -49,8 +46,9 @@ std::optional<std::string> OutgoingMigration::Source::reason_to_switch(const Dec
   if (vain && decision.step != Step::stop) {
     return fmt::format("the guest writes pages as fast as they are sent (after round {})", round_);
   }
+  // Sending what was held back is in vain too if it takes longer than the guest to write it again.
   const ConvergenceInput hot = measure(hot_pages);
-  if (decision.step != Step::stop && hot.remaining_bytes > hot.bytes_per_second * kHotSeconds) {
+  if (decision.step != Step::stop && hot.remaining_bytes > hot.bytes_per_second * hot_seconds_) {
     return fmt::format("the guest writes {} pages again sooner than they are sent (after round {})",
                        hot_pages, round_);
   }

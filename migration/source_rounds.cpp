@@ -66,7 +66,7 @@ asio::awaitable<bool> OutgoingMigration::Source::pre_copy() {
 
 /// Within a first round that takes long: which pages does the guest write again and again?
 void OutgoingMigration::Source::watch_writes() {
-  if (!options_.hot_last || round_ != 1 || image_ || !copying_) return;
+  if (!options_.hot_last || !copying_ || !copying_->can_be_watched()) return;
   // A migration that has just failed has no log any more.
   if (!machine_ || !machine_->dirty_log().active()) return;
   const auto now = Clock::now();
@@ -75,9 +75,12 @@ void OutgoingMigration::Source::watch_writes() {
     const auto done = static_cast<double>(copying_->count());
     const auto used = static_cast<double>(resident_bytes()) / static_cast<double>(vmm::kPageSize);
     if (done == 0 || seconds_since(round_start_) * (used - done) / done < kWorthWatching) return;
+  } else {
+    hot_seconds_ = PreCopyRound::kSamples * seconds_since(watched_);
   }
   copying_->watch_writes();
-  watch_again_ = Clock::now() + kLookShare * (Clock::now() - now);
+  watched_ = now;
+  watch_again_ = now + kLookShare * (Clock::now() - now);
 }
 
 asio::awaitable<void> OutgoingMigration::Source::send_round(std::shared_ptr<PreCopyRound> round) {

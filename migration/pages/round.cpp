@@ -12,11 +12,9 @@ namespace {
 /// multiple of 64 pages, so that no two channels write the same word of a bitmap.
 constexpr std::uint64_t kChunkPages = 2048;
 
-// A page is held back that was written in two of the last four samples. Less strict than what is
-// not worth keeping (HotPages): a page that is held back for nothing costs no byte, and is sent a
-// round later.
-constexpr unsigned kHotK = 2;
-constexpr unsigned kHotN = 4;
+// Less strict than what is not worth keeping (HotPages): a page that is held back for nothing costs
+// no byte, and is sent a round later.
+constexpr unsigned kHotSamples = 2;
 
 }  // namespace
 
@@ -26,58 +24,61 @@ PreCopyRound::PreCopyRound(std::uint32_t number, vmm::GuestMemory& memory, vmm::
       log_(log),
       discover_(true),
       pages_(memory.page_count()),
-      cold_(memory.page_count()) {
-  cold_.set(vmm::PageRange{0, memory.page_count()});
-}
+      hot_(memory.page_count()) {}
 
 PreCopyRound::PreCopyRound(std::uint32_t number, vmm::GuestMemory& memory, vmm::DirtyLog* log,
                            vmm::DirtyBitmap dirty)
-    : Round(number), memory_(memory), log_(log), discover_(false), pages_(std::move(dirty)) {}
+    : Round(number),
+      memory_(memory),
+      log_(log),
+      discover_(false),
+      pages_(std::move(dirty)),
+      hot_(memory.page_count()) {}
+
+vmm::PageRange PreCopyRound::rest() const { return {next_, memory_.page_count() - next_}; }
 
 std::optional<vmm::PageRange> PreCopyRound::claim() {
   const std::lock_guard lock(claiming_);
-  const vmm::PageIndex first = next_;
-  if (stopped_ || first >= memory_.page_count()) return std::nullopt;
-  const vmm::PageRange chunk{first, std::min(kChunkPages, memory_.page_count() - first)};
+  const vmm::PageRange left = rest();
+  if (stopped_ || left.count == 0) return std::nullopt;
+  const vmm::PageRange chunk{left.first, std::min(kChunkPages, left.count)};
   next_ = chunk.end();
   return chunk;
 }
 
 std::optional<Chunk> PreCopyRound::next_chunk() {
   while (const auto chunk = claim()) {
-    if (discover_) {
-      if (log_ != nullptr) {
-        log_->clear_touched(cold_, *chunk, pages_);
-      } else {
-        memory_.add_populated(*chunk, pages_);
-      }
+    if (can_be_watched()) {
+      log_->clear_touched(*chunk, pages_);
+    } else if (discover_) {
+      memory_.add_populated(*chunk, pages_);
     } else if (log_ != nullptr && pages_.count(*chunk) > 0) {
       log_->clear(pages_, *chunk);
     }
-    const std::uint64_t taken_up = pages_.count(*chunk);
-    if (discover_) pages_.intersect(cold_, *chunk);
-    const std::uint64_t count = pages_.count(*chunk);
-    count_ += taken_up;
-    held_back_ += taken_up - count;
-    if (count > 0) return Chunk{pages_.ranges(*chunk), {}};
+    count_ += pages_.count(*chunk);
+    for (const vmm::PageRange& hot : hot_.ranges(*chunk)) {
+      pages_.reset(hot);
+      held_back_ += hot.count;
+    }
+    if (pages_.count(*chunk) > 0) return Chunk{pages_.ranges(*chunk), {}};
   }
   return std::nullopt;
 }
 
 void PreCopyRound::watch_writes() {
-  assert(discover_ && log_ != nullptr);
+  assert(can_be_watched());
   if (!history_) {
-    history_.emplace(memory_.page_count(), kHotK, kHotN);
+    history_.emplace(memory_.page_count(), kHotSamples, kSamples);
     return forget_writes();
   }
   const std::lock_guard lock(claiming_);
-  const vmm::PageRange rest{next_, memory_.page_count() - next_};
+  if (rest().count == 0) return;
   vmm::DirtyBitmap written = log_->harvest();
-  written.reset({0, rest.first});
-  history_->observe(written);
-  for (const vmm::PageRange& hot : history_->hot().ranges(rest)) cold_.reset(hot);
-  written.intersect(cold_, rest);
-  log_->clear(written, rest);
+  log_->clear(written, rest());
+  written.reset({0, next_});
+  history_->observe(std::move(written));
+  hot_.reset(rest());
+  for (const vmm::PageRange& hot : history_->hot().ranges(rest())) hot_.set(hot);
 }
 
 /// So far everything counts as written. In steps, for channels wait for their next chunk meanwhile.
@@ -88,7 +89,7 @@ void PreCopyRound::forget_writes() {
     first = std::max<vmm::PageIndex>(first, next_);
     if (first >= memory_.page_count()) return;
     const vmm::PageRange step{first, std::min(kChunkPages, memory_.page_count() - first)};
-    log_->clear_touched(cold_, step, touched);
+    log_->clear_touched(step, touched);
     first = step.end();
   }
 }
@@ -97,13 +98,14 @@ vmm::PageIndex PreCopyRound::taken_up() const { return next_; }
 
 vmm::DirtyBitmap PreCopyRound::handed_out() const {
   vmm::DirtyBitmap pages = pages_;
-  pages.reset(vmm::PageRange{next_, memory_.page_count() - next_});
+  pages.reset(rest());
   return pages;
 }
 
 vmm::DirtyBitmap PreCopyRound::left() const {
-  vmm::DirtyBitmap pages(memory_.page_count());
-  if (watching()) pages.set(vmm::PageRange{next_, memory_.page_count() - next_});
+  vmm::DirtyBitmap pages = hot_;
+  pages.reset(rest());
+  if (discover_) pages.set(rest());
   return pages;
 }
 

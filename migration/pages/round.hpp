@@ -49,17 +49,20 @@ class PreCopyRound final : public Round {
                vmm::DirtyBitmap dirty);
 
   [[nodiscard]] std::optional<Chunk> next_chunk() override;
-  /// Hands out no more. What was not handed out is still dirty in the log, or in `left`.
+  /// Hands out no more.
   void stop() { stopped_ = true; }
 
-  /// Looks at what the guest has written since the last call, and holds back the pages that it
-  /// writes again and again: handed out now, they would be dirty again before the round ends. They
-  /// stay dirty in the log, and so are in the next round. The hot pages of Johnson 2013, known by
-  /// the samples of Zhong 2014: to be called at equal intervals, by one thread, in a round with a
-  /// log that finds its pages itself. A sample write-protects the pages that it finds written, but
-  /// for hot ones and those that are handed out.
-  void watch_writes();
+  /// Only a round that finds its pages itself, while the guest runs, can be watched.
+  [[nodiscard]] bool can_be_watched() const { return discover_ && log_ != nullptr; }
   [[nodiscard]] bool watching() const { return history_.has_value(); }
+  /// Looks at what the guest has written since the last call, and holds back the pages that it
+  /// writes again and again: handed out now, they would be dirty again before the round ends. The
+  /// hot pages of Johnson 2013, known by the samples of Zhong 2014: to be called at equal
+  /// intervals, by one thread. A sample write-protects again what it finds written, but for what is
+  /// handed out.
+  void watch_writes();
+  /// A page is held back that was written in two of so many samples.
+  static constexpr unsigned kSamples = 4;
 
   /// Pages taken up so far: handed out or held back.
   [[nodiscard]] std::uint64_t count() const { return count_; }
@@ -68,12 +71,13 @@ class PreCopyRound final : public Round {
   [[nodiscard]] vmm::PageIndex taken_up() const;
   /// The pages that were handed out, when the round has ended.
   [[nodiscard]] vmm::DirtyBitmap handed_out() const;
-  /// When the round has ended: what must be sent though the log need not know it as dirty. Only a
-  /// round that was watched and stopped leaves anything.
+  /// When the round has ended: what must still be sent though the log need not know it as dirty.
+  /// That is what was held back, and what a round that finds its pages itself did not get to.
   [[nodiscard]] vmm::DirtyBitmap left() const;
 
  private:
   [[nodiscard]] std::optional<vmm::PageRange> claim();
+  [[nodiscard]] vmm::PageRange rest() const;
   void forget_writes();
 
   vmm::GuestMemory& memory_;
@@ -86,7 +90,7 @@ class PreCopyRound final : public Round {
   std::atomic<std::uint64_t> held_back_ = 0;
   std::atomic<bool> stopped_ = false;
   std::optional<HotPages> history_;  ///< of the pages at and above next_, once they are watched
-  vmm::DirtyBitmap cold_;            ///< to be handed out; changes only at and above next_
+  vmm::DirtyBitmap hot_;             ///< below next_: held back; changes only at and above it
 };
 
 }  // namespace migration

@@ -23,6 +23,10 @@ class ReuseTest(PostCopyTest):
         """An empty store; on tmpfs it holds RAM too."""
         store = tempfile.mkdtemp(prefix="ferry-store-", dir="/dev/shm" if on_tmpfs else None)
         self.addCleanup(shutil.rmtree, store, ignore_errors=True)
+        try:
+            os.close(os.open(store, os.O_TMPFILE | os.O_RDWR))
+        except OSError as error:
+            self.skipTest(f"{store} cannot be a store, its file system has no O_TMPFILE: {error}")
         return store
 
     def images(self, store):

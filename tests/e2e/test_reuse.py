@@ -61,6 +61,36 @@ class ReturnOfAVm(ReuseTest):
         self.assertGreater(report["pages"]["reused"], 500, report["pages"])
 
 
+class AVmWhoseChangesAreTracked(ReuseTest):
+    """Its dirty log has run since it arrived, and does not name every page any more."""
+
+    def go_on(self, *args, cmdline):
+        """To a third host, which has nothing of it, over a link that takes more than a second."""
+        source = self.guest_with_store(self.make_store(), cmdline, memory="64M")
+        away, _ = self.leave(source, self.make_store())
+        last, report = self.move(away, "--verify", "--compression", "none", *args)
+        self.assertIs(report["verified"], True)
+        self.assert_pages_add_up(report)
+        self.finish(source, away, last)
+        return report
+
+    def test_goes_on_by_post_copy_that_begins_within_the_first_round(self):
+        # The first two thirds of the pages; of the others the log has none.
+        busy = "tick=2 fill=24 zero=0 random=100 text=0 dirty=100000 ws=16 check=500 end=byte"
+        report = self.go_on("--max-bandwidth", "80Mbit", "--no-hot-last", cmdline=busy)
+        self.assertIn("within round 1", report["switched"])
+
+    def test_goes_on_by_post_copy_after_a_first_round_that_was_watched(self):
+        busy = "tick=2 fill=24 zero=0 random=100 text=0 dirty=100000 ws=8 ws-at=60 check=500 end=byte"
+        report = self.go_on("--max-bandwidth", "80Mbit", cmdline=busy)
+        self.assertIn("round 1", report["switched"])
+        self.assertGreater(report["pages"]["held_back"], 500)
+
+    def test_goes_on_by_stop_and_copy(self):
+        quiet = "tick=2 fill=24 zero=0 random=100 text=0 check end=byte"
+        self.go_on("--mode", "stop-and-copy", "--max-bandwidth", "160Mbit", cmdline=quiet)
+
+
 class PagesThatTheGuestWritesAgainAndAgain(ReuseTest):
     """Without tracking, nobody tells the keeper what changes: only what was seen before counts."""
 

@@ -4,12 +4,14 @@ becomes of the image when it or somebody else is killed."""
 import unittest
 
 import proxy
-from harness import DEADLINE, peer_timeout
+from harness import DEADLINE, SCALE, peer_timeout
 from proxy import hold
 from reuse import QUIET, SMALL, ReuseTest
 
 WRITES = "tick=2 fill=12 dirty=4000 ws=4 check end=byte"
-FEW = 60  # pages that even a quiet guest changes meanwhile
+# Pages that even a quiet guest changes meanwhile, and that the log names as it reads them for the
+# first time while the return takes long.
+FEW = 60 if SCALE == 1 else 500
 
 
 class KeeperTest(ReuseTest):
@@ -17,7 +19,12 @@ class KeeperTest(ReuseTest):
         self.here, self.there = self.make_store(), self.make_store()
         self.source = self.guest_with_store(self.here, cmdline)
         self.away, left = self.leave(self.source, self.there, *args, **options)
+        self.learn(left)
+
+    def learn(self, left):
+        """Of the pages that the guest has touched, some may not be kept, as it writes them often."""
         self.kept = left["kept_image"]["pages"]
+        self.touched = left["pages"]["total"] - left["pages"]["unpopulated"]
 
     def return_home(self, *args):
         self.back, report = self.come_back(self.away, self.here, *args)
@@ -45,8 +52,8 @@ class TheKeeper(KeeperTest):
 
     def test_gives_up_what_the_guest_changes(self):
         self.go_away(WRITES)
-        held = self.wait_held_below(self.kept - 900)  # the working set has 1024 pages
-        self.assertGreaterEqual(held, self.kept - 1024 - FEW)
+        held = self.wait_held_below(self.touched - 900)  # the working set has 1024 pages
+        self.assertGreaterEqual(held, self.touched - 1024 - FEW)
         report = self.return_home()
         self.assertGreater(report["pages"]["reused"], held - FEW)
         self.assertLessEqual(report["pages"]["reused"], held)
@@ -56,9 +63,9 @@ class TheKeeper(KeeperTest):
         self.here, self.there = self.make_store(on_tmpfs=False), self.make_store()
         self.source = self.guest_with_store(self.here, WRITES)
         self.away, left = self.leave(self.source, self.there)
-        self.kept = left["kept_image"]["pages"]
-        self.wait_held_below(self.kept - 900)
-        self.assertGreater(self.return_home()["pages"]["reused"], self.kept - 1024 - FEW)
+        self.learn(left)
+        self.wait_held_below(self.touched - 900)
+        self.assertGreater(self.return_home()["pages"]["reused"], self.touched - 1024 - FEW)
 
     def test_ends_when_the_image_is_dropped(self):
         self.go_away()
@@ -80,10 +87,10 @@ class TheKeeper(KeeperTest):
 
     def test_that_is_killed_amid_changes_leaves_an_image_that_is_right(self):
         self.go_away(WRITES)
-        self.wait_held_below(self.kept)
+        self.wait_held_below(self.touched)
         self.source.kill()
         self.away.wait_ticks(400)
-        self.assertGreater(self.return_home()["pages"]["reused"], self.kept - 1024 - FEW)
+        self.assertGreater(self.return_home()["pages"]["reused"], self.touched - 1024 - FEW)
 
     def test_runs_no_guest_and_takes_no_order_for_one(self):
         self.go_away()
@@ -109,7 +116,7 @@ class ALostLinkToTheKeeper(KeeperTest):
         self.between.cut()
         self.away.wait_ticks(100)
         self.between.restore()
-        self.wait_held_below(self.kept - 900)
+        self.wait_held_below(self.touched - 900)
         self.return_home()
         self.assert_keeper_ends(self.source)
 
@@ -127,7 +134,7 @@ class ALostLinkToTheKeeper(KeeperTest):
         self.between.cut()
         self.away.wait_ticks(600)
         report = self.return_home()
-        self.assertGreater(report["pages"]["reused"], self.kept - 1024 - FEW)
+        self.assertGreater(report["pages"]["reused"], self.touched - 1024 - FEW)
         self.assert_keeper_ends(self.source)
 
 

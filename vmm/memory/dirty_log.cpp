@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cassert>
 #include <mutex>
+#include <utility>
 
 namespace vmm {
 
@@ -12,6 +13,8 @@ namespace {
 
 /// Looking at one again takes a microsecond, also while the guest is stopped.
 constexpr std::size_t kMostUntouched = 64;
+/// 8 MiB.
+constexpr std::uint64_t kRetireStep = 2048;
 
 }  // namespace
 
@@ -62,21 +65,31 @@ DirtyBitmap DirtyLog::harvest() {
     const PageRange pages = slot.pages();
     vm_.get_dirty_log(number++, log.words().subspan(pages.first / 64, (pages.count + 63) / 64));
   }
+  retire_untouched(log);
   memory_.take_host_writes(log);
   pending_ |= log;
-  log = pending_;
-  drop_untouched(log);
-  return log;
+  return pending_;
 }
 
-/// A page that was touched since is dirty, as it was never cleared.
-void DirtyLog::drop_untouched(DirtyBitmap& pages) const {
+/// Takes out of `log` what is untouched still. Where a page was touched since, the step that it
+/// lies in is logged from now on like any other, and the touched pages of it are in `log`.
+void DirtyLog::retire_untouched(DirtyBitmap& log) {
   if (untouched_.empty()) return;
   DirtyBitmap touched(memory_.page_count());
-  for (const PageRange& range : untouched_) {
+  for (const PageRange& range : std::exchange(untouched_, {})) {
+    log.reset(range);
     memory_.add_populated(range, touched);
-    pages.intersect(touched, range);
+    for (PageIndex first = range.first; first < range.end();) {
+      const PageIndex end = std::min(range.end(), (first / kRetireStep + 1) * kRetireStep);
+      const PageRange step{first, end - first};
+      first = end;
+      if (touched.count(step) == 0 && leave_untouched(step)) continue;
+      // First clear, then look.
+      protect(everything_, step);
+      memory_.add_populated(step, touched);
+    }
   }
+  log |= touched;
 }
 
 void DirtyLog::clear(const DirtyBitmap& pages, PageRange range) {
@@ -85,6 +98,10 @@ void DirtyLog::clear(const DirtyBitmap& pages, PageRange range) {
   const auto bits = pages.words().subspan(range.first / 64, (range.count + 63) / 64);
   const auto pending = pending_.words().subspan(range.first / 64, bits.size());
   for (std::size_t i = 0; i < bits.size(); ++i) pending[i] &= ~bits[i];
+  protect(pages, range);
+}
+
+void DirtyLog::protect(const DirtyBitmap& pages, PageRange range) const {
   if (!manual_) return;
   std::uint32_t number = 0;
   for (const RamSlot& slot : memory_.slots()) {
@@ -93,29 +110,35 @@ void DirtyLog::clear(const DirtyBitmap& pages, PageRange range) {
     const PageIndex end = std::min(range.end(), slot.pages().end());
     if (first >= end) continue;
     vm_.clear_dirty_log(id, first - slot.pages().first, end - first,
-                        bits.subspan((first - range.first) / 64));
+                        pages.words().subspan(first / 64));
   }
 }
 
 void DirtyLog::clear_all(PageRange range) { clear(everything_, range); }
 
-void DirtyLog::clear_touched(const DirtyBitmap& pages, PageRange range, DirtyBitmap& touched) {
-  if (memory_.passes_over_untouched()) {
-    const std::uint64_t before = touched.count(range);
+void DirtyLog::clear_touched(PageRange range, DirtyBitmap& touched) {
+  if (memory_.passes_over_untouched() && touched.count(range) == 0) {
     memory_.add_populated(range, touched);
-    if (before == 0 && touched.count(range) == 0 && leave_untouched(range)) return;
+    if (touched.count(range) == 0) {
+      const std::shared_lock lock(mutex_);
+      pending_.reset(range);
+      if (leave_untouched(range)) return;
+    }
   }
   // First clear, then look.
-  clear(pages, range);
+  clear_all(range);
   memory_.add_populated(range, touched);
 }
 
-/// False when it cannot, as it would make too many of them to look at in each harvest.
+/// False when there would be too many of them. With mutex_ held, shared or alone.
 bool DirtyLog::leave_untouched(PageRange range) {
-  const std::shared_lock lock(mutex_);
   const std::lock_guard leaving(leaving_);
+  if (std::ranges::any_of(untouched_, [&](const PageRange& other) {
+        return other.first <= range.first && range.end() <= other.end();
+      })) {
+    return true;
+  }
   for (PageRange& other : untouched_) {
-    if (other.first <= range.first && range.end() <= other.end()) return true;
     if (other.end() != range.first && range.end() != other.first) continue;
     other = {std::min(other.first, range.first), other.count + range.count};
     return true;

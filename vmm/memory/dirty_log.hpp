@@ -37,17 +37,16 @@ class DirtyLog {
   void clear(const DirtyBitmap& pages, PageRange range);
   /// The same with all bits of `range`.
   void clear_all(PageRange range);
-  /// Takes `pages` within `range` out of the log, and adds to `touched` the pages of `range` that
-  /// were ever touched: a page that is touched in between is in both. `pages` has all of `range`
-  /// but for some that were touched. A range that nobody ever touched may stay in the log, where
-  /// clearing takes as long as for one that is in use; `harvest` leaves out what still is untouched
-  /// then.
-  void clear_touched(const DirtyBitmap& pages, PageRange range, DirtyBitmap& touched);
+  /// Takes all of `range` out of the log, and adds to `touched` the pages of it that were ever
+  /// touched: one that is touched in between is in both. Costs next to nothing where nobody ever
+  /// touched a page, if the kernel tells so quickly.
+  void clear_touched(PageRange range, DirtyBitmap& touched);
 
  private:
   void set_logging(bool on);
-  bool leave_untouched(PageRange range);
-  void drop_untouched(DirtyBitmap& pages) const;
+  void protect(const DirtyBitmap& pages, PageRange range) const;
+  [[nodiscard]] bool leave_untouched(PageRange range);
+  void retire_untouched(DirtyBitmap& log);
 
   const KvmVm& vm_;
   GuestMemory& memory_;
@@ -57,7 +56,8 @@ class DirtyLog {
   DirtyBitmap pending_;      ///< harvested and not yet cleared
   DirtyBitmap everything_;   ///< all bits set
   std::mutex leaving_;       ///< guards untouched_ among those that share mutex_
-  /// Never cleared, as nobody had touched them then.
+  /// KVM's log has every page of these, for they were not cleared: clearing takes KVM as long as
+  /// for pages that are in use. Nobody had touched one when `harvest` last looked.
   std::vector<PageRange> untouched_;
 };
 
