@@ -62,7 +62,7 @@ class PreCopyRound final : public Round {
   /// handed out.
   void watch_writes();
   /// A page is held back that was written in two of so many samples.
-  static constexpr unsigned kSamples = 4;
+  static constexpr unsigned kSamples = 8;
 
   /// Pages taken up so far: handed out or held back.
   [[nodiscard]] std::uint64_t count() const { return count_; }

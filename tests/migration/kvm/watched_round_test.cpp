@@ -70,8 +70,8 @@ TEST_F(WatchedRound, SendsAPageThatIsHotNoMore) {
     write(*machine, kChunkPages);
     round.watch_writes();
   }
-  for (int quiet = 0; quiet < 3; ++quiet) round.watch_writes();
-  write(*machine, kChunkPages);  // twice in all, but not within four samples
+  for (unsigned quiet = 1; quiet < PreCopyRound::kSamples; ++quiet) round.watch_writes();
+  write(*machine, kChunkPages);  // the third time, but the first that counts
   round.watch_writes();
   while (round.next_chunk()) {
   }
