@@ -87,7 +87,7 @@ class TheKeeper(KeeperTest):
 
     def test_that_is_killed_amid_changes_leaves_an_image_that_is_right(self):
         self.go_away(WRITES)
-        self.wait_held_below(self.touched)
+        self.wait_held_below(self.kept)  # the first changes have been told
         self.source.kill()
         self.away.wait_ticks(400)
         self.assertGreater(self.return_home()["pages"]["reused"], self.touched - 1024 - FEW)

@@ -84,11 +84,6 @@ DirtyBitmap& DirtyBitmap::operator-=(const DirtyBitmap& other) {
   return *this;
 }
 
-void DirtyBitmap::intersect(const DirtyBitmap& other, PageRange within) {
-  assert(pages_ == other.pages_ && within.end() <= pages_);
-  for_words(within, [&](auto word, auto mask) { words_[word] &= other.words_[word] | ~mask; });
-}
-
 std::optional<PageRange> DirtyBitmap::next_range(PageIndex from, PageIndex end) const {
   assert(end <= pages_);
   // The first page at or after `page` whose bit differs from `skipped`, or `end`.

@@ -32,8 +32,6 @@ class DirtyBitmap {
   DirtyBitmap& operator&=(const DirtyBitmap& other);
   /// Takes out of this set what is in `other`.
   DirtyBitmap& operator-=(const DirtyBitmap& other);
-  /// Takes out of `within` what is not in `other`.
-  void intersect(const DirtyBitmap& other, PageRange within);
   bool operator==(const DirtyBitmap&) const = default;
 
   /// The first maximal run of set pages in [from, end), cut at `end`; nullopt when there is none.

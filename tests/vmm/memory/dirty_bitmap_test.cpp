@@ -74,12 +74,6 @@ TEST(DirtyBitmap, CombinesAsSets) {
   EXPECT_EQ(rest.ranges(), (Ranges{{0, 5}, {100, 5}, {106, 4}}));
 }
 
-TEST(DirtyBitmap, IntersectsOnlyWithinTheRangeAskedFor) {
-  DirtyBitmap pages = bitmap(256, {{0, 256}});
-  pages.intersect(bitmap(256, {{0, 4}, {70, 2}}), {60, 70});
-  EXPECT_EQ(pages.ranges(), (Ranges{{0, 60}, {70, 2}, {130, 126}}));
-}
-
 TEST(DirtyBitmap, LeavesBitsAboveItsSizeZero) {
   DirtyBitmap pages(70);
   pages.set(PageRange{0, 70});
