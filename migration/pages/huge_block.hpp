@@ -3,13 +3,15 @@
 #include <cstddef>
 #include <span>
 
+#include "vmm/memory/huge_page.hpp"
+
 namespace migration {
 
 /// Room for one huge page of data, on a huge page of its own where the host gives one: the kernel
 /// can then move it whole to where it belongs. Costs nothing until it is first used.
 class HugeBlock {
  public:
-  static constexpr std::size_t kSize = std::size_t{2} << 20;
+  static constexpr std::size_t kSize = vmm::kHugePage;
 
   HugeBlock() = default;
   ~HugeBlock();

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "migration/postcopy/page_fetcher.hpp"
+#include "vmm/memory/huge_page.hpp"
 
 namespace migration {
 
@@ -17,17 +18,17 @@ using wire::ProtocolError;
 
 namespace {
 
-constexpr std::uint64_t kBlockPages = HugeBlock::kSize / vmm::kPageSize;
 /// A block that has so much data, in one frame, becomes a huge page with its zero pages. These
 /// would cost nothing alone; but a huge page is installed several times faster than its pages one
 /// by one, and the guest runs faster on it afterwards.
-constexpr std::uint64_t kBlockData = kBlockPages / 2;
+constexpr std::uint64_t kBlockData = vmm::kHugePagePages / 2;
 
 bool nearly_block(const std::vector<vmm::PageRange>& ranges) {
-  const vmm::PageIndex block = ranges.front().first / kBlockPages;
+  const vmm::PageIndex block = ranges.front().first / vmm::kHugePagePages;
   std::uint64_t pages = 0;
   for (const vmm::PageRange& range : ranges) {
-    if (range.first / kBlockPages != block || (range.end() - 1) / kBlockPages != block)
+    if (range.first / vmm::kHugePagePages != block ||
+        (range.end() - 1) / vmm::kHugePagePages != block)
       return false;
     pages += range.count;
   }
@@ -101,6 +102,7 @@ void PageReceiver::receive_raw(const std::vector<vmm::PageRange>& ranges, std::s
   if (bytes_of(ranges) != bytes) {
     throw ProtocolError("the peer sent a frame whose pages do not fill it");
   }
+  target_.make_room(ranges);
   parts_.clear();
   for (const vmm::PageRange& range : ranges) {
     const auto pages = memory_.pages(range);
@@ -141,7 +143,7 @@ void PageReceiver::unpack(std::span<const std::byte> block, std::span<std::byte>
 
 /// A block of RAM that will be a huge page.
 void PageReceiver::install_block(PageFetcher& fetcher, const std::vector<vmm::PageRange>& ranges) {
-  const vmm::PageIndex first = ranges.front().first / kBlockPages * kBlockPages;
+  const vmm::PageIndex first = ranges.front().first / vmm::kHugePagePages * vmm::kHugePagePages;
   const auto block = block_.zeroed();
   parts_.clear();
   for (const vmm::PageRange& range : ranges) {

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -10,24 +9,10 @@
 #include "migration/net/buffered_reader.hpp"
 #include "migration/net/stream.hpp"
 #include "migration/pages/huge_block.hpp"
-#include "migration/pages/page_set.hpp"
+#include "migration/pages/page_target.hpp"
 #include "migration/wire/decode.hpp"
-#include "vmm/memory/guest_memory.hpp"
 
 namespace migration {
-
-class PageFetcher;
-
-/// Where the channels of a migration put pages.
-struct PageTarget {
-  explicit PageTarget(vmm::GuestMemory& ram) : memory(ram), landed(ram.page_count()) {}
-
-  vmm::GuestMemory& memory;
-  /// Pages that hold something, so that a zero page costs nothing where nothing is.
-  AtomicPageSet landed;
-  /// In post-copy: the guest may be running, and pages are installed by this.
-  std::atomic<PageFetcher*> fetcher = nullptr;
-};
 
 /// One channel of the destination: a thread that reads page frames and puts the pages in place.
 /// While no vCPU runs, raw pages are read from the socket straight into guest memory, and blocks

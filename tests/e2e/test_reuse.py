@@ -24,12 +24,12 @@ class ReturnOfAVm(ReuseTest):
     def assert_reused(self, report):
         """Nearly all of a guest that wrote next to nothing, of which 4096 pages were filled. The log
         names a page that is read for the first time after the comparison, too, and the guest reads
-        them all: where the migration takes long, it names many."""
+        them all: where the migration takes long, it names many. Zero pages do not count: around what
+        was sent there are some in the huge pages that the VM had at the other host."""
         pages = report["pages"]
         least, most = (3900, 300) if SCALE == 1 else (2900, 1300)
         self.assertGreater(pages["reused"], least, pages)
-        sent = pages["raw"] + pages["compressed"] + pages["zero"]
-        self.assertLess(sent, most, pages)
+        self.assertLess(pages["raw"] + pages["compressed"], most, pages)
         self.assert_pages_add_up(report)
 
     def test_sends_only_what_changed_in_each_mode(self):

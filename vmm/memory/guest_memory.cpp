@@ -16,6 +16,7 @@
 #include <system_error>
 #include <utility>
 
+#include "vmm/memory/huge_page.hpp"
 #include "vmm/memory/populated.hpp"
 
 namespace vmm {
@@ -79,19 +80,18 @@ void GuestMemory::map() {
   const int flags = MAP_NORESERVE | (file() >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS);
   // Huge pages need a mapping aligned to 2 MiB, which mmap alone does not promise: reserve more,
   // map inside it, and give the rest back.
-  constexpr std::uint64_t kAlign = 2_MiB;
-  void* reserved = ::mmap(nullptr, size_ + kAlign, PROT_NONE,
+  void* reserved = ::mmap(nullptr, size_ + kHugePage, PROT_NONE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (reserved == MAP_FAILED) fail(fmt::format("cannot map {} MiB of guest RAM", size_ / 1_MiB));
   auto* const base = static_cast<std::byte*>(reserved);
   const auto address = reinterpret_cast<std::uintptr_t>(reserved);
-  const std::uint64_t lead = (kAlign - address % kAlign) % kAlign;
+  const std::uint64_t lead = (kHugePage - address % kHugePage) % kHugePage;
   host_ = base + lead;
   if (::mmap(host_, size_, PROT_READ | PROT_WRITE, flags | MAP_FIXED, file(), 0) == MAP_FAILED) {
     fail(fmt::format("cannot map {} MiB of guest RAM", size_ / 1_MiB));
   }
   if (lead > 0) ::munmap(base, lead);
-  ::munmap(host_ + size_, kAlign - lead);
+  ::munmap(host_ + size_, kHugePage - lead);
   ::madvise(host_, size_, MADV_DONTDUMP);
 
   const std::uint64_t low = std::min(size_, kHoleStart);
