@@ -79,6 +79,7 @@ class IncomingMigration::Receiver {
   [[nodiscard]] std::optional<Status::Fetching> fetching_status() const;
   /// Why this host cannot take pages after the handover; empty when it can.
   std::string open_userfault();
+  bool prepare_ram();
   void start_fetcher();
   void take_missing(const net::Frame& frame);
   boost::asio::awaitable<void> serve_faults(ConnectionPtr connection);
@@ -137,8 +138,10 @@ class IncomingMigration::Receiver {
   std::optional<ContentIndex> hashes_;      ///< of it
 
   // Post-copy.
-  std::shared_ptr<const vmm::Userfault> userfault_;  ///< until there is a fetcher
-  std::optional<net::Socket> faults_socket_;         ///< until all is told that is missing
+  // Until there is a fetcher.
+  std::shared_ptr<const vmm::Userfault> userfault_;
+  std::unique_ptr<PreparedRam> prepared_ram_;
+  std::optional<net::Socket> faults_socket_;  ///< until all is told that is missing
   bool faults_connected_ = false;
   bool post_copy_ = false;             ///< pages are missing at the handover
   std::atomic<bool> loading_ = false;  ///< the state: its pages are waited for

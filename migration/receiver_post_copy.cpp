@@ -39,9 +39,19 @@ std::string IncomingMigration::Receiver::open_userfault() {
   }
 }
 
+/// Whether there can be huge pages in RAM, a file, that only wait for the touched pages to be
+/// known. In the modes that begin with rounds these bring them.
+bool IncomingMigration::Receiver::prepare_ram() {
+  if (offer_.mode != to_string(Mode::post_copy) || !userfault_ || !userfault_->can_map())
+    return false;
+  if (image_ || machine_->memory().file() < 0) return false;
+  prepared_ram_ = std::make_unique<PreparedRam>(machine_->memory());
+  return true;
+}
+
 void IncomingMigration::Receiver::start_fetcher() {
   auto fetcher = std::make_unique<PageFetcher>(
-      machine_->memory(), userfault_, offer_.verify, options_.timeout,
+      machine_->memory(), userfault_, std::move(prepared_ram_), offer_.verify, options_.timeout,
       PageFetcher::Callbacks{.complete = [this] { asio::post(context_, [this] { all_here(); }); },
                              .failed =
                                  [this](std::exception_ptr failure) {
@@ -62,9 +72,15 @@ void IncomingMigration::Receiver::start_fetcher() {
 }
 
 void IncomingMigration::Receiver::take_missing(const Frame& frame) {
+  const bool prepared = prepared_ram_ != nullptr;
+  if (prepared && target_->landed.count() > 0) {
+    throw wire::ProtocolError("the source sent pages before it said which ones are missing");
+  }
   if (!fetcher_) start_fetcher();
   fetcher_->expect(wire::decode_missing(frame.payload, machine_->memory().page_count()).pages,
                    round_ == 1 && !image_);
+  // The source waits for it: while huge pages are made, the guest had better run.
+  if (prepared) control_->send(FrameType::landed, wire::encode_round(0));
 }
 
 asio::awaitable<void> IncomingMigration::Receiver::serve_faults(ConnectionPtr connection) {

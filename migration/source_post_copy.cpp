@@ -94,6 +94,7 @@ asio::awaitable<void> OutgoingMigration::Source::prepare_post_copy() {
   phase("switching");
   const vmm::PageRange all{0, machine_->memory().page_count()};
   if (options_.mode == Mode::post_copy && !image_) {
+    if (wants_touched_) tell_touched();
     control_->send(FrameType::missing, wire::encode_all_missing(all));
     server_ = std::make_unique<PageServer>(shared_, AtomicPageSet(all.count, true),
                                            options_.prepaging, options_.verify);
@@ -103,6 +104,20 @@ asio::awaitable<void> OutgoingMigration::Source::prepare_post_copy() {
   }
   co_await open_faults();
   co_await control_->drained();
+  if (server_ && wants_touched_) {
+    const Frame ready = co_await expect(FrameType::landed);
+    if (wire::decode_round(ready.payload) != 0) {
+      throw wire::ProtocolError("the destination acknowledged a round before there was one");
+    }
+  }
+}
+
+void OutgoingMigration::Source::tell_touched() {
+  vmm::DirtyBitmap touched(machine_->memory().page_count());
+  machine_->memory().add_populated({0, touched.pages()}, touched);
+  for (const vmm::PageRange& piece : wire::bitmap_pieces(touched)) {
+    control_->send(FrameType::touched, wire::encode_missing(piece, touched));
+  }
 }
 
 void OutgoingMigration::Source::tell_missing(const vmm::DirtyBitmap& missing) {

@@ -102,7 +102,7 @@ void PageReceiver::receive_raw(const std::vector<vmm::PageRange>& ranges, std::s
   if (bytes_of(ranges) != bytes) {
     throw ProtocolError("the peer sent a frame whose pages do not fill it");
   }
-  target_.make_room(ranges);
+  if (target_.room) target_.room->make_for(ranges);
   parts_.clear();
   for (const vmm::PageRange& range : ranges) {
     const auto pages = memory_.pages(range);
@@ -154,7 +154,8 @@ void PageReceiver::install_block(PageFetcher& fetcher, const std::vector<vmm::Pa
   if (!fetcher.install_block(first, ranges, block, digests_)) block_.soil();
 }
 
-/// The pages are put together in a buffer of this thread's own: a vCPU must not see half a page.
+/// The pages are put together where no vCPU sees half a page: in a buffer of this thread's own, if
+/// they have no place already.
 void PageReceiver::install(PageFetcher& fetcher, FrameType type,
                            const std::vector<vmm::PageRange>& ranges, std::size_t bytes) {
   if (type == FrameType::pages_zero) return fetcher.install_zero(ranges);
@@ -166,6 +167,10 @@ void PageReceiver::install(PageFetcher& fetcher, FrameType type,
   const auto given = in_.take(digests);
   digests_.resize(digests / wire::kDigestBytes);
   if (digests > 0) std::memcpy(digests_.data(), given.data(), given.size());
+  if (type == FrameType::pages_raw && fetcher.place(ranges, parts_)) {
+    in_.read(parts_);
+    return fetcher.install_placed(ranges, digests_);
+  }
   if (type == FrameType::pages_raw && nearly_block(ranges)) return install_block(fetcher, ranges);
   const auto pages = out(size);
   if (type == FrameType::pages_lz4) {

@@ -65,11 +65,13 @@ bool AtomicPageSet::put(vmm::PageIndex page) {
   return (words_[page / 64].fetch_or(bit, std::memory_order_acq_rel) & bit) == 0;
 }
 
-void AtomicPageSet::put(vmm::PageRange range) {
+bool AtomicPageSet::put(vmm::PageRange range) {
   assert(range.end() <= pages_);
+  std::uint64_t before = 0;
   for_words(range, [&](std::size_t word, std::uint64_t mask) {
-    words_[word].fetch_or(mask, std::memory_order_acq_rel);
+    before |= words_[word].fetch_or(mask, std::memory_order_acq_rel) & mask;
   });
+  return before == 0;
 }
 
 bool AtomicPageSet::test(vmm::PageIndex page) const {

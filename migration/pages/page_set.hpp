@@ -29,9 +29,9 @@ class AtomicPageSet {
   /// continues the last range of `taken` is joined to it.
   void take(vmm::PageRange range, std::vector<vmm::PageRange>& taken);
 
-  /// Adds the page. Whether it was missing.
+  /// Adds what is not there yet. Whether none of it was.
   bool put(vmm::PageIndex page);
-  void put(vmm::PageRange range);
+  bool put(vmm::PageRange range);
 
   [[nodiscard]] std::uint64_t page_count() const { return pages_; }
   [[nodiscard]] bool test(vmm::PageIndex page) const;

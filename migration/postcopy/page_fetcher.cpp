@@ -40,19 +40,27 @@ vmm::UniqueFd make_eventfd() {
 }  // namespace
 
 PageFetcher::PageFetcher(vmm::GuestMemory& memory, std::shared_ptr<const vmm::Userfault> userfault,
-                         bool digests, std::chrono::milliseconds timeout, Callbacks callbacks)
+                         std::unique_ptr<PreparedRam> prepared, bool digests,
+                         std::chrono::milliseconds timeout, Callbacks callbacks)
     : memory_(memory),
       userfault_(std::move(userfault)),
+      prepared_(std::move(prepared)),
       digests_(digests),
       timeout_(timeout),
       callbacks_(std::move(callbacks)),
       expected_(memory.page_count()),
       missing_(memory.page_count()),
       touched_(memory.page_count()),
+      claimed_(memory.page_count()),
       wake_(make_eventfd()),
       in_(kReadAhead),
       page_(vmm::kPageSize) {
-  userfault_->register_missing(memory_.pages({0, memory_.page_count()}));
+  const auto ram = memory_.pages({0, memory_.page_count()});
+  if (prepared_) {
+    userfault_->register_unmapped(ram);
+  } else {
+    userfault_->register_missing(ram);
+  }
   thread_ = std::thread([this] { run(); });
 }
 
@@ -110,7 +118,8 @@ void PageFetcher::expect(const std::vector<vmm::PageRange>& pages, bool untouche
     missing_.put(range);
     expected_.set(range);
   }
-  if (!untouched) memory_.discard(pages);
+  // Of RAM that is prepared nothing was touched either.
+  if (!untouched && !prepared_) memory_.discard(pages);
 }
 
 void PageFetcher::connect(net::Socket socket) {
@@ -135,6 +144,11 @@ void PageFetcher::disconnect() {
   run_there([this] {
     connected_ = false;
     stream_ = nullptr;
+    // What came in part comes again.
+    std::vector<vmm::PageRange> ignored;
+    for (const vmm::PageRange& range : missing_.snapshot().ranges({0, missing_.page_count()})) {
+      claimed_.take(range, ignored);
+    }
   });
 }
 
@@ -143,7 +157,7 @@ void PageFetcher::abandon() {
   post([this] {
     const std::lock_guard lock(mutex_);
     for (const auto& [page, waiting] : waiting_) {
-      userfault_->zero(memory_.pages({page, 1}).data(), vmm::kPageSize);
+      put_zero(page);
     }
     waiting_.clear();
   });
@@ -180,9 +194,8 @@ void PageFetcher::faulted(vmm::PageIndex page) {
   }
   // A page that is not missing was never touched at the source, or was zero there; or it is there
   // by now, and whoever waits has only to look again.
-  const auto bytes = memory_.pages({page, 1});
   touched_.put(page);
-  if (userfault_->zero(bytes.data(), bytes.size()).met_present) userfault_->wake(bytes);
+  if (put_zero(page).met_present) userfault_->wake(memory_.pages({page, 1}));
 }
 
 void PageFetcher::ask(vmm::PageIndex page) {
@@ -249,91 +262,6 @@ void PageFetcher::take_page(const wire::SinglePage& answer, bool early) {
   put(range, page);
   if (!early) choice_.answered(compressed, us_since(*asked));
   landed(range);
-}
-
-void PageFetcher::check_missing(vmm::PageRange range) const {
-  if (missing_.count(range) != range.count) {
-    throw ProtocolError(fmt::format("the source sent pages {}+{}, of which some are here already",
-                                    range.first, range.count));
-  }
-}
-
-void PageFetcher::check_digest(vmm::PageIndex page, std::span<const std::byte> data,
-                               std::uint64_t digest) const {
-  if (digest_of(data) == digest) return;
-  throw ProtocolError(
-      fmt::format("verification failed: the page at guest address 0x{:x} differs from its digest",
-                  memory_.address_of(page).value));
-}
-
-void PageFetcher::put(vmm::PageRange range, std::span<const std::byte> data) {
-  touched_.put(range);
-  if (userfault_->copy(memory_.pages(range).data(), data).met_present) {
-    throw ProtocolError("the source sent a page that is here already");
-  }
-}
-
-void PageFetcher::check(vmm::PageRange range, std::span<const std::byte> data,
-                        std::span<const std::uint64_t> digests) const {
-  check_missing(range);
-  if (!digests_) return;
-  for (std::uint64_t i = 0; i < range.count; ++i) {
-    check_digest(range.first + i, data.subspan(i * vmm::kPageSize, vmm::kPageSize), digests[i]);
-  }
-}
-
-void PageFetcher::install(std::span<const vmm::PageRange> ranges, std::span<const std::byte> data,
-                          std::span<const std::uint64_t> digests) {
-  for (const vmm::PageRange& range : ranges) {
-    const std::size_t size = range.count * vmm::kPageSize;
-    check(range, data.first(size), digests);
-    put(range, data.first(size));
-    landed(range);
-    data = data.subspan(size);
-    if (digests_) digests = digests.subspan(range.count);
-  }
-}
-
-bool PageFetcher::install_block(vmm::PageIndex first, std::span<const vmm::PageRange> ranges,
-                                std::span<std::byte> block,
-                                std::span<const std::uint64_t> digests) {
-  const auto bytes_of = [&](vmm::PageRange range) {
-    return block.subspan((range.first - first) * vmm::kPageSize, range.count * vmm::kPageSize);
-  };
-  std::uint64_t count = 0;
-  for (const vmm::PageRange& range : ranges) {
-    check(range, bytes_of(range), digests);
-    if (digests_) digests = digests.subspan(range.count);
-    count += range.count;
-  }
-  // The rest of the block has to be zero, and nothing of it there already.
-  const vmm::PageRange whole{first, block.size() / vmm::kPageSize};
-  const bool fresh = expected_.count(whole) == whole.count && touched_.count(whole) == 0;
-  std::uint64_t moved = 0;
-  // Pages can be moved into anonymous memory alone.
-  if (memory_.file() < 0 && userfault_->can_move() && fresh && missing_.count(whole) == count) {
-    // As a huge page, whole; the kernel goes page by page if the guest has just touched a zero
-    // page.
-    moved = userfault_->move(memory_.pages(whole).data(), block.data(), block.size()).bytes /
-            vmm::kPageSize;
-  }
-  for (const vmm::PageRange& range : ranges) {
-    const vmm::PageIndex from = std::clamp(first + moved, range.first, range.end());
-    const vmm::PageRange rest{from, range.end() - from};
-    if (rest.count > 0) put(rest, bytes_of(rest));
-    landed(range);
-  }
-  return moved == whole.count;
-}
-
-/// A zero page costs nothing until it is touched: it counts as landed, and a fault finds it so.
-void PageFetcher::install_zero(std::span<const vmm::PageRange> ranges) {
-  for (const vmm::PageRange& range : ranges) {
-    check_missing(range);
-    for (const vmm::PageIndex page : landed(range)) {
-      userfault_->zero(memory_.pages({page, 1}).data(), vmm::kPageSize);
-    }
-  }
 }
 
 std::vector<vmm::PageIndex> PageFetcher::landed(vmm::PageRange range) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/uio.h>
+
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -16,6 +18,7 @@
 #include "migration/net/stream.hpp"
 #include "migration/pages/page_set.hpp"
 #include "migration/policy/answer_choice.hpp"
+#include "migration/postcopy/prepared_ram.hpp"
 #include "migration/wire/decode.hpp"
 #include "vmm/kvm/unique_fd.hpp"
 #include "vmm/memory/guest_memory.hpp"
@@ -35,11 +38,13 @@ class PageFetcher {
   };
 
   /// From now on whoever touches a page of `memory` that is not there waits for this object.
+  /// `prepared`: RAM that is a file, and where it has pages already; or none.
   /// `digests`: pages come with digests, and are checked. `timeout`: a page that was asked for and
   /// does not come for so long shows that the link is lost. std::system_error when userfaultfd is
   /// not permitted. Callbacks come from the fault thread.
   PageFetcher(vmm::GuestMemory& memory, std::shared_ptr<const vmm::Userfault> userfault,
-              bool digests, std::chrono::milliseconds timeout, Callbacks callbacks);
+              std::unique_ptr<PreparedRam> prepared, bool digests,
+              std::chrono::milliseconds timeout, Callbacks callbacks);
   ~PageFetcher();
   PageFetcher(const PageFetcher&) = delete;
   PageFetcher& operator=(const PageFetcher&) = delete;
@@ -51,7 +56,8 @@ class PageFetcher {
   [[nodiscard]] const vmm::DirtyBitmap& expected() const { return expected_; }
   /// Takes requests to the source over `socket` from now on, those first that are still open.
   void connect(net::Socket socket);
-  /// Forgets the connection; nothing that it brought is installed any more on return.
+  /// Forgets the connection; nothing that it brought is installed any more on return. After the
+  /// channels have ended.
   void disconnect();
   /// The VM will not run here: who waits finds zero pages. Any thread.
   void abandon();
@@ -60,6 +66,11 @@ class PageFetcher {
   void install(std::span<const vmm::PageRange> ranges, std::span<const std::byte> data,
                std::span<const std::uint64_t> digests);
   void install_zero(std::span<const vmm::PageRange> ranges);
+  /// Where these pages can be written in place, and nobody else writes them, until they are
+  /// installed. False when they are not all prepared.
+  [[nodiscard]] bool place(std::span<const vmm::PageRange> ranges, std::vector<iovec>& into);
+  void install_placed(std::span<const vmm::PageRange> ranges,
+                      std::span<const std::uint64_t> digests);
   /// The same for pages that lie within the aligned block of 512 pages from `first` on. `block`
   /// holds them where they belong, and zeros in between; it is aligned as a huge page is. Whether
   /// it was lent for good: then the block became a huge page of RAM, and what is at `block` now is
@@ -101,11 +112,14 @@ class PageFetcher {
   void check(vmm::PageRange range, std::span<const std::byte> data,
              std::span<const std::uint64_t> digests) const;
   void put(vmm::PageRange range, std::span<const std::byte> data);
+  vmm::Installed put_part(vmm::PageRange range, std::span<const std::byte> data);
+  vmm::Installed put_zero(vmm::PageIndex page);
   /// These pages are here, or known to be zero. Those of them that somebody waited for.
   std::vector<vmm::PageIndex> landed(vmm::PageRange range);
 
   vmm::GuestMemory& memory_;
   std::shared_ptr<const vmm::Userfault> userfault_;
+  const std::unique_ptr<PreparedRam> prepared_;
   const bool digests_;
   const std::chrono::milliseconds timeout_;
   Callbacks callbacks_;
@@ -113,6 +127,7 @@ class PageFetcher {
   vmm::DirtyBitmap expected_;  ///< pages that were missing at first
   AtomicPageSet missing_;
   AtomicPageSet touched_;                ///< installed otherwise than as a huge page
+  AtomicPageSet claimed_;                ///< prepared pages that somebody has begun to write
   std::atomic<std::uint64_t> left_ = 0;  ///< pages in missing_
   std::atomic<bool> abandoned_ = false;
   std::atomic<bool> connected_ = false;

@@ -56,6 +56,7 @@ std::size_t payload_limit(FrameType type) {
     case FrameType::last_round:
     case FrameType::post_copy: return 4;
     case FrameType::missing:
+    case FrameType::touched:
     case FrameType::held:
     case FrameType::dropped: return kRangeBytes + kMaxMissingPages / 8;
     case FrameType::changed:
@@ -85,7 +86,7 @@ bool known(std::uint8_t type) {
   const auto in = [type](FrameType first, FrameType last) {
     return type >= static_cast<std::uint8_t>(first) && type <= static_cast<std::uint8_t>(last);
   };
-  return in(FrameType::channel, FrameType::round_end) || in(FrameType::alive, FrameType::ended) ||
+  return in(FrameType::channel, FrameType::round_end) || in(FrameType::alive, FrameType::touched) ||
          in(FrameType::inquire, FrameType::dropped) || in(FrameType::request, FrameType::early);
 }
 

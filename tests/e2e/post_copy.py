@@ -98,11 +98,12 @@ class BrokenPostCopyTest(PostCopyTest):
     """The phase goes through a proxy. The guest looks at its pages as fast as these come."""
 
     def begin_through_proxy(
-        self, *options, cmdline="tick=2 fill=32 dirty=500 check end=byte", timeout=1.0, cpus=1
+        self, *options, cmdline="tick=2 fill=32 dirty=500 check end=byte", timeout=1.0, cpus=1,
+        receive=(),
     ):
         self.patience = ("--timeout", peer_timeout(timeout))
         self.source = self.busy_guest(cmdline, memory="64M", cpus=cpus)
-        self.target = self.receive("tcp", *self.patience)
+        self.target = self.receive("tcp", *self.patience, *receive)
         self.between = proxy.Proxy(self.target.address)
         self.addCleanup(self.between.close)
         self.options = (*self.patience, *options)

@@ -4,11 +4,12 @@ import unittest
 
 from post_copy import BrokenPostCopyTest
 from proxy import drop, fall_silent
+from reuse import ReuseTest
 
 TIMES = 10
 
 
-class ALink(BrokenPostCopyTest):
+class ALink(ReuseTest, BrokenPostCopyTest):
     def is_lost(self, action, nth=100, *options, frame="request"):
         """Once, and comes back by itself."""
         self.begin_through_proxy(*options)
@@ -17,8 +18,8 @@ class ALink(BrokenPostCopyTest):
         self.wait_for(broken)
         return self.assert_completes()
 
-    def is_lost_often(self, *options):
-        self.begin_through_proxy(*options)
+    def is_lost_often(self, *options, receive=()):
+        self.begin_through_proxy(*options, receive=receive)
         rules = [self.between.on("request", drop(by_reset=True), nth=50)]
         self.go()
         for count in range(1, TIMES + 1):
@@ -39,6 +40,10 @@ class ALink(BrokenPostCopyTest):
 
     def test_that_is_lost_ten_times_loses_nothing_of_three_channels_that_are_verified(self):
         report = self.is_lost_often("--channels", 3, "--verify")
+        self.assertIs(report["verified"], True)
+
+    def test_that_is_lost_ten_times_loses_nothing_where_ram_is_a_file(self):
+        report = self.is_lost_often("--verify", receive=("--image-store", self.make_store()))
         self.assertIs(report["verified"], True)
 
     def test_that_is_closed_in_good_form_is_taken_up_again(self):

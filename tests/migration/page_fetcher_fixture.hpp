@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "migration/postcopy/page_fetcher.hpp"
@@ -32,7 +33,7 @@ class PageFetching : public ::testing::Test {
 
   void make(const std::vector<vmm::PageRange>& missing, bool digests = false) {
     fetcher_ =
-        std::make_unique<PageFetcher>(memory_, userfault_, digests, timeout_,
+        std::make_unique<PageFetcher>(memory_, userfault_, std::move(prepared_), digests, timeout_,
                                       PageFetcher::Callbacks{.complete =
                                                                  [this] {
                                                                    if (++completed_ == 1)
@@ -90,6 +91,7 @@ class PageFetching : public ::testing::Test {
   std::promise<void> complete_;
   std::promise<std::exception_ptr> failed_;
   vmm::GuestMemory memory_{vmm::kMinMemory};
+  std::unique_ptr<PreparedRam> prepared_;
   std::unique_ptr<FaultPeer> peer_;
   std::list<vmm::Reader> readers_;
   // These go first: readers that still wait then go on.

@@ -15,7 +15,7 @@ namespace {
 using vmm::PageRange;
 using Ranges = std::vector<PageRange>;
 
-constexpr std::uint64_t kRamPages = 4096;
+constexpr std::uint64_t kReuseRamPages = 4096;
 
 PageHash hash_of(unsigned char byte) {
   PageHash hash{};
@@ -33,7 +33,7 @@ Bytes json_bytes(std::string_view json) {
 }
 
 TEST(WireReuse, FramesAreAsTheProtocolPageShowsThem) {
-  vmm::DirtyBitmap pages(kRamPages);
+  vmm::DirtyBitmap pages(kReuseRamPages);
   pages.set(PageRange{64, 2});
   pages.set(PageRange{133, 1});
   EXPECT_EQ(frame_of(FrameType::held, encode_missing({64, 70}, pages)),
@@ -94,7 +94,7 @@ TEST(WireBitmapPieces, CoverAllPagesThatAreSetAndNoPieceInVain) {
 TEST(WireHashes, SurviveTheTrip) {
   const Hashes hashes{{{7, 1}, {8, 1}, {4093, 3}},
                       {hash_of(1), hash_of(2), hash_of(255), hash_of(4), hash_of(5)}};
-  const Hashes back = decode_hashes(encode_hashes(hashes), kRamPages);
+  const Hashes back = decode_hashes(encode_hashes(hashes), kReuseRamPages);
   EXPECT_EQ(back.ranges, hashes.ranges);
   EXPECT_EQ(back.hashes, hashes.hashes);
   EXPECT_EQ(back.stretch(), (PageRange{7, 4089}));
@@ -105,20 +105,22 @@ TEST(WireHashes, OfNoOtherLengthAreAccepted) {
   constexpr std::size_t kFirstRun = kRangeBytes + 2 * sizeof(PageHash);
   for (std::size_t size = 0; size < whole.size(); ++size) {
     if (size == kFirstRun) continue;  // a whole run, and no other
-    expect_error([&] { static_cast<void>(decode_hashes(cut(whole, size), kRamPages)); },
+    expect_error([&] { static_cast<void>(decode_hashes(cut(whole, size), kReuseRamPages)); },
                  "truncated");
   }
 }
 
 TEST(WireHashes, OfPagesOutsideRamOrOutOfOrderAreRefused) {
   const auto refused = [](const Hashes& hashes, std::string_view why) {
-    expect_error([&] { static_cast<void>(decode_hashes(encode_hashes(hashes), kRamPages)); }, why);
+    expect_error([&] { static_cast<void>(decode_hashes(encode_hashes(hashes), kReuseRamPages)); },
+                 why);
   };
   refused({{{4095, 2}}, {hash_of(1), hash_of(2)}}, "RAM has 4096 pages");
   refused({{{5, 1}, {5, 1}}, {hash_of(1), hash_of(2)}}, "out of order");
   refused({{{5, 1}, {4, 1}}, {hash_of(1), hash_of(2)}}, "out of order");
-  expect_error([] { static_cast<void>(decode_hashes(from_hex("00000000 00000000"), kRamPages)); },
-               "RAM has 4096 pages");
+  expect_error(
+      [] { static_cast<void>(decode_hashes(from_hex("00000000 00000000"), kReuseRamPages)); },
+      "RAM has 4096 pages");
 }
 
 TEST(WireHashes, OfTooManyPagesAreRefused) {
@@ -154,13 +156,13 @@ TEST(WireHashes, OfManyPagesGoInFewFrames) {
 }
 
 std::vector<Copy> copies_of(std::string_view hex) {
-  return decode_copies(from_hex(hex), kRamPages);
+  return decode_copies(from_hex(hex), kReuseRamPages);
 }
 
 TEST(WireCopies, SurviveTheTripInTheirOrder) {
   const std::vector<Copy> copies = {{4000, 0, 96}, {0, 4000, 96}, {7, 6, 1}, {6, 7, 1}};
-  EXPECT_EQ(decode_copies(encode_copies(copies), kRamPages), copies);
-  EXPECT_TRUE(decode_copies(encode_copies({}), kRamPages).empty());
+  EXPECT_EQ(decode_copies(encode_copies(copies), kReuseRamPages), copies);
+  EXPECT_TRUE(decode_copies(encode_copies({}), kReuseRamPages).empty());
 }
 
 TEST(WireCopies, OfNoOtherLengthAreAccepted) {
@@ -168,11 +170,12 @@ TEST(WireCopies, OfNoOtherLengthAreAccepted) {
   const Bytes whole = encode_copies(copies);
   for (std::size_t size = 0; size < whole.size(); ++size) {
     if (size % kCopyBytes == 0) continue;  // fewer copies
-    expect_error([&] { static_cast<void>(decode_copies(cut(whole, size), kRamPages)); }, "stray");
+    expect_error([&] { static_cast<void>(decode_copies(cut(whole, size), kReuseRamPages)); },
+                 "stray");
   }
   Bytes many = encode_copies({});
   many.resize((kMaxCopies + 1) * kCopyBytes);
-  expect_error([&] { static_cast<void>(decode_copies(many, kRamPages)); }, "too many copies");
+  expect_error([&] { static_cast<void>(decode_copies(many, kReuseRamPages)); }, "too many copies");
 }
 
 TEST(WireCopies, OutsideRamAreRefused) {
@@ -197,9 +200,9 @@ TEST(WireCopies, OntoThemselvesAreRefused) {
 
 TEST(WireCopies, OfMorePagesThanRamHasAreRefused) {
   std::vector<Copy> copies = {{0, 2048, 2048}, {2048, 0, 2048}};
-  EXPECT_EQ(decode_copies(encode_copies(copies), kRamPages).size(), 2U);
+  EXPECT_EQ(decode_copies(encode_copies(copies), kReuseRamPages).size(), 2U);
   copies.push_back({0, 1, 1});
-  expect_error([&] { static_cast<void>(decode_copies(encode_copies(copies), kRamPages)); },
+  expect_error([&] { static_cast<void>(decode_copies(encode_copies(copies), kReuseRamPages)); },
                "more than once");
 }
 
@@ -271,7 +274,8 @@ TEST(ReuseMessages, AnAcceptTellsWhatIsHeldAndHow) {
 
 TEST(ReuseMessages, AnUnsoundAcceptNamesTheField) {
   const auto accept = [](std::string_view image) {
-    const std::string json = R"({"incarnation":"i","no_post_copy":"")" + std::string(image) + "}";
+    const std::string json =
+        R"({"incarnation":"i","no_post_copy":"","touched":true)" + std::string(image) + "}";
     return [bytes = json_bytes(json)] { static_cast<void>(decode<Accept>(bytes)); };
   };
   const std::string key = R"("key":"00112233445566778899aabbccddeeff")";

@@ -16,7 +16,6 @@
 #include <system_error>
 #include <utility>
 
-#include "vmm/memory/huge_page.hpp"
 #include "vmm/memory/populated.hpp"
 
 namespace vmm {
@@ -58,66 +57,30 @@ UniqueFd make_memfd(std::uint64_t size) {
 }  // namespace
 
 GuestMemory::GuestMemory(std::uint64_t size, Backing backing)
-    : size_(checked(size)), file_(backing == Backing::memfd ? make_memfd(size) : UniqueFd()) {
-  map();
+    : file_(backing == Backing::memfd ? make_memfd(checked(size)) : UniqueFd()),
+      ram_(checked(size), file()) {
   // Advice only: a kernel without huge pages says EINVAL, and RAM works all the same.
-  if (backing == Backing::anonymous) ::madvise(host_, size, MADV_HUGEPAGE);
+  if (backing == Backing::anonymous) ::madvise(ram_.data(), size, MADV_HUGEPAGE);
+  lay_out();
 }
 
-GuestMemory::GuestMemory(std::uint64_t size, UniqueFd file)
-    : size_(checked(size)), file_(std::move(file)) {
+GuestMemory::GuestMemory(std::uint64_t size, UniqueFd file) : file_(std::move(file)) {
   struct stat status {};
   if (::fstat(file_.get(), &status) < 0) fail("fstat of the file for guest RAM");
-  if (static_cast<std::uint64_t>(status.st_size) != size) {
+  if (static_cast<std::uint64_t>(status.st_size) != checked(size)) {
     throw std::invalid_argument(
         fmt::format("the file for guest RAM has {} bytes, not {}", status.st_size, size));
   }
-  map();
-  ::madvise(host_, size, MADV_HUGEPAGE);  // a tmpfs mounted with huge=advise follows it
+  ram_ = Mapping(size, file_.get());
+  ::madvise(ram_.data(), size, MADV_HUGEPAGE);  // a tmpfs mounted with huge=advise follows it
+  lay_out();
 }
 
-void GuestMemory::map() {
-  const int flags = MAP_NORESERVE | (file() >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS);
-  // Huge pages need a mapping aligned to 2 MiB, which mmap alone does not promise: reserve more,
-  // map inside it, and give the rest back.
-  void* reserved = ::mmap(nullptr, size_ + kHugePage, PROT_NONE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (reserved == MAP_FAILED) fail(fmt::format("cannot map {} MiB of guest RAM", size_ / 1_MiB));
-  auto* const base = static_cast<std::byte*>(reserved);
-  const auto address = reinterpret_cast<std::uintptr_t>(reserved);
-  const std::uint64_t lead = (kHugePage - address % kHugePage) % kHugePage;
-  host_ = base + lead;
-  if (::mmap(host_, size_, PROT_READ | PROT_WRITE, flags | MAP_FIXED, file(), 0) == MAP_FAILED) {
-    fail(fmt::format("cannot map {} MiB of guest RAM", size_ / 1_MiB));
-  }
-  if (lead > 0) ::munmap(base, lead);
-  ::munmap(host_ + size_, kHugePage - lead);
-  ::madvise(host_, size_, MADV_DONTDUMP);
-
-  const std::uint64_t low = std::min(size_, kHoleStart);
+void GuestMemory::lay_out() {
+  const std::uint64_t low = std::min(size(), kHoleStart);
   slots_.push_back({GuestAddress{0}, 0, low});
-  if (size_ > low) slots_.push_back({GuestAddress{kHoleEnd}, low, size_ - low});
+  if (size() > low) slots_.push_back({GuestAddress{kHoleEnd}, low, size() - low});
   host_writes_.resize((page_count() + 63) / 64);
-}
-
-GuestMemory::~GuestMemory() {
-  if (host_ != nullptr) ::munmap(host_, size_);
-}
-
-GuestMemory::GuestMemory(GuestMemory&& other) noexcept
-    : size_(other.size_),
-      file_(std::move(other.file_)),
-      host_(std::exchange(other.host_, nullptr)),
-      slots_(std::move(other.slots_)),
-      host_writes_(std::move(other.host_writes_)) {}
-
-GuestMemory& GuestMemory::operator=(GuestMemory&& other) noexcept {
-  std::swap(size_, other.size_);
-  std::swap(file_, other.file_);
-  std::swap(host_, other.host_);
-  std::swap(slots_, other.slots_);
-  std::swap(host_writes_, other.host_writes_);
-  return *this;
 }
 
 GuestAddress GuestMemory::address_of(PageIndex page) const {
@@ -137,13 +100,13 @@ std::uint64_t GuestMemory::offset_of(GuestAddress address, std::uint64_t length)
 }
 
 std::span<std::byte> GuestMemory::at(GuestAddress address, std::uint64_t length) {
-  return {host_ + offset_of(address, length), length};
+  return {ram_.data() + offset_of(address, length), length};
 }
 
 void GuestMemory::write(GuestAddress address, std::span<const std::byte> bytes) {
   if (bytes.empty()) return;
   const std::uint64_t offset = offset_of(address, bytes.size());
-  std::memcpy(host_ + offset, bytes.data(), bytes.size());
+  std::memcpy(ram_.data() + offset, bytes.data(), bytes.size());
   // Noted after the bytes are there: a harvest in between sees the page as not written yet, and the
   // next harvest takes it.
   for (PageIndex page = offset / kPageSize; page <= (offset + bytes.size() - 1) / kPageSize;
@@ -155,22 +118,22 @@ void GuestMemory::write(GuestAddress address, std::span<const std::byte> bytes) 
 
 void GuestMemory::read(GuestAddress address, std::span<std::byte> bytes) const {
   if (bytes.empty()) return;
-  std::memcpy(bytes.data(), host_ + offset_of(address, bytes.size()), bytes.size());
+  std::memcpy(bytes.data(), ram_.data() + offset_of(address, bytes.size()), bytes.size());
 }
 
 std::span<std::byte> GuestMemory::pages(PageRange range) {
   assert(range.end() <= page_count());
-  return {host_ + range.first * kPageSize, range.count * kPageSize};
+  return {ram_.data() + range.first * kPageSize, range.count * kPageSize};
 }
 
 std::span<const std::byte> GuestMemory::pages(PageRange range) const {
   assert(range.end() <= page_count());
-  return {host_ + range.first * kPageSize, range.count * kPageSize};
+  return {ram_.data() + range.first * kPageSize, range.count * kPageSize};
 }
 
 PageIndex GuestMemory::page_at(const std::byte* host) const {
-  assert(host >= host_ && host < host_ + size_);
-  return static_cast<std::uint64_t>(host - host_) / kPageSize;
+  assert(host >= ram_.data() && host < ram_.data() + size());
+  return static_cast<std::uint64_t>(host - ram_.data()) / kPageSize;
 }
 
 void GuestMemory::discard(std::span<const PageRange> ranges) {
@@ -178,8 +141,8 @@ void GuestMemory::discard(std::span<const PageRange> ranges) {
     for (const PageRange& range : ranges) {
       const std::span<std::byte> bytes = pages(range);
       if (!bytes.empty() &&
-          ::fallocate(file(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, bytes.data() - host_,
-                      static_cast<off_t>(bytes.size())) < 0) {
+          ::fallocate(file(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                      bytes.data() - ram_.data(), static_cast<off_t>(bytes.size())) < 0) {
         fail("fallocate of a hole in guest RAM");
       }
     }
@@ -203,9 +166,9 @@ void GuestMemory::discard(std::span<const PageRange> ranges) {
 void GuestMemory::add_populated(PageRange range, DirtyBitmap& into) const {
   assert(range.end() <= page_count());
   if (file() >= 0) {
-    add_data_of_file(file(), host_, range, into);
+    add_data_of_file(file(), ram_.data(), range, into);
   } else {
-    add_present(host_, range, into);
+    add_present(ram_.data(), range, into);
   }
 }
 

@@ -10,6 +10,7 @@
 #include "vmm/kvm/unique_fd.hpp"
 #include "vmm/memory/dirty_bitmap.hpp"
 #include "vmm/memory/guest_address.hpp"
+#include "vmm/memory/mapping.hpp"
 
 namespace vmm {
 
@@ -49,12 +50,9 @@ class GuestMemory {
   /// RAM is `file`, opened for reading and writing, and has its content; std::invalid_argument when
   /// it is not of `size` bytes, since RAM past its end would kill the process.
   GuestMemory(std::uint64_t size, UniqueFd file);
-  ~GuestMemory();
-  GuestMemory(GuestMemory&& other) noexcept;
-  GuestMemory& operator=(GuestMemory&& other) noexcept;
 
-  [[nodiscard]] std::uint64_t size() const { return size_; }
-  [[nodiscard]] std::uint64_t page_count() const { return size_ / kPageSize; }
+  [[nodiscard]] std::uint64_t size() const { return ram_.size(); }
+  [[nodiscard]] std::uint64_t page_count() const { return size() / kPageSize; }
   /// The file or memfd that RAM is, -1 when it is anonymous memory.
   [[nodiscard]] int file() const { return file_.get(); }
   [[nodiscard]] std::span<const RamSlot> slots() const { return slots_; }
@@ -89,12 +87,11 @@ class GuestMemory {
   void take_host_writes(DirtyBitmap& into);
 
  private:
-  void map();
+  void lay_out();
   [[nodiscard]] std::uint64_t offset_of(GuestAddress address, std::uint64_t length) const;
 
-  std::uint64_t size_ = 0;
   UniqueFd file_;
-  std::byte* host_ = nullptr;
+  Mapping ram_;
   std::vector<RamSlot> slots_;
   std::vector<std::uint64_t> host_writes_;  ///< a bit a page; accessed as std::atomic_ref
 };

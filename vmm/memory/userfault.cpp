@@ -107,13 +107,23 @@ Userfault::Userfault() : fd_(open_userfault()) {
   features_ = api.features;
 }
 
+bool Userfault::can_map() const { return (features_ & UFFD_FEATURE_MINOR_SHMEM) != 0; }
+
 bool Userfault::can_move() const { return (features_ & UFFD_FEATURE_MOVE) != 0; }
 
-void Userfault::register_missing(std::span<std::byte> range) const {
+void Userfault::enroll(std::span<std::byte> range, std::uint64_t mode) const {
   uffdio_register request{};
   request.range = range_of(range);
-  request.mode = UFFDIO_REGISTER_MODE_MISSING;
+  request.mode = mode;
   checked_ioctl(fd(), UFFDIO_REGISTER, &request, "UFFDIO_REGISTER");
+}
+
+void Userfault::register_missing(std::span<std::byte> range) const {
+  enroll(range, UFFDIO_REGISTER_MODE_MISSING);
+}
+
+void Userfault::register_unmapped(std::span<std::byte> range) const {
+  enroll(range, UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR);
 }
 
 void Userfault::unregister(std::span<std::byte> range) const {
@@ -157,6 +167,16 @@ Installed Userfault::zero(std::byte* to, std::size_t size) const {
     request.range = {number(to + done), size - done};
     const int result = ::ioctl(fd(), UFFDIO_ZEROPAGE, &request);
     progress = request.zeropage;
+    return result;
+  });
+}
+
+Installed Userfault::map(std::byte* at, std::size_t size) const {
+  return install(size, "UFFDIO_CONTINUE", [&](std::size_t done, std::int64_t& progress) {
+    uffdio_continue request{};
+    request.range = {number(at + done), size - done};
+    const int result = ::ioctl(fd(), UFFDIO_CONTINUE, &request);
+    progress = request.mapped;
     return result;
   });
 }

@@ -36,7 +36,13 @@ class Userfault {
   /// From now on the pages of `range` that are missing are waited for. `range` is anonymous memory,
   /// or shared memory whose file has holes.
   void register_missing(std::span<std::byte> range) const;
-  /// Missing pages of `range` are zero from now on; whoever waits there goes on.
+  /// Whether the kernel has register_unmapped() and map() (Linux 5.14).
+  [[nodiscard]] bool can_map() const;
+  /// The same for shared memory, where pages that its file has are waited for as well, until they
+  /// are mapped.
+  void register_unmapped(std::span<std::byte> range) const;
+  /// Pages of `range` are not waited for any more: what is missing is zero; whoever waits there
+  /// goes on.
   void unregister(std::span<std::byte> range) const;
 
   /// Takes pending faults off the queue and puts the addresses of their pages into `addresses`. How
@@ -47,6 +53,9 @@ class Userfault {
   Installed copy(std::byte* to, std::span<const std::byte> from) const;
   /// The same with zeros.
   Installed zero(std::byte* to, std::size_t size) const;
+
+  /// The same with the pages that the file has there.
+  Installed map(std::byte* at, std::size_t size) const;
 
   /// Whether the kernel has move() (Linux 6.8).
   [[nodiscard]] bool can_move() const;
@@ -59,6 +68,8 @@ class Userfault {
   void wake(std::span<std::byte> range) const;
 
  private:
+  void enroll(std::span<std::byte> range, std::uint64_t mode) const;
+
   UniqueFd fd_;
   std::uint64_t features_ = 0;
 };

@@ -119,6 +119,25 @@ TEST_F(UserfaultPages, MovesPagesOutOfWhereTheyWere) {
   EXPECT_EQ(populated(staging).ranges(), (Ranges{{2, 1}}));
 }
 
+TEST_F(UserfaultTest, PagesThatTheFileHasAreWaitedForUntilTheyAreMapped) {
+  if (!userfault_->can_map()) GTEST_SKIP() << "this kernel lacks UFFDIO_CONTINUE (Linux 5.14)";
+  memory_ = GuestMemory(kMinMemory, Backing::memfd);
+  const Mapping view(memory_.size(), memory_.file());
+  view.data()[3 * kPageSize] = std::byte{7};
+  userfault_->register_unmapped(all(memory_));
+  Reader& there = read(memory_.pages({3, 1}).data());
+  ASSERT_EQ(next_fault(*userfault_), memory_.pages({3, 1}).data());
+  EXPECT_TRUE(there.waits());
+  EXPECT_EQ(userfault_->map(memory_.pages({3, 1}).data(), kPageSize).bytes, kPageSize);
+  EXPECT_EQ(there.value(), std::byte{7});
+  EXPECT_TRUE(userfault_->map(memory_.pages({3, 1}).data(), kPageSize).met_present);
+  // And what the file has not is missing as ever.
+  Reader& missing = read(memory_.pages({4, 1}).data());
+  ASSERT_EQ(next_fault(*userfault_), memory_.pages({4, 1}).data());
+  userfault_->copy(memory_.pages({4, 1}).data(), pages_of(8));
+  EXPECT_EQ(missing.value(), std::byte{8});
+}
+
 TEST_F(UserfaultPages, WokenReadersOfAMissingPageFaultAgain) {
   Reader& reader = read(page(5));
   ASSERT_EQ(next_fault(*userfault_), page(5));

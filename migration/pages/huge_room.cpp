@@ -1,0 +1,42 @@
+#include "migration/pages/huge_room.hpp"
+
+#include <algorithm>
+
+#include "vmm/memory/huge_page.hpp"
+
+namespace migration {
+
+namespace {
+
+constexpr std::uint64_t kBlockPages = vmm::kHugePagePages;
+/// A huge page takes as long as about so many page faults.
+constexpr std::uint64_t kManyPages = 64;
+
+}  // namespace
+
+HugeRoom::HugeRoom(std::span<std::byte> ram)
+    : ram_(ram), untried_(ram.size() / vmm::kHugePage, true), made_(untried_.page_count()) {}
+
+void HugeRoom::make_for(std::span<const vmm::PageRange> pages) {
+  std::uint64_t block = 0;
+  std::uint64_t count = 0;  // pages in that block
+  for (const vmm::PageRange& range : pages) {
+    for (vmm::PageIndex page = range.first; page < range.end();) {
+      if (page / kBlockPages != block) count = 0;
+      block = page / kBlockPages;
+      const vmm::PageIndex end = std::min(range.end(), (block + 1) * kBlockPages);
+      count += end - page;
+      page = end;
+      if (count < kManyPages || block >= untried_.page_count() || !untried_.take(block)) continue;
+      if (vmm::make_huge(ram_.subspan(block * vmm::kHugePage, vmm::kHugePage))) made_.put(block);
+    }
+  }
+}
+
+bool HugeRoom::made(vmm::PageRange range) const {
+  const std::uint64_t first = range.first / kBlockPages;
+  const std::uint64_t end = (range.end() + kBlockPages - 1) / kBlockPages;
+  return end <= made_.page_count() && made_.count({first, end - first}) == end - first;
+}
+
+}  // namespace migration

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "migration/pages/page_set.hpp"
+#include "vmm/memory/guest_address.hpp"
+
+namespace migration {
+
+/// Huge pages in RAM that is a file, for pages that are about to come: on a tmpfs each page alone
+/// would cost a page fault, which takes longer than to bring it. Several threads may use it.
+class HugeRoom {
+ public:
+  /// `ram` is a mapping of the whole file, aligned as a huge page is.
+  explicit HugeRoom(std::span<std::byte> ram);
+
+  /// A block in which many of `pages` lie becomes a huge page, if it can; what is there stays.
+  /// `pages` in ascending order.
+  void make_for(std::span<const vmm::PageRange> pages);
+  /// Whether make_for() made huge pages of all blocks that `range` reaches into.
+  [[nodiscard]] bool made(vmm::PageRange range) const;
+
+ private:
+  std::span<std::byte> ram_;
+  // Of blocks, by number; half a block at the end is none.
+  AtomicPageSet untried_;
+  AtomicPageSet made_;
+};
+
+}  // namespace migration

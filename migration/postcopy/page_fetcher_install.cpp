@@ -1,0 +1,160 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "migration/postcopy/page_fetcher.hpp"
+#include "migration/verify.hpp"
+#include "vmm/memory/huge_page.hpp"
+
+/// How pages get into RAM of which pages are missing.
+namespace migration {
+
+using wire::ProtocolError;
+
+namespace {
+
+constexpr const char* kTwice = "the source sent a page that is here already";
+
+}  // namespace
+
+void PageFetcher::check_missing(vmm::PageRange range) const {
+  if (missing_.count(range) != range.count) {
+    throw ProtocolError(fmt::format("the source sent pages {}+{}, of which some are here already",
+                                    range.first, range.count));
+  }
+}
+
+void PageFetcher::check_digest(vmm::PageIndex page, std::span<const std::byte> data,
+                               std::uint64_t digest) const {
+  if (digest_of(data) == digest) return;
+  throw ProtocolError(
+      fmt::format("verification failed: the page at guest address 0x{:x} differs from its digest",
+                  memory_.address_of(page).value));
+}
+
+void PageFetcher::check(vmm::PageRange range, std::span<const std::byte> data,
+                        std::span<const std::uint64_t> digests) const {
+  check_missing(range);
+  if (!digests_) return;
+  for (std::uint64_t i = 0; i < range.count; ++i) {
+    check_digest(range.first + i, data.subspan(i * vmm::kPageSize, vmm::kPageSize), digests[i]);
+  }
+}
+
+/// Of the pages in `range`, that are all prepared or none is.
+vmm::Installed PageFetcher::put_part(vmm::PageRange range, std::span<const std::byte> data) {
+  std::byte* const at = memory_.pages(range).data();
+  if (!prepared_ || !prepared_->has(range)) return userfault_->copy(at, data);
+  if (!claimed_.put(range)) throw ProtocolError(kTwice);
+  std::memcpy(prepared_->pages(range).data(), data.data(), data.size());
+  prepared_->written(range);
+  return userfault_->map(at, data.size());
+}
+
+void PageFetcher::put(vmm::PageRange range, std::span<const std::byte> data) {
+  touched_.put(range);
+  while (range.count > 0) {
+    const vmm::PageIndex edge =
+        (range.first / vmm::kHugePagePages + 1) * vmm::kHugePagePages;  // of its block
+    const vmm::PageRange part{range.first,
+                              prepared_ ? std::min(range.count, edge - range.first) : range.count};
+    const std::size_t size = part.count * vmm::kPageSize;
+    if (put_part(part, data.first(size)).met_present) throw ProtocolError(kTwice);
+    range = {part.end(), range.count - part.count};
+    data = data.subspan(size);
+  }
+}
+
+vmm::Installed PageFetcher::put_zero(vmm::PageIndex page) {
+  const auto bytes = memory_.pages({page, 1});
+  if (prepared_ && prepared_->has({page, 1})) return userfault_->map(bytes.data(), bytes.size());
+  return userfault_->zero(bytes.data(), bytes.size());
+}
+
+bool PageFetcher::place(std::span<const vmm::PageRange> ranges, std::vector<iovec>& into) {
+  if (!prepared_ || !std::ranges::all_of(ranges, [this](const vmm::PageRange& range) {
+        return prepared_->has(range);
+      })) {
+    return false;
+  }
+  into.clear();
+  for (const vmm::PageRange& range : ranges) {
+    check_missing(range);
+    // Another connection that brings the same page must not reach what the guest may be using.
+    if (!claimed_.put(range)) throw ProtocolError(kTwice);
+    const auto pages = prepared_->pages(range);
+    into.push_back({pages.data(), pages.size()});
+  }
+  return true;
+}
+
+void PageFetcher::install_placed(std::span<const vmm::PageRange> ranges,
+                                 std::span<const std::uint64_t> digests) {
+  for (const vmm::PageRange& range : ranges) {
+    const auto pages = prepared_->pages(range);
+    check(range, pages, digests);
+    if (userfault_->map(memory_.pages(range).data(), pages.size()).met_present) {
+      throw ProtocolError(kTwice);
+    }
+    prepared_->written(range);
+    landed(range);
+    if (digests_) digests = digests.subspan(range.count);
+  }
+}
+
+void PageFetcher::install(std::span<const vmm::PageRange> ranges, std::span<const std::byte> data,
+                          std::span<const std::uint64_t> digests) {
+  for (const vmm::PageRange& range : ranges) {
+    const std::size_t size = range.count * vmm::kPageSize;
+    check(range, data.first(size), digests);
+    put(range, data.first(size));
+    landed(range);
+    data = data.subspan(size);
+    if (digests_) digests = digests.subspan(range.count);
+  }
+}
+
+bool PageFetcher::install_block(vmm::PageIndex first, std::span<const vmm::PageRange> ranges,
+                                std::span<std::byte> block,
+                                std::span<const std::uint64_t> digests) {
+  const auto bytes_of = [&](vmm::PageRange range) {
+    return block.subspan((range.first - first) * vmm::kPageSize, range.count * vmm::kPageSize);
+  };
+  std::uint64_t count = 0;
+  for (const vmm::PageRange& range : ranges) {
+    check(range, bytes_of(range), digests);
+    if (digests_) digests = digests.subspan(range.count);
+    count += range.count;
+  }
+  // The rest of the block has to be zero, and nothing of it there already.
+  const vmm::PageRange whole{first, block.size() / vmm::kPageSize};
+  const bool fresh = expected_.count(whole) == whole.count && touched_.count(whole) == 0;
+  std::uint64_t moved = 0;
+  // Pages can be moved into anonymous memory alone.
+  if (memory_.file() < 0 && userfault_->can_move() && fresh && missing_.count(whole) == count) {
+    // As a huge page, whole; the kernel goes page by page if the guest has just touched a zero
+    // page.
+    moved = userfault_->move(memory_.pages(whole).data(), block.data(), block.size()).bytes /
+            vmm::kPageSize;
+  }
+  for (const vmm::PageRange& range : ranges) {
+    const vmm::PageIndex from = std::clamp(first + moved, range.first, range.end());
+    const vmm::PageRange rest{from, range.end() - from};
+    if (rest.count > 0) put(rest, bytes_of(rest));
+    landed(range);
+  }
+  return moved == whole.count;
+}
+
+/// A zero page costs nothing until it is touched: it counts as landed, and a fault finds it so.
+void PageFetcher::install_zero(std::span<const vmm::PageRange> ranges) {
+  for (const vmm::PageRange& range : ranges) {
+    check_missing(range);
+    for (const vmm::PageIndex page : landed(range)) {
+      put_zero(page);
+    }
+  }
+}
+
+}  // namespace migration

@@ -1,0 +1,53 @@
+#include "vmm/memory/mapping.hpp"
+
+#include <fmt/format.h>
+#include <sys/mman.h>
+
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+#include "vmm/memory/huge_page.hpp"
+
+namespace vmm {
+
+Mapping::Mapping(std::uint64_t size, int file) {
+  const auto fail = [size] {
+    throw std::system_error(errno, std::generic_category(),
+                            fmt::format("cannot map {} MiB of guest RAM", size / 1_MiB));
+  };
+  const int flags = MAP_NORESERVE | (file >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS);
+  // mmap alone does not promise the alignment: reserve more, map inside it, and give the rest back.
+  void* const reserved = ::mmap(nullptr, size + kHugePage, PROT_NONE,
+                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (reserved == MAP_FAILED) fail();
+  auto* const base = static_cast<std::byte*>(reserved);
+  const std::uint64_t lead =
+      (kHugePage - reinterpret_cast<std::uintptr_t>(reserved) % kHugePage) % kHugePage;
+  if (::mmap(base + lead, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, file, 0) == MAP_FAILED) {
+    const int error = errno;
+    ::munmap(reserved, size + kHugePage);
+    errno = error;
+    fail();
+  }
+  if (lead > 0) ::munmap(base, lead);
+  if (lead < kHugePage) ::munmap(base + lead + size, kHugePage - lead);
+  data_ = base + lead;
+  size_ = size;
+  ::madvise(data_, size_, MADV_DONTDUMP);
+}
+
+Mapping::~Mapping() {
+  if (data_ != nullptr) ::munmap(data_, size_);
+}
+
+Mapping::Mapping(Mapping&& other) noexcept
+    : size_(std::exchange(other.size_, 0)), data_(std::exchange(other.data_, nullptr)) {}
+
+Mapping& Mapping::operator=(Mapping&& other) noexcept {
+  std::swap(size_, other.size_);
+  std::swap(data_, other.data_);
+  return *this;
+}
+
+}  // namespace vmm

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace vmm {
+
+/// Memory that is mapped into this process at a multiple of the size of a huge page: fresh
+/// anonymous memory, or a shared file from its start. Nothing of it is reserved or touched.
+class Mapping {
+ public:
+  Mapping() = default;
+  /// `size` in bytes, a multiple of the page size; `file` -1 for anonymous memory.
+  /// std::system_error when the host cannot give it.
+  explicit Mapping(std::uint64_t size, int file = -1);
+  ~Mapping();
+  Mapping(Mapping&& other) noexcept;
+  Mapping& operator=(Mapping&& other) noexcept;
+
+  [[nodiscard]] std::byte* data() const { return data_; }
+  [[nodiscard]] std::uint64_t size() const { return size_; }
+
+ private:
+  std::uint64_t size_ = 0;
+  std::byte* data_ = nullptr;
+};
+
+}  // namespace vmm
