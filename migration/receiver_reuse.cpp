@@ -56,6 +56,7 @@ void IncomingMigration::Receiver::use_image(wire::Accept& accept) {
   accept.image_pages = image_->held.count();
   accept.image_key = image_->key;
   for (const vmm::PageRange& range : image_->held.ranges()) target_->landed.put(range);
+  if (target_->room) target_->room->leave(image_->held);
 }
 
 asio::awaitable<void> IncomingMigration::Receiver::send_image(ConnectionPtr connection,

@@ -17,6 +17,12 @@ constexpr std::uint64_t kManyPages = 64;
 HugeRoom::HugeRoom(std::span<std::byte> ram)
     : ram_(ram), untried_(ram.size() / vmm::kHugePage, true), made_(untried_.page_count()) {}
 
+void HugeRoom::leave(const vmm::DirtyBitmap& there) {
+  for (std::uint64_t block = 0; block < untried_.page_count(); ++block) {
+    if (there.count({block * kBlockPages, kBlockPages}) >= kManyPages) untried_.take(block);
+  }
+}
+
 void HugeRoom::make_for(std::span<const vmm::PageRange> pages) {
   std::uint64_t block = 0;
   std::uint64_t count = 0;  // pages in that block

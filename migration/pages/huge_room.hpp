@@ -4,6 +4,7 @@
 #include <span>
 
 #include "migration/pages/page_set.hpp"
+#include "vmm/memory/dirty_bitmap.hpp"
 #include "vmm/memory/guest_address.hpp"
 
 namespace migration {
@@ -15,6 +16,8 @@ class HugeRoom {
   /// `ram` is a mapping of the whole file, aligned as a huge page is.
   explicit HugeRoom(std::span<std::byte> ram);
 
+  /// Where many pages are there, huge pages would not save page faults but copy what is there.
+  void leave(const vmm::DirtyBitmap& there);
   /// A block in which many of `pages` lie becomes a huge page, if it can; what is there stays.
   /// `pages` in ascending order.
   void make_for(std::span<const vmm::PageRange> pages);

@@ -58,6 +58,14 @@ TEST_F(RoomForPages, IsNotMadeInTheHalfBlockAtTheEnd) {
   EXPECT_EQ(made_for({{8 * kHuge, kHuge / 2}}), Ranges{});
 }
 
+TEST_F(RoomForPages, IsNotMadeWhereManyAreThere) {
+  vmm::DirtyBitmap there(memory_.page_count());
+  there.set(vmm::PageRange{0, kHuge / 2});
+  there.set(vmm::PageRange{kHuge, 3});
+  room_.leave(there);
+  EXPECT_EQ(made_for({{0, 3 * kHuge}}), (Ranges{{kHuge, 2 * kHuge}}));
+}
+
 TEST_F(RoomForPages, IsKnownToBeMade) {
   made_for({{kHuge, kHuge}, {2 * kHuge, kHuge}});
   EXPECT_TRUE(room_.made({kHuge, 2 * kHuge}));
