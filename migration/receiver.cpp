@@ -232,6 +232,7 @@ void IncomingMigration::Receiver::take_frame(const Frame& frame) {
       return take_given_up(frame);
     case FrameType::touched:
       if (stage_ != Stage::receiving || !prepared_ram_) break;
+      touched_told_ = true;
       return prepared_ram_->prepare(
           wire::decode_missing(frame.payload, machine_->memory().page_count()).pages);
     case FrameType::missing:

@@ -141,6 +141,7 @@ class IncomingMigration::Receiver {
   // Until there is a fetcher.
   std::shared_ptr<const vmm::Userfault> userfault_;
   std::unique_ptr<PreparedRam> prepared_ram_;
+  bool touched_told_ = false;
   std::optional<net::Socket> faults_socket_;  ///< until all is told that is missing
   bool faults_connected_ = false;
   bool post_copy_ = false;             ///< pages are missing at the handover

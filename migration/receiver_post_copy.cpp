@@ -45,7 +45,11 @@ bool IncomingMigration::Receiver::prepare_ram() {
   if (offer_.mode != to_string(Mode::post_copy) || !userfault_ || !userfault_->can_map())
     return false;
   if (image_ || machine_->memory().file() < 0) return false;
-  prepared_ram_ = std::make_unique<PreparedRam>(machine_->memory());
+  try {
+    prepared_ram_ = std::make_unique<PreparedRam>(machine_->memory());
+  } catch (const std::system_error&) {
+    return false;  // it takes longer without
+  }
   return true;
 }
 
@@ -72,6 +76,7 @@ void IncomingMigration::Receiver::start_fetcher() {
 }
 
 void IncomingMigration::Receiver::take_missing(const Frame& frame) {
+  if (!touched_told_) prepared_ram_.reset();
   const bool prepared = prepared_ram_ != nullptr;
   if (prepared && target_->landed.count() > 0) {
     throw wire::ProtocolError("the source sent pages before it said which ones are missing");

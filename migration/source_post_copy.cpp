@@ -23,6 +23,8 @@ namespace {
 
 /// Pages that go with the state, as the guest will touch them in its first moments: 256 KiB.
 constexpr std::size_t kPagesAtHand = 64;
+/// What one frame tells of the pages that the guest has touched: 256 MiB.
+constexpr std::uint64_t kTouchedStep = 65536;
 
 }  // namespace
 
@@ -112,11 +114,14 @@ asio::awaitable<void> OutgoingMigration::Source::prepare_post_copy() {
   }
 }
 
+/// In steps: the destination makes huge pages of each before it reads the next.
 void OutgoingMigration::Source::tell_touched() {
-  vmm::DirtyBitmap touched(machine_->memory().page_count());
-  machine_->memory().add_populated({0, touched.pages()}, touched);
-  for (const vmm::PageRange& piece : wire::bitmap_pieces(touched)) {
-    control_->send(FrameType::touched, wire::encode_missing(piece, touched));
+  const std::uint64_t pages = machine_->memory().page_count();
+  vmm::DirtyBitmap touched(pages);
+  machine_->memory().add_populated({0, pages}, touched);
+  for (vmm::PageIndex first = 0; first < pages; first += kTouchedStep) {
+    const vmm::PageRange step{first, std::min(kTouchedStep, pages - first)};
+    control_->send(FrameType::touched, wire::encode_missing(step, touched));
   }
 }
 

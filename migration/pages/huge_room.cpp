@@ -34,9 +34,18 @@ void HugeRoom::make_for(std::span<const vmm::PageRange> pages) {
       count += end - page;
       page = end;
       if (count < kManyPages || block >= untried_.page_count() || !untried_.take(block)) continue;
-      if (vmm::make_huge(ram_.subspan(block * vmm::kHugePage, vmm::kHugePage))) made_.put(block);
+      if (vmm::make_huge(ram_.data() + block * vmm::kHugePage)) made_.put(block);
     }
   }
+}
+
+std::vector<vmm::PageRange> HugeRoom::others() const {
+  vmm::DirtyBitmap others(ram_.size() / vmm::kPageSize);
+  others.set(vmm::PageRange{0, others.pages()});
+  for (std::uint64_t block = 0; block < made_.page_count(); ++block) {
+    if (made_.test(block)) others.reset({block * kBlockPages, kBlockPages});
+  }
+  return others.ranges();
 }
 
 bool HugeRoom::made(vmm::PageRange range) const {

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <span>
+#include <vector>
 
 #include "migration/pages/page_set.hpp"
 #include "vmm/memory/dirty_bitmap.hpp"
@@ -23,6 +24,8 @@ class HugeRoom {
   void make_for(std::span<const vmm::PageRange> pages);
   /// Whether make_for() made huge pages of all blocks that `range` reaches into.
   [[nodiscard]] bool made(vmm::PageRange range) const;
+  /// All that lies outside of these.
+  [[nodiscard]] std::vector<vmm::PageRange> others() const;
 
  private:
   std::span<std::byte> ram_;

@@ -168,7 +168,12 @@ void PageReceiver::install(PageFetcher& fetcher, FrameType type,
   digests_.resize(digests / wire::kDigestBytes);
   if (digests > 0) std::memcpy(digests_.data(), given.data(), given.size());
   if (type == FrameType::pages_raw && fetcher.place(ranges, parts_)) {
-    in_.read(parts_);
+    try {
+      in_.read(parts_);
+    } catch (...) {
+      fetcher.give_back(ranges);
+      throw;
+    }
     return fetcher.install_placed(ranges, digests_);
   }
   if (type == FrameType::pages_raw && nearly_block(ranges)) return install_block(fetcher, ranges);

@@ -65,13 +65,30 @@ bool AtomicPageSet::put(vmm::PageIndex page) {
   return (words_[page / 64].fetch_or(bit, std::memory_order_acq_rel) & bit) == 0;
 }
 
-bool AtomicPageSet::put(vmm::PageRange range) {
+void AtomicPageSet::put(vmm::PageRange range) {
   assert(range.end() <= pages_);
-  std::uint64_t before = 0;
   for_words(range, [&](std::size_t word, std::uint64_t mask) {
-    before |= words_[word].fetch_or(mask, std::memory_order_acq_rel) & mask;
+    words_[word].fetch_or(mask, std::memory_order_acq_rel);
   });
-  return before == 0;
+}
+
+bool AtomicPageSet::claim(vmm::PageRange range) {
+  assert(range.end() <= pages_);
+  bool alone = true;
+  std::vector<vmm::PageRange> added;
+  for_words(range, [&](std::size_t word, std::uint64_t mask) {
+    if (!alone) return;
+    const std::uint64_t before = words_[word].fetch_or(mask, std::memory_order_acq_rel) & mask;
+    alone = before == 0;
+    if (!alone) words_[word].fetch_and(~(mask & ~before), std::memory_order_acq_rel);
+    if (alone)
+      append(added, {word * 64 + static_cast<std::uint64_t>(std::countr_zero(mask)),
+                     static_cast<std::uint64_t>(std::popcount(mask))});
+  });
+  if (alone) return true;
+  std::vector<vmm::PageRange> ignored;
+  for (const vmm::PageRange& pages : added) take(pages, ignored);
+  return false;
 }
 
 bool AtomicPageSet::test(vmm::PageIndex page) const {

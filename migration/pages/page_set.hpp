@@ -29,9 +29,12 @@ class AtomicPageSet {
   /// continues the last range of `taken` is joined to it.
   void take(vmm::PageRange range, std::vector<vmm::PageRange>& taken);
 
-  /// Adds what is not there yet. Whether none of it was.
+  /// Adds the page. Whether it was missing.
   bool put(vmm::PageIndex page);
-  bool put(vmm::PageRange range);
+  void put(vmm::PageRange range);
+  /// Adds the pages if none of them is there: of threads that try it with ranges that overlap, at
+  /// most one succeeds. It may be that none does.
+  bool claim(vmm::PageRange range);
 
   [[nodiscard]] std::uint64_t page_count() const { return pages_; }
   [[nodiscard]] bool test(vmm::PageIndex page) const;

@@ -58,6 +58,7 @@ PageFetcher::PageFetcher(vmm::GuestMemory& memory, std::shared_ptr<const vmm::Us
   const auto ram = memory_.pages({0, memory_.page_count()});
   if (prepared_) {
     userfault_->register_unmapped(ram);
+    prepared_->leave_holes();
   } else {
     userfault_->register_missing(ram);
   }
@@ -118,7 +119,7 @@ void PageFetcher::expect(const std::vector<vmm::PageRange>& pages, bool untouche
     missing_.put(range);
     expected_.set(range);
   }
-  // Of RAM that is prepared nothing was touched either.
+  // Prepared RAM is holes, but for what is zero and not mapped.
   if (!untouched && !prepared_) memory_.discard(pages);
 }
 
@@ -144,11 +145,6 @@ void PageFetcher::disconnect() {
   run_there([this] {
     connected_ = false;
     stream_ = nullptr;
-    // What came in part comes again.
-    std::vector<vmm::PageRange> ignored;
-    for (const vmm::PageRange& range : missing_.snapshot().ranges({0, missing_.page_count()})) {
-      claimed_.take(range, ignored);
-    }
   });
 }
 

@@ -56,21 +56,21 @@ class PageFetcher {
   [[nodiscard]] const vmm::DirtyBitmap& expected() const { return expected_; }
   /// Takes requests to the source over `socket` from now on, those first that are still open.
   void connect(net::Socket socket);
-  /// Forgets the connection; nothing that it brought is installed any more on return. After the
-  /// channels have ended.
+  /// Forgets the connection; nothing that it brought is installed any more on return.
   void disconnect();
-  /// The VM will not run here: who waits finds zero pages. Any thread.
+  /// The VM will not run here: who waits goes on, whatever it finds. Any thread.
   void abandon();
 
   // The channels' threads. ProtocolError for a page that is not missing or has another digest.
   void install(std::span<const vmm::PageRange> ranges, std::span<const std::byte> data,
                std::span<const std::uint64_t> digests);
   void install_zero(std::span<const vmm::PageRange> ranges);
-  /// Where these pages can be written in place, and nobody else writes them, until they are
-  /// installed. False when they are not all prepared.
+  /// Where these pages can be written in place. Nobody else installs them until they are installed
+  /// or, as they did not come, given back. False when they are not all prepared.
   [[nodiscard]] bool place(std::span<const vmm::PageRange> ranges, std::vector<iovec>& into);
   void install_placed(std::span<const vmm::PageRange> ranges,
                       std::span<const std::uint64_t> digests);
+  void give_back(std::span<const vmm::PageRange> ranges);
   /// The same for pages that lie within the aligned block of 512 pages from `first` on. `block`
   /// holds them where they belong, and zeros in between; it is aligned as a huge page is. Whether
   /// it was lent for good: then the block became a huge page of RAM, and what is at `block` now is
@@ -114,6 +114,7 @@ class PageFetcher {
   void put(vmm::PageRange range, std::span<const std::byte> data);
   vmm::Installed put_part(vmm::PageRange range, std::span<const std::byte> data);
   vmm::Installed put_zero(vmm::PageIndex page);
+  void claim(vmm::PageRange range);
   /// These pages are here, or known to be zero. Those of them that somebody waited for.
   std::vector<vmm::PageIndex> landed(vmm::PageRange range);
 
@@ -127,7 +128,7 @@ class PageFetcher {
   vmm::DirtyBitmap expected_;  ///< pages that were missing at first
   AtomicPageSet missing_;
   AtomicPageSet touched_;                ///< installed otherwise than as a huge page
-  AtomicPageSet claimed_;                ///< prepared pages that somebody has begun to write
+  AtomicPageSet claimed_;                ///< with prepared RAM: what somebody installs, or has
   std::atomic<std::uint64_t> left_ = 0;  ///< pages in missing_
   std::atomic<bool> abandoned_ = false;
   std::atomic<bool> connected_ = false;

@@ -42,17 +42,22 @@ void PageFetcher::check(vmm::PageRange range, std::span<const std::byte> data,
   }
 }
 
-/// Of the pages in `range`, that are all prepared or none is.
+/// Nobody else is to write where the guest may see it by then.
+void PageFetcher::claim(vmm::PageRange range) {
+  if (prepared_ && !claimed_.claim(range)) throw ProtocolError(kTwice);
+}
+
+/// Of pages that are all prepared, or none is.
 vmm::Installed PageFetcher::put_part(vmm::PageRange range, std::span<const std::byte> data) {
   std::byte* const at = memory_.pages(range).data();
   if (!prepared_ || !prepared_->has(range)) return userfault_->copy(at, data);
-  if (!claimed_.put(range)) throw ProtocolError(kTwice);
   std::memcpy(prepared_->pages(range).data(), data.data(), data.size());
   prepared_->written(range);
   return userfault_->map(at, data.size());
 }
 
 void PageFetcher::put(vmm::PageRange range, std::span<const std::byte> data) {
+  claim(range);
   touched_.put(range);
   while (range.count > 0) {
     const vmm::PageIndex edge =
@@ -66,10 +71,16 @@ void PageFetcher::put(vmm::PageRange range, std::span<const std::byte> data) {
   }
 }
 
+/// Says that it met a page only if that is mapped: who waits has then but to look again.
 vmm::Installed PageFetcher::put_zero(vmm::PageIndex page) {
   const auto bytes = memory_.pages({page, 1});
-  if (prepared_ && prepared_->has({page, 1})) return userfault_->map(bytes.data(), bytes.size());
-  return userfault_->zero(bytes.data(), bytes.size());
+  if (!prepared_) return userfault_->zero(bytes.data(), bytes.size());
+  if (!prepared_->has({page, 1})) {
+    const vmm::Installed zero = userfault_->zero(bytes.data(), bytes.size());
+    if (!zero.met_present) return zero;
+    // It was installed before, and the kernel has unmapped it since, to swap it out say.
+  }
+  return userfault_->map(bytes.data(), bytes.size());
 }
 
 bool PageFetcher::place(std::span<const vmm::PageRange> ranges, std::vector<iovec>& into) {
@@ -79,27 +90,45 @@ bool PageFetcher::place(std::span<const vmm::PageRange> ranges, std::vector<iove
     return false;
   }
   into.clear();
-  for (const vmm::PageRange& range : ranges) {
-    check_missing(range);
-    // Another connection that brings the same page must not reach what the guest may be using.
-    if (!claimed_.put(range)) throw ProtocolError(kTwice);
-    const auto pages = prepared_->pages(range);
+  for (std::size_t i = 0; i < ranges.size(); ++i) {
+    try {
+      check_missing(ranges[i]);
+      claim(ranges[i]);
+    } catch (const ProtocolError&) {
+      give_back(ranges.first(i));
+      throw;
+    }
+    const auto pages = prepared_->pages(ranges[i]);
     into.push_back({pages.data(), pages.size()});
   }
   return true;
 }
 
+void PageFetcher::give_back(std::span<const vmm::PageRange> ranges) {
+  std::vector<vmm::PageRange> given;
+  for (const vmm::PageRange& range : ranges) {
+    // It may yet come as a zero page.
+    std::ranges::fill(prepared_->pages(range), std::byte{0});
+    claimed_.take(range, given);
+  }
+}
+
 void PageFetcher::install_placed(std::span<const vmm::PageRange> ranges,
                                  std::span<const std::uint64_t> digests) {
-  for (const vmm::PageRange& range : ranges) {
-    const auto pages = prepared_->pages(range);
-    check(range, pages, digests);
-    if (userfault_->map(memory_.pages(range).data(), pages.size()).met_present) {
-      throw ProtocolError(kTwice);
+  try {
+    for (const vmm::PageRange& range : ranges) {
+      check(range, prepared_->pages(range), digests);
+      if (digests_) digests = digests.subspan(range.count);
     }
+  } catch (const ProtocolError&) {
+    give_back(ranges);
+    throw;
+  }
+  for (const vmm::PageRange& range : ranges) {
+    const auto pages = memory_.pages(range);
     prepared_->written(range);
+    if (userfault_->map(pages.data(), pages.size()).met_present) throw ProtocolError(kTwice);
     landed(range);
-    if (digests_) digests = digests.subspan(range.count);
   }
 }
 
@@ -151,6 +180,7 @@ bool PageFetcher::install_block(vmm::PageIndex first, std::span<const vmm::PageR
 void PageFetcher::install_zero(std::span<const vmm::PageRange> ranges) {
   for (const vmm::PageRange& range : ranges) {
     check_missing(range);
+    claim(range);
     for (const vmm::PageIndex page : landed(range)) {
       put_zero(page);
     }

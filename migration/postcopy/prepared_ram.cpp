@@ -13,7 +13,7 @@ constexpr std::uint64_t kMostMapped = 16384;
 }  // namespace
 
 PreparedRam::PreparedRam(vmm::GuestMemory& memory)
-    : view_(memory.size(), memory.file()), room_({view_.data(), view_.size()}) {
+    : memory_(memory), view_(memory.size(), memory.file()), room_({view_.data(), view_.size()}) {
   ::madvise(view_.data(), view_.size(), MADV_HUGEPAGE);  // as for RAM itself
 }
 

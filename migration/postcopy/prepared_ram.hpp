@@ -11,7 +11,7 @@
 namespace migration {
 
 /// RAM that is a file, before post-copy: huge pages that are in the file already while RAM, which
-/// is another mapping of it, still waits for them (vmm::Userfault, mapped faults). What is written
+/// is another mapping of it, still waits for them (Userfault::register_unmapped). What is written
 /// here is in RAM as soon as it is mapped there.
 class PreparedRam {
  public:
@@ -21,19 +21,22 @@ class PreparedRam {
   /// Huge pages where many of these lie. Before RAM waits for missing pages: then the kernel makes
   /// none where holes are.
   void prepare(std::span<const vmm::PageRange> touched);
+  /// What was not prepared becomes holes, where a huge page that could not be made left a page.
+  /// Once RAM waits for missing pages, so that the kernel makes no other huge pages meanwhile.
+  void leave_holes() { memory_.discard(room_.others()); }
 
   /// Whether all of these are in the file, zero until they are written.
   [[nodiscard]] bool has(vmm::PageRange range) const { return room_.made(range); }
   [[nodiscard]] std::span<std::byte> pages(vmm::PageRange range) const {
     return {view_.data() + range.first * vmm::kPageSize, range.count * vmm::kPageSize};
   }
-
   /// These have been written.
   void written(vmm::PageRange range);
 
  private:
   void unmap() const;
 
+  vmm::GuestMemory& memory_;
   vmm::Mapping view_;
   HugeRoom room_;
   std::atomic<std::uint64_t> written_ = 0;  ///< pages, since the view was unmapped

@@ -16,7 +16,7 @@ class RoomForPages : public ::testing::Test {
  protected:
   void SetUp() override {
     vmm::GuestMemory other(vmm::kMinMemory, vmm::Backing::memfd);
-    if (!vmm::make_huge(other.pages({0, kHuge}))) {
+    if (!vmm::make_huge(other.pages({0, kHuge}).data())) {
       GTEST_SKIP() << "this kernel gives no huge pages (MADV_COLLAPSE)";
     }
   }
@@ -73,6 +73,7 @@ TEST_F(RoomForPages, IsKnownToBeMade) {
   EXPECT_FALSE(room_.made({kHuge - 1, 2}));
   EXPECT_FALSE(room_.made({3 * kHuge - 1, 2}));
   EXPECT_FALSE(room_.made({8 * kHuge, 1}));
+  EXPECT_EQ(room_.others(), (Ranges{{0, kHuge}, {3 * kHuge, 5 * kHuge + kHuge / 2}}));
 }
 
 }  // namespace

@@ -1,8 +1,11 @@
 #include "migration/postcopy/prepared_ram.hpp"
 
+#include <sys/mman.h>
+
 #include <cstring>
 
 #include "tests/migration/page_fetcher_fixture.hpp"
+#include "tests/vmm/memory/without_huge_pages.hpp"
 #include "vmm/memory/huge_page.hpp"
 
 namespace migration {
@@ -10,7 +13,8 @@ namespace {
 
 constexpr std::uint64_t kPrepared = vmm::kHugePagePages;
 
-/// RAM that is a file, of which the second block is prepared and all pages but one are missing.
+/// RAM that is a file, of which the second block is prepared, a third could not be, and all pages
+/// but two are missing.
 class PageFetchingIntoAFile : public PageFetching {
  protected:
   void SetUp() override {
@@ -19,13 +23,18 @@ class PageFetchingIntoAFile : public PageFetching {
     memory_ = vmm::GuestMemory(vmm::kMinMemory, vmm::Backing::memfd);
     prepared_ = std::make_unique<PreparedRam>(memory_);
     prepared_->prepare(std::vector<vmm::PageRange>{{kPrepared, kPrepared}});
+    const vmm::WithoutHugePages without;
+    prepared_->prepare(std::vector<vmm::PageRange>{{kNotMade, kPrepared}});
     if (!prepared_->has({kPrepared, kPrepared})) {
       GTEST_SKIP() << "this kernel gives no huge pages (MADV_COLLAPSE)";
     }
     if (!userfault_->can_map()) GTEST_SKIP() << "this kernel lacks UFFDIO_CONTINUE (Linux 5.14)";
   }
-  void make(bool digests = false) {
-    PageFetching::make({{0, kZero}, {kZero + 1, memory_.page_count() - kZero - 1}}, digests);
+  void make(bool digests = false) { PageFetching::make(missing(), digests); }
+  [[nodiscard]] std::vector<vmm::PageRange> missing() const {
+    return {{0, kZero},
+            {kZero + 1, kOtherZero - kZero - 1},
+            {kOtherZero + 1, memory_.page_count() - kOtherZero - 1}};
   }
   [[nodiscard]] bool place(vmm::PageRange range) { return fetcher_->place({&range, 1}, parts_); }
   void fill(int value) {
@@ -35,7 +44,9 @@ class PageFetchingIntoAFile : public PageFetching {
     fetcher_->install_placed({&range, 1}, digests);
   }
 
+  static constexpr vmm::PageIndex kNotMade = 4 * kPrepared;
   static constexpr vmm::PageIndex kZero = kPrepared + 7;
+  static constexpr vmm::PageIndex kOtherZero = 6 * kPrepared;
   std::vector<iovec> parts_;
 };
 
@@ -60,7 +71,7 @@ TEST_F(PageFetchingIntoAFile, InstallsPagesOverTheEdgeOfWhatIsPrepared) {
   for (vmm::PageIndex page = kPrepared - 2; page < kPrepared + 2; ++page) {
     EXPECT_EQ(read(page).value(), std::byte{9}) << page;
   }
-  EXPECT_EQ(fetcher_->missing(), memory_.page_count() - 1 - 4);
+  EXPECT_EQ(fetcher_->missing(), memory_.page_count() - 2 - 4);
 }
 
 TEST_F(PageFetchingIntoAFile, PagesThatAreWrittenInPlaceShowOnceTheyAreInstalled) {
@@ -99,17 +110,50 @@ TEST_F(PageFetchingIntoAFile, APageOfAWrongDigestIsNotInstalled) {
   EXPECT_TRUE(read(kPrepared).waits());
 }
 
-TEST_F(PageFetchingIntoAFile, WhatCameInPartComesAgainOnTheNextLink) {
+TEST_F(PageFetchingIntoAFile, WhatCameInPartMayComeAgainAsAZeroPage) {
+  make();
+  const vmm::PageRange pages{kPrepared + 20, 10};
+  ASSERT_TRUE(place(pages));
+  fill(1);
+  fetcher_->give_back({&pages, 1});
+  ASSERT_TRUE(place(pages));
+  fill(2);
+  fetcher_->give_back({&pages, 1});
+  fetcher_->install_zero({&pages, 1});
+  EXPECT_EQ(read(kPrepared + 29).value(), std::byte{0});
+}
+
+TEST_F(PageFetchingIntoAFile, APageThatIsBeingWrittenIsNoZeroPage) {
+  make();
+  const vmm::PageRange pages{kPrepared + 20, 10};
+  ASSERT_TRUE(place(pages));
+  EXPECT_THROW(fetcher_->install_zero({&pages, 1}), wire::ProtocolError);
+  fill(2);
+  install_placed(pages);
+  EXPECT_EQ(read(kPrepared + 20).value(), std::byte{2});
+}
+
+TEST_F(PageFetchingIntoAFile, ABlockThatCouldNotBeMadeIsMissingAsAnyOther) {
   make();
   connect();
-  ASSERT_TRUE(place({kPrepared + 20, 10}));
-  fill(1);
-  fetcher_->disconnect();
-  connect();
-  ASSERT_TRUE(place({kPrepared + 20, 10}));
-  fill(2);
-  install_placed({kPrepared + 20, 10});
-  EXPECT_EQ(read(kPrepared + 29).value(), std::byte{2});
+  vmm::Reader& reader = read(kNotMade);
+  EXPECT_EQ(peer_->receive_request(), kNotMade);
+  send_page(kNotMade, 42);
+  EXPECT_EQ(reader.value(), std::byte{42});
+}
+
+TEST_F(PageFetchingIntoAFile, APageThatTheKernelUnmapsIsFoundAgain) {
+  make();
+  install({kNotMade + 1, 1}, vmm::pages_of(6));
+  install({kPrepared + 1, 1}, vmm::pages_of(7));
+  EXPECT_EQ(read(kOtherZero).value(), std::byte{0});
+  for (const vmm::PageIndex page : {kNotMade + 1, kPrepared + 1, kOtherZero}) {
+    // Stands for what the kernel does to pages that it may swap out.
+    ASSERT_EQ(::madvise(memory_.pages({page, 1}).data(), vmm::kPageSize, MADV_DONTNEED), 0);
+  }
+  EXPECT_EQ(read(kNotMade + 1).value(), std::byte{6});
+  EXPECT_EQ(read(kPrepared + 1).value(), std::byte{7});
+  EXPECT_EQ(read(kOtherZero).value(), std::byte{0});
 }
 
 TEST_F(PageFetchingIntoAFile, AbandoningLetsGoWhoWaitsAndWhoComes) {
@@ -127,8 +171,8 @@ TEST_F(PageFetchingIntoAFile, IsCompleteWithTheLastPageAndTheRestIsZero) {
   ASSERT_TRUE(place({kPrepared, 7}));
   fill(3);
   install_placed({kPrepared, 7});
-  const std::vector<vmm::PageRange> others = {{0, kPrepared},
-                                              {kZero + 1, memory_.page_count() - kZero - 1}};
+  const std::vector<vmm::PageRange> others = {
+      {0, kPrepared}, {kZero + 1, kOtherZero - kZero - 1}, missing().back()};
   fetcher_->install_zero(others);
   ASSERT_TRUE(wait_complete());
   EXPECT_EQ(memory_.pages({kPrepared + 6, 1})[0], std::byte{3});

@@ -12,8 +12,10 @@
 #include <atomic>
 #include <cassert>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "vmm/memory/populated.hpp"
@@ -28,6 +30,10 @@ namespace {
 
 /// The most ranges that process_madvise takes in one call (the kernel's UIO_MAXIOV).
 constexpr std::size_t kMaxBatch = 1024;
+
+/// A hole that the kernel does not make is tried so often, at this interval: no event tells when.
+constexpr int kPunches = 100;
+constexpr std::chrono::milliseconds kPunchPause{1};
 
 /// One system call for many ranges. False where the kernel does not allow that for this advice,
 /// which it does for the caller's own process since Linux 6.13. `self` is a pidfd of this process.
@@ -136,18 +142,30 @@ PageIndex GuestMemory::page_at(const std::byte* host) const {
   return static_cast<std::uint64_t>(host - ram_.data()) / kPageSize;
 }
 
-void GuestMemory::discard(std::span<const PageRange> ranges) {
-  if (file() >= 0) {
-    for (const PageRange& range : ranges) {
-      const std::span<std::byte> bytes = pages(range);
-      if (!bytes.empty() &&
-          ::fallocate(file(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                      bytes.data() - ram_.data(), static_cast<off_t>(bytes.size())) < 0) {
+/// The kernel does not split a huge page that somebody uses just then, its own compaction say: the
+/// part is zero, but no hole. So look, and try again.
+void GuestMemory::punch(std::span<const PageRange> ranges) {
+  std::vector<PageRange> left(ranges.begin(), ranges.end());
+  for (int tries = 0; tries < kPunches; ++tries) {
+    for (const PageRange& range : left) {
+      if (range.count > 0 && ::fallocate(file(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                         static_cast<off_t>(range.first * kPageSize),
+                                         static_cast<off_t>(range.count * kPageSize)) < 0) {
         fail("fallocate of a hole in guest RAM");
       }
     }
-    return;
+    DirtyBitmap there(page_count());
+    for (const PageRange& range : left) add_populated(range, there);
+    left = there.ranges();
+    if (left.empty()) return;
+    std::this_thread::sleep_for(kPunchPause);
   }
+  errno = EBUSY;
+  fail("the host does not give back pages of guest RAM");
+}
+
+void GuestMemory::discard(std::span<const PageRange> ranges) {
+  if (file() >= 0) return punch(ranges);
   const UniqueFd self(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
   std::vector<iovec> batch;
   while (!ranges.empty()) {

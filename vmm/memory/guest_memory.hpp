@@ -88,6 +88,7 @@ class GuestMemory {
 
  private:
   void lay_out();
+  void punch(std::span<const PageRange> ranges);
   [[nodiscard]] std::uint64_t offset_of(GuestAddress address, std::uint64_t length) const;
 
   UniqueFd file_;

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <vector>
 
+#include "tests/vmm/memory/without_huge_pages.hpp"
 #include "vmm/memory/guest_memory.hpp"
 
 namespace vmm {
@@ -17,7 +18,7 @@ TEST(HugePage, OfAFileKeepsWhatIsThereAndHasNoHoles) {
   GuestMemory memory(kMinMemory, Backing::memfd);
   const auto bytes = memory.pages(kBlock);
   std::memset(bytes.data() + 5 * kPageSize, 7, kPageSize);
-  if (!make_huge(bytes)) GTEST_SKIP() << "this kernel gives no huge pages (MADV_COLLAPSE)";
+  if (!make_huge(bytes.data())) GTEST_SKIP() << "this kernel gives no huge pages (MADV_COLLAPSE)";
 
   DirtyBitmap populated(memory.page_count());
   memory.add_populated({0, memory.page_count()}, populated);
@@ -31,10 +32,19 @@ TEST(HugePage, OfAFileKeepsWhatIsThereAndHasNoHoles) {
 TEST(HugePage, MayBeMadeTwice) {
   GuestMemory memory(kMinMemory, Backing::memfd);
   const auto bytes = memory.pages(kBlock);
-  if (!make_huge(bytes)) GTEST_SKIP() << "this kernel gives no huge pages (MADV_COLLAPSE)";
+  if (!make_huge(bytes.data())) GTEST_SKIP() << "this kernel gives no huge pages (MADV_COLLAPSE)";
   std::memset(bytes.data(), 3, bytes.size());
-  EXPECT_TRUE(make_huge(bytes));
+  EXPECT_TRUE(make_huge(bytes.data()));
   EXPECT_TRUE(std::ranges::all_of(bytes, [](std::byte byte) { return byte == std::byte{3}; }));
+}
+
+TEST(HugePage, ThatTheHostDoesNotGiveLeavesWhatIsThere) {
+  GuestMemory memory(kMinMemory, Backing::memfd);
+  const auto bytes = memory.pages(kBlock);
+  bytes[9] = std::byte{4};
+  const WithoutHugePages without;
+  EXPECT_FALSE(make_huge(bytes.data()));
+  EXPECT_EQ(bytes[9], std::byte{4});
 }
 
 }  // namespace
