@@ -25,11 +25,11 @@ def _store(programs, name):
     return ("--image-store", tempfile.mkdtemp(prefix=f"{name}-", dir=programs.directory))
 
 
-def _arm(programs, name, cmdline, **options):
+def _arm(programs, name, cmdline, memory_mib=MEMORY_MIB, **options):
     """Ferry, with control sockets of its own."""
     directory = os.path.join(programs.directory, name)
     os.makedirs(directory, exist_ok=True)
-    return FerryArm(programs.ferry, directory, programs.kernel, MEMORY_MIB, cmdline, **options)
+    return FerryArm(programs.ferry, directory, programs.kernel, memory_mib, cmdline, **options)
 
 
 def _way_back(programs, cmdline, back=(), change=False):
@@ -96,7 +96,8 @@ def content_bars(samples):
 
 def _writes(programs, dirty, tracking):
     """The writes per second of a guest that has arrived from a host which kept its image."""
-    arm = _arm(programs, "tracking", f"tick=10 {FILLED_1G} ws=64 {dirty}",
+    # Small, so that a slow host can do it too: what the tracking costs depends on the writes alone.
+    arm = _arm(programs, "tracking", f"tick=10 fill=100 ws=64 {dirty}", memory_mib=256,
                options=("--keep-image", "--mode", "post-copy"), run_options=_store(programs, "a"),
                receive_options=(*_store(programs, "b"), "--tracking", tracking))
     with arm.boot() as source:
