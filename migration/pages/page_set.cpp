@@ -29,6 +29,16 @@ void append(std::vector<vmm::PageRange>& ranges, vmm::PageRange range) {
   }
 }
 
+/// The pages of a word that `bits` has.
+void append_runs(std::vector<vmm::PageRange>& ranges, std::size_t word, std::uint64_t bits) {
+  while (bits != 0) {
+    const auto first = static_cast<std::uint64_t>(std::countr_zero(bits));
+    const auto count = static_cast<std::uint64_t>(std::countr_one(bits >> first));
+    append(ranges, {word * 64 + first, count});
+    bits &= ~((kAll >> (64 - count)) << first);
+  }
+}
+
 }  // namespace
 
 AtomicPageSet::AtomicPageSet(std::uint64_t pages, bool all)
@@ -49,13 +59,7 @@ bool AtomicPageSet::take(vmm::PageIndex page) {
 void AtomicPageSet::take(vmm::PageRange range, std::vector<vmm::PageRange>& taken) {
   assert(range.end() <= pages_);
   for_words(range, [&](std::size_t word, std::uint64_t mask) {
-    std::uint64_t got = words_[word].fetch_and(~mask, std::memory_order_acq_rel) & mask;
-    while (got != 0) {
-      const auto first = static_cast<std::uint64_t>(std::countr_zero(got));
-      const auto count = static_cast<std::uint64_t>(std::countr_one(got >> first));
-      append(taken, {word * 64 + first, count});
-      got &= ~((kAll >> (64 - count)) << first);
-    }
+    append_runs(taken, word, words_[word].fetch_and(~mask, std::memory_order_acq_rel) & mask);
   });
 }
 
@@ -74,16 +78,13 @@ void AtomicPageSet::put(vmm::PageRange range) {
 
 bool AtomicPageSet::claim(vmm::PageRange range) {
   assert(range.end() <= pages_);
-  bool alone = true;
   std::vector<vmm::PageRange> added;
+  bool alone = true;
   for_words(range, [&](std::size_t word, std::uint64_t mask) {
     if (!alone) return;
     const std::uint64_t before = words_[word].fetch_or(mask, std::memory_order_acq_rel) & mask;
     alone = before == 0;
-    if (!alone) words_[word].fetch_and(~(mask & ~before), std::memory_order_acq_rel);
-    if (alone)
-      append(added, {word * 64 + static_cast<std::uint64_t>(std::countr_zero(mask)),
-                     static_cast<std::uint64_t>(std::popcount(mask))});
+    append_runs(added, word, mask & ~before);
   });
   if (alone) return true;
   std::vector<vmm::PageRange> ignored;
