@@ -115,6 +115,7 @@ class PageFetcher {
   vmm::Installed put_part(vmm::PageRange range, std::span<const std::byte> data);
   vmm::Installed put_zero(vmm::PageIndex page);
   void claim(vmm::PageRange range);
+  void take_off(vmm::PageRange& range, const vmm::Installed& done);
   /// These pages are here, or known to be zero. Those of them that somebody waited for.
   std::vector<vmm::PageIndex> landed(vmm::PageRange range);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <system_error>
 
 #include "migration/postcopy/page_fetcher.hpp"
 #include "migration/verify.hpp"
@@ -59,16 +60,28 @@ vmm::Installed PageFetcher::put_part(vmm::PageRange range, std::span<const std::
 void PageFetcher::put(vmm::PageRange range, std::span<const std::byte> data) {
   claim(range);
   touched_.put(range);
-  while (range.count > 0) {
-    const vmm::PageIndex edge =
-        (range.first / vmm::kHugePagePages + 1) * vmm::kHugePagePages;  // of its block
-    const vmm::PageRange part{range.first,
-                              prepared_ ? std::min(range.count, edge - range.first) : range.count};
-    const std::size_t size = part.count * vmm::kPageSize;
-    if (put_part(part, data.first(size)).met_present) throw ProtocolError(kTwice);
-    range = {part.end(), range.count - part.count};
-    data = data.subspan(size);
+  try {
+    while (range.count > 0) {
+      const vmm::PageIndex edge =
+          (range.first / vmm::kHugePagePages + 1) * vmm::kHugePagePages;  // of its block
+      const vmm::PageRange part{
+          range.first, prepared_ ? std::min(range.count, edge - range.first) : range.count};
+      const vmm::Installed done = put_part(part, data.first(part.count * vmm::kPageSize));
+      take_off(range, done);
+      data = data.subspan(done.bytes);
+    }
+  } catch (const std::system_error&) {
+    give_back({&range, 1});  // not what is here already: the guest has it
+    throw;
   }
+}
+
+/// What was installed of the front of `range` has landed.
+void PageFetcher::take_off(vmm::PageRange& range, const vmm::Installed& done) {
+  const std::uint64_t count = done.bytes / vmm::kPageSize;
+  if (count > 0) landed({range.first, count});
+  range = {range.first + count, range.count - count};
+  if (done.met_present) throw ProtocolError(kTwice);
 }
 
 /// Says that it met a page only if that is mapped: who waits has then but to look again.
@@ -105,10 +118,13 @@ bool PageFetcher::place(std::span<const vmm::PageRange> ranges, std::vector<iove
 }
 
 void PageFetcher::give_back(std::span<const vmm::PageRange> ranges) {
+  if (!prepared_) return;
   std::vector<vmm::PageRange> given;
   for (const vmm::PageRange& range : ranges) {
-    // It may yet come as a zero page.
-    std::ranges::fill(prepared_->pages(range), std::byte{0});
+    for (vmm::PageIndex page = range.first; page < range.end(); ++page) {
+      // It may yet come as a zero page.
+      if (prepared_->has({page, 1})) std::ranges::fill(prepared_->pages({page, 1}), std::byte{0});
+    }
     claimed_.take(range, given);
   }
 }
@@ -124,11 +140,19 @@ void PageFetcher::install_placed(std::span<const vmm::PageRange> ranges,
     give_back(ranges);
     throw;
   }
-  for (const vmm::PageRange& range : ranges) {
-    const auto pages = memory_.pages(range);
+  for (std::size_t i = 0; i < ranges.size(); ++i) {
+    vmm::PageRange range = ranges[i];
     prepared_->written(range);
-    if (userfault_->map(pages.data(), pages.size()).met_present) throw ProtocolError(kTwice);
-    landed(range);
+    try {
+      while (range.count > 0) {
+        const auto pages = memory_.pages(range);
+        take_off(range, userfault_->map(pages.data(), pages.size()));
+      }
+    } catch (const std::system_error&) {
+      give_back({&range, 1});
+      give_back(ranges.subspan(i + 1));
+      throw;
+    }
   }
 }
 

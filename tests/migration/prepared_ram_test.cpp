@@ -1,6 +1,7 @@
 #include "migration/postcopy/prepared_ram.hpp"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstring>
 
@@ -154,6 +155,22 @@ TEST_F(PageFetchingIntoAFile, APageThatTheKernelUnmapsIsFoundAgain) {
   EXPECT_EQ(read(kNotMade + 1).value(), std::byte{6});
   EXPECT_EQ(read(kPrepared + 1).value(), std::byte{7});
   EXPECT_EQ(read(kOtherZero).value(), std::byte{0});
+}
+
+TEST_F(PageFetchingIntoAFile, WhatCannotBeInstalledAtFirstIsInstalledLater) {
+  make();
+  // Pages behind the end of the file fail as those do for which there is no memory.
+  const auto set_size = [this](std::uint64_t size) {
+    ASSERT_EQ(::ftruncate(memory_.file(), static_cast<off_t>(size)), 0);
+  };
+  set_size(kNotMade * vmm::kPageSize);
+  const std::uint64_t missing = fetcher_->missing();
+  EXPECT_THROW(install({kNotMade - 2, 4}, vmm::pages_of(9, 4)), std::system_error);
+  EXPECT_EQ(fetcher_->missing(), missing - 2);
+  set_size(memory_.size());
+  install({kNotMade, 2}, vmm::pages_of(9, 2));
+  EXPECT_EQ(read(kNotMade - 1).value(), std::byte{9});
+  EXPECT_EQ(read(kNotMade + 1).value(), std::byte{9});
 }
 
 TEST_F(PageFetchingIntoAFile, AbandoningLetsGoWhoWaitsAndWhoComes) {

@@ -74,8 +74,8 @@ std::uint64_t number(const std::byte* address) { return reinterpret_cast<std::ui
 uffdio_range range_of(std::span<std::byte> range) { return {number(range.data()), range.size()}; }
 
 /// Calls `request(done, progress)`, which installs what is behind `done` bytes, until all is
-/// installed or a page is there already. It returns what its ioctl did; `progress` becomes the
-/// bytes that were installed, or negative.
+/// installed, a page is there already, or it fails. It returns what its ioctl did; `progress`
+/// becomes the bytes that were installed, or negative.
 template <typename Request>
 Installed install(std::size_t size, const char* name, Request request) {
   assert(size % kPageSize == 0);
@@ -92,6 +92,7 @@ Installed install(std::size_t size, const char* name, Request request) {
       idle = progress > 0 ? 0 : idle + 1;
       if (idle < kMaxIdleTries) continue;
     }
+    if (error != 0 && installed.bytes > 0) break;
     if (error != 0) fail(error, name);
   }
   return installed;

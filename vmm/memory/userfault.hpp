@@ -11,6 +11,8 @@ namespace vmm {
 /// How far an installation came. It goes from the front to the back, and stops at a page that is
 /// there already, be it mapped or only in the file: that page keeps its bytes, and the caller goes
 /// on behind it.
+/// Where the kernel fails after some pages, say for want of memory, it stops too: the next call
+/// throws.
 struct Installed {
   std::size_t bytes = 0;
   bool met_present = false;  ///< the page at `bytes` was there already
