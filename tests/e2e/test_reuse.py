@@ -112,7 +112,8 @@ class PagesThatTheGuestWritesAgainAndAgain(ReuseTest):
 
     def test_are_not_kept_at_all(self):
         given_up = self.kept_of("tick=2 fill=16 dirty=20000 ws=1 check end=byte")
-        self.assertGreater(given_up, 200)  # of 256
+        # Of 256; a slow guest writes not all of them between two looks.
+        self.assertGreater(given_up, 200 if SCALE == 1 else 100)
         self.assertLess(given_up, 300)
 
     def test_are_all_that_is_not_kept(self):
