@@ -257,7 +257,6 @@ void PageFetcher::take_page(const wire::SinglePage& answer, bool early) {
   if (digests_) check_digest(answer.page, page, answer.digest);
   put(range, page);
   if (!early) choice_.answered(compressed, us_since(*asked));
-  landed(range);
 }
 
 std::vector<vmm::PageIndex> PageFetcher::landed(vmm::PageRange range) {

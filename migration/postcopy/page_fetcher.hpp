@@ -111,6 +111,7 @@ class PageFetcher {
                     std::uint64_t digest) const;
   void check(vmm::PageRange range, std::span<const std::byte> data,
              std::span<const std::uint64_t> digests) const;
+  /// Puts pages in place that are missing: they have landed then.
   void put(vmm::PageRange range, std::span<const std::byte> data);
   vmm::Installed put_part(vmm::PageRange range, std::span<const std::byte> data);
   vmm::Installed put_zero(vmm::PageIndex page);

@@ -162,7 +162,6 @@ void PageFetcher::install(std::span<const vmm::PageRange> ranges, std::span<cons
     const std::size_t size = range.count * vmm::kPageSize;
     check(range, data.first(size), digests);
     put(range, data.first(size));
-    landed(range);
     data = data.subspan(size);
     if (digests_) digests = digests.subspan(range.count);
   }
@@ -194,8 +193,8 @@ bool PageFetcher::install_block(vmm::PageIndex first, std::span<const vmm::PageR
   for (const vmm::PageRange& range : ranges) {
     const vmm::PageIndex from = std::clamp(first + moved, range.first, range.end());
     const vmm::PageRange rest{from, range.end() - from};
+    landed({range.first, from - range.first});
     if (rest.count > 0) put(rest, bytes_of(rest));
-    landed(range);
   }
   return moved == whole.count;
 }
