@@ -76,11 +76,11 @@ void IncomingMigration::Receiver::start_fetcher() {
 }
 
 void IncomingMigration::Receiver::take_missing(const Frame& frame) {
-  if (!touched_told_) prepared_ram_.reset();
-  const bool prepared = prepared_ram_ != nullptr;
-  if (prepared && target_->landed.count() > 0) {
+  if (prepared_ram_ && target_->landed.count() > 0) {
     throw wire::ProtocolError("the source sent pages before it said which ones are missing");
   }
+  if (!touched_told_) prepared_ram_.reset();
+  const bool prepared = prepared_ram_ != nullptr;
   if (!fetcher_) start_fetcher();
   fetcher_->expect(wire::decode_missing(frame.payload, machine_->memory().page_count()).pages,
                    round_ == 1 && !image_);
