@@ -170,11 +170,10 @@ asio::awaitable<void> IncomingMigration::Receiver::serve_control(ConnectionPtr c
   adopt(connection);
   connection->keep_alive();
   accept.no_post_copy = open_userfault();
-  accept.touched = prepare_ram();
   connection->send(FrameType::accept, wire::encode(accept));
   co_await send_image(connection, accept);
   // With an image not before the list of what is missing, which tells what of it does not hold.
-  const bool early = offer_.mode == to_string(Mode::post_copy) && !image_ && !prepared_ram_;
+  const bool early = offer_.mode == to_string(Mode::post_copy) && !image_;
   if (early && userfault_) start_fetcher();
   while ((stage_ != Stage::running || fetcher_) && stage_ != Stage::gone) {
     take_frame(co_await connection->receive());
@@ -230,11 +229,6 @@ void IncomingMigration::Receiver::take_frame(const Frame& frame) {
     case FrameType::dropped:
       if (!has_keeper()) break;
       return take_given_up(frame);
-    case FrameType::touched:
-      if (stage_ != Stage::receiving || !prepared_ram_) break;
-      touched_told_ = true;
-      return prepared_ram_->prepare(
-          wire::decode_missing(frame.payload, machine_->memory().page_count()).pages);
     case FrameType::missing:
       if (stage_ != Stage::receiving || last_round_ || !(userfault_ || fetcher_)) break;
       return take_missing(frame);

@@ -79,7 +79,8 @@ class IncomingMigration::Receiver {
   [[nodiscard]] std::optional<Status::Fetching> fetching_status() const;
   /// Why this host cannot take pages after the handover; empty when it can.
   std::string open_userfault();
-  bool prepare_ram();
+  std::unique_ptr<CoveredRam> cover_ram();
+  void ram_is_stuck(const std::string& why);
   void start_fetcher();
   void take_missing(const net::Frame& frame);
   boost::asio::awaitable<void> serve_faults(ConnectionPtr connection);
@@ -140,8 +141,6 @@ class IncomingMigration::Receiver {
   // Post-copy.
   // Until there is a fetcher.
   std::shared_ptr<const vmm::Userfault> userfault_;
-  std::unique_ptr<PreparedRam> prepared_ram_;
-  bool touched_told_ = false;
   std::optional<net::Socket> faults_socket_;  ///< until all is told that is missing
   bool faults_connected_ = false;
   bool post_copy_ = false;             ///< pages are missing at the handover

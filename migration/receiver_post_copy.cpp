@@ -39,32 +39,27 @@ std::string IncomingMigration::Receiver::open_userfault() {
   }
 }
 
-/// Whether there can be huge pages in RAM, a file, that only wait for the touched pages to be
-/// known. In the modes that begin with rounds these bring them.
-bool IncomingMigration::Receiver::prepare_ram() {
-  if (offer_.mode != to_string(Mode::post_copy) || !userfault_ || !userfault_->can_map())
-    return false;
-  if (image_ || machine_->memory().file() < 0) return false;
-  try {
-    prepared_ram_ = std::make_unique<PreparedRam>(machine_->memory());
-  } catch (const std::system_error&) {
-    return false;  // it takes longer without
-  }
-  return true;
+/// A file of which the modes that begin with rounds, or an image, have filled a part already is
+/// waited for as it is.
+std::unique_ptr<CoveredRam> IncomingMigration::Receiver::cover_ram() {
+  const bool empty = offer_.mode == to_string(Mode::post_copy) && !image_;
+  if (!empty || machine_->memory().file() < 0 || !userfault_->can_protect()) return nullptr;
+  return std::make_unique<CoveredRam>(machine_->memory(), userfault_);
 }
 
 void IncomingMigration::Receiver::start_fetcher() {
-  auto fetcher = std::make_unique<PageFetcher>(
-      machine_->memory(), userfault_, std::move(prepared_ram_), offer_.verify, options_.timeout,
-      PageFetcher::Callbacks{.complete = [this] { asio::post(context_, [this] { all_here(); }); },
-                             .failed =
-                                 [this](std::exception_ptr failure) {
-                                   // The receiver's thread may be waiting for the very pages that
-                                   // now do not come.
-                                   if (loading_) fetcher_->abandon();
-                                   asio::post(context_,
-                                              [this, failure] { faults_failed(failure); });
-                                 }});
+  PageFetcher::Callbacks callbacks;
+  callbacks.complete = [this] { asio::post(context_, [this] { all_here(); }); };
+  callbacks.failed = [this](std::exception_ptr failure) {
+    // The receiver's thread may be waiting for the very pages that now do not come.
+    if (loading_) fetcher_->abandon();
+    asio::post(context_, [this, failure] { faults_failed(failure); });
+  };
+  callbacks.stuck = [this](const std::string& why) {
+    asio::post(context_, [this, why] { ram_is_stuck(why); });
+  };
+  auto fetcher = std::make_unique<PageFetcher>(machine_->memory(), userfault_, cover_ram(),
+                                               offer_.verify, options_.timeout, callbacks);
   // The machine keeps it too: it must not run on with zero pages when this side ends.
   machine_->set_userfault(std::exchange(userfault_, nullptr));
   {
@@ -76,16 +71,9 @@ void IncomingMigration::Receiver::start_fetcher() {
 }
 
 void IncomingMigration::Receiver::take_missing(const Frame& frame) {
-  if (prepared_ram_ && target_->landed.count() > 0) {
-    throw wire::ProtocolError("the source sent pages before it said which ones are missing");
-  }
-  if (!touched_told_) prepared_ram_.reset();
-  const bool prepared = prepared_ram_ != nullptr;
   if (!fetcher_) start_fetcher();
   fetcher_->expect(wire::decode_missing(frame.payload, machine_->memory().page_count()).pages,
                    round_ == 1 && !image_);
-  // The source waits for it: while huge pages are made, the guest had better run.
-  if (prepared) control_->send(FrameType::landed, wire::encode_round(0));
 }
 
 asio::awaitable<void> IncomingMigration::Receiver::serve_faults(ConnectionPtr connection) {
@@ -133,6 +121,19 @@ void IncomingMigration::Receiver::tell_progress() {
     }
     tell_progress();
   });
+}
+
+void IncomingMigration::Receiver::ram_is_stuck(const std::string& why) {
+  if (!fetching()) return;
+  const std::string what = fmt::format(
+      "the VM runs here and has all its pages, but they do not get into the image store: {}. It is "
+      "tried until it succeeds: make room there",
+      why);
+  {
+    const std::lock_guard lock(mutex_);
+    detail_ = what;
+  }
+  callbacks_.message(what);
 }
 
 /// The last page has landed: from here on this is a VM like any other.

@@ -156,7 +156,6 @@ asio::awaitable<void> OutgoingMigration::Source::connect() {
   const auto accept = wire::decode<wire::Accept>(answer.payload);
   incarnation_ = accept.incarnation;
   no_post_copy_ = accept.no_post_copy;
-  wants_touched_ = accept.touched;
   co_await learn_image(accept);
   for (unsigned index = 0; index < options_.channels; ++index) {
     open_channel(index, co_await net::dial(options_.to, options_.timeout));

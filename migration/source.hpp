@@ -109,7 +109,6 @@ class OutgoingMigration::Source {
   boost::asio::awaitable<void> prepare_post_copy();
   boost::asio::awaitable<void> open_faults();
   void serve_faults();
-  void tell_touched();
   void tell_missing(const vmm::DirtyBitmap& missing);
   boost::asio::awaitable<void> tell_rest();
   void serve_from_now_on(const wire::Running& running);
@@ -200,8 +199,7 @@ class OutgoingMigration::Source {
   std::string vm_id_;
 
   // Post-copy.
-  std::string no_post_copy_;    ///< why the destination cannot
-  bool wants_touched_ = false;  ///< the destination would like to know what the guest has touched
+  std::string no_post_copy_;  ///< why the destination cannot
   SwitchPolicy switch_policy_;
   Clock::time_point look_again_;         ///< for work that is in vain
   std::optional<std::string> switched_;  ///< why, when found within a round

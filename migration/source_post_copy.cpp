@@ -23,8 +23,6 @@ namespace {
 
 /// Pages that go with the state, as the guest will touch them in its first moments: 256 KiB.
 constexpr std::size_t kPagesAtHand = 64;
-/// What one frame tells of the pages that the guest has touched: 256 MiB.
-constexpr std::uint64_t kTouchedStep = 65536;
 
 }  // namespace
 
@@ -96,7 +94,6 @@ asio::awaitable<void> OutgoingMigration::Source::prepare_post_copy() {
   phase("switching");
   const vmm::PageRange all{0, machine_->memory().page_count()};
   if (options_.mode == Mode::post_copy && !image_) {
-    if (wants_touched_) tell_touched();
     control_->send(FrameType::missing, wire::encode_all_missing(all));
     server_ = std::make_unique<PageServer>(shared_, AtomicPageSet(all.count, true),
                                            options_.prepaging, options_.verify);
@@ -106,23 +103,6 @@ asio::awaitable<void> OutgoingMigration::Source::prepare_post_copy() {
   }
   co_await open_faults();
   co_await control_->drained();
-  if (server_ && wants_touched_) {
-    const Frame ready = co_await expect(FrameType::landed);
-    if (wire::decode_round(ready.payload) != 0) {
-      throw wire::ProtocolError("the destination acknowledged a round before there was one");
-    }
-  }
-}
-
-/// In steps: the destination makes huge pages of each before it reads the next.
-void OutgoingMigration::Source::tell_touched() {
-  const std::uint64_t pages = machine_->memory().page_count();
-  vmm::DirtyBitmap touched(pages);
-  machine_->memory().add_populated({0, pages}, touched);
-  for (vmm::PageIndex first = 0; first < pages; first += kTouchedStep) {
-    const vmm::PageRange step{first, std::min(kTouchedStep, pages - first)};
-    control_->send(FrameType::touched, wire::encode_missing(step, touched));
-  }
 }
 
 void OutgoingMigration::Source::tell_missing(const vmm::DirtyBitmap& missing) {

@@ -15,7 +15,7 @@ constexpr std::uint64_t kManyPages = 64;
 }  // namespace
 
 HugeRoom::HugeRoom(std::span<std::byte> ram)
-    : ram_(ram), untried_(ram.size() / vmm::kHugePage, true), made_(untried_.page_count()) {}
+    : ram_(ram), untried_(ram.size() / vmm::kHugePage, true) {}
 
 void HugeRoom::leave(const vmm::DirtyBitmap& there) {
   for (std::uint64_t block = 0; block < untried_.page_count(); ++block) {
@@ -34,24 +34,9 @@ void HugeRoom::make_for(std::span<const vmm::PageRange> pages) {
       count += end - page;
       page = end;
       if (count < kManyPages || block >= untried_.page_count() || !untried_.take(block)) continue;
-      if (vmm::make_huge(ram_.data() + block * vmm::kHugePage)) made_.put(block);
+      vmm::make_huge(ram_.data() + block * vmm::kHugePage);
     }
   }
-}
-
-std::vector<vmm::PageRange> HugeRoom::others() const {
-  vmm::DirtyBitmap others(ram_.size() / vmm::kPageSize);
-  others.set(vmm::PageRange{0, others.pages()});
-  for (std::uint64_t block = 0; block < made_.page_count(); ++block) {
-    if (made_.test(block)) others.reset({block * kBlockPages, kBlockPages});
-  }
-  return others.ranges();
-}
-
-bool HugeRoom::made(vmm::PageRange range) const {
-  const std::uint64_t first = range.first / kBlockPages;
-  const std::uint64_t end = (range.end() + kBlockPages - 1) / kBlockPages;
-  return end <= made_.page_count() && made_.count({first, end - first}) == end - first;
 }
 
 }  // namespace migration

@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <span>
-#include <vector>
 
 #include "migration/pages/page_set.hpp"
 #include "vmm/memory/dirty_bitmap.hpp"
@@ -22,16 +21,10 @@ class HugeRoom {
   /// A block in which many of `pages` lie becomes a huge page, if it can; what is there stays.
   /// `pages` in ascending order.
   void make_for(std::span<const vmm::PageRange> pages);
-  /// Whether make_for() made huge pages of all blocks that `range` reaches into.
-  [[nodiscard]] bool made(vmm::PageRange range) const;
-  /// All that lies outside of these.
-  [[nodiscard]] std::vector<vmm::PageRange> others() const;
 
  private:
   std::span<std::byte> ram_;
-  // Of blocks, by number; half a block at the end is none.
-  AtomicPageSet untried_;
-  AtomicPageSet made_;
+  AtomicPageSet untried_;  ///< blocks, by number; half a block at the end is none
 };
 
 }  // namespace migration

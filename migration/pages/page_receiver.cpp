@@ -144,18 +144,28 @@ void PageReceiver::unpack(std::span<const std::byte> block, std::span<std::byte>
 /// A block of RAM that will be a huge page.
 void PageReceiver::install_block(PageFetcher& fetcher, const std::vector<vmm::PageRange>& ranges) {
   const vmm::PageIndex first = ranges.front().first / vmm::kHugePagePages * vmm::kHugePagePages;
-  const auto block = block_.zeroed();
+  const auto lent = fetcher.lend_block(first, ranges);
+  const auto block = lent.empty() ? block_.zeroed() : lent;
   parts_.clear();
   for (const vmm::PageRange& range : ranges) {
     parts_.push_back(
         {block.data() + (range.first - first) * vmm::kPageSize, range.count * vmm::kPageSize});
   }
-  in_.read(parts_);
-  if (!fetcher.install_block(first, ranges, block, digests_)) block_.soil();
+  if (lent.empty()) {
+    in_.read(parts_);
+    if (!fetcher.install_block(first, ranges, block, digests_)) block_.soil();
+    return;
+  }
+  try {
+    in_.read(parts_);
+  } catch (...) {
+    fetcher.give_back(first);
+    throw;
+  }
+  fetcher.install_lent(first, ranges, block, digests_);
 }
 
-/// The pages are put together where no vCPU sees half a page: in a buffer of this thread's own, if
-/// they have no place already.
+/// The pages are put together where no vCPU sees half a page.
 void PageReceiver::install(PageFetcher& fetcher, FrameType type,
                            const std::vector<vmm::PageRange>& ranges, std::size_t bytes) {
   if (type == FrameType::pages_zero) return fetcher.install_zero(ranges);
@@ -167,15 +177,6 @@ void PageReceiver::install(PageFetcher& fetcher, FrameType type,
   const auto given = in_.take(digests);
   digests_.resize(digests / wire::kDigestBytes);
   if (digests > 0) std::memcpy(digests_.data(), given.data(), given.size());
-  if (type == FrameType::pages_raw && fetcher.place(ranges, parts_)) {
-    try {
-      in_.read(parts_);
-    } catch (...) {
-      fetcher.give_back(ranges);
-      throw;
-    }
-    return fetcher.install_placed(ranges, digests_);
-  }
   if (type == FrameType::pages_raw && nearly_block(ranges)) return install_block(fetcher, ranges);
   const auto pages = out(size);
   if (type == FrameType::pages_lz4) {

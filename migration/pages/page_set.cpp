@@ -29,16 +29,6 @@ void append(std::vector<vmm::PageRange>& ranges, vmm::PageRange range) {
   }
 }
 
-/// The pages of a word that `bits` has.
-void append_runs(std::vector<vmm::PageRange>& ranges, std::size_t word, std::uint64_t bits) {
-  while (bits != 0) {
-    const auto first = static_cast<std::uint64_t>(std::countr_zero(bits));
-    const auto count = static_cast<std::uint64_t>(std::countr_one(bits >> first));
-    append(ranges, {word * 64 + first, count});
-    bits &= ~((kAll >> (64 - count)) << first);
-  }
-}
-
 }  // namespace
 
 AtomicPageSet::AtomicPageSet(std::uint64_t pages, bool all)
@@ -59,7 +49,13 @@ bool AtomicPageSet::take(vmm::PageIndex page) {
 void AtomicPageSet::take(vmm::PageRange range, std::vector<vmm::PageRange>& taken) {
   assert(range.end() <= pages_);
   for_words(range, [&](std::size_t word, std::uint64_t mask) {
-    append_runs(taken, word, words_[word].fetch_and(~mask, std::memory_order_acq_rel) & mask);
+    std::uint64_t got = words_[word].fetch_and(~mask, std::memory_order_acq_rel) & mask;
+    while (got != 0) {
+      const auto first = static_cast<std::uint64_t>(std::countr_zero(got));
+      const auto count = static_cast<std::uint64_t>(std::countr_one(got >> first));
+      append(taken, {word * 64 + first, count});
+      got &= ~((kAll >> (64 - count)) << first);
+    }
   });
 }
 
@@ -74,22 +70,6 @@ void AtomicPageSet::put(vmm::PageRange range) {
   for_words(range, [&](std::size_t word, std::uint64_t mask) {
     words_[word].fetch_or(mask, std::memory_order_acq_rel);
   });
-}
-
-bool AtomicPageSet::claim(vmm::PageRange range) {
-  assert(range.end() <= pages_);
-  std::vector<vmm::PageRange> added;
-  bool alone = true;
-  for_words(range, [&](std::size_t word, std::uint64_t mask) {
-    if (!alone) return;
-    const std::uint64_t before = words_[word].fetch_or(mask, std::memory_order_acq_rel) & mask;
-    alone = before == 0;
-    append_runs(added, word, mask & ~before);
-  });
-  if (alone) return true;
-  std::vector<vmm::PageRange> ignored;
-  for (const vmm::PageRange& pages : added) take(pages, ignored);
-  return false;
 }
 
 bool AtomicPageSet::test(vmm::PageIndex page) const {

@@ -32,9 +32,6 @@ class AtomicPageSet {
   /// Adds the page. Whether it was missing.
   bool put(vmm::PageIndex page);
   void put(vmm::PageRange range);
-  /// Adds the pages if none of them is there: of threads that try it with ranges that overlap, at
-  /// most one succeeds. It may be that none does.
-  bool claim(vmm::PageRange range);
 
   [[nodiscard]] std::uint64_t page_count() const { return pages_; }
   [[nodiscard]] bool test(vmm::PageIndex page) const;

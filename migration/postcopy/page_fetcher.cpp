@@ -40,28 +40,21 @@ vmm::UniqueFd make_eventfd() {
 }  // namespace
 
 PageFetcher::PageFetcher(vmm::GuestMemory& memory, std::shared_ptr<const vmm::Userfault> userfault,
-                         std::unique_ptr<PreparedRam> prepared, bool digests,
+                         std::unique_ptr<CoveredRam> covered, bool digests,
                          std::chrono::milliseconds timeout, Callbacks callbacks)
     : memory_(memory),
       userfault_(std::move(userfault)),
-      prepared_(std::move(prepared)),
+      covered_(std::move(covered)),
       digests_(digests),
       timeout_(timeout),
       callbacks_(std::move(callbacks)),
       expected_(memory.page_count()),
       missing_(memory.page_count()),
       touched_(memory.page_count()),
-      claimed_(memory.page_count()),
       wake_(make_eventfd()),
       in_(kReadAhead),
       page_(vmm::kPageSize) {
-  const auto ram = memory_.pages({0, memory_.page_count()});
-  if (prepared_) {
-    userfault_->register_unmapped(ram);
-    prepared_->leave_holes();
-  } else {
-    userfault_->register_missing(ram);
-  }
+  if (!covered_) userfault_->register_missing(memory_.pages({0, memory_.page_count()}));
   thread_ = std::thread([this] { run(); });
 }
 
@@ -98,6 +91,7 @@ void PageFetcher::run() {
       if (stream_ && fds[2].revents != 0) take_answers();
       if (fds[1].revents != 0) take_faults();
       check_deadline();
+      if (stuck_) finish();
     } catch (...) {
       fail(std::current_exception());
     }
@@ -119,8 +113,7 @@ void PageFetcher::expect(const std::vector<vmm::PageRange>& pages, bool untouche
     missing_.put(range);
     expected_.set(range);
   }
-  // Prepared RAM is holes, but for what is zero and not mapped.
-  if (!untouched && !prepared_) memory_.discard(pages);
+  if (!untouched) memory_.discard(pages);
 }
 
 void PageFetcher::connect(net::Socket socket) {
@@ -153,7 +146,7 @@ void PageFetcher::abandon() {
   post([this] {
     const std::lock_guard lock(mutex_);
     for (const auto& [page, waiting] : waiting_) {
-      put_zero(page);
+      give_zero(page);
     }
     waiting_.clear();
   });
@@ -191,7 +184,7 @@ void PageFetcher::faulted(vmm::PageIndex page) {
   // A page that is not missing was never touched at the source, or was zero there; or it is there
   // by now, and whoever waits has only to look again.
   touched_.put(page);
-  if (put_zero(page).met_present) userfault_->wake(memory_.pages({page, 1}));
+  give_zero(page);
 }
 
 void PageFetcher::ask(vmm::PageIndex page) {
@@ -274,13 +267,25 @@ std::vector<vmm::PageIndex> PageFetcher::landed(vmm::PageRange range) {
   }
   std::uint64_t count = 0;
   for (const vmm::PageRange& run : taken) count += run.count;
+  if (covered_) settle(range);
   if (count > 0 && left_.fetch_sub(count) == count) post([this] { finish(); });
   return awaited;
 }
 
 void PageFetcher::finish() {
-  if (std::exchange(finished_, true)) return;
-  userfault_->unregister(memory_.pages({0, memory_.page_count()}));
+  if (finished_) return;
+  if (!covered_) {
+    userfault_->unregister(memory_.pages({0, memory_.page_count()}));
+  } else {
+    try {
+      covered_->settle_all();
+    } catch (const std::system_error& error) {
+      if (!std::exchange(stuck_, true)) callbacks_.stuck(error.what());
+      return;
+    }
+  }
+  stuck_ = false;
+  finished_ = true;
   callbacks_.complete();
 }
 

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <sys/uio.h>
-
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -11,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -18,7 +17,7 @@
 #include "migration/net/stream.hpp"
 #include "migration/pages/page_set.hpp"
 #include "migration/policy/answer_choice.hpp"
-#include "migration/postcopy/prepared_ram.hpp"
+#include "migration/postcopy/covered_ram.hpp"
 #include "migration/wire/decode.hpp"
 #include "vmm/kvm/unique_fd.hpp"
 #include "vmm/memory/guest_memory.hpp"
@@ -35,16 +34,19 @@ class PageFetcher {
   struct Callbacks {
     std::function<void()> complete;                  ///< every page is here; once
     std::function<void(std::exception_ptr)> failed;  ///< the fault connection is lost
+    /// Every page is here, but what the cover of RAM has does not get into the file: it is tried
+    /// again, several times in a timeout.
+    std::function<void(const std::string& why)> stuck;
   };
 
   /// From now on whoever touches a page of `memory` that is not there waits for this object.
-  /// `prepared`: RAM that is a file, and where it has pages already; or none.
+  /// `covered`: `memory` when it is an empty file; or none.
   /// `digests`: pages come with digests, and are checked. `timeout`: a page that was asked for and
   /// does not come for so long shows that the link is lost. std::system_error when userfaultfd is
   /// not permitted. Callbacks come from the fault thread.
   PageFetcher(vmm::GuestMemory& memory, std::shared_ptr<const vmm::Userfault> userfault,
-              std::unique_ptr<PreparedRam> prepared, bool digests,
-              std::chrono::milliseconds timeout, Callbacks callbacks);
+              std::unique_ptr<CoveredRam> covered, bool digests, std::chrono::milliseconds timeout,
+              Callbacks callbacks);
   ~PageFetcher();
   PageFetcher(const PageFetcher&) = delete;
   PageFetcher& operator=(const PageFetcher&) = delete;
@@ -65,12 +67,6 @@ class PageFetcher {
   void install(std::span<const vmm::PageRange> ranges, std::span<const std::byte> data,
                std::span<const std::uint64_t> digests);
   void install_zero(std::span<const vmm::PageRange> ranges);
-  /// Where these pages can be written in place. Nobody else installs them until they are installed
-  /// or, as they did not come, given back. False when they are not all prepared.
-  [[nodiscard]] bool place(std::span<const vmm::PageRange> ranges, std::vector<iovec>& into);
-  void install_placed(std::span<const vmm::PageRange> ranges,
-                      std::span<const std::uint64_t> digests);
-  void give_back(std::span<const vmm::PageRange> ranges);
   /// The same for pages that lie within the aligned block of 512 pages from `first` on. `block`
   /// holds them where they belong, and zeros in between; it is aligned as a huge page is. Whether
   /// it was lent for good: then the block became a huge page of RAM, and what is at `block` now is
@@ -78,6 +74,13 @@ class PageFetcher {
   [[nodiscard]] bool install_block(vmm::PageIndex first, std::span<const vmm::PageRange> ranges,
                                    std::span<std::byte> block,
                                    std::span<const std::uint64_t> digests);
+  /// Where such a block can be put together in RAM itself, out of the guest's sight; empty when it
+  /// cannot. Then it is installed or, as it did not come, given back.
+  [[nodiscard]] std::span<std::byte> lend_block(vmm::PageIndex first,
+                                                std::span<const vmm::PageRange> ranges);
+  void install_lent(vmm::PageIndex first, std::span<const vmm::PageRange> ranges,
+                    std::span<std::byte> block, std::span<const std::uint64_t> digests);
+  void give_back(vmm::PageIndex first);
 
   // Any thread.
   [[nodiscard]] bool digests() const { return digests_; }
@@ -113,16 +116,14 @@ class PageFetcher {
              std::span<const std::uint64_t> digests) const;
   /// Puts pages in place that are missing: they have landed then.
   void put(vmm::PageRange range, std::span<const std::byte> data);
-  vmm::Installed put_part(vmm::PageRange range, std::span<const std::byte> data);
-  vmm::Installed put_zero(vmm::PageIndex page);
-  void claim(vmm::PageRange range);
-  void take_off(vmm::PageRange& range, const vmm::Installed& done);
+  void give_zero(vmm::PageIndex page);
+  void settle(vmm::PageRange range);
   /// These pages are here, or known to be zero. Those of them that somebody waited for.
   std::vector<vmm::PageIndex> landed(vmm::PageRange range);
 
   vmm::GuestMemory& memory_;
   std::shared_ptr<const vmm::Userfault> userfault_;
-  const std::unique_ptr<PreparedRam> prepared_;
+  const std::unique_ptr<CoveredRam> covered_;
   const bool digests_;
   const std::chrono::milliseconds timeout_;
   Callbacks callbacks_;
@@ -130,7 +131,6 @@ class PageFetcher {
   vmm::DirtyBitmap expected_;  ///< pages that were missing at first
   AtomicPageSet missing_;
   AtomicPageSet touched_;                ///< installed otherwise than as a huge page
-  AtomicPageSet claimed_;                ///< with prepared RAM: what somebody installs, or has
   std::atomic<std::uint64_t> left_ = 0;  ///< pages in missing_
   std::atomic<bool> abandoned_ = false;
   std::atomic<bool> connected_ = false;
@@ -155,6 +155,7 @@ class PageFetcher {
   AnswerChoice choice_;
   std::vector<std::byte> page_;
   bool finished_ = false;
+  bool stuck_ = false;
   bool leaving_ = false;
   std::thread thread_;
 };

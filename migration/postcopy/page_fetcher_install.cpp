@@ -13,12 +13,6 @@ namespace migration {
 
 using wire::ProtocolError;
 
-namespace {
-
-constexpr const char* kTwice = "the source sent a page that is here already";
-
-}  // namespace
-
 void PageFetcher::check_missing(vmm::PageRange range) const {
   if (missing_.count(range) != range.count) {
     throw ProtocolError(fmt::format("the source sent pages {}+{}, of which some are here already",
@@ -43,117 +37,78 @@ void PageFetcher::check(vmm::PageRange range, std::span<const std::byte> data,
   }
 }
 
-/// Nobody else is to write where the guest may see it by then.
-void PageFetcher::claim(vmm::PageRange range) {
-  if (prepared_ && !claimed_.claim(range)) throw ProtocolError(kTwice);
-}
-
-/// Of pages that are all prepared, or none is.
-vmm::Installed PageFetcher::put_part(vmm::PageRange range, std::span<const std::byte> data) {
-  std::byte* const at = memory_.pages(range).data();
-  if (!prepared_ || !prepared_->has(range)) return userfault_->copy(at, data);
-  std::memcpy(prepared_->pages(range).data(), data.data(), data.size());
-  prepared_->written(range);
-  return userfault_->map(at, data.size());
-}
-
 void PageFetcher::put(vmm::PageRange range, std::span<const std::byte> data) {
-  claim(range);
   touched_.put(range);
-  try {
-    while (range.count > 0) {
-      const vmm::PageIndex edge =
-          (range.first / vmm::kHugePagePages + 1) * vmm::kHugePagePages;  // of its block
-      const vmm::PageRange part{
-          range.first, prepared_ ? std::min(range.count, edge - range.first) : range.count};
-      const vmm::Installed done = put_part(part, data.first(part.count * vmm::kPageSize));
-      take_off(range, done);
-      data = data.subspan(done.bytes);
-    }
-  } catch (const std::system_error&) {
-    give_back({&range, 1});  // not what is here already: the guest has it
-    throw;
+  while (range.count > 0) {
+    const vmm::Installed done = covered_ ? covered_->copy(range, data)
+                                         : userfault_->copy(memory_.pages(range).data(), data);
+    // Before anything fails: the guest has these.
+    const std::uint64_t count = done.bytes / vmm::kPageSize;
+    if (count > 0) landed({range.first, count});
+    if (done.met_present) throw ProtocolError("the source sent a page that is here already");
+    range = {range.first + count, range.count - count};
+    data = data.subspan(done.bytes);
   }
 }
 
-/// What was installed of the front of `range` has landed.
-void PageFetcher::take_off(vmm::PageRange& range, const vmm::Installed& done) {
-  const std::uint64_t count = done.bytes / vmm::kPageSize;
-  if (count > 0) landed({range.first, count});
-  range = {range.first + count, range.count - count};
-  if (done.met_present) throw ProtocolError(kTwice);
-}
-
-/// Says that it met a page only if that is mapped: who waits has then but to look again.
-vmm::Installed PageFetcher::put_zero(vmm::PageIndex page) {
+/// A page that is known to be zero, or is here by now: whoever waits for it goes on.
+void PageFetcher::give_zero(vmm::PageIndex page) {
+  if (covered_) return covered_->zero(page);
   const auto bytes = memory_.pages({page, 1});
-  if (!prepared_) return userfault_->zero(bytes.data(), bytes.size());
-  if (!prepared_->has({page, 1})) {
-    const vmm::Installed zero = userfault_->zero(bytes.data(), bytes.size());
-    if (!zero.met_present) return zero;
-    // It was installed before, and the kernel has unmapped it since, to swap it out say.
-  }
-  return userfault_->map(bytes.data(), bytes.size());
+  if (userfault_->zero(bytes.data(), bytes.size()).met_present) userfault_->wake(bytes);
 }
 
-bool PageFetcher::place(std::span<const vmm::PageRange> ranges, std::vector<iovec>& into) {
-  if (!prepared_ || !std::ranges::all_of(ranges, [this](const vmm::PageRange& range) {
-        return prepared_->has(range);
-      })) {
-    return false;
-  }
-  into.clear();
-  for (std::size_t i = 0; i < ranges.size(); ++i) {
+/// Pages of these blocks have landed.
+void PageFetcher::settle(vmm::PageRange range) {
+  for (std::uint64_t block = range.first / vmm::kHugePagePages;
+       block * vmm::kHugePagePages < range.end(); ++block) {
+    const vmm::PageIndex first = block * vmm::kHugePagePages;
+    const vmm::PageIndex end = std::min(first + vmm::kHugePagePages, memory_.page_count());
+    if (missing_.count({first, end - first}) > 0) continue;
     try {
-      check_missing(ranges[i]);
-      claim(ranges[i]);
-    } catch (const ProtocolError&) {
-      give_back(ranges.first(i));
-      throw;
+      covered_->settle(block);
+    } catch (const std::system_error&) {
+      // It has all it needs where it is, and is settled in the end.
     }
-    const auto pages = prepared_->pages(ranges[i]);
-    into.push_back({pages.data(), pages.size()});
-  }
-  return true;
-}
-
-void PageFetcher::give_back(std::span<const vmm::PageRange> ranges) {
-  if (!prepared_) return;
-  std::vector<vmm::PageRange> given;
-  for (const vmm::PageRange& range : ranges) {
-    for (vmm::PageIndex page = range.first; page < range.end(); ++page) {
-      // It may yet come as a zero page.
-      if (prepared_->has({page, 1})) std::ranges::fill(prepared_->pages({page, 1}), std::byte{0});
-    }
-    claimed_.take(range, given);
   }
 }
 
-void PageFetcher::install_placed(std::span<const vmm::PageRange> ranges,
-                                 std::span<const std::uint64_t> digests) {
+std::span<std::byte> PageFetcher::lend_block(vmm::PageIndex first,
+                                             std::span<const vmm::PageRange> ranges) {
+  if (!covered_ || first + vmm::kHugePagePages > memory_.page_count()) return {};
+  std::uint64_t count = 0;
+  for (const vmm::PageRange& range : ranges) count += missing_.count(range);
+  // The rest of the block is zero, or the cover has it.
+  if (missing_.count({first, vmm::kHugePagePages}) != count) return {};
+  return covered_->lend(first / vmm::kHugePagePages, ranges);
+}
+
+void PageFetcher::give_back(vmm::PageIndex first) {
+  covered_->give_back(first / vmm::kHugePagePages);
+  settle({first, 1});  // others may have brought its pages meanwhile
+}
+
+void PageFetcher::install_lent(vmm::PageIndex first, std::span<const vmm::PageRange> ranges,
+                               std::span<std::byte> block, std::span<const std::uint64_t> digests) {
+  const auto bytes_of = [&](vmm::PageRange range) {
+    return block.subspan((range.first - first) * vmm::kPageSize, range.count * vmm::kPageSize);
+  };
+  bool kept = false;
   try {
     for (const vmm::PageRange& range : ranges) {
-      check(range, prepared_->pages(range), digests);
+      check(range, bytes_of(range), digests);
       if (digests_) digests = digests.subspan(range.count);
     }
-  } catch (const ProtocolError&) {
-    give_back(ranges);
+    kept = covered_->keep(first / vmm::kHugePagePages);
+    if (!kept) {
+      for (const vmm::PageRange& range : ranges) put(range, bytes_of(range));
+    }
+  } catch (...) {
+    give_back(first);
     throw;
   }
-  for (std::size_t i = 0; i < ranges.size(); ++i) {
-    vmm::PageRange range = ranges[i];
-    prepared_->written(range);
-    try {
-      while (range.count > 0) {
-        const auto pages = memory_.pages(range);
-        take_off(range, userfault_->map(pages.data(), pages.size()));
-      }
-    } catch (const std::system_error&) {
-      give_back({&range, 1});
-      give_back(ranges.subspan(i + 1));
-      throw;
-    }
-  }
+  if (!kept) return give_back(first);
+  for (const vmm::PageRange& range : ranges) landed(range);
 }
 
 void PageFetcher::install(std::span<const vmm::PageRange> ranges, std::span<const std::byte> data,
@@ -203,9 +158,8 @@ bool PageFetcher::install_block(vmm::PageIndex first, std::span<const vmm::PageR
 void PageFetcher::install_zero(std::span<const vmm::PageRange> ranges) {
   for (const vmm::PageRange& range : ranges) {
     check_missing(range);
-    claim(range);
     for (const vmm::PageIndex page : landed(range)) {
-      put_zero(page);
+      give_zero(page);
     }
   }
 }

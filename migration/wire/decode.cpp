@@ -56,7 +56,6 @@ std::size_t payload_limit(FrameType type) {
     case FrameType::last_round:
     case FrameType::post_copy: return 4;
     case FrameType::missing:
-    case FrameType::touched:
     case FrameType::held:
     case FrameType::dropped: return kRangeBytes + kMaxMissingPages / 8;
     case FrameType::changed:
@@ -86,7 +85,7 @@ bool known(std::uint8_t type) {
   const auto in = [type](FrameType first, FrameType last) {
     return type >= static_cast<std::uint8_t>(first) && type <= static_cast<std::uint8_t>(last);
   };
-  return in(FrameType::channel, FrameType::round_end) || in(FrameType::alive, FrameType::touched) ||
+  return in(FrameType::channel, FrameType::round_end) || in(FrameType::alive, FrameType::ended) ||
          in(FrameType::inquire, FrameType::dropped) || in(FrameType::request, FrameType::early);
 }
 

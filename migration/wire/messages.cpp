@@ -96,7 +96,6 @@ class Fields {
         words, [](unsigned char character) { return std::iscntrl(character) != 0; }, '?');
     return words;
   }
-  [[nodiscard]] bool has(const char* name) const { return object_.contains(name); }
   std::string incarnation() const { return text("incarnation", 64); }
 
   [[noreturn]] static void unsound(const char* name) {
@@ -173,7 +172,6 @@ Bytes encode(const Accept& message) {
   const bool any = message.image_pages > 0;
   return to_bytes({{"incarnation", message.incarnation},
                    {"no_post_copy", message.no_post_copy.substr(0, kMaxReasonBytes)},
-                   {"touched", message.touched},
                    {"image",
                     {{"pages", message.image_pages},
                      {"by", any ? to_string(message.image_by) : ""},
@@ -184,7 +182,6 @@ template <>
 Accept decode(std::span<const std::byte> payload) {
   const Fields fields(payload);
   Accept accept{fields.incarnation(), fields.words("no_post_copy", kMaxReasonBytes)};
-  accept.touched = fields.has("touched") && fields.flag("touched");
   const Fields image = fields.object("image");
   accept.image_pages = image.number("pages");
   if (accept.image_pages > kMaxPages) Fields::unsound("pages");

@@ -38,7 +38,6 @@ struct Accept {
   std::uint64_t image_pages = 0;  ///< that it holds of an earlier stay; 0: the rest means nothing
   Reuse image_by = Reuse::off;    ///< generation (`held` follows) or content (`hashes`)
   HashKey image_key{};            ///< of the hashes
-  bool touched = false;           ///< `touched` shall come before `missing`
 };
 /// Either way: why the VM will not run at the destination.
 struct Reason {

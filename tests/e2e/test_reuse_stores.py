@@ -91,15 +91,18 @@ class ASharedStore(StoreTest):
 
 
 class AStoreThatIsFull(StoreTest):
-    def test_of_ram_keeps_nothing_and_lets_the_vm_go(self):
-        """The last of its room goes while the guest runs: there is none for the hashes."""
-        here = self.mount("size=64m")
-        source = self.guest_with_store(here, SMALL)
-        with open(f"{here}/filler", "wb") as filler:
+    def fill_up(self, store):
+        with open(f"{store}/filler", "wb") as filler:
             with self.assertRaises(OSError):
                 while True:
                     filler.write(bytes(65536))
                     filler.flush()
+
+    def test_of_ram_keeps_nothing_and_lets_the_vm_go(self):
+        """The last of its room goes while the guest runs: there is none for the hashes."""
+        here = self.mount("size=64m")
+        source = self.guest_with_store(here, SMALL)
+        self.fill_up(here)
         self.assert_leaves_without_image(source, rb"the image of the VM is not kept: .*[Nn]o space")
         self.assertEqual(os.listdir(here), ["filler"])
 
@@ -116,6 +119,18 @@ class AStoreThatIsFull(StoreTest):
                 self.assertEqual(source.wait(), 0, source.stderr.text())
                 away.stderr.wait_for(why)
                 self.finish(source, away)
+
+    def test_of_ram_that_arrives_by_post_copy_ends_the_migration_when_there_is_room(self):
+        there = self.mount("size=80m")
+        self.begin(receive=("--image-store", there))
+        self.fill_up(there)
+        self.source.cli("set", "--max-bandwidth", "8Gbit")
+        self.target.stderr.wait_for(rb"do not get into the image store: .*make room there")
+        self.target.wait_ticks(20)
+        self.assertEqual(self.source.state(), "migrating")
+        os.remove(f"{there}/filler")
+        self.complete()
+        self.finish(self.source, self.target)
 
     def test_whose_limit_is_too_low_keeps_nothing_and_lets_the_vm_go(self):
         source = self.guest_with_store(self.make_store(), SMALL, "--image-store-limit", "4M")

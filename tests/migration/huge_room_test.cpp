@@ -66,15 +66,5 @@ TEST_F(RoomForPages, IsNotMadeWhereManyAreThere) {
   EXPECT_EQ(made_for({{0, 3 * kHuge}}), (Ranges{{kHuge, 2 * kHuge}}));
 }
 
-TEST_F(RoomForPages, IsKnownToBeMade) {
-  made_for({{kHuge, kHuge}, {2 * kHuge, kHuge}});
-  EXPECT_TRUE(room_.made({kHuge, 2 * kHuge}));
-  EXPECT_TRUE(room_.made({2 * kHuge + 5, 1}));
-  EXPECT_FALSE(room_.made({kHuge - 1, 2}));
-  EXPECT_FALSE(room_.made({3 * kHuge - 1, 2}));
-  EXPECT_FALSE(room_.made({8 * kHuge, 1}));
-  EXPECT_EQ(room_.others(), (Ranges{{0, kHuge}, {3 * kHuge, 5 * kHuge + kHuge / 2}}));
-}
-
 }  // namespace
 }  // namespace migration

@@ -32,18 +32,16 @@ class PageFetching : public ::testing::Test {
   }
 
   void make(const std::vector<vmm::PageRange>& missing, bool digests = false) {
-    fetcher_ =
-        std::make_unique<PageFetcher>(memory_, userfault_, std::move(prepared_), digests, timeout_,
-                                      PageFetcher::Callbacks{.complete =
-                                                                 [this] {
-                                                                   if (++completed_ == 1)
-                                                                     complete_.set_value();
-                                                                 },
-                                                             .failed =
-                                                                 [this](std::exception_ptr why) {
-                                                                   if (++failures_ == 1)
-                                                                     failed_.set_value(why);
-                                                                 }});
+    PageFetcher::Callbacks callbacks;
+    callbacks.complete = [this] {
+      if (++completed_ == 1) complete_.set_value();
+    };
+    callbacks.failed = [this](std::exception_ptr why) {
+      if (++failures_ == 1) failed_.set_value(why);
+    };
+    callbacks.stuck = [this](const std::string& why) { stuck_.set_value(why); };
+    fetcher_ = std::make_unique<PageFetcher>(memory_, userfault_, std::move(covered_), digests,
+                                             timeout_, std::move(callbacks));
     fetcher_->expect(missing);
   }
   void make() { make({{0, memory_.page_count()}}); }
@@ -90,8 +88,9 @@ class PageFetching : public ::testing::Test {
   std::atomic<int> completed_ = 0, failures_ = 0;
   std::promise<void> complete_;
   std::promise<std::exception_ptr> failed_;
+  std::promise<std::string> stuck_;
   vmm::GuestMemory memory_{vmm::kMinMemory};
-  std::unique_ptr<PreparedRam> prepared_;
+  std::unique_ptr<CoveredRam> covered_;
   std::unique_ptr<FaultPeer> peer_;
   std::list<vmm::Reader> readers_;
   // These go first: readers that still wait then go on.

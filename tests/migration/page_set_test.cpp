@@ -139,18 +139,5 @@ TEST(AtomicPageSet, LosesNoPageThatIsPutBesideOneThatIsTaken) {
   EXPECT_EQ(set.count(), 64U);
 }
 
-TEST(AtomicPageSet, ClaimsAllOfARangeOrNothing) {
-  AtomicPageSet set(512);
-  EXPECT_TRUE(set.claim({60, 200}));
-  EXPECT_EQ(set.count(), 200U);
-  EXPECT_FALSE(set.claim({10, 51}));
-  EXPECT_FALSE(set.claim({100, 1}));
-  EXPECT_FALSE(set.claim({259, 100}));
-  EXPECT_EQ(set.count(), 200U);
-  EXPECT_TRUE(set.claim({260, 252}));
-  EXPECT_TRUE(set.claim({0, 60}));
-  EXPECT_EQ(set.count(), 512U);
-}
-
 }  // namespace
 }  // namespace migration

@@ -274,8 +274,7 @@ TEST(ReuseMessages, AnAcceptTellsWhatIsHeldAndHow) {
 
 TEST(ReuseMessages, AnUnsoundAcceptNamesTheField) {
   const auto accept = [](std::string_view image) {
-    const std::string json =
-        R"({"incarnation":"i","no_post_copy":"","touched":true)" + std::string(image) + "}";
+    const std::string json = R"({"incarnation":"i","no_post_copy":"")" + std::string(image) + "}";
     return [bytes = json_bytes(json)] { static_cast<void>(decode<Accept>(bytes)); };
   };
   const std::string key = R"("key":"00112233445566778899aabbccddeeff")";

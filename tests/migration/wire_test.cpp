@@ -58,12 +58,11 @@ TEST(Wire, ChannelFrameIsAsTheProtocolPageShowsIt) {
 
 TEST(Wire, ControlFramesAreAsTheProtocolPageShowsThem) {
   EXPECT_EQ(frame_of(FrameType::accept, encode(Accept{"i1", ""})),
-            from_hex("12 00 00 00  5b 00 00 00  "
+            from_hex("12 00 00 00  4b 00 00 00  "
                      "7b 22 69 6d 61 67 65 22 3a 7b 22 62 79 22 3a 22 22 2c 22 6b "
                      "65 79 22 3a 22 22 2c 22 70 61 67 65 73 22 3a 30 7d 2c 22 69 "
                      "6e 63 61 72 6e 61 74 69 6f 6e 22 3a 22 69 31 22 2c 22 6e 6f "
-                     "5f 70 6f 73 74 5f 63 6f 70 79 22 3a 22 22 2c 22 74 6f 75 63 "
-                     "68 65 64 22 3a 66 61 6c 73 65 7d"));
+                     "5f 70 6f 73 74 5f 63 6f 70 79 22 3a 22 22 7d"));
   EXPECT_EQ(frame_of(FrameType::landed, encode_round(3)),
             from_hex("14 00 00 00  04 00 00 00  03 00 00 00"));
   EXPECT_EQ(frame_of(FrameType::commit, {}), from_hex("19 00 00 00  00 00 00 00"));
@@ -168,11 +167,7 @@ TEST(Messages, SurviveTheTrip) {
   EXPECT_TRUE(back.verify && back.paused);
   EXPECT_EQ(back.used_bytes, 1234U);
   EXPECT_EQ(decode<Accept>(encode(Accept{"abc", "no"})).incarnation, "abc");
-  Accept accept{"abc", "no"};
-  EXPECT_EQ(decode<Accept>(encode(accept)).no_post_copy, "no");
-  EXPECT_FALSE(decode<Accept>(encode(accept)).touched);
-  accept.touched = true;
-  EXPECT_TRUE(decode<Accept>(encode(accept)).touched);
+  EXPECT_EQ(decode<Accept>(encode(Accept{"abc", "no"})).no_post_copy, "no");
   EXPECT_EQ(decode<Reason>(encode(Reason{"no \"room\""})).reason, "no \"room\"");
   EXPECT_TRUE(decode<Prepared>(encode(Prepared{"i", 1.5, true})).verified);
   const auto running =
@@ -197,12 +192,6 @@ TEST(Messages, AReasonThatIsNotUtf8StillTravels) {
 Bytes text(std::string_view json) {
   const auto bytes = std::as_bytes(std::span(json));
   return {bytes.begin(), bytes.end()};
-}
-
-TEST(Messages, WhatWasAddedToAcceptMayBeAbsent) {
-  const Bytes older = text(R"({"incarnation":"i","no_post_copy":"",)"
-                           R"("image":{"pages":0,"by":"","key":""}})");
-  EXPECT_FALSE(decode<Accept>(older).touched);
 }
 
 TEST(Messages, UnsoundOnesNameTheField) {

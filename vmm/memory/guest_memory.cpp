@@ -65,8 +65,7 @@ UniqueFd make_memfd(std::uint64_t size) {
 GuestMemory::GuestMemory(std::uint64_t size, Backing backing)
     : file_(backing == Backing::memfd ? make_memfd(checked(size)) : UniqueFd()),
       ram_(checked(size), file()) {
-  // Advice only: a kernel without huge pages says EINVAL, and RAM works all the same.
-  if (backing == Backing::anonymous) ::madvise(ram_.data(), size, MADV_HUGEPAGE);
+  if (backing == Backing::anonymous) ram_.advise_huge();
   lay_out();
 }
 
@@ -78,7 +77,7 @@ GuestMemory::GuestMemory(std::uint64_t size, UniqueFd file) : file_(std::move(fi
         fmt::format("the file for guest RAM has {} bytes, not {}", status.st_size, size));
   }
   ram_ = Mapping(size, file_.get());
-  ::madvise(ram_.data(), size, MADV_HUGEPAGE);  // a tmpfs mounted with huge=advise follows it
+  ram_.advise_huge();
   lay_out();
 }
 
@@ -179,6 +178,12 @@ void GuestMemory::discard(std::span<const PageRange> ranges) {
       if (::madvise(one.iov_base, one.iov_len, MADV_DONTNEED) < 0) fail("discarding guest RAM");
     }
   }
+}
+
+void GuestMemory::cover() { ram_.remap(0, size(), -1); }
+
+void GuestMemory::uncover(PageRange range) {
+  ram_.remap(range.first * kPageSize, range.count * kPageSize, file());
 }
 
 void GuestMemory::add_populated(PageRange range, DirtyBitmap& into) const {

@@ -77,6 +77,14 @@ class GuestMemory {
   /// with a Userfault before, not after: in between the host may fill a gap in huge-page memory.
   void discard(std::span<const PageRange> ranges);
 
+  /// Covers RAM that is a file with anonymous memory of which nothing is there yet, and which the
+  /// guest sees instead. Until all is uncovered again nothing but pages(), slots() and what is told
+  /// of addresses and sizes means anything.
+  void cover();
+  /// From now on the file shows again in `range`. std::system_error when the host does not allow
+  /// that: then the cover stays.
+  void uncover(PageRange range);
+
   /// Adds to `into` the pages of `range` that were ever touched, without touching any. Ask only
   /// after dirty logging is on, so that a page touched later is in the log.
   void add_populated(PageRange range, DirtyBitmap& into) const;

@@ -11,30 +11,50 @@
 
 namespace vmm {
 
+namespace {
+
+[[noreturn]] void fail(std::uint64_t size) {
+  throw std::system_error(errno, std::generic_category(),
+                          fmt::format("cannot map {} MiB of guest RAM", size / 1_MiB));
+}
+
+}  // namespace
+
 Mapping::Mapping(std::uint64_t size, int file) {
-  const auto fail = [size] {
-    throw std::system_error(errno, std::generic_category(),
-                            fmt::format("cannot map {} MiB of guest RAM", size / 1_MiB));
-  };
-  const int flags = MAP_NORESERVE | (file >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS);
   // mmap alone does not promise the alignment: reserve more, map inside it, and give the rest back.
   void* const reserved = ::mmap(nullptr, size + kHugePage, PROT_NONE,
                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (reserved == MAP_FAILED) fail();
+  if (reserved == MAP_FAILED) fail(size);
   auto* const base = static_cast<std::byte*>(reserved);
   const std::uint64_t lead =
       (kHugePage - reinterpret_cast<std::uintptr_t>(reserved) % kHugePage) % kHugePage;
-  if (::mmap(base + lead, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, file, 0) == MAP_FAILED) {
-    const int error = errno;
-    ::munmap(reserved, size + kHugePage);
-    errno = error;
-    fail();
-  }
   if (lead > 0) ::munmap(base, lead);
   if (lead < kHugePage) ::munmap(base + lead + size, kHugePage - lead);
   data_ = base + lead;
   size_ = size;
-  ::madvise(data_, size_, MADV_DONTDUMP);
+  try {
+    remap(0, size, file);
+  } catch (...) {
+    ::munmap(data_, size_);
+    throw;
+  }
+}
+
+void Mapping::remap(std::uint64_t offset, std::uint64_t size, int file) {
+  const int flags =
+      MAP_FIXED | MAP_NORESERVE | (file >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS);
+  std::byte* const at = data_ + offset;
+  if (::mmap(at, size, PROT_READ | PROT_WRITE, flags, file,
+             file >= 0 ? static_cast<off_t>(offset) : 0) == MAP_FAILED) {
+    fail(size);
+  }
+  ::madvise(at, size, MADV_DONTDUMP);
+  if (huge_) ::madvise(at, size, MADV_HUGEPAGE);
+}
+
+void Mapping::advise_huge() {
+  huge_ = true;
+  ::madvise(data_, size_, MADV_HUGEPAGE);
 }
 
 Mapping::~Mapping() {
@@ -42,10 +62,13 @@ Mapping::~Mapping() {
 }
 
 Mapping::Mapping(Mapping&& other) noexcept
-    : size_(std::exchange(other.size_, 0)), data_(std::exchange(other.data_, nullptr)) {}
+    : size_(std::exchange(other.size_, 0)),
+      huge_(other.huge_),
+      data_(std::exchange(other.data_, nullptr)) {}
 
 Mapping& Mapping::operator=(Mapping&& other) noexcept {
   std::swap(size_, other.size_);
+  std::swap(huge_, other.huge_);
   std::swap(data_, other.data_);
   return *this;
 }

@@ -17,11 +17,18 @@ class Mapping {
   Mapping(Mapping&& other) noexcept;
   Mapping& operator=(Mapping&& other) noexcept;
 
+  /// What is at these bytes goes, and the same bytes of `file` are there instead, or fresh
+  /// anonymous memory. Whole pages. std::system_error when the host cannot: then all is as before.
+  void remap(std::uint64_t offset, std::uint64_t size, int file);
+  /// Asks for huge pages from now on. A kernel that has none works the same.
+  void advise_huge();
+
   [[nodiscard]] std::byte* data() const { return data_; }
   [[nodiscard]] std::uint64_t size() const { return size_; }
 
  private:
   std::uint64_t size_ = 0;
+  bool huge_ = false;
   std::byte* data_ = nullptr;
 };
 

@@ -108,7 +108,7 @@ Userfault::Userfault() : fd_(open_userfault()) {
   features_ = api.features;
 }
 
-bool Userfault::can_map() const { return (features_ & UFFD_FEATURE_MINOR_SHMEM) != 0; }
+bool Userfault::can_protect() const { return (features_ & UFFD_FEATURE_PAGEFAULT_FLAG_WP) != 0; }
 
 bool Userfault::can_move() const { return (features_ & UFFD_FEATURE_MOVE) != 0; }
 
@@ -123,8 +123,8 @@ void Userfault::register_missing(std::span<std::byte> range) const {
   enroll(range, UFFDIO_REGISTER_MODE_MISSING);
 }
 
-void Userfault::register_unmapped(std::span<std::byte> range) const {
-  enroll(range, UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR);
+void Userfault::register_protectable(std::span<std::byte> range) const {
+  enroll(range, UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP);
 }
 
 void Userfault::unregister(std::span<std::byte> range) const {
@@ -172,16 +172,6 @@ Installed Userfault::zero(std::byte* to, std::size_t size) const {
   });
 }
 
-Installed Userfault::map(std::byte* at, std::size_t size) const {
-  return install(size, "UFFDIO_CONTINUE", [&](std::size_t done, std::int64_t& progress) {
-    uffdio_continue request{};
-    request.range = {number(at + done), size - done};
-    const int result = ::ioctl(fd(), UFFDIO_CONTINUE, &request);
-    progress = request.mapped;
-    return result;
-  });
-}
-
 Installed Userfault::move(std::byte* to, std::byte* from, std::size_t size) const {
   bool stuck = false;
   Installed moved = install(size, "UFFDIO_MOVE", [&](std::size_t done, std::int64_t& progress) {
@@ -198,6 +188,19 @@ Installed Userfault::move(std::byte* to, std::byte* from, std::size_t size) cons
   if (stuck) moved.met_present = false;
   return moved;
 }
+
+void Userfault::set_protection(std::span<std::byte> range, std::uint64_t mode) const {
+  uffdio_writeprotect request{};
+  request.range = range_of(range);
+  request.mode = mode;
+  checked_ioctl(fd(), UFFDIO_WRITEPROTECT, &request, "UFFDIO_WRITEPROTECT");
+}
+
+void Userfault::protect(std::span<std::byte> range) const {
+  set_protection(range, UFFDIO_WRITEPROTECT_MODE_WP);
+}
+
+void Userfault::unprotect(std::span<std::byte> range) const { set_protection(range, 0); }
 
 void Userfault::wake(std::span<std::byte> range) const {
   uffdio_range request = range_of(range);

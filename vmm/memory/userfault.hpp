@@ -39,11 +39,10 @@ class Userfault {
   /// From now on the pages of `range` that are missing are waited for. `range` is anonymous memory,
   /// or shared memory whose file has holes.
   void register_missing(std::span<std::byte> range) const;
-  /// Whether the kernel has register_unmapped() and map() (Linux 5.14).
-  [[nodiscard]] bool can_map() const;
-  /// The same for shared memory, where pages that its file has are waited for as well, until they
-  /// are mapped.
-  void register_unmapped(std::span<std::byte> range) const;
+  /// Whether the kernel has protect() and what belongs to it (Linux 5.7).
+  [[nodiscard]] bool can_protect() const;
+  /// The same for anonymous memory that can be protected.
+  void register_protectable(std::span<std::byte> range) const;
   /// Pages of `range` are not waited for any more: what is missing is zero; whoever waits there
   /// goes on.
   void unregister(std::span<std::byte> range) const;
@@ -57,9 +56,6 @@ class Userfault {
   /// The same with zeros.
   Installed zero(std::byte* to, std::size_t size) const;
 
-  /// The same with the pages that the file has there.
-  Installed map(std::byte* at, std::size_t size) const;
-
   /// Whether the kernel has move() (Linux 6.8).
   [[nodiscard]] bool can_move() const;
   /// The same with the pages at `from`, which are missing there afterwards: anonymous memory of
@@ -67,11 +63,17 @@ class Userfault {
   /// missing, pinned or shared.
   Installed move(std::byte* to, std::byte* from, std::size_t size) const;
 
+  /// From now on whoever writes to a page of `range` that is there waits; reading it is allowed.
+  void protect(std::span<std::byte> range) const;
+  /// Not any more: whoever waits goes on.
+  void unprotect(std::span<std::byte> range) const;
+
   /// Lets who waits in `range` look again: for pages that came by another way.
   void wake(std::span<std::byte> range) const;
 
  private:
   void enroll(std::span<std::byte> range, std::uint64_t mode) const;
+  void set_protection(std::span<std::byte> range, std::uint64_t mode) const;
 
   UniqueFd fd_;
   std::uint64_t features_ = 0;

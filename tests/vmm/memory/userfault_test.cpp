@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <future>
 
 #include "tests/vmm/memory/userfault_fixture.hpp"
 
@@ -119,23 +120,19 @@ TEST_F(UserfaultPages, MovesPagesOutOfWhereTheyWere) {
   EXPECT_EQ(populated(staging).ranges(), (Ranges{{2, 1}}));
 }
 
-TEST_F(UserfaultTest, PagesThatTheFileHasAreWaitedForUntilTheyAreMapped) {
-  if (!userfault_->can_map()) GTEST_SKIP() << "this kernel lacks UFFDIO_CONTINUE (Linux 5.14)";
-  memory_ = GuestMemory(kMinMemory, Backing::memfd);
-  const Mapping view(memory_.size(), memory_.file());
-  view.data()[3 * kPageSize] = std::byte{7};
-  userfault_->register_unmapped(all(memory_));
-  Reader& there = read(memory_.pages({3, 1}).data());
-  ASSERT_EQ(next_fault(*userfault_), memory_.pages({3, 1}).data());
-  EXPECT_TRUE(there.waits());
-  EXPECT_EQ(userfault_->map(memory_.pages({3, 1}).data(), kPageSize).bytes, kPageSize);
-  EXPECT_EQ(there.value(), std::byte{7});
-  EXPECT_TRUE(userfault_->map(memory_.pages({3, 1}).data(), kPageSize).met_present);
-  // And what the file has not is missing as ever.
-  Reader& missing = read(memory_.pages({4, 1}).data());
-  ASSERT_EQ(next_fault(*userfault_), memory_.pages({4, 1}).data());
-  userfault_->copy(memory_.pages({4, 1}).data(), pages_of(8));
-  EXPECT_EQ(missing.value(), std::byte{8});
+TEST_F(UserfaultTest, AProtectedPageIsReadButWrittenOnlyAfterwards) {
+  if (!userfault_->can_protect()) GTEST_SKIP() << "this kernel lacks UFFDIO_WRITEPROTECT (5.7)";
+  userfault_->register_protectable(all(memory_));
+  const auto pages = memory_.pages({8, 4});
+  userfault_->copy(pages.data(), pages_of(7));
+  userfault_->protect(pages);
+  auto* const byte = static_cast<volatile std::byte*>(pages.data());
+  const auto writer = std::async(std::launch::async, [byte] { *byte = std::byte{8}; });
+  ASSERT_EQ(next_fault(*userfault_), pages.data());
+  EXPECT_EQ(std::byte{*byte}, std::byte{7});
+  userfault_->unprotect(pages);
+  ASSERT_EQ(writer.wait_for(kFaultDeadline), std::future_status::ready);
+  EXPECT_EQ(std::byte{*byte}, std::byte{8});
 }
 
 TEST_F(UserfaultPages, WokenReadersOfAMissingPageFaultAgain) {

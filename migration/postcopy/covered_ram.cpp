@@ -1,0 +1,171 @@
+#include "migration/postcopy/covered_ram.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "migration/pages/page_content.hpp"
+#include "vmm/memory/huge_page.hpp"
+#include "vmm/memory/populated.hpp"
+
+namespace migration {
+
+namespace {
+
+constexpr std::uint64_t kBlockPages = vmm::kHugePagePages;
+
+[[noreturn]] void fail(const char* what) {
+  throw std::system_error(errno, std::generic_category(), what);
+}
+
+off_t offset_of(vmm::PageIndex page) { return static_cast<off_t>(page * vmm::kPageSize); }
+
+}  // namespace
+
+CoveredRam::CoveredRam(vmm::GuestMemory& memory, std::shared_ptr<const vmm::Userfault> userfault)
+    : memory_(memory),
+      userfault_(std::move(userfault)),
+      view_(memory.size(), memory.file()),
+      room_({view_.data(), view_.size()}),
+      held_((memory.page_count() + kBlockPages - 1) / kBlockPages),
+      lent_(held_.page_count()),
+      soiled_(held_.page_count()),
+      settled_(held_.page_count()),
+      there_(memory.page_count()) {
+  view_.advise_huge();  // as for RAM itself
+  memory_.cover();
+  userfault_->register_protectable(memory_.pages({0, memory_.page_count()}));
+}
+
+vmm::PageRange CoveredRam::pages_of(std::uint64_t first, std::uint64_t end) const {
+  const vmm::PageIndex page = first * kBlockPages;
+  return {page, std::min(end * kBlockPages, memory_.page_count()) - page};
+}
+
+vmm::Installed CoveredRam::copy(vmm::PageRange range, std::span<const std::byte> data) {
+  const std::uint64_t first = range.first / kBlockPages;
+  held_.put(vmm::PageRange{first, (range.end() - 1) / kBlockPages + 1 - first});
+  return userfault_->copy(memory_.pages(range).data(), data);
+}
+
+void CoveredRam::zero(vmm::PageIndex page) {
+  const auto bytes = memory_.pages({page, 1});
+  const std::uint64_t block = page / kBlockPages;
+  const std::lock_guard lock(mutex_);
+  if (!settled_.test(block)) {
+    held_.put(block);
+    if (!userfault_->zero(bytes.data(), bytes.size()).met_present) return;
+  }
+  userfault_->wake(bytes);
+}
+
+std::span<std::byte> CoveredRam::lend(std::uint64_t block, std::span<const vmm::PageRange> ranges) {
+  assert(pages_of(block, block + 1).count == kBlockPages);
+  if (!soiled_.put(block)) return {};  // it stays soiled until it is kept, or cleared in the end
+  lent_.put(block);
+  room_.make_for(ranges);
+  return {view_.data() + block * vmm::kHugePage, vmm::kHugePage};
+}
+
+bool CoveredRam::keep(std::uint64_t block) {
+  try {
+    const std::lock_guard lock(mutex_);
+    show(block, true);
+    lent_.take(block);
+  } catch (const std::system_error&) {
+    return false;
+  }
+  // What is mapped twice counts twice as resident.
+  ::madvise(view_.data() + block * vmm::kHugePage, vmm::kHugePage, MADV_DONTNEED);
+  return true;
+}
+
+void CoveredRam::give_back(std::uint64_t block) { lent_.take(block); }
+
+void CoveredRam::settle(std::uint64_t block) {
+  if (!held_.test(block)) return;
+  const std::lock_guard lock(mutex_);
+  if (!settled_.test(block) && !lent_.test(block)) show(block, false);
+}
+
+void CoveredRam::settle_all() {
+  const std::lock_guard lock(mutex_);
+  // First what needs room: while there is none, nobody is to touch a hole of the file.
+  for (std::uint64_t block = 0; block < blocks(); ++block) {
+    if (!settled_.test(block) && (held_.test(block) || soiled_.test(block))) show(block, false);
+  }
+  for (std::uint64_t block = 0; block < blocks(); ++block) {
+    std::uint64_t end = block;
+    while (end < blocks() && !settled_.test(end)) ++end;
+    if (end == block) continue;
+    memory_.uncover(pages_of(block, end));
+    settled_.put(vmm::PageRange{block, end - block});
+  }
+}
+
+/// Those who touch the block meanwhile wait: for what is not there as for any page, and to write
+/// what is there since it is protected. `filled`: the file has the block's pages, but for those
+/// that the cover has; otherwise it may have there what is of no use.
+void CoveredRam::show(std::uint64_t block, bool filled) {
+  const vmm::PageRange pages = pages_of(block, block + 1);
+  const auto bytes = memory_.pages(pages);
+  const bool held = held_.test(block);
+  try {
+    if (!filled && soiled_.test(block)) clear(pages);
+    if (held) {
+      userfault_->protect(bytes);
+      write_out(pages, filled);
+    }
+    memory_.uncover(pages);
+  } catch (...) {
+    soiled_.put(block);
+    if (held) userfault_->unprotect(bytes);
+    throw;
+  }
+  soiled_.take(block);
+  settled_.put(block);
+  userfault_->wake(bytes);
+}
+
+void CoveredRam::clear(vmm::PageRange pages) const {
+  if (::fallocate(memory_.file(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                  offset_of(pages.first), static_cast<off_t>(pages.count * vmm::kPageSize)) < 0) {
+    fail("fallocate of a hole in guest RAM");
+  }
+}
+
+void CoveredRam::write_out(vmm::PageRange pages, bool zeros) {
+  vmm::add_present(memory_.pages({0, 1}).data(), pages, there_);
+  const std::vector<vmm::PageRange> held = there_.ranges(pages);
+  there_.reset(pages);
+  room_.make_for(held);
+  for (const vmm::PageRange& range : held) {
+    vmm::PageIndex from = range.first;
+    for (vmm::PageIndex page = range.first; page <= range.end(); ++page) {
+      // Where the file is empty a zero page can stay a hole.
+      if (page < range.end() && (zeros || !is_zero(memory_.pages({page, 1})))) continue;
+      write({from, page - from});
+      from = page + 1;
+    }
+  }
+}
+
+/// By a system call: in a mapping, a tmpfs that is full would end this process.
+void CoveredRam::write(vmm::PageRange pages) const {
+  if (pages.count == 0) return;
+  const auto bytes = memory_.pages(pages);
+  const ssize_t wrote =
+      ::pwrite(memory_.file(), bytes.data(), bytes.size(), offset_of(pages.first));
+  if (wrote == static_cast<ssize_t>(bytes.size())) return;
+  if (wrote >= 0) errno = ENOSPC;
+  fail("writing guest RAM into its file");
+}
+
+}  // namespace migration

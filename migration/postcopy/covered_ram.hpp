@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+
+#include "migration/pages/huge_room.hpp"
+#include "migration/pages/page_set.hpp"
+#include "vmm/memory/dirty_bitmap.hpp"
+#include "vmm/memory/guest_memory.hpp"
+#include "vmm/memory/mapping.hpp"
+#include "vmm/memory/userfault.hpp"
+
+namespace migration {
+
+/// RAM that is an empty file on a tmpfs, in post-copy: anonymous memory covers it where the guest
+/// sees it, and waits for pages as any RAM does. Block by block (of kHugePagePages, the last may be
+/// shorter) the file shows instead, once every page of the block is here: there it is a huge page,
+/// which the kernel makes in no file of which holes are waited for, and which it would not make by
+/// itself.
+///
+/// Any thread. Pages are put here that are missing, so into blocks that are not settled, with one
+/// exception: zero().
+class CoveredRam {
+ public:
+  /// Before the guest runs. std::system_error when the host cannot give the mappings.
+  CoveredRam(vmm::GuestMemory& memory, std::shared_ptr<const vmm::Userfault> userfault);
+
+  /// Userfault::copy, into the cover.
+  vmm::Installed copy(vmm::PageRange range, std::span<const std::byte> data);
+  /// Of a page that is known to be zero, or is here by now: whoever waits for it goes on.
+  void zero(vmm::PageIndex page);
+
+  /// The block's place in the file, to be filled where nobody sees it; the rest of it is zero. It
+  /// has to be kept or given back. Empty when it was lent before. `ranges`: what will be filled of
+  /// it. Not the last block when it is a short one.
+  [[nodiscard]] std::span<std::byte> lend(std::uint64_t block,
+                                          std::span<const vmm::PageRange> ranges);
+  /// It is filled, and no other page of the block is missing: it becomes RAM, but for pages that
+  /// the cover has. False when the host cannot do that: then it is still lent.
+  [[nodiscard]] bool keep(std::uint64_t block);
+  /// What is there is of no use.
+  void give_back(std::uint64_t block);
+
+  /// No page of the block is missing: what the cover has of it goes into the file, which then shows
+  /// there. Not while the block is lent, and not when the cover has nothing of it: then the end
+  /// will do. std::system_error leaves all as it is; it can be tried again.
+  void settle(std::uint64_t block);
+  /// No page is missing any more: the file shows everywhere.
+  void settle_all();
+
+ private:
+  [[nodiscard]] std::uint64_t blocks() const { return settled_.page_count(); }
+  [[nodiscard]] vmm::PageRange pages_of(std::uint64_t first, std::uint64_t end) const;
+  void show(std::uint64_t block, bool filled);
+  void clear(vmm::PageRange pages) const;
+  void write_out(vmm::PageRange pages, bool zeros);
+  void write(vmm::PageRange pages) const;
+
+  vmm::GuestMemory& memory_;
+  std::shared_ptr<const vmm::Userfault> userfault_;
+  vmm::Mapping view_;  ///< of the whole file
+  HugeRoom room_;      ///< in view_
+  // Of blocks, by number.
+  AtomicPageSet held_;  ///< the cover may have pages of them
+  AtomicPageSet lent_;
+  AtomicPageSet soiled_;  ///< lent, and not settled: the file may have there what is of no use
+
+  std::mutex mutex_;        ///< what is zero must not be put where the file shows by then
+  AtomicPageSet settled_;   ///< the file shows
+  vmm::DirtyBitmap there_;  ///< empty, but for show()
+};
+
+}  // namespace migration

@@ -1,0 +1,325 @@
+#include "migration/postcopy/covered_ram.hpp"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstring>
+#include <thread>
+
+#include "tests/migration/page_fetcher_fixture.hpp"
+#include "vmm/memory/huge_page.hpp"
+
+namespace migration {
+namespace {
+
+constexpr std::uint64_t kBlock = vmm::kHugePagePages;
+constexpr std::uint64_t kSize = vmm::kMinMemory + (std::uint64_t{1} << 20);
+
+/// As long as it is there, no file can be written, as if a tmpfs were full.
+class NoRoom {
+ public:
+  NoRoom() {
+    before_ = std::signal(SIGXFSZ, SIG_IGN);
+    ::getrlimit(RLIMIT_FSIZE, &limit_);
+    const rlimit none{0, limit_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &none);
+  }
+  ~NoRoom() {
+    ::setrlimit(RLIMIT_FSIZE, &limit_);
+    std::signal(SIGXFSZ, before_);
+  }
+  NoRoom(const NoRoom&) = delete;
+  NoRoom& operator=(const NoRoom&) = delete;
+
+ private:
+  void (*before_)(int) = nullptr;
+  rlimit limit_{};
+};
+
+/// RAM that is a file of eight blocks and a half, of which all pages but two are missing.
+class PageFetchingIntoAFile : public PageFetching {
+ protected:
+  void SetUp() override {
+    PageFetching::SetUp();
+    if (IsSkipped()) return;
+    if (!userfault_->can_protect()) GTEST_SKIP() << "this kernel lacks UFFDIO_WRITEPROTECT (5.7)";
+    memory_ = vmm::GuestMemory(kSize, vmm::Backing::memfd);
+    covered_ = std::make_unique<CoveredRam>(memory_, userfault_);
+  }
+  void make(bool digests = false) { PageFetching::make(missing(), digests); }
+  [[nodiscard]] std::vector<vmm::PageRange> missing() const {
+    return {{0, kZero},
+            {kZero + 1, kOtherZero - kZero - 1},
+            {kOtherZero + 1, memory_.page_count() - kOtherZero - 1}};
+  }
+  /// Pages of that value, each.
+  void put(vmm::PageRange range, int value) { install(range, vmm::pages_of(value, range.count)); }
+  void put_zero(vmm::PageRange range) { fetcher_->install_zero({&range, 1}); }
+  void put_all(int value) {
+    for (const vmm::PageRange& range : missing()) put(range, value);
+  }
+  [[nodiscard]] std::byte& byte(vmm::PageIndex page) { return memory_.pages({page, 1})[0]; }
+  /// What the file has of a page, which need not be what the guest sees.
+  [[nodiscard]] int in_file(vmm::PageIndex page) const {
+    unsigned char value = 0;
+    const auto offset = static_cast<off_t>(page * vmm::kPageSize);
+    return ::pread(memory_.file(), &value, 1, offset) == 1 ? value : -1;
+  }
+  [[nodiscard]] bool lend(vmm::PageIndex block) {
+    first_ = block * kBlock;
+    const vmm::PageRange range{first_, kBlock};
+    ranges_ = range.first <= kZero && kZero < range.end()
+                  ? std::vector<vmm::PageRange>{{first_, kZero - first_},
+                                                {kZero + 1, range.end() - kZero - 1}}
+                  : std::vector<vmm::PageRange>{range};
+    room_ = fetcher_->lend_block(first_, ranges_);
+    return !room_.empty();
+  }
+  void fill(int value) {
+    for (const vmm::PageRange& range : ranges_) {
+      std::memset(room_.data() + (range.first - first_) * vmm::kPageSize, value,
+                  range.count * vmm::kPageSize);
+    }
+  }
+  void install_lent(const std::vector<std::uint64_t>& digests = {}) {
+    fetcher_->install_lent(first_, ranges_, room_, digests);
+  }
+
+  static constexpr vmm::PageIndex kZero = kBlock + 7;
+  static constexpr vmm::PageIndex kOtherZero = 6 * kBlock;
+  vmm::PageIndex first_ = 0;  ///< of the block that is lent
+  std::vector<vmm::PageRange> ranges_;
+  std::span<std::byte> room_;
+};
+
+TEST_F(PageFetchingIntoAFile, APageThatIsWaitedForIsThereAtOnceAndNotInTheFileYet) {
+  make();
+  connect();
+  vmm::Reader& reader = read(3);
+  EXPECT_EQ(peer_->receive_request(), 3);
+  EXPECT_TRUE(reader.waits());
+  send_page(3, 42);
+  EXPECT_EQ(reader.value(), std::byte{42});
+  EXPECT_EQ(in_file(3), 0);
+}
+
+TEST_F(PageFetchingIntoAFile, APageThatIsNotMissingIsZeroAtOnce) {
+  make();
+  EXPECT_EQ(read(kZero).value(), std::byte{0});
+}
+
+TEST_F(PageFetchingIntoAFile, ABlockIsTheFilesOnceItIsComplete) {
+  make();
+  put({5, kBlock - 5}, 9);
+  EXPECT_EQ(in_file(5), 0);
+  put({0, 5}, 8);
+  EXPECT_EQ(in_file(0), 8);
+  EXPECT_EQ(in_file(kBlock - 1), 9);
+  byte(7) = std::byte{77};
+  EXPECT_EQ(in_file(7), 77);
+}
+
+TEST_F(PageFetchingIntoAFile, WhatTheGuestWroteMeanwhileStays) {
+  make();
+  byte(kZero) = std::byte{55};  // waits for a zero page and gets it
+  put({kBlock, 3}, 1);
+  byte(kBlock + 2) = std::byte{66};
+  put({kBlock + 3, 4}, 1);
+  put({kZero + 1, kBlock - 8}, 1);
+  EXPECT_EQ(in_file(kZero), 55);
+  EXPECT_EQ(in_file(kBlock + 2), 66);
+  EXPECT_EQ(byte(kZero), std::byte{55});
+  EXPECT_EQ(byte(kBlock + 2), std::byte{66});
+}
+
+TEST_F(PageFetchingIntoAFile, ABlockThatIsFilledInPlaceShowsOnceItIsInstalled) {
+  make();
+  vmm::Reader& reader = read(2 * kBlock + 1);
+  ASSERT_TRUE(lend(2));
+  fill(5);
+  EXPECT_TRUE(reader.waits());
+  install_lent();
+  EXPECT_EQ(reader.value(), std::byte{5});
+  EXPECT_EQ(in_file(2 * kBlock + 1), 5);
+  EXPECT_EQ(fetcher_->missing(), memory_.page_count() - 2 - kBlock);
+  EXPECT_THROW(put({2 * kBlock, 1}, 1), wire::ProtocolError);
+}
+
+TEST_F(PageFetchingIntoAFile, ABlockThatIsFilledInPlaceLeavesWhatTheGuestHasOfIt) {
+  make();
+  ASSERT_TRUE(lend(1));
+  fill(5);
+  byte(kZero) = std::byte{55};
+  install_lent();
+  EXPECT_EQ(byte(kZero), std::byte{55});
+  EXPECT_EQ(in_file(kZero), 55);
+  EXPECT_EQ(in_file(kZero + 1), 5);
+}
+
+TEST_F(PageFetchingIntoAFile, APageThatTheGuestMadeZeroMeanwhileIsZeroInABlockThatIsFilledInPlace) {
+  make();
+  ASSERT_TRUE(lend(2));
+  fill(5);
+  put({2 * kBlock + 1, 1}, 3);
+  std::ranges::fill(memory_.pages({2 * kBlock + 1, 1}), std::byte{0});
+  ranges_ = {{2 * kBlock, 1}, {2 * kBlock + 2, kBlock - 2}};
+  install_lent();
+  EXPECT_EQ(byte(2 * kBlock + 1), std::byte{0});
+  EXPECT_EQ(in_file(2 * kBlock + 1), 0);
+  EXPECT_EQ(in_file(2 * kBlock), 5);
+}
+
+TEST_F(PageFetchingIntoAFile, ABlockIsLentOnceAndNotWithOtherPagesMissing) {
+  make();
+  ASSERT_TRUE(lend(2));
+  EXPECT_FALSE(lend(2));
+  EXPECT_FALSE(lend(8));  // a short one
+  const vmm::PageRange half{3 * kBlock, kBlock / 2};
+  EXPECT_TRUE(fetcher_->lend_block(half.first, {&half, 1}).empty());
+}
+
+TEST_F(PageFetchingIntoAFile, WhatCameInPartLeavesNothingBehind) {
+  make();
+  ASSERT_TRUE(lend(2));
+  fill(1);
+  fetcher_->give_back(2 * kBlock);
+  put({2 * kBlock, 1}, 3);
+  put_zero({2 * kBlock + 1, kBlock - 1});
+  EXPECT_EQ(in_file(2 * kBlock), 3);
+  EXPECT_EQ(in_file(2 * kBlock + 1), 0);
+  EXPECT_EQ(byte(3 * kBlock - 1), std::byte{0});
+}
+
+TEST_F(PageFetchingIntoAFile, AllOfABlockThatCameInPartMayBeZero) {
+  make();
+  ASSERT_TRUE(lend(2));
+  fill(1);
+  fetcher_->give_back(2 * kBlock);
+  for (const vmm::PageRange& range : missing()) put_zero(range);
+  ASSERT_TRUE(wait_complete());
+  EXPECT_EQ(byte(2 * kBlock), std::byte{0});
+  EXPECT_EQ(byte(3 * kBlock - 1), std::byte{0});
+}
+
+TEST_F(PageFetchingIntoAFile, ABlockOfAWrongDigestIsNotInstalled) {
+  make(true);
+  ASSERT_TRUE(lend(2));
+  fill(5);
+  EXPECT_THROW(install_lent(std::vector<std::uint64_t>(kBlock, 1)), wire::ProtocolError);
+  EXPECT_TRUE(read(2 * kBlock).waits());
+}
+
+TEST_F(PageFetchingIntoAFile, WhatComesTwiceLeavesTheGuestWhatItHas) {
+  make();
+  ASSERT_TRUE(lend(2));
+  put({2 * kBlock, kBlock}, 3);
+  byte(2 * kBlock) = std::byte{33};
+  fill(5);
+  EXPECT_EQ(byte(2 * kBlock), std::byte{33});
+  EXPECT_THROW(install_lent(), wire::ProtocolError);
+  EXPECT_EQ(byte(2 * kBlock), std::byte{33});
+  EXPECT_EQ(in_file(2 * kBlock), 33);
+  EXPECT_EQ(in_file(2 * kBlock + 1), 3);
+}
+
+TEST_F(PageFetchingIntoAFile, IsCompleteWithTheLastPageAndAllOfTheFile) {
+  make();
+  ASSERT_TRUE(lend(1));
+  fill(3);
+  install_lent();
+  put_zero({0, kBlock});
+  put({2 * kBlock, 1}, 4);
+  put_zero({2 * kBlock + 1, kOtherZero - 2 * kBlock - 1});
+  byte(kOtherZero) = std::byte{99};
+  put_zero({kOtherZero + 1, memory_.page_count() - kOtherZero - 1});
+  ASSERT_TRUE(wait_complete());
+  EXPECT_EQ(byte(kBlock), std::byte{3});
+  EXPECT_EQ(in_file(2 * kBlock), 4);
+  EXPECT_EQ(in_file(kOtherZero), 99);
+  for (vmm::PageIndex page = 0; page < memory_.page_count(); page += kBlock / 2) {
+    byte(page) = std::byte{11};
+    EXPECT_EQ(in_file(page), 11) << page;
+  }
+}
+
+TEST_F(PageFetchingIntoAFile, EndsOnlyOnceThereIsRoomInTheFile) {
+  timeout_ = std::chrono::milliseconds(200);  // it is tried again several times in it
+  make();
+  auto room = std::make_unique<NoRoom>();
+  put_all(6);
+  auto stuck = stuck_.get_future();
+  ASSERT_EQ(stuck.wait_for(kPeerDeadline), std::future_status::ready);
+  EXPECT_NE(stuck.get().find("writing guest RAM"), std::string::npos);
+  EXPECT_FALSE(complete());
+  EXPECT_EQ(fetcher_->missing(), 0);
+  byte(3) = std::byte{33};
+  std::ranges::fill(memory_.pages({4, 1}), std::byte{0});
+  room.reset();
+  ASSERT_TRUE(wait_complete());
+  EXPECT_EQ(in_file(3), 33);
+  EXPECT_EQ(in_file(4), 0);
+  EXPECT_EQ(in_file(5), 6);
+}
+
+TEST_F(PageFetchingIntoAFile, ABlockThatCannotBeKeptIsInstalledOtherwise) {
+  make();
+  ASSERT_TRUE(lend(1));
+  fill(5);
+  byte(kZero) = std::byte{55};
+  {
+    const NoRoom room;
+    install_lent();
+  }
+  EXPECT_EQ(byte(kBlock), std::byte{5});
+  EXPECT_EQ(byte(kZero), std::byte{55});
+  EXPECT_EQ(fetcher_->missing(), memory_.page_count() - 2 - (kBlock - 1));
+}
+
+TEST_F(PageFetchingIntoAFile, AbandoningLetsGoWhoWaitsAndWhoComes) {
+  make();
+  vmm::Reader& reader = read(1);
+  connect();
+  EXPECT_EQ(peer_->receive_request(), 1);
+  fetcher_->abandon();
+  EXPECT_TRUE(reader.value().has_value());
+  EXPECT_TRUE(read(2).value().has_value());
+}
+
+// Writers of single pages never wait for long, and lose nothing, while their blocks become the
+// file's.
+TEST_F(PageFetchingIntoAFile, AWriteIsNeverLost) {
+  make();
+  std::atomic<bool> stop = false;
+  std::uint64_t written = 0;
+  for (vmm::PageIndex page = 1; page < memory_.page_count(); page += 64) put({page, 1}, 0);
+  std::thread writer([&] {
+    do {
+      ++written;
+      for (vmm::PageIndex page = 1; page < memory_.page_count(); page += 64) {
+        std::memcpy(&byte(page), &written, sizeof written);
+      }
+    } while (!stop);
+  });
+  for (vmm::PageIndex page = 0; page < memory_.page_count(); page += 64) {
+    for (const vmm::PageIndex one : {page, page + 2}) {
+      if (one != kOtherZero) put({one, 1}, 9);
+    }
+    for (vmm::PageIndex one = page + 3; one < page + 64; ++one) {
+      if (one != kZero) put({one, 1}, 9);
+    }
+  }
+  EXPECT_TRUE(wait_complete());
+  stop = true;
+  writer.join();
+  for (vmm::PageIndex page = 1; page < memory_.page_count(); page += 64) {
+    std::uint64_t value = 0;
+    ASSERT_EQ(
+        ::pread(memory_.file(), &value, sizeof value, static_cast<off_t>(page * vmm::kPageSize)),
+        static_cast<ssize_t>(sizeof value));
+    EXPECT_EQ(value, written) << page;
+  }
+}
+
+}  // namespace
+}  // namespace migration
