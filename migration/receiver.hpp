@@ -80,7 +80,6 @@ class IncomingMigration::Receiver {
   /// Why this host cannot take pages after the handover; empty when it can.
   std::string open_userfault();
   std::unique_ptr<CoveredRam> cover_ram();
-  void ram_is_stuck(const std::string& why);
   void start_fetcher();
   void take_missing(const net::Frame& frame);
   boost::asio::awaitable<void> serve_faults(ConnectionPtr connection);

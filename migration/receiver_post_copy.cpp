@@ -26,6 +26,10 @@ constexpr std::chrono::milliseconds kTellProgress{200};
 /// A source that has been away for so many timeouts is taken for gone: the VM is paused.
 constexpr int kTimeoutsUntilPaused = 6;
 
+constexpr const char* kNoRoomForRam =
+    "the image store has no room for all of the VM's RAM, a part of which is anonymous memory "
+    "therefore: it will be copied when an image of it is kept";
+
 }  // namespace
 
 std::string IncomingMigration::Receiver::open_userfault() {
@@ -49,14 +53,16 @@ std::unique_ptr<CoveredRam> IncomingMigration::Receiver::cover_ram() {
 
 void IncomingMigration::Receiver::start_fetcher() {
   PageFetcher::Callbacks callbacks;
-  callbacks.complete = [this] { asio::post(context_, [this] { all_here(); }); };
+  callbacks.complete = [this](bool settled) {
+    asio::post(context_, [this, settled] {
+      if (!settled) callbacks_.message(kNoRoomForRam);
+      all_here();
+    });
+  };
   callbacks.failed = [this](std::exception_ptr failure) {
     // The receiver's thread may be waiting for the very pages that now do not come.
     if (loading_) fetcher_->abandon();
     asio::post(context_, [this, failure] { faults_failed(failure); });
-  };
-  callbacks.stuck = [this](const std::string& why) {
-    asio::post(context_, [this, why] { ram_is_stuck(why); });
   };
   auto fetcher = std::make_unique<PageFetcher>(machine_->memory(), userfault_, cover_ram(),
                                                offer_.verify, options_.timeout, callbacks);
@@ -121,19 +127,6 @@ void IncomingMigration::Receiver::tell_progress() {
     }
     tell_progress();
   });
-}
-
-void IncomingMigration::Receiver::ram_is_stuck(const std::string& why) {
-  if (!fetching()) return;
-  const std::string what = fmt::format(
-      "the VM runs here and has all its pages, but they do not get into the image store: {}. It is "
-      "tried until it succeeds: make room there",
-      why);
-  {
-    const std::lock_guard lock(mutex_);
-    detail_ = what;
-  }
-  callbacks_.message(what);
 }
 
 /// The last page has landed: from here on this is a VM like any other.

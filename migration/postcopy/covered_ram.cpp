@@ -31,8 +31,9 @@ off_t offset_of(vmm::PageIndex page) { return static_cast<off_t>(page * vmm::kPa
 
 CoveredRam::CoveredRam(vmm::GuestMemory& memory, std::shared_ptr<const vmm::Userfault> userfault)
     : memory_(memory),
+      file_(memory.file()),
       userfault_(std::move(userfault)),
-      view_(memory.size(), memory.file()),
+      view_(memory.size(), file_),
       room_({view_.data(), view_.size()}),
       held_((memory.page_count() + kBlockPages - 1) / kBlockPages),
       lent_(held_.page_count()),
@@ -66,24 +67,24 @@ void CoveredRam::zero(vmm::PageIndex page) {
   userfault_->wake(bytes);
 }
 
+/// What is to be filled must be there: in a mapping, a tmpfs that is full would end this process.
 std::span<std::byte> CoveredRam::lend(std::uint64_t block, std::span<const vmm::PageRange> ranges) {
-  assert(pages_of(block, block + 1).count == kBlockPages);
+  const vmm::PageRange pages = pages_of(block, block + 1);
+  assert(pages.count == kBlockPages);
   if (!soiled_.put(block)) return {};  // it stays soiled until it is kept, or cleared in the end
-  lent_.put(block);
   room_.make_for(ranges);
+  if (::fallocate(file_, FALLOC_FL_KEEP_SIZE, offset_of(pages.first),
+                  static_cast<off_t>(vmm::kHugePage)) < 0) {
+    return {};
+  }
+  lent_.put(block);
   return {view_.data() + block * vmm::kHugePage, vmm::kHugePage};
 }
 
 bool CoveredRam::keep(std::uint64_t block) {
-  try {
-    const std::lock_guard lock(mutex_);
-    show(block, true);
-    lent_.take(block);
-  } catch (const std::system_error&) {
-    return false;
-  }
-  // What is mapped twice counts twice as resident.
-  ::madvise(view_.data() + block * vmm::kHugePage, vmm::kHugePage, MADV_DONTNEED);
+  const std::lock_guard lock(mutex_);
+  if (!show(block, true)) return false;
+  lent_.take(block);
   return true;
 }
 
@@ -92,51 +93,74 @@ void CoveredRam::give_back(std::uint64_t block) { lent_.take(block); }
 void CoveredRam::settle(std::uint64_t block) {
   if (!held_.test(block)) return;
   const std::lock_guard lock(mutex_);
-  if (!settled_.test(block) && !lent_.test(block)) show(block, false);
+  if (!settled_.test(block) && !lent_.test(block)) static_cast<void>(show(block, false));
 }
 
-void CoveredRam::settle_all() {
+bool CoveredRam::settle_all() {
   const std::lock_guard lock(mutex_);
-  // First what needs room: while there is none, nobody is to touch a hole of the file.
-  for (std::uint64_t block = 0; block < blocks(); ++block) {
-    if (!settled_.test(block) && (held_.test(block) || soiled_.test(block))) show(block, false);
-  }
-  for (std::uint64_t block = 0; block < blocks(); ++block) {
+  const auto is_empty = [this](std::uint64_t block) {
+    return !settled_.test(block) && !held_.test(block) && !soiled_.test(block);
+  };
+  bool all = true;
+  for (std::uint64_t block = 0; block < blocks();) {
     std::uint64_t end = block;
-    while (end < blocks() && !settled_.test(end)) ++end;
-    if (end == block) continue;
-    memory_.uncover(pages_of(block, end));
-    settled_.put(vmm::PageRange{block, end - block});
+    while (end < blocks() && is_empty(end)) ++end;
+    if (end > block) {
+      all = uncover(block, end) && all;
+      block = end;
+      continue;
+    }
+    // It is lent still only if a defective source has sent its pages twice.
+    all = (settled_.test(block) || (!lent_.test(block) && show(block, false))) && all;
+    ++block;
   }
+  return all;
+}
+
+bool CoveredRam::uncover(std::uint64_t first, std::uint64_t end) {
+  const vmm::PageRange pages = pages_of(first, end);
+  try {
+    memory_.uncover(pages);
+  } catch (const std::system_error&) {
+    return false;
+  }
+  settled_.put(vmm::PageRange{first, end - first});
+  userfault_->wake(memory_.pages(pages));
+  return true;
 }
 
 /// Those who touch the block meanwhile wait: for what is not there as for any page, and to write
 /// what is there since it is protected. `filled`: the file has the block's pages, but for those
-/// that the cover has; otherwise it may have there what is of no use.
-void CoveredRam::show(std::uint64_t block, bool filled) {
+/// that the cover has; otherwise it may have there what is of no use. False leaves it covered.
+bool CoveredRam::show(std::uint64_t block, bool filled) {
   const vmm::PageRange pages = pages_of(block, block + 1);
   const auto bytes = memory_.pages(pages);
   const bool held = held_.test(block);
+  bool shows = false;
   try {
     if (!filled && soiled_.test(block)) clear(pages);
     if (held) {
       userfault_->protect(bytes);
       write_out(pages, filled);
     }
-    memory_.uncover(pages);
-  } catch (...) {
+    shows = uncover(block, block + 1);
+  } catch (const std::system_error&) {
+    // The file has no room, say. The cover has all that is needed.
+  }
+  // What is mapped twice counts twice as resident.
+  ::madvise(view_.data() + pages.first * vmm::kPageSize, bytes.size(), MADV_DONTNEED);
+  if (shows) {
+    soiled_.take(block);
+  } else {
     soiled_.put(block);
     if (held) userfault_->unprotect(bytes);
-    throw;
   }
-  soiled_.take(block);
-  settled_.put(block);
-  userfault_->wake(bytes);
+  return shows;
 }
 
 void CoveredRam::clear(vmm::PageRange pages) const {
-  if (::fallocate(memory_.file(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                  offset_of(pages.first), static_cast<off_t>(pages.count * vmm::kPageSize)) < 0) {
+  if (::fallocate(file_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset_of(pages.first),
+                  static_cast<off_t>(pages.count * vmm::kPageSize)) < 0) {
     fail("fallocate of a hole in guest RAM");
   }
 }
@@ -157,12 +181,11 @@ void CoveredRam::write_out(vmm::PageRange pages, bool zeros) {
   }
 }
 
-/// By a system call: in a mapping, a tmpfs that is full would end this process.
+/// By a system call, which a tmpfs that is full only refuses.
 void CoveredRam::write(vmm::PageRange pages) const {
   if (pages.count == 0) return;
   const auto bytes = memory_.pages(pages);
-  const ssize_t wrote =
-      ::pwrite(memory_.file(), bytes.data(), bytes.size(), offset_of(pages.first));
+  const ssize_t wrote = ::pwrite(file_, bytes.data(), bytes.size(), offset_of(pages.first));
   if (wrote == static_cast<ssize_t>(bytes.size())) return;
   if (wrote >= 0) errno = ENOSPC;
   fail("writing guest RAM into its file");

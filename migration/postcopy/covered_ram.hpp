@@ -34,8 +34,8 @@ class CoveredRam {
   void zero(vmm::PageIndex page);
 
   /// The block's place in the file, to be filled where nobody sees it; the rest of it is zero. It
-  /// has to be kept or given back. Empty when it was lent before. `ranges`: what will be filled of
-  /// it. Not the last block when it is a short one.
+  /// has to be kept or given back. Empty when it was lent before, or the file has no room.
+  /// `ranges`: what will be filled of it. Not the last block when it is a short one.
   [[nodiscard]] std::span<std::byte> lend(std::uint64_t block,
                                           std::span<const vmm::PageRange> ranges);
   /// It is filled, and no other page of the block is missing: it becomes RAM, but for pages that
@@ -46,20 +46,23 @@ class CoveredRam {
 
   /// No page of the block is missing: what the cover has of it goes into the file, which then shows
   /// there. Not while the block is lent, and not when the cover has nothing of it: then the end
-  /// will do. std::system_error leaves all as it is; it can be tried again.
+  /// will do, as it will when this fails.
   void settle(std::uint64_t block);
-  /// No page is missing any more: the file shows everywhere.
-  void settle_all();
+  /// No page is missing any more: the file shows everywhere. False when some blocks have to stay
+  /// covered, as the file has no room for them.
+  [[nodiscard]] bool settle_all();
 
  private:
   [[nodiscard]] std::uint64_t blocks() const { return settled_.page_count(); }
   [[nodiscard]] vmm::PageRange pages_of(std::uint64_t first, std::uint64_t end) const;
-  void show(std::uint64_t block, bool filled);
+  [[nodiscard]] bool uncover(std::uint64_t first, std::uint64_t end);
+  [[nodiscard]] bool show(std::uint64_t block, bool filled);
   void clear(vmm::PageRange pages) const;
   void write_out(vmm::PageRange pages, bool zeros);
   void write(vmm::PageRange pages) const;
 
   vmm::GuestMemory& memory_;
+  const int file_;
   std::shared_ptr<const vmm::Userfault> userfault_;
   vmm::Mapping view_;  ///< of the whole file
   HugeRoom room_;      ///< in view_

@@ -91,7 +91,6 @@ void PageFetcher::run() {
       if (stream_ && fds[2].revents != 0) take_answers();
       if (fds[1].revents != 0) take_faults();
       check_deadline();
-      if (stuck_) finish();
     } catch (...) {
       fail(std::current_exception());
     }
@@ -274,19 +273,11 @@ std::vector<vmm::PageIndex> PageFetcher::landed(vmm::PageRange range) {
 
 void PageFetcher::finish() {
   if (finished_) return;
-  if (!covered_) {
-    userfault_->unregister(memory_.pages({0, memory_.page_count()}));
-  } else {
-    try {
-      covered_->settle_all();
-    } catch (const std::system_error& error) {
-      if (!std::exchange(stuck_, true)) callbacks_.stuck(error.what());
-      return;
-    }
-  }
-  stuck_ = false;
+  const bool settled = !covered_ || covered_->settle_all();
+  // Where the file shows nothing is registered, which the kernel does not mind.
+  userfault_->unregister(memory_.pages({0, memory_.page_count()}));
   finished_ = true;
-  callbacks_.complete();
+  callbacks_.complete(settled);
 }
 
 void PageFetcher::check_deadline() {

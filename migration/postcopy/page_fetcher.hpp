@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -9,7 +10,6 @@
 #include <memory>
 #include <mutex>
 #include <span>
-#include <string>
 #include <thread>
 #include <vector>
 
@@ -32,11 +32,9 @@ namespace migration {
 class PageFetcher {
  public:
   struct Callbacks {
-    std::function<void()> complete;                  ///< every page is here; once
+    /// Every page is here; once. Whether RAM that is a file is that file again.
+    std::function<void(bool settled)> complete;
     std::function<void(std::exception_ptr)> failed;  ///< the fault connection is lost
-    /// Every page is here, but what the cover of RAM has does not get into the file: it is tried
-    /// again, several times in a timeout.
-    std::function<void(const std::string& why)> stuck;
   };
 
   /// From now on whoever touches a page of `memory` that is not there waits for this object.
@@ -86,7 +84,10 @@ class PageFetcher {
   [[nodiscard]] bool digests() const { return digests_; }
   [[nodiscard]] bool abandoned() const { return abandoned_; }
   [[nodiscard]] bool connected() const { return connected_; }
-  [[nodiscard]] std::uint64_t missing() const { return left_; }
+  /// Pages that are still to come. Not 0 before RAM is as any other.
+  [[nodiscard]] std::uint64_t missing() const {
+    return finished_ ? 0 : std::max<std::uint64_t>(left_, 1);
+  }
   [[nodiscard]] vmm::DirtyBitmap missing_pages() const { return missing_.snapshot(); }
   [[nodiscard]] LatencyHistogram latencies() const;
 
@@ -134,6 +135,7 @@ class PageFetcher {
   std::atomic<std::uint64_t> left_ = 0;  ///< pages in missing_
   std::atomic<bool> abandoned_ = false;
   std::atomic<bool> connected_ = false;
+  std::atomic<bool> finished_ = false;  ///< nothing is missing, and RAM is as any other
 
   /// Pages that somebody waits for.
   struct Waiting {
@@ -154,8 +156,6 @@ class PageFetcher {
   std::size_t in_used_ = 0;  ///< bytes of in_: the beginning of a frame
   AnswerChoice choice_;
   std::vector<std::byte> page_;
-  bool finished_ = false;
-  bool stuck_ = false;
   bool leaving_ = false;
   std::thread thread_;
 };

@@ -64,12 +64,7 @@ void PageFetcher::settle(vmm::PageRange range) {
        block * vmm::kHugePagePages < range.end(); ++block) {
     const vmm::PageIndex first = block * vmm::kHugePagePages;
     const vmm::PageIndex end = std::min(first + vmm::kHugePagePages, memory_.page_count());
-    if (missing_.count({first, end - first}) > 0) continue;
-    try {
-      covered_->settle(block);
-    } catch (const std::system_error&) {
-      // It has all it needs where it is, and is settled in the end.
-    }
+    if (missing_.count({first, end - first}) == 0) covered_->settle(block);
   }
 }
 
@@ -139,7 +134,7 @@ bool PageFetcher::install_block(vmm::PageIndex first, std::span<const vmm::PageR
   const bool fresh = expected_.count(whole) == whole.count && touched_.count(whole) == 0;
   std::uint64_t moved = 0;
   // Pages can be moved into anonymous memory alone.
-  if (memory_.file() < 0 && userfault_->can_move() && fresh && missing_.count(whole) == count) {
+  if (!covered_ && memory_.file() < 0 && userfault_->can_move() && fresh && missing_.count(whole) == count) {
     // As a huge page, whole; the kernel goes page by page if the guest has just touched a zero
     // page.
     moved = userfault_->move(memory_.pages(whole).data(), block.data(), block.size()).bytes /

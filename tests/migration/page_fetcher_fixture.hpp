@@ -33,13 +33,12 @@ class PageFetching : public ::testing::Test {
 
   void make(const std::vector<vmm::PageRange>& missing, bool digests = false) {
     PageFetcher::Callbacks callbacks;
-    callbacks.complete = [this] {
-      if (++completed_ == 1) complete_.set_value();
+    callbacks.complete = [this](bool settled) {
+      if (++completed_ == 1) complete_.set_value(settled);
     };
     callbacks.failed = [this](std::exception_ptr why) {
       if (++failures_ == 1) failed_.set_value(why);
     };
-    callbacks.stuck = [this](const std::string& why) { stuck_.set_value(why); };
     fetcher_ = std::make_unique<PageFetcher>(memory_, userfault_, std::move(covered_), digests,
                                              timeout_, std::move(callbacks));
     fetcher_->expect(missing);
@@ -70,8 +69,10 @@ class PageFetching : public ::testing::Test {
   /// Why the connection failed the first time.
   [[nodiscard]] std::string failure() { return reason_of(failed_); }
   [[nodiscard]] bool complete() const { return completed_ > 0; }
+  /// Whether all came in time, and RAM is its file again if it is one.
   [[nodiscard]] bool wait_complete() {
-    return complete_.get_future().wait_for(kPeerDeadline) == std::future_status::ready;
+    auto settled = complete_.get_future();
+    return settled.wait_for(kPeerDeadline) == std::future_status::ready && settled.get();
   }
 
   static std::vector<std::byte> compressed(const std::vector<std::byte>& page) {
@@ -86,9 +87,8 @@ class PageFetching : public ::testing::Test {
   boost::asio::io_context context_;
   std::chrono::milliseconds timeout_ = kPeerDeadline;
   std::atomic<int> completed_ = 0, failures_ = 0;
-  std::promise<void> complete_;
+  std::promise<bool> complete_;
   std::promise<std::exception_ptr> failed_;
-  std::promise<std::string> stuck_;
   vmm::GuestMemory memory_{vmm::kMinMemory};
   std::unique_ptr<CoveredRam> covered_;
   std::unique_ptr<FaultPeer> peer_;

@@ -180,19 +180,20 @@ void GuestMemory::discard(std::span<const PageRange> ranges) {
   }
 }
 
-void GuestMemory::cover() { ram_.remap(0, size(), -1); }
+void GuestMemory::cover() {
+  ram_.remap(0, size(), -1);
+  covered_ = page_count();
+}
 
 void GuestMemory::uncover(PageRange range) {
-  ram_.remap(range.first * kPageSize, range.count * kPageSize, file());
+  ram_.remap(range.first * kPageSize, range.count * kPageSize, file_.get());
+  covered_ -= range.count;
 }
 
 void GuestMemory::add_populated(PageRange range, DirtyBitmap& into) const {
   assert(range.end() <= page_count());
-  if (file() >= 0) {
-    add_data_of_file(file(), ram_.data(), range, into);
-  } else {
-    add_present(ram_.data(), range, into);
-  }
+  if (file_.get() >= 0) add_data_of_file(file_.get(), ram_.data(), range, into);
+  if (file() < 0) add_present(ram_.data(), range, into);
 }
 
 bool GuestMemory::passes_over_untouched() const { return file() < 0 && passes_over_holes(); }

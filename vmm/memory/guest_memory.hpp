@@ -53,8 +53,8 @@ class GuestMemory {
 
   [[nodiscard]] std::uint64_t size() const { return ram_.size(); }
   [[nodiscard]] std::uint64_t page_count() const { return size() / kPageSize; }
-  /// The file or memfd that RAM is, -1 when it is anonymous memory.
-  [[nodiscard]] int file() const { return file_.get(); }
+  /// The file or memfd that RAM is, -1 when it is anonymous memory, be it only in part.
+  [[nodiscard]] int file() const { return covered_ == 0 ? file_.get() : -1; }
   [[nodiscard]] std::span<const RamSlot> slots() const { return slots_; }
   [[nodiscard]] GuestAddress address_of(PageIndex page) const;
 
@@ -77,12 +77,11 @@ class GuestMemory {
   /// with a Userfault before, not after: in between the host may fill a gap in huge-page memory.
   void discard(std::span<const PageRange> ranges);
 
-  /// Covers RAM that is a file with anonymous memory of which nothing is there yet, and which the
-  /// guest sees instead. Until all is uncovered again nothing but pages(), slots() and what is told
-  /// of addresses and sizes means anything.
+  /// Covers RAM that is a file with anonymous memory of which nothing is there yet: that is RAM
+  /// then. Once, and while nobody else uses this object, as with uncover().
   void cover();
-  /// From now on the file shows again in `range`. std::system_error when the host does not allow
-  /// that: then the cover stays.
+  /// In `range` the file is RAM again. std::system_error when the host does not allow that: then
+  /// the cover stays.
   void uncover(PageRange range);
 
   /// Adds to `into` the pages of `range` that were ever touched, without touching any. Ask only
@@ -101,6 +100,7 @@ class GuestMemory {
 
   UniqueFd file_;
   Mapping ram_;
+  std::uint64_t covered_ = 0;  ///< pages
   std::vector<RamSlot> slots_;
   std::vector<std::uint64_t> host_writes_;  ///< a bit a page; accessed as std::atomic_ref
 };

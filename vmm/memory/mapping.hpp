@@ -18,7 +18,8 @@ class Mapping {
   Mapping& operator=(Mapping&& other) noexcept;
 
   /// What is at these bytes goes, and the same bytes of `file` are there instead, or fresh
-  /// anonymous memory. Whole pages. std::system_error when the host cannot: then all is as before.
+  /// anonymous memory. Whole pages. std::system_error when the host allows no further mapping: then
+  /// all is as before.
   void remap(std::uint64_t offset, std::uint64_t size, int file);
   /// Asks for huge pages from now on. A kernel that has none works the same.
   void advise_huge();
