@@ -134,7 +134,8 @@ bool PageFetcher::install_block(vmm::PageIndex first, std::span<const vmm::PageR
   const bool fresh = expected_.count(whole) == whole.count && touched_.count(whole) == 0;
   std::uint64_t moved = 0;
   // Pages can be moved into anonymous memory alone.
-  if (!covered_ && memory_.file() < 0 && userfault_->can_move() && fresh && missing_.count(whole) == count) {
+  if (!covered_ && memory_.file() < 0 && userfault_->can_move() && fresh &&
+      missing_.count(whole) == count) {
     // As a huge page, whole; the kernel goes page by page if the guest has just touched a zero
     // page.
     moved = userfault_->move(memory_.pages(whole).data(), block.data(), block.size()).bytes /
