@@ -27,7 +27,7 @@ constexpr std::chrono::milliseconds kTellProgress{200};
 constexpr int kTimeoutsUntilPaused = 6;
 
 constexpr const char* kNoRoomForRam =
-    "the image store has no room for all of the VM's RAM, a part of which is anonymous memory "
+    "the image store has no room for all of the VM's RAM, a part of which stays anonymous memory "
     "therefore: it will be copied when an image of it is kept";
 
 }  // namespace
@@ -48,7 +48,11 @@ std::string IncomingMigration::Receiver::open_userfault() {
 std::unique_ptr<CoveredRam> IncomingMigration::Receiver::cover_ram() {
   const bool empty = offer_.mode == to_string(Mode::post_copy) && !image_;
   if (!empty || machine_->memory().file() < 0 || !userfault_->can_protect()) return nullptr;
-  return std::make_unique<CoveredRam>(machine_->memory(), userfault_);
+  try {
+    return std::make_unique<CoveredRam>(machine_->memory(), userfault_);
+  } catch (const std::system_error&) {
+    return nullptr;  // it takes longer without
+  }
 }
 
 void IncomingMigration::Receiver::start_fetcher() {

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
+#include <exception>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -42,7 +43,13 @@ CoveredRam::CoveredRam(vmm::GuestMemory& memory, std::shared_ptr<const vmm::User
       there_(memory.page_count()) {
   view_.advise_huge();  // as for RAM itself
   memory_.cover();
-  userfault_->register_protectable(memory_.pages({0, memory_.page_count()}));
+  const vmm::PageRange all{0, memory_.page_count()};
+  try {
+    userfault_->register_protectable(memory_.pages(all));
+  } catch (...) {
+    memory_.uncover(all);
+    throw;
+  }
 }
 
 vmm::PageRange CoveredRam::pages_of(std::uint64_t first, std::uint64_t end) const {
@@ -71,21 +78,27 @@ void CoveredRam::zero(vmm::PageIndex page) {
 std::span<std::byte> CoveredRam::lend(std::uint64_t block, std::span<const vmm::PageRange> ranges) {
   const vmm::PageRange pages = pages_of(block, block + 1);
   assert(pages.count == kBlockPages);
-  if (!soiled_.put(block)) return {};  // it stays soiled until it is kept, or cleared in the end
+  {
+    const std::lock_guard lock(mutex_);
+    // It stays soiled until it is kept, or cleared in the end.
+    if (closed_ || settled_.test(block) || !soiled_.put(block)) return {};
+    lent_.put(block);
+  }
   room_.make_for(ranges);
   if (::fallocate(file_, FALLOC_FL_KEEP_SIZE, offset_of(pages.first),
                   static_cast<off_t>(vmm::kHugePage)) < 0) {
+    give_back(block);
     return {};
   }
-  lent_.put(block);
   return {view_.data() + block * vmm::kHugePage, vmm::kHugePage};
 }
 
 bool CoveredRam::keep(std::uint64_t block) {
   const std::lock_guard lock(mutex_);
-  if (!show(block, true)) return false;
-  lent_.take(block);
-  return true;
+  if (closed_) return false;
+  closed_ = !show(block, true);
+  if (!closed_) lent_.take(block);
+  return !closed_;
 }
 
 void CoveredRam::give_back(std::uint64_t block) { lent_.take(block); }
@@ -93,28 +106,25 @@ void CoveredRam::give_back(std::uint64_t block) { lent_.take(block); }
 void CoveredRam::settle(std::uint64_t block) {
   if (!held_.test(block)) return;
   const std::lock_guard lock(mutex_);
-  if (!settled_.test(block) && !lent_.test(block)) static_cast<void>(show(block, false));
+  if (closed_ || settled_.test(block) || lent_.test(block)) return;
+  closed_ = !show(block, false);
 }
 
 bool CoveredRam::settle_all() {
   const std::lock_guard lock(mutex_);
-  const auto is_empty = [this](std::uint64_t block) {
-    return !settled_.test(block) && !held_.test(block) && !soiled_.test(block);
-  };
-  bool all = true;
-  for (std::uint64_t block = 0; block < blocks();) {
-    std::uint64_t end = block;
-    while (end < blocks() && is_empty(end)) ++end;
-    if (end > block) {
-      all = uncover(block, end) && all;
-      block = end;
-      continue;
-    }
+  for (std::uint64_t block = 0; block < blocks() && !closed_; ++block) {
+    if (settled_.test(block) || (!held_.test(block) && !soiled_.test(block))) continue;
     // It is lent still only if a defective source has sent its pages twice.
-    all = (settled_.test(block) || (!lent_.test(block) && show(block, false))) && all;
-    ++block;
+    closed_ = lent_.test(block) || !show(block, false);
   }
-  return all;
+  // At last what is zero. Where there is no room, nobody is to touch a hole of the file.
+  for (std::uint64_t block = 0; block < blocks() && !closed_;) {
+    std::uint64_t end = block;
+    while (end < blocks() && !settled_.test(end)) ++end;
+    if (end > block) closed_ = !uncover(block, end);
+    block = end + 1;
+  }
+  return !std::exchange(closed_, true);
 }
 
 bool CoveredRam::uncover(std::uint64_t first, std::uint64_t end) {
@@ -144,7 +154,7 @@ bool CoveredRam::show(std::uint64_t block, bool filled) {
       write_out(pages, filled);
     }
     shows = uncover(block, block + 1);
-  } catch (const std::system_error&) {
+  } catch (const std::exception&) {
     // The file has no room, say. The cover has all that is needed.
   }
   // What is mapped twice counts twice as resident.

@@ -25,7 +25,8 @@ namespace migration {
 /// exception: zero().
 class CoveredRam {
  public:
-  /// Before the guest runs. std::system_error when the host cannot give the mappings.
+  /// Before the guest runs. std::system_error when the host cannot give the mappings: then RAM is
+  /// as before.
   CoveredRam(vmm::GuestMemory& memory, std::shared_ptr<const vmm::Userfault> userfault);
 
   /// Userfault::copy, into the cover.
@@ -48,8 +49,9 @@ class CoveredRam {
   /// there. Not while the block is lent, and not when the cover has nothing of it: then the end
   /// will do, as it will when this fails.
   void settle(std::uint64_t block);
-  /// No page is missing any more: the file shows everywhere. False when some blocks have to stay
-  /// covered, as the file has no room for them.
+  /// No page is missing any more: the file shows everywhere. False when some blocks stay covered,
+  /// as the file had no room for one of them: then those that are zero do too, since nobody is to
+  /// touch a hole of it.
   [[nodiscard]] bool settle_all();
 
  private:
@@ -72,6 +74,7 @@ class CoveredRam {
   AtomicPageSet soiled_;  ///< lent, and not settled: the file may have there what is of no use
 
   std::mutex mutex_;        ///< what is zero must not be put where the file shows by then
+  bool closed_ = false;     ///< no further block is settled: for want of room, or all is over
   AtomicPageSet settled_;   ///< the file shows
   vmm::DirtyBitmap there_;  ///< empty, but for show()
 };

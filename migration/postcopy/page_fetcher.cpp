@@ -115,6 +115,10 @@ void PageFetcher::expect(const std::vector<vmm::PageRange>& pages, bool untouche
   if (!untouched) memory_.discard(pages);
 }
 
+void PageFetcher::told_all() {
+  if (left_ == 0) post([this] { finish(); });
+}
+
 void PageFetcher::connect(net::Socket socket) {
   auto stream = std::make_unique<net::Stream>(std::move(socket), timeout_);
   run_there([&] {

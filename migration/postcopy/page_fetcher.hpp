@@ -54,6 +54,8 @@ class PageFetcher {
   /// looking for it would take time for nothing. Before the guest runs.
   void expect(const std::vector<vmm::PageRange>& pages, bool untouched = false);
   [[nodiscard]] const vmm::DirtyBitmap& expected() const { return expected_; }
+  /// All has been told that is missing, be it nothing.
+  void told_all();
   /// Takes requests to the source over `socket` from now on, those first that are still open.
   void connect(net::Socket socket);
   /// Forgets the connection; nothing that it brought is installed any more on return.

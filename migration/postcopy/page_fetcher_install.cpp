@@ -95,15 +95,18 @@ void PageFetcher::install_lent(vmm::PageIndex first, std::span<const vmm::PageRa
       if (digests_) digests = digests.subspan(range.count);
     }
     kept = covered_->keep(first / vmm::kHugePagePages);
-    if (!kept) {
-      for (const vmm::PageRange& range : ranges) put(range, bytes_of(range));
-    }
   } catch (...) {
     give_back(first);
     throw;
   }
-  if (!kept) return give_back(first);
-  for (const vmm::PageRange& range : ranges) landed(range);
+  if (!kept) covered_->give_back(first / vmm::kHugePagePages);
+  for (const vmm::PageRange& range : ranges) {
+    if (kept) {
+      landed(range);
+    } else {
+      put(range, bytes_of(range));
+    }
+  }
 }
 
 void PageFetcher::install(std::span<const vmm::PageRange> ranges, std::span<const std::byte> data,

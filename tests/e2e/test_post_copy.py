@@ -91,6 +91,17 @@ class PostCopy(PostCopyTest):
         self.wait_walk(target)
         self.finish(source, target)
 
+    def test_of_a_paused_guest_ends_where_nothing_is_left_to_bring(self):
+        """As after the rounds of hybrid, of a guest that writes nothing meanwhile."""
+        source = self.busy_guest()
+        source.cli("pause")
+        target, report = self.move(source, "--mode", "hybrid", "--verify")
+        self.assertEqual((report["pages"]["demand"], report["pages"]["pushed"]), (0, 0))
+        self.assertEqual(self.wait_all_here(target)["state"], "paused")
+        target.cli("resume")
+        self.wait_walk(target)
+        self.finish(source, target)
+
     def test_of_5_gib_brings_what_lies_above_4_gib(self):
         image = self.path("elf")
         pages = 300

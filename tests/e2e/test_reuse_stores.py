@@ -11,7 +11,6 @@ from post_copy import BrokenPostCopyTest
 from proxy import hold
 from reuse import MIB, SMALL, ReuseTest
 
-NO_TEXT = "tick=2 fill=32 zero=0 text=0 random=100 check end=byte"
 FEW = 60  # pages that even a quiet guest changes meanwhile
 
 
@@ -124,10 +123,12 @@ class AStoreThatIsFull(StoreTest, BrokenPostCopyTest):
                 self.finish(source, away)
 
     def test_of_ram_that_arrives_by_post_copy_leaves_it_in_anonymous_memory(self):
-        for most in ("200Mbit", "0"):  # in small pieces, or in whole huge pages
+        # In small pieces, with zero pages between them, or in whole huge pages.
+        for most, content in (("200Mbit", "zero=30 random=70"), ("0", "zero=0 random=100")):
             with self.subTest(most):
+                cmdline = f"tick=2 fill=32 {content} text=0 check end=byte"
                 there = self.mount("size=80m")
-                self.begin_through_proxy(cmdline=NO_TEXT, receive=("--image-store", there))
+                self.begin_through_proxy(cmdline=cmdline, receive=("--image-store", there))
                 accepted = self.between.on("accept", hold)
                 self.migration = self.migrate(
                     self.source, self.between.address, "--mode", "post-copy",

@@ -264,6 +264,9 @@ TEST_F(PageFetchingIntoAFile, WithoutRoomInTheFileRamIsAnonymousMemory) {
   memory_.add_populated({0, memory_.page_count()}, populated);
   EXPECT_EQ(populated.count({0, 2 * kBlock}), 2 * kBlock);
   EXPECT_EQ(populated.count(), 2 * kBlock);
+  // What was zero needs no room in the file when it is written, and none of it shows.
+  byte(3 * kBlock) = std::byte{1};
+  EXPECT_EQ(in_file(3 * kBlock), 0);
 }
 
 TEST_F(PageFetchingIntoAFile, ABlockThatCannotBeKeptIsInstalledOtherwise) {

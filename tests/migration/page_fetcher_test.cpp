@@ -226,6 +226,14 @@ TEST_F(PageFetching, AbandoningLetsGoWhoWaitsAndWhoComes) {
   EXPECT_EQ(read(6).value(), std::byte{0});
 }
 
+TEST_F(PageFetching, IsCompleteWhereNothingIsMissing) {
+  make({});
+  EXPECT_FALSE(complete());
+  fetcher_->told_all();
+  EXPECT_TRUE(wait_complete());
+  EXPECT_EQ(fetcher_->missing(), 0U);
+}
+
 TEST_F(PageFetching, IsCompleteOnceWithTheLastPage) {
   make({{4, 3}});
   connect();

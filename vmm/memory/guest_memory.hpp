@@ -73,8 +73,9 @@ class GuestMemory {
   /// The page that the host address of a byte of RAM lies in.
   [[nodiscard]] PageIndex page_at(const std::byte* host) const;
 
-  /// Gives pages back to the host: they are missing afterwards, and read as zero. Register them
-  /// with a Userfault before, not after: in between the host may fill a gap in huge-page memory.
+  /// Gives pages back to the host: they are missing afterwards, and read as zero. Not of RAM that
+  /// is covered in part. Register them with a Userfault before, not after: in between the host may
+  /// fill a gap in huge-page memory.
   void discard(std::span<const PageRange> ranges);
 
   /// Covers RAM that is a file with anonymous memory of which nothing is there yet: that is RAM
