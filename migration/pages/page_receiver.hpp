@@ -49,6 +49,7 @@ class PageReceiver {
   std::vector<std::byte> out_;  ///< pages on their way into guest memory
   std::vector<std::uint64_t> digests_;
   HugeBlock block_;
+  bool aside_ = false;
   std::vector<iovec> parts_;
   std::thread thread_;
 };

@@ -10,6 +10,7 @@
 
 #include "migration/elapsed.hpp"
 #include "migration/pages/page_content.hpp"
+#include "migration/pages/step_aside.hpp"
 #include "migration/verify.hpp"
 
 namespace migration {
@@ -116,7 +117,10 @@ void PageSender::send_round(Round& round) {
   raw_limit_ = shared_.limiter.rate() != 0 ? kCappedRawPages
                : round.urgent()            ? wire::kMaxRawPages
                                            : kRawPages;
-  if (round.urgent()) stream_.limit_unsent(kUrgentUnsent);
+  if (round.urgent()) {
+    stream_.limit_unsent(kUrgentUnsent);
+    step_aside();  // for what is asked for
+  }
   while (const auto chunk = round.next_chunk()) {
     take_up(*chunk);
     if (round.urgent()) flush();
