@@ -100,8 +100,8 @@ class GuestMemory {
   [[nodiscard]] std::uint64_t offset_of(GuestAddress address, std::uint64_t length) const;
 
   UniqueFd file_;
+  std::uint64_t covered_ = 0;  ///< pages; file() needs it, so it comes before what asks
   Mapping ram_;
-  std::uint64_t covered_ = 0;  ///< pages
   std::vector<RamSlot> slots_;
   std::vector<std::uint64_t> host_writes_;  ///< a bit a page; accessed as std::atomic_ref
 };
