@@ -47,7 +47,7 @@ class CoveredRam {
 
   /// No page of the block is missing: what the cover has of it goes into the file, which then shows
   /// there. Not while the block is lent, and not when the cover has nothing of it: then the end
-  /// will do, as it will when this fails.
+  /// will do. When it fails, for want of room say, the block stays covered, and all that follow.
   void settle(std::uint64_t block);
   /// No page is missing any more: the file shows everywhere. False when some blocks stay covered,
   /// as the file had no room for one of them: then those that are zero do too, since nobody is to
