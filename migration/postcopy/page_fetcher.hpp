@@ -117,6 +117,8 @@ class PageFetcher {
                     std::uint64_t digest) const;
   void check(vmm::PageRange range, std::span<const std::byte> data,
              std::span<const std::uint64_t> digests) const;
+  void check_block(vmm::PageIndex first, std::span<const vmm::PageRange> ranges,
+                   std::span<std::byte> block, std::span<const std::uint64_t> digests) const;
   /// Puts pages in place that are missing: they have landed then.
   void put(vmm::PageRange range, std::span<const std::byte> data);
   void give_zero(vmm::PageIndex page);

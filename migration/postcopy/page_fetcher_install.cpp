@@ -13,6 +13,16 @@ namespace migration {
 
 using wire::ProtocolError;
 
+namespace {
+
+/// The pages of `range` within the block that begins with `first`.
+std::span<std::byte> within(std::span<std::byte> block, vmm::PageIndex first,
+                            vmm::PageRange range) {
+  return block.subspan((range.first - first) * vmm::kPageSize, range.count * vmm::kPageSize);
+}
+
+}  // namespace
+
 void PageFetcher::check_missing(vmm::PageRange range) const {
   if (missing_.count(range) != range.count) {
     throw ProtocolError(fmt::format("the source sent pages {}+{}, of which some are here already",
@@ -34,6 +44,15 @@ void PageFetcher::check(vmm::PageRange range, std::span<const std::byte> data,
   if (!digests_) return;
   for (std::uint64_t i = 0; i < range.count; ++i) {
     check_digest(range.first + i, data.subspan(i * vmm::kPageSize, vmm::kPageSize), digests[i]);
+  }
+}
+
+void PageFetcher::check_block(vmm::PageIndex first, std::span<const vmm::PageRange> ranges,
+                              std::span<std::byte> block,
+                              std::span<const std::uint64_t> digests) const {
+  for (const vmm::PageRange& range : ranges) {
+    check(range, within(block, first, range), digests);
+    if (digests_) digests = digests.subspan(range.count);
   }
 }
 
@@ -85,15 +104,9 @@ void PageFetcher::give_back(vmm::PageIndex first) {
 
 void PageFetcher::install_lent(vmm::PageIndex first, std::span<const vmm::PageRange> ranges,
                                std::span<std::byte> block, std::span<const std::uint64_t> digests) {
-  const auto bytes_of = [&](vmm::PageRange range) {
-    return block.subspan((range.first - first) * vmm::kPageSize, range.count * vmm::kPageSize);
-  };
   bool kept = false;
   try {
-    for (const vmm::PageRange& range : ranges) {
-      check(range, bytes_of(range), digests);
-      if (digests_) digests = digests.subspan(range.count);
-    }
+    check_block(first, ranges, block, digests);
     kept = covered_->keep(first / vmm::kHugePagePages);
   } catch (...) {
     give_back(first);
@@ -104,7 +117,7 @@ void PageFetcher::install_lent(vmm::PageIndex first, std::span<const vmm::PageRa
     if (kept) {
       landed(range);
     } else {
-      put(range, bytes_of(range));
+      put(range, within(block, first, range));
     }
   }
 }
@@ -123,15 +136,9 @@ void PageFetcher::install(std::span<const vmm::PageRange> ranges, std::span<cons
 bool PageFetcher::install_block(vmm::PageIndex first, std::span<const vmm::PageRange> ranges,
                                 std::span<std::byte> block,
                                 std::span<const std::uint64_t> digests) {
-  const auto bytes_of = [&](vmm::PageRange range) {
-    return block.subspan((range.first - first) * vmm::kPageSize, range.count * vmm::kPageSize);
-  };
+  check_block(first, ranges, block, digests);
   std::uint64_t count = 0;
-  for (const vmm::PageRange& range : ranges) {
-    check(range, bytes_of(range), digests);
-    if (digests_) digests = digests.subspan(range.count);
-    count += range.count;
-  }
+  for (const vmm::PageRange& range : ranges) count += range.count;
   // The rest of the block has to be zero, and nothing of it there already.
   const vmm::PageRange whole{first, block.size() / vmm::kPageSize};
   const bool fresh = expected_.count(whole) == whole.count && touched_.count(whole) == 0;
@@ -148,7 +155,7 @@ bool PageFetcher::install_block(vmm::PageIndex first, std::span<const vmm::PageR
     const vmm::PageIndex from = std::clamp(first + moved, range.first, range.end());
     const vmm::PageRange rest{from, range.end() - from};
     landed({range.first, from - range.first});
-    if (rest.count > 0) put(rest, bytes_of(rest));
+    if (rest.count > 0) put(rest, within(block, first, rest));
   }
   return moved == whole.count;
 }
