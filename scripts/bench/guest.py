@@ -28,14 +28,15 @@ class TickLine:
 class History:
     """One guest over all the processes that it ran in."""
 
-    letters: list = field(default_factory=list)  # time.monotonic() of each tick letter
+    signs: list = field(default_factory=list)  # time.monotonic() of all that came
     lines: list = field(default_factory=list)  # TickLine
 
     def longest_gap_ms(self, start, end):
-        """The longest time between two neighbouring ticks of which one lies in the interval."""
+        """The longest silence of which one end lies in the interval. A line that reports takes
+        longer to print than many a gap between ticks, and is no gap."""
         inside = [
             later - earlier
-            for earlier, later in zip(self.letters, self.letters[1:])
+            for earlier, later in zip(self.signs, self.signs[1:])
             if later >= start and earlier <= end
         ]
         return max(inside) * 1e3
@@ -69,14 +70,13 @@ def history(*streams):
     line = bytearray()
     for stream in streams:
         for came, chunk in stream.chunks:
+            result.signs.append(came)
             for byte in chunk:
                 if byte == ord("\n"):
                     _take_line(result, came, line.decode("ascii", "backslashreplace"))
                     line.clear()
                     continue
                 line.append(byte)
-                if line[0] != ord("#"):
-                    result.letters.append(came)
     return result
 
 
