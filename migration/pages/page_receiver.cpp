@@ -8,8 +8,8 @@
 #include <cstring>
 #include <utility>
 
-#include "migration/pages/step_aside.hpp"
 #include "migration/postcopy/page_fetcher.hpp"
+#include "vmm/machine/scheduling.hpp"
 #include "vmm/memory/huge_page.hpp"
 
 namespace migration {
@@ -92,7 +92,7 @@ void PageReceiver::receive(const wire::FrameHeader& header) {
     throw ProtocolError("the peer sent zero pages with data");
   }
   if (PageFetcher* const fetcher = target_.fetcher.load()) {
-    if (!std::exchange(aside_, true)) step_aside();  // the guest may run
+    if (!std::exchange(aside_, true)) vmm::step_aside();  // the guest may run
     return install(*fetcher, header.type, ranges, rest);
   }
   if (header.type == FrameType::pages_raw) return receive_raw(ranges, rest);

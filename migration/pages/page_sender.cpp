@@ -10,8 +10,8 @@
 
 #include "migration/elapsed.hpp"
 #include "migration/pages/page_content.hpp"
-#include "migration/pages/step_aside.hpp"
 #include "migration/verify.hpp"
+#include "vmm/machine/scheduling.hpp"
 
 namespace migration {
 
@@ -119,7 +119,7 @@ void PageSender::send_round(Round& round) {
                                            : kRawPages;
   if (round.urgent()) {
     stream_.limit_unsent(kUrgentUnsent);
-    step_aside();  // for what is asked for
+    vmm::step_aside();  // for what is asked for
   }
   while (const auto chunk = round.next_chunk()) {
     take_up(*chunk);

@@ -16,6 +16,7 @@
 #include "migration/elapsed.hpp"
 #include "migration/verify.hpp"
 #include "migration/wire/encode.hpp"
+#include "vmm/machine/scheduling.hpp"
 
 namespace migration {
 
@@ -82,6 +83,7 @@ void PageFetcher::run_there(const std::function<void()>& task) {
 
 void PageFetcher::run() {
   ::pthread_setname_np(::pthread_self(), "faults");
+  vmm::wake_promptly();
   const int look = static_cast<int>(timeout_.count() / kLooks) + 1;
   while (!leaving_) {
     std::array<pollfd, 3> fds{{{wake_.get(), POLLIN, 0}, {userfault_->fd(), POLLIN, 0}, {}}};

@@ -11,6 +11,7 @@
 #include "migration/elapsed.hpp"
 #include "migration/pages/page_content.hpp"
 #include "migration/verify.hpp"
+#include "vmm/machine/scheduling.hpp"
 
 namespace migration {
 
@@ -95,6 +96,7 @@ void PageServer::serve(net::Socket socket, wire::Bytes greeting,
   sent_bytes_ += greeting.size();
   thread_ = std::thread([this, failed = std::move(failed)] {
     ::pthread_setname_np(::pthread_self(), "faults");
+    vmm::wake_promptly();
     try {
       answer_all();
     } catch (...) {

@@ -13,6 +13,8 @@
 #include <system_error>
 #include <utility>
 
+#include "vmm/machine/scheduling.hpp"
+
 namespace vmm {
 
 namespace {
@@ -150,6 +152,7 @@ void Vcpu::throttle(unsigned percent) {
 
 void Vcpu::thread_main() {
   ::pthread_setname_np(::pthread_self(), fmt::format("vcpu{}", index_).c_str());
+  wake_promptly();
   while (wait_resumed()) {
     try {
       run();
