@@ -21,8 +21,8 @@ using wire::FrameType;
 
 namespace {
 
-/// Pages that go with the state, as the guest will touch them in its first moments: 256 KiB.
-constexpr std::size_t kPagesAtHand = 64;
+/// Pages that go with the state, as the guest will touch them in its first moments: 512 KiB.
+constexpr std::size_t kPagesAtHand = 128;
 
 }  // namespace
 
@@ -154,6 +154,7 @@ asio::awaitable<void> OutgoingMigration::Source::tell_rest() {
   }
   last_round_told_ = true;
   control_->send(FrameType::post_copy, wire::encode_round(round_));
+  co_await control_->drained();  // the destination restores the state meanwhile
   server_->send_now(vmm::pages_at_hand(*machine_, kPagesAtHand));
   const std::lock_guard lock(mutex_);
   report_.phases_ms.last_pages = ms_between(start, landed_at_);

@@ -63,6 +63,29 @@ TEST_F(PagesAtHand, AreFoundThroughThePageTables) {
   }
 }
 
+TEST_F(PagesAtHand, AreThoseOfTheCodeAroundTheInstruction) {
+  kvm_regs regs = machine_->vcpu(0).regs();
+  regs.rip = 0x605000;
+  machine_->vcpu(0).set_regs(regs);
+  EXPECT_TRUE(has(GuestAddress{0x600000}));
+  EXPECT_TRUE(has(GuestAddress{0x60f000}));
+  EXPECT_FALSE(has(GuestAddress{0x610000}));
+}
+
+TEST_F(PagesAtHand, AreThoseThatRegistersAndTheStackPointTo) {
+  kvm_regs regs = machine_->vcpu(0).regs();
+  regs.rsp = 0x505c00;
+  regs.rbx = 0x701234;
+  machine_->vcpu(0).set_regs(regs);
+  write(0x505c00, 0x711234);
+  write(0x505ff8, 0x721234);  // the last that is looked at
+  write(0x506000, 0x731234);
+  for (const std::uint64_t page : {0x701000U, 0x711000U, 0x721000U}) {
+    EXPECT_TRUE(has(GuestAddress{page})) << std::hex << page;
+  }
+  EXPECT_FALSE(has(GuestAddress{0x731000}));
+}
+
 TEST_F(PagesAtHand, AreBoundedAndNeverOutsideOfRam) {
   kvm_sregs sregs = machine_->vcpu(0).sregs();
   sregs.gdt.base = std::uint64_t{1} << 40;
