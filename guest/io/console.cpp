@@ -39,14 +39,17 @@ void send(char character) {
   line_begins = character == '\n';
 }
 
-void send(const char* text, std::size_t size) {
-  for (std::size_t i = 0; i < size; ++i) send(text[i]);
+void send(const char* text, std::size_t size, Stall* watch = nullptr) {
+  for (std::size_t i = 0; i < size; ++i) {
+    send(text[i]);
+    if (watch != nullptr) watch->look(read_tsc());
+  }
 }
 
-void send_line(const char* prefix, const Line& line) {
+void send_line(const char* prefix, const Line& line, Stall* watch = nullptr) {
   if (!line_begins) send('\n');
   for (; *prefix != '\0'; ++prefix) send(*prefix);
-  send(line.data(), line.size());
+  send(line.data(), line.size(), watch);
   send('\n');
 }
 
@@ -54,9 +57,9 @@ void send_line(const char* prefix, const Line& line) {
 
 void console_first_byte() { out8(kDataPort, '#'); }
 
-void print(const Line& line) {
+void print(const Line& line, Stall* watch) {
   const Turn turn;
-  send_line("# ", line);
+  send_line("# ", line, watch);
 }
 
 void print_hello(const Line& line) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "guest/cpu/stall.hpp"
 #include "guest/io/line.hpp"
 
 /// The serial port and the exit port. Every byte out waits until the transmitter is empty, so a
@@ -24,7 +25,8 @@ void console_first_byte();
 void print_hello(const Line& line);
 
 /// Prints "# " and the line, at the beginning of a line: amid tick letters it breaks their line.
-void print(const Line& line);
+/// That takes milliseconds, so whoever watches for stalls looks at the TSC after each byte.
+void print(const Line& line, Stall* watch = nullptr);
 
 /// One tick letter, without a line around it.
 void print_tick(char letter);

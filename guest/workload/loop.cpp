@@ -2,6 +2,7 @@
 
 #include "guest/cpu/lapic.hpp"
 #include "guest/cpu/optional.hpp"
+#include "guest/cpu/stall.hpp"
 #include "guest/cpu/time.hpp"
 #include "guest/io/console.hpp"
 #include "guest/workload/changer.hpp"
@@ -39,29 +40,6 @@ Totals total() {
 }
 
 std::uint64_t earlier(std::uint64_t one, std::uint64_t other) { return one < other ? one : other; }
-
-/// The worst delay between when the TSC should have been looked at and when it was: at once in a
-/// busy loop, at the deadline of a sleep.
-class Stall {
- public:
-  explicit Stall(std::uint64_t now) : expected_(now) {}
-
-  void look(std::uint64_t now) {
-    if (now > expected_ && now - expected_ > worst_) worst_ = now - expected_;
-    expected_ = now;
-  }
-  void expect(std::uint64_t time) { expected_ = time; }
-
-  std::uint64_t take_worst() {
-    const std::uint64_t worst = worst_;
-    worst_ = 0;
-    return worst;
-  }
-
- private:
-  std::uint64_t expected_;
-  std::uint64_t worst_ = 0;
-};
 
 class Loop {
  public:
@@ -144,8 +122,7 @@ class Loop {
     line << "tick " << ticker_.ticks() << " time_us=" << to_microseconds(now - start_tsc())
          << " stall_us=" << to_microseconds(stall_.take_worst());
     add_totals(line);
-    print(line);
-    stall_.expect(read_tsc());  // a line takes longer to print than many a stall
+    print(line, &stall_);
   }
 
   void add_totals(Line& line) const {
