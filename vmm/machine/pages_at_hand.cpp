@@ -68,7 +68,7 @@ class Collector {
 
   /// What this word leads to, should it be a pointer.
   void guess(const kvm_sregs& sregs, std::uint64_t word) {
-    if (word >= kPageSize) follow(sregs, word);
+    if (word >= kPageSize && pages_.size() < most_) follow(sregs, word);
   }
 
   /// What the words of the stack lead to: where its functions return to, and what they work on.
@@ -107,9 +107,12 @@ class Collector {
 
 std::vector<PageIndex> pages_at_hand(Machine& machine, std::size_t most) {
   Collector collector(machine.memory(), most);
+  std::vector<std::pair<kvm_regs, kvm_sregs>> vcpus;
   for (std::uint32_t i = 0; i < machine.config().cpus; ++i) {
-    const kvm_regs regs = machine.vcpu(i).regs();
-    const kvm_sregs sregs = machine.vcpu(i).sregs();
+    vcpus.emplace_back(machine.vcpu(i).regs(), machine.vcpu(i).sregs());
+  }
+  // What is certain comes first, for all of them.
+  for (const auto& [regs, sregs] : vcpus) {
     collector.follow(sregs, sregs.cs.base + regs.rip, kCodeGroup);
     for (const std::uint64_t linear :
          {sregs.ss.base + regs.rsp, sregs.idt.base, sregs.gdt.base, sregs.tr.base}) {
@@ -117,9 +120,7 @@ std::vector<PageIndex> pages_at_hand(Machine& machine, std::size_t most) {
     }
     collector.guess(sregs, sregs.gs.base);
   }
-  for (std::uint32_t i = 0; i < machine.config().cpus; ++i) {
-    const kvm_regs regs = machine.vcpu(i).regs();
-    const kvm_sregs sregs = machine.vcpu(i).sregs();
+  for (const auto& [regs, sregs] : vcpus) {
     for (const std::uint64_t word :
          {regs.rax, regs.rbx, regs.rcx, regs.rdx, regs.rsi, regs.rdi, regs.rbp, regs.r8, regs.r9,
           regs.r10, regs.r11, regs.r12, regs.r13, regs.r14, regs.r15}) {

@@ -36,7 +36,6 @@ void wake_promptly() {
   if (::syscall(SYS_sched_getattr, 0, &attributes, sizeof(attributes), 0U) < 0) return;
   // Whoever runs the program under another policy has said what its threads are worth.
   if (attributes.policy != SCHED_OTHER) return;
-  attributes.flags = 0;
   attributes.runtime = static_cast<std::uint64_t>(kSlice.count());
   static_cast<void>(::syscall(SYS_sched_setattr, 0, &attributes, 0U));
 }
