@@ -43,11 +43,11 @@ COLUMNS = [
 
 LEGEND = """\
 total, downtime, wire: by the program's own report. wall: seen from outside, request to running.
-tick gap: the longest silence on the consoles, by the host's clock. guest stall: the
-worst delay that the guest saw by its TSC. lo: by the counters of the loopback device. CPU, peak:
-both processes, their vCPUs included. +: resident memory beyond the guest's RAM. fault: from when
-the program learns of a missing page until it is in place, by its own report. wait: reads of 20 us
-and more from the switch to the end, as the guest saw them by its TSC."""
+tick gap: the longest silence on the consoles, by the host's clock. guest stall: the worst delay
+that the guest saw by its TSC. lo: by the counters of the loopback device. CPU, peak: both
+processes, their vCPUs included. +: resident memory beyond the guest's RAM. fault: from when the
+program learns of a missing page until it is in place, by its own report. wait: reads of 20 us and
+more from the switch to the end, as the guest saw them by its TSC."""
 
 
 def table(samples):

@@ -14,14 +14,12 @@ QEMU = {
 }
 # The pages of these guests are all alike on the wire: 4 KiB.
 INCOMPRESSIBLE = "zero=0 random=100 text=0"
+TICK_MS = 1  # of the guest whose switch is watched
 CAP = "--max-bandwidth 300Mbit"  # 9155 such pages a second
 
 
 def _channels(name, options=POST_COPY):
     return {f"{name}, {n}": f"{options} --channels {n}" for n in (1, 2)}
-
-
-TICK_MS = 1
 
 
 def switch(programs, run):
@@ -30,8 +28,7 @@ def switch(programs, run):
         arms |= {
             f"{name}, {size}": arm
             for name, arm in arms_of(programs, memory_mib, f"tick={TICK_MS} fill=64",
-                                     {"ferry": POST_COPY},
-                                     QEMU).items()
+                                     {"ferry": POST_COPY}, QEMU).items()
         }
     run.migrations(arms)
 
