@@ -16,6 +16,7 @@ MIB = 1 << 20
 # Writes next to nothing: what is not reused has a reason.
 QUIET = "tick=2 timer=100 fill=16 check regs echo end=byte"
 SMALL = "tick=2 fill=8 check end=byte"
+FEW = 60  # pages that even such a guest changes meanwhile
 
 
 class ReuseTest(PostCopyTest):
@@ -55,6 +56,11 @@ class ReuseTest(PostCopyTest):
         self.assertEqual(report["outcome"], "completed", report)
         self.assertGreater(report["kept_image"]["pages"], 0, source.stderr.text())
         return target, report
+
+    def wait_read(self, away):
+        """Until a guest that walks has read all its pages there. The dirty log names a page that is
+        read for the first time, too, and what it names while the VM returns is sent."""
+        self.wait_walk(away)
 
     def come_back(self, away, store, *args, receive=()):
         """The leg to the host with the image: its receiver and the report. The source ends."""

@@ -4,10 +4,9 @@ import os
 import shutil
 import unittest
 
-from reuse import PAGE, SMALL, ReuseTest
+from reuse import FEW, PAGE, SMALL, ReuseTest
 
 NOT_USED = rb"image of [0-9a-f-]{36} not used: "
-FEW = 40  # pages that even this guest changes meanwhile
 
 
 def flip(path, at):
@@ -40,6 +39,7 @@ class DamageTest(ReuseTest):
         self.here = self.make_store()
         self.source = self.guest_with_store(self.here, cmdline, **options)
         self.away, left = self.leave(self.source, self.make_store())
+        self.wait_read(self.away)
         self.end_keeper(self.source)
         self.kept = left["kept_image"]["pages"]
 
@@ -83,6 +83,7 @@ class ADamagedManifest(DamageTest):
         manifest = self.file(self.here, "image")
         other = self.guest_with_store(self.here, SMALL)
         gone, _ = self.leave(other, self.make_store())
+        self.wait_read(gone)
         self.end_keeper(other)
         theirs = f"{self.here}/{other_id(self, manifest)}.image"
         shutil.copyfile(theirs, manifest)

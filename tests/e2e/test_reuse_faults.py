@@ -7,9 +7,8 @@ import unittest
 import proxy
 from harness import DEADLINE, peer_timeout
 from proxy import cut, hold
-from reuse import SMALL, ReuseTest
+from reuse import FEW, SMALL, ReuseTest
 
-FEW = 60  # pages that even a quiet guest changes meanwhile
 
 
 class AnOldImage(ReuseTest):
@@ -87,6 +86,7 @@ class AnOldImage(ReuseTest):
         away, _ = self.leave(source, self.make_store())
         old = self.copy_of(here)
         kept = self.images(here)[0]["pages_held"]
+        self.wait_read(away)
         away.write(b"c")
         away.stdout.wait_for(rb"^# change 1 done")
         self.wait_held(here, lambda held: held <= kept - 700)
@@ -169,6 +169,7 @@ class AHandover(ReuseTest):
         self.between.restore()
         self.source.wait_info(lambda info: info["state"] == "keeper", "the image's keeper")
         kept = self.images(here)[0]["pages_held"]
+        self.wait_read(self.target)
         back, report = self.come_back(self.target, here)
         self.assertGreater(report["pages"]["reused"], kept - FEW)
         self.assert_keeper_ends(self.source)

@@ -4,14 +4,11 @@ becomes of the image when it or somebody else is killed."""
 import unittest
 
 import proxy
-from harness import DEADLINE, SCALE, peer_timeout
+from harness import DEADLINE, peer_timeout
 from proxy import hold
-from reuse import QUIET, SMALL, ReuseTest
+from reuse import FEW, QUIET, SMALL, ReuseTest
 
 WRITES = "tick=2 fill=12 dirty=4000 ws=4 check end=byte"
-# Pages that even a quiet guest changes meanwhile, and that the log names as it reads them for the
-# first time while the return takes long.
-FEW = 60 if SCALE == 1 else 500
 
 
 class KeeperTest(ReuseTest):
@@ -20,6 +17,8 @@ class KeeperTest(ReuseTest):
         self.source = self.guest_with_store(self.here, cmdline)
         self.away, left = self.leave(self.source, self.there, *args, **options)
         self.learn(left)
+        if "check" in cmdline:
+            self.wait_read(self.away)
 
     def learn(self, left):
         """Of the pages that the guest has touched, some may not be kept, as it writes them often."""

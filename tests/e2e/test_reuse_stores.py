@@ -9,9 +9,8 @@ import unittest
 from harness import DEADLINE
 from post_copy import BrokenPostCopyTest
 from proxy import hold
-from reuse import MIB, SMALL, ReuseTest
+from reuse import FEW, MIB, SMALL, ReuseTest
 
-FEW = 60  # pages that even a quiet guest changes meanwhile
 
 
 class StoreTest(ReuseTest):
@@ -37,6 +36,7 @@ class StoreTest(ReuseTest):
         """A VM that has left: its two processes, and how many pages are kept of it."""
         source = self.guest_with_store(here, SMALL, *args)
         away, left = self.leave(source, there or self.make_store())
+        self.wait_read(away)
         return source, away, left["kept_image"]["pages"]
 
     def assert_refused(self, store, status, pattern):

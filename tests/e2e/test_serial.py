@@ -128,6 +128,7 @@ class SerialOutput(FerryTest):
         reader, writer, filler = full_pipe()
         source = self.run_vm("tick=1 echo end=byte", stdout=writer)
         os.close(writer)
+        source.wait_ready()
         source.write(b"hello\n")
         target = self.receive()
         migration = self.migrate(source, target, "--verify")
