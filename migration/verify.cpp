@@ -1,12 +1,12 @@
 #include "migration/verify.hpp"
 
 #include <fmt/format.h>
-#include <xxhash.h>
 
 #include <algorithm>
 #include <array>
 
 #include "migration/pages/page_content.hpp"
+#include "migration/xxhash.hpp"
 
 namespace migration {
 

@@ -1,12 +1,13 @@
 #include "migration/reuse/manifest.hpp"
 
 #include <fmt/format.h>
-#include <xxhash.h>
 
 #include <algorithm>
 #include <cassert>
 #include <cstring>
 #include <stdexcept>
+
+#include "migration/xxhash.hpp"
 
 namespace migration {
 
