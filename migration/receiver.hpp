@@ -16,7 +16,7 @@
 #include "migration/net/connection.hpp"
 #include "migration/pages/page_receiver.hpp"
 #include "migration/postcopy/page_fetcher.hpp"
-#include "migration/reuse/content_index.hpp"
+#include "migration/reuse/held_hashes.hpp"
 #include "migration/reuse/image_store.hpp"
 #include "migration/verify.hpp"
 #include "migration/wire/messages.hpp"
@@ -135,7 +135,7 @@ class IncomingMigration::Receiver {
   std::uint64_t ram_pages_ = 0;
   std::atomic<bool> keeper_listens_ = false;
   std::optional<ImageStore::Taken> image_;  ///< what is used of it
-  std::optional<ContentIndex> hashes_;      ///< of it
+  std::optional<HeldHashes> hashes_;        ///< of it
 
   // Post-copy.
   // Until there is a fetcher.

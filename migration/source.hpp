@@ -18,7 +18,7 @@
 #include "migration/policy/hot_pages.hpp"
 #include "migration/policy/switch_policy.hpp"
 #include "migration/postcopy/page_server.hpp"
-#include "migration/reuse/content_index.hpp"
+#include "migration/reuse/held_hashes.hpp"
 #include "migration/wire/messages.hpp"
 
 namespace migration {
@@ -193,7 +193,7 @@ class OutgoingMigration::Source {
   HotPages hot_;
   const HashKey key_ = random_hash_key();  ///< of the image that is kept
   bool kept_ = false;                      ///< and this is the image's keeper
-  std::optional<ContentIndex> kept_hashes_;
+  std::optional<HeldHashes> kept_hashes_;
   vmm::DirtyBitmap to_drop_;  ///< changed over there, and not yet dropped from the image
   boost::asio::steady_timer drop_timer_;
   std::string vm_id_;

@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "migration/reuse/content_index.hpp"
+#include "migration/reuse/copy_plan.hpp"
 #include "migration/source.hpp"
 
 /// Memory reuse at the source, before the first round: which pages the destination still has from
@@ -122,7 +124,7 @@ asio::awaitable<void> OutgoingMigration::Source::compare_content() {
   vmm::DirtyLog& log = machine_->dirty_log();
   if (!log.active()) log.start();
   const std::uint64_t pages = memory.page_count();
-  const ContentIndex index(image_->held, std::move(image_->hashes));
+  const ContentIndex index(HeldHashes(image_->held, std::move(image_->hashes)));
   const std::array<std::byte, vmm::kPageSize> zero_page{};
   const PageHash zero = PageHasher(image_->key)(zero_page);
   std::vector<Copy> moved;

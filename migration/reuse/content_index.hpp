@@ -2,12 +2,10 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <vector>
 
-#include "migration/reuse/copy_plan.hpp"
+#include "migration/reuse/held_hashes.hpp"
 #include "migration/reuse/page_hash.hpp"
-#include "vmm/memory/dirty_bitmap.hpp"
 #include "vmm/memory/guest_address.hpp"
 
 namespace migration {
@@ -19,9 +17,7 @@ namespace migration {
 /// for honest ones; in a bucket they are sorted, so that hostile ones cost O(log n) a look too.
 class ContentIndex {
  public:
-  /// `hashes`: one for each page of `held`, in order. Throws std::invalid_argument when they are
-  /// not as many.
-  ContentIndex(vmm::DirtyBitmap held, std::vector<PageHash> hashes);
+  explicit ContentIndex(HeldHashes there);
 
   enum class Match {
     same,       ///< the page is there as it is here
@@ -33,10 +29,6 @@ class ContentIndex {
     vmm::PageIndex page = 0;  ///< there; of several pages elsewhere the lowest
   };
   [[nodiscard]] Place find(vmm::PageIndex page, const PageHash& hash) const;
-  /// The pages of `ranges`, of which `hashes` has one each, that are there as they are here: a
-  /// bitmap of all RAM.
-  [[nodiscard]] vmm::DirtyBitmap same(std::span<const vmm::PageRange> ranges,
-                                      std::span<const PageHash> hashes) const;
 
  private:
   using Position = std::uint32_t;  ///< among the pages that are held, in order
@@ -45,13 +37,9 @@ class ContentIndex {
     std::uint32_t page;
   };
 
-  void fill_buckets();
   [[nodiscard]] std::size_t bucket_of(const PageHash& hash) const;
-  [[nodiscard]] Position position_of(vmm::PageIndex page) const;
 
-  vmm::DirtyBitmap held_;
-  std::vector<Position> before_;  ///< for each word of `held_`: pages that are held before it
-  std::vector<PageHash> hashes_;
+  HeldHashes there_;
   unsigned bucket_bits_ = 0;
   std::vector<Position> starts_;  ///< of each bucket in `entries_`, and the end of the last
   std::vector<Entry> entries_;    ///< by bucket, within it by hash, then by page

@@ -47,7 +47,7 @@ Times measure(const std::vector<PageHash>& image, const Pages& now) {
   std::vector<PageHash> hashes = image;
   Times times;
   auto start = Clock::now();
-  const ContentIndex index(std::move(held), std::move(hashes));
+  const ContentIndex index(HeldHashes(std::move(held), std::move(hashes)));
   times.index = ms_since(start);
   start = Clock::now();
   std::vector<Copy> moved;

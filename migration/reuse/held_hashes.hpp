@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "migration/reuse/page_hash.hpp"
+#include "vmm/memory/dirty_bitmap.hpp"
+#include "vmm/memory/guest_address.hpp"
+
+namespace migration {
+
+/// The hashes of the pages that one side holds. Takes 16 bytes for each of them.
+class HeldHashes {
+ public:
+  /// `hashes`: one for each page of `held`, in order. Throws std::invalid_argument when they are
+  /// not as many.
+  HeldHashes(vmm::DirtyBitmap held, std::vector<PageHash> hashes);
+
+  [[nodiscard]] const vmm::DirtyBitmap& held() const { return held_; }
+  [[nodiscard]] std::span<const PageHash> hashes() const { return hashes_; }
+
+  /// Whether that page is held, with that content.
+  [[nodiscard]] bool same(vmm::PageIndex page, const PageHash& hash) const;
+  /// The pages of `ranges`, of which `hashes` has one each, that are held with that content: a
+  /// bitmap of all RAM.
+  [[nodiscard]] vmm::DirtyBitmap same(std::span<const vmm::PageRange> ranges,
+                                      std::span<const PageHash> hashes) const;
+
+ private:
+  [[nodiscard]] std::size_t position_of(vmm::PageIndex page) const;
+
+  vmm::DirtyBitmap held_;
+  std::vector<std::uint32_t> before_;  ///< for each word of `held_`: pages that are held before it
+  std::vector<PageHash> hashes_;
+};
+
+}  // namespace migration
