@@ -7,8 +7,8 @@ find_package(OpenSSL 3 REQUIRED COMPONENTS Crypto)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(lz4 REQUIRED IMPORTED_TARGET liblz4)
 pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
-# The library chooses by the processor, where it was built with that: a page then takes a fifth of the
-# time, as what every processor has is SSE2.
+# Built for all processors of amd64, XXH3 uses SSE2. Where the library can choose at run time, by what
+# the processor has, a page takes a fifth of that.
 include(CheckCXXSourceCompiles)
 set(CMAKE_REQUIRED_LIBRARIES PkgConfig::xxhash)
 check_cxx_source_compiles("

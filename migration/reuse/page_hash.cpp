@@ -81,19 +81,21 @@ auto map_pages(const vmm::GuestMemory& memory, const vmm::DirtyBitmap& pages,
   std::atomic<std::size_t> next{0};
   std::mutex mutex;
   std::exception_ptr failure;
+  const auto look = [&](const Portion& portion, auto& of_page) {
+    const auto& [range, at] = portion;
+    if (data.count(range) == 0) return;
+    fetch(range);
+    for (std::uint64_t n = 0; n < range.count; ++n) {
+      if (!data.test(range.first + n)) continue;
+      if (n + 1 < range.count) fetch_ahead(memory.pages({range.first + n + 1, 1}));
+      results[at + n] = of_page(memory.pages({range.first + n, 1}));
+    }
+  };
   const auto work = [&] {
     try {
       auto of_page = make();
       for (std::size_t i = next++; i < turns; i = next++) {
-        for (const auto& [range, at] : turn(i)) {
-          if (data.count(range) == 0) continue;
-          fetch(range);
-          for (std::uint64_t n = 0; n < range.count; ++n) {
-            if (!data.test(range.first + n)) continue;
-            if (n + 1 < range.count) fetch_ahead(memory.pages({range.first + n + 1, 1}));
-            results[at + n] = of_page(memory.pages({range.first + n, 1}));
-          }
-        }
+        for (const Portion& portion : turn(i)) look(portion, of_page);
       }
     } catch (...) {
       const std::lock_guard lock(mutex);
