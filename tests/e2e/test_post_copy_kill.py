@@ -61,7 +61,7 @@ class TheLinkBreaks(PostCopyHandover):
         for frame, action in (("request", cut), ("request", fall_silent), ("page", cut),
                               ("page", fall_silent)):
             with self.subTest(frame=frame, action=action.__name__):
-                self.begin()
+                self.begin("--prepaging", "none")  # else the pages that KVM wants come unasked
                 rule = self.between.on(frame, action)
                 self.migration = self.migrate(
                     self.source, self.between.address, *self.patience, *self.options
@@ -75,6 +75,7 @@ class TheLinkBreaks(PostCopyHandover):
                     self.assert_moves_elsewhere()
                 else:
                     self.between.restore()
+                    self.source.cli("set", "--prepaging", "bubbling")
                     self.assert_moved()
 
     def test_after_prepared_leaves_a_guest_that_waits(self):
