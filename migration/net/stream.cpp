@@ -68,11 +68,16 @@ void Stream::read(std::span<iovec> parts) {
                [this](msghdr& message) { return ::recvmsg(fd_, &message, MSG_WAITALL); });
 }
 
-std::size_t Stream::read_some(std::span<std::byte> into) {
+std::size_t Stream::read_some(std::span<std::byte> into) { return receive(into, 0); }
+
+std::size_t Stream::read_ready(std::span<std::byte> into) { return receive(into, MSG_DONTWAIT); }
+
+std::size_t Stream::receive(std::span<std::byte> into, int flags) {
   for (;;) {
-    const ssize_t done = ::recv(fd_, into.data(), into.size(), 0);
+    const ssize_t done = ::recv(fd_, into.data(), into.size(), flags);
     if (done > 0) return static_cast<std::size_t>(done);
     if (done < 0 && errno == EINTR) continue;
+    if (done < 0 && errno == EAGAIN && (flags & MSG_DONTWAIT) != 0) return 0;
     if (done == 0) errno = ECONNRESET;
     throw std::system_error(errno, std::generic_category(), kReceiving);
   }
@@ -81,6 +86,13 @@ std::size_t Stream::read_some(std::span<std::byte> into) {
 void Stream::limit_unsent(std::size_t bytes) {
   const auto limit = static_cast<unsigned>(bytes);
   ::setsockopt(fd_, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &limit, sizeof(limit));
+}
+
+int Stream::arrival_processor() const {
+  int processor = -1;
+  socklen_t size = sizeof(processor);
+  static_cast<void>(::getsockopt(fd_, SOL_SOCKET, SO_INCOMING_CPU, &processor, &size));
+  return processor;
 }
 
 void Stream::interrupt() { ::shutdown(fd_, SHUT_RDWR); }

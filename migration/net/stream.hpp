@@ -29,10 +29,15 @@ class Stream {
   void read(std::span<iovec> parts);
   /// Takes what there is, at least one byte. Returns how many.
   [[nodiscard]] std::size_t read_some(std::span<std::byte> into);
+  /// The same without waiting: 0 when there is nothing yet.
+  [[nodiscard]] std::size_t read_ready(std::span<std::byte> into);
 
   /// From now on a write waits while the kernel has about so many bytes that are not under way yet:
   /// what is urgent on the same link shall not wait behind them. No effect on Unix sockets.
   void limit_unsent(std::size_t bytes);
+
+  /// The processor that took the peer's last packet off the link; negative where there is none.
+  [[nodiscard]] int arrival_processor() const;
 
   /// To poll.
   [[nodiscard]] int fd() const { return fd_; }
@@ -40,6 +45,8 @@ class Stream {
   void interrupt();
 
  private:
+  std::size_t receive(std::span<std::byte> into, int flags);
+
   int fd_;
 };
 

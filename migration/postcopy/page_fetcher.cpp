@@ -83,7 +83,7 @@ void PageFetcher::run_there(const std::function<void()>& task) {
 
 void PageFetcher::run() {
   ::pthread_setname_np(::pthread_self(), "faults");
-  vmm::wake_promptly();
+  vmm::wake_first();
   const int look = static_cast<int>(timeout_.count() / kLooks) + 1;
   while (!leaving_) {
     std::array<pollfd, 3> fds{{{wake_.get(), POLLIN, 0}, {userfault_->fd(), POLLIN, 0}, {}}};
@@ -91,7 +91,11 @@ void PageFetcher::run() {
     static_cast<void>(::poll(fds.data(), stream_ ? 3 : 2, look));
     try {
       if (stream_ && fds[2].revents != 0) take_answers();
-      if (fds[1].revents != 0) take_faults();
+      if (fds[1].revents != 0) {
+        take_faults();
+        // On a short way the answers may be there by now.
+        if (stream_) take_answers();
+      }
       check_deadline();
     } catch (...) {
       fail(std::current_exception());
@@ -201,7 +205,7 @@ void PageFetcher::ask(vmm::PageIndex page) {
 }
 
 void PageFetcher::take_answers() {
-  in_used_ += stream_->read_some(std::span(in_).subspan(in_used_));
+  in_used_ += stream_->read_ready(std::span(in_).subspan(in_used_));
   std::size_t at = 0;
   while (in_used_ - at >= wire::kHeaderBytes) {
     const auto rest = std::span<const std::byte>(in_).subspan(at, in_used_ - at);

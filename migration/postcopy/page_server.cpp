@@ -2,6 +2,7 @@
 
 #include <lz4.h>
 #include <pthread.h>
+#include <sched.h>
 
 #include <algorithm>
 #include <array>
@@ -33,6 +34,8 @@ constexpr std::uint64_t kBusyChunk = 64;
 constexpr std::uint64_t kFirstChunk = 64;
 /// So much has to be sent before the link's rate is taken for known.
 constexpr double kRateKnownAfter = 4 << 20;
+/// The thread that serves requests looks once in so many where they arrive.
+constexpr std::uint64_t kRequestsInAPlace = 16;
 /// How many pages are looked up at a time to find those that were never touched: 256 MiB.
 constexpr std::uint64_t kLookUpPages = 65536;
 
@@ -96,7 +99,7 @@ void PageServer::serve(net::Socket socket, wire::Bytes greeting,
   sent_bytes_ += greeting.size();
   thread_ = std::thread([this, failed = std::move(failed)] {
     ::pthread_setname_np(::pthread_self(), "faults");
-    vmm::wake_promptly();
+    vmm::wake_at_once();
     try {
       answer_all();
     } catch (...) {
@@ -188,7 +191,8 @@ std::uint64_t PageServer::chunk_pages() const {
 
 void PageServer::answer_all() {
   constexpr std::size_t kRequest = wire::kHeaderBytes + 8;
-  for (std::array<std::byte, kRequest> bytes{};;) {
+  std::array<std::byte, kRequest> bytes{};
+  for (std::uint64_t before = 0;; ++before) {
     iovec part{bytes.data(), bytes.size()};
     stream_->read({&part, 1});
     received_bytes_ += bytes.size();
@@ -197,8 +201,19 @@ void PageServer::answer_all() {
     if (header.type != FrameType::request || header.payload != kRequest - wire::kHeaderBytes) {
       throw wire::ProtocolError("the destination sent something else than a page request");
     }
+    // The thread goes before all others: no peer keeps it busy for ever.
+    if (before == unsent_.page_count()) {
+      throw wire::ProtocolError("the destination asks for more pages than there are");
+    }
+    if (before % kRequestsInAPlace == 0) stay_near_arrivals();
     answer(wire::decode_request(frame.subspan<wire::kHeaderBytes>(), unsent_.page_count()));
   }
+}
+
+/// A thread that another processor wakes begins later, by about as long as its work takes.
+void PageServer::stay_near_arrivals() {
+  const int processor = stream_->arrival_processor();
+  if (processor != ::sched_getcpu()) vmm::move_to(processor);
 }
 
 void PageServer::answer(const wire::PageRequest& request) {

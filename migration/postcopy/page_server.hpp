@@ -74,6 +74,7 @@ class PageServer {
   std::optional<Chunk> next_absent();
   [[nodiscard]] std::uint64_t chunk_pages() const;
   void answer_all();
+  void stay_near_arrivals();
   void answer(const wire::PageRequest& request);
   /// Appends the frame of a page to what is to be written.
   void put_page(wire::FrameType type, vmm::PageIndex page, bool compressed);

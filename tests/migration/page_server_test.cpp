@@ -248,6 +248,17 @@ TEST_F(PageServing, SomethingElseThanARequestFailsTheConnection) {
   EXPECT_NE(failure().find("something else than a page request"), std::string::npos);
 }
 
+TEST_F(PageServing, MoreRequestsThanPagesFailTheConnection) {
+  make({{0, 20}});
+  connect();
+  for (std::uint64_t i = 1; i < memory_.page_count(); ++i) peer_->request(3);
+  EXPECT_EQ(answer().page, 3U);
+  peer_->request(9);
+  EXPECT_EQ(answer().page, 9U);
+  peer_->request(10);
+  EXPECT_EQ(failure(), "the destination asks for more pages than there are");
+}
+
 TEST_F(PageServing, ADestinationThatHangsUpFailsTheConnection) {
   make({{0, 20}});
   connect();

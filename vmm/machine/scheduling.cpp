@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 
 namespace vmm {
 
@@ -15,6 +16,9 @@ namespace {
 /// The shortest that the kernel grants.
 constexpr std::chrono::nanoseconds kSlice = std::chrono::microseconds(100);
 constexpr int kAside = 10;
+constexpr int kFirst = -20;
+/// SCHED_FLAG_RESET_ON_FORK: the threads that such a one makes are ordinary.
+constexpr std::uint64_t kResetOnFork = 1;
 
 /// The kernel's struct sched_attr in its first version, which C libraries lack.
 struct SchedulingAttributes {
@@ -29,15 +33,61 @@ struct SchedulingAttributes {
 };
 static_assert(sizeof(SchedulingAttributes) == 48);
 
+/// The calling thread's, with a short slice. None where it is not an ordinary thread.
+std::optional<SchedulingAttributes> prompt_attributes() {
+  SchedulingAttributes attributes;
+  if (::syscall(SYS_sched_getattr, 0, &attributes, sizeof(attributes), 0U) < 0) return std::nullopt;
+  if (attributes.policy != SCHED_OTHER) return std::nullopt;
+  attributes.runtime = static_cast<std::uint64_t>(kSlice.count());
+  return attributes;
+}
+
+/// Whether it is permitted.
+bool set(const SchedulingAttributes& attributes) {
+  return ::syscall(SYS_sched_setattr, 0, &attributes, 0U) == 0;
+}
+
+/// A short slice, and what `rise` adds to it where that is permitted.
+template <typename Rise>
+void wake_promptly_and(Rise rise) {
+  const auto prompt = prompt_attributes();
+  if (!prompt) return;
+  if (prompt->nice == 0) {
+    SchedulingAttributes risen = *prompt;
+    rise(risen);
+    if (set(risen)) return;
+  }
+  set(*prompt);
+}
+
 }  // namespace
 
 void wake_promptly() {
-  SchedulingAttributes attributes;
-  if (::syscall(SYS_sched_getattr, 0, &attributes, sizeof(attributes), 0U) < 0) return;
-  // Whoever runs the program under another policy has said what its threads are worth.
-  if (attributes.policy != SCHED_OTHER) return;
-  attributes.runtime = static_cast<std::uint64_t>(kSlice.count());
-  static_cast<void>(::syscall(SYS_sched_setattr, 0, &attributes, 0U));
+  wake_promptly_and([](SchedulingAttributes&) {});
+}
+
+void wake_first() {
+  wake_promptly_and([](SchedulingAttributes& attributes) { attributes.nice = kFirst; });
+}
+
+void wake_at_once() {
+  wake_promptly_and([](SchedulingAttributes& attributes) {
+    attributes.policy = SCHED_FIFO;
+    attributes.priority = 1;
+    attributes.runtime = 0;
+    attributes.flags |= kResetOnFork;
+  });
+}
+
+void move_to(int processor) {
+  cpu_set_t allowed;
+  if (::sched_getaffinity(0, sizeof(allowed), &allowed) < 0) return;
+  if (processor < 0 || processor >= CPU_SETSIZE || !CPU_ISSET(processor, &allowed)) return;
+  cpu_set_t there;
+  CPU_ZERO(&there);
+  CPU_SET(processor, &there);
+  if (::sched_setaffinity(0, sizeof(there), &there) < 0) return;
+  static_cast<void>(::sched_setaffinity(0, sizeof(allowed), &allowed));
 }
 
 /// Linux: of the thread alone. Anybody may lower it, and where it is lower still it stays so.

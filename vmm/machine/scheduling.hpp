@@ -1,14 +1,29 @@
 #pragma once
 
-/// What a thread asks of the kernel's scheduler, for itself and for good. No privilege is needed,
-/// and neither changes how much work anybody gets done where the processors suffice.
+/// What a thread asks of the kernel's scheduler, for itself and for good. None of it fails: what is
+/// not permitted or not known to the kernel is done without. Whoever started the program under
+/// another policy than SCHED_OTHER, or at another nice value than 0, has said what its threads are
+/// worth: they rise no further.
 namespace vmm {
 
 /// Somebody waits for this thread as often as it wakes up: a guest, or who reads its memory. It
 /// asks for short slices, so that it takes the processor at once from a thread that has just got it
 /// rather than wait for the end of that one's slice (milliseconds). It gets no larger share for
-/// that. Linux 6.12; without effect before.
+/// that. No privilege is needed; Linux 6.12, without effect before.
 void wake_promptly();
+
+/// The same for a thread that works little each time, so that a larger share of the processor does
+/// no harm: with the privilege (CAP_SYS_NICE) it goes before all ordinary threads.
+void wake_first();
+
+/// For a thread that does the same small piece of work for each thing that it is asked for, and
+/// sleeps in between: with the privilege it becomes a real-time thread, of the lowest priority, and
+/// no ordinary thread makes it wait, whatever it does. Without it as wake_promptly().
+void wake_at_once();
+
+/// Goes to this processor if it may run there, and is not kept there: for a real-time thread, which
+/// stays where it is, other than an ordinary one that the kernel moves to who wakes it.
+void move_to(int processor);
 
 /// Nobody waits for this thread. It gets the processor after all that are as any other, and a tenth
 /// of what one of those gets where they would fill it.

@@ -1,6 +1,7 @@
 #include "vmm/machine/scheduling.hpp"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include <cstdint>
 #include <cstring>
 #include <thread>
+#include <vector>
 
 namespace vmm {
 namespace {
@@ -19,6 +21,8 @@ template <typename Task>
 void in_a_thread(Task task) {
   std::thread(task).join();
 }
+
+int policy() { return ::sched_getscheduler(0); }
 
 int nice_value() { return ::getpriority(PRIO_PROCESS, 0); }
 
@@ -44,8 +48,11 @@ TEST(Scheduling, NeverRaisesItself) {
     ASSERT_EQ(::setpriority(PRIO_PROCESS, 0, 15), 0);
     step_aside();
     EXPECT_EQ(nice_value(), 15);
-    wake_promptly();
-    EXPECT_EQ(nice_value(), 15);
+    for (auto* const wake : {wake_promptly, wake_first, wake_at_once}) {
+      wake();
+      EXPECT_EQ(nice_value(), 15);
+      EXPECT_EQ(policy(), SCHED_OTHER);
+    }
   });
 }
 
@@ -56,6 +63,79 @@ TEST(Scheduling, WakesPromptlyByAShortSlice) {
     wake_promptly();
     EXPECT_EQ(slice(), 100'000U);
     EXPECT_EQ(nice_value(), before);
+  });
+}
+
+TEST(Scheduling, WakesFirstByTheHighestNiceValue) {
+  if (nice_value() != 0) GTEST_SKIP() << "the nice value of the tests is not 0";
+  in_a_thread([] {
+    const bool permitted = ::setpriority(PRIO_PROCESS, 0, -20) == 0;
+    static_cast<void>(::setpriority(PRIO_PROCESS, 0, 0));
+    wake_first();
+    EXPECT_EQ(nice_value(), permitted ? -20 : 0);
+    EXPECT_EQ(policy(), SCHED_OTHER);
+  });
+}
+
+TEST(Scheduling, WakesAtOnceAsARealTimeThreadWhoseChildrenAreNot) {
+  if (nice_value() != 0) GTEST_SKIP() << "the nice value of the tests is not 0";
+  bool permitted = false;
+  in_a_thread([&permitted] {
+    const sched_param lowest{.sched_priority = 1};
+    permitted = ::sched_setscheduler(0, SCHED_FIFO, &lowest) == 0;
+  });
+  in_a_thread([permitted] {
+    wake_at_once();
+    EXPECT_EQ(policy(), permitted ? SCHED_FIFO | SCHED_RESET_ON_FORK : SCHED_OTHER);
+    in_a_thread([] { EXPECT_EQ(policy(), SCHED_OTHER); });
+  });
+}
+
+TEST(Scheduling, LeavesAThreadOfAnotherPolicyAlone) {
+  in_a_thread([before = nice_value()] {
+    const sched_param none{};
+    ASSERT_EQ(::sched_setscheduler(0, SCHED_BATCH, &none), 0) << std::strerror(errno);
+    for (auto* const wake : {wake_promptly, wake_first, wake_at_once}) {
+      wake();
+      EXPECT_EQ(policy(), SCHED_BATCH);
+      EXPECT_EQ(nice_value(), before);
+    }
+  });
+}
+
+/// The processors that the calling thread may run on.
+std::vector<int> allowed() {
+  cpu_set_t set;
+  EXPECT_EQ(::sched_getaffinity(0, sizeof(set), &set), 0) << std::strerror(errno);
+  std::vector<int> processors;
+  for (int i = 0; i < CPU_SETSIZE; ++i) {
+    if (CPU_ISSET(i, &set)) processors.push_back(i);
+  }
+  return processors;
+}
+
+TEST(Scheduling, MovesARealTimeThreadThatStaysThereAndMayRunElsewhere) {
+  in_a_thread([before = allowed()] {
+    wake_at_once();
+    for (const int processor : before) {
+      move_to(processor);
+      EXPECT_TRUE((policy() & SCHED_FIFO) == 0 || ::sched_getcpu() == processor) << processor;
+      EXPECT_EQ(allowed(), before);
+    }
+  });
+}
+
+TEST(Scheduling, MovesNowhereElseThanWhereItMayRun) {
+  in_a_thread([] {
+    cpu_set_t here;
+    CPU_ZERO(&here);
+    CPU_SET(::sched_getcpu(), &here);
+    ASSERT_EQ(::sched_setaffinity(0, sizeof(here), &here), 0) << std::strerror(errno);
+    const std::vector<int> before = allowed();
+    for (const int processor : {-1, before.front() + 1, CPU_SETSIZE - 1, CPU_SETSIZE}) {
+      move_to(processor);
+      EXPECT_EQ(allowed(), before);
+    }
   });
 }
 
