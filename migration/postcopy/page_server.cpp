@@ -34,8 +34,10 @@ constexpr std::uint64_t kBusyChunk = 64;
 constexpr std::uint64_t kFirstChunk = 64;
 /// So much has to be sent before the link's rate is taken for known.
 constexpr double kRateKnownAfter = 4 << 20;
-/// The thread that serves requests looks once in so many where they arrive.
-constexpr std::uint64_t kRequestsInAPlace = 16;
+/// The thread that serves requests looks once in so many where they arrive, and goes there when it
+/// was the same place, and not its own, so many times in a row. (Going takes as long as a request.)
+constexpr std::uint64_t kRequestsPerLook = 16;
+constexpr unsigned kLooksBeforeGoing = 4;
 /// How many pages are looked up at a time to find those that were never touched: 256 MiB.
 constexpr std::uint64_t kLookUpPages = 65536;
 
@@ -205,15 +207,18 @@ void PageServer::answer_all() {
     if (before == unsent_.page_count()) {
       throw wire::ProtocolError("the destination asks for more pages than there are");
     }
-    if (before % kRequestsInAPlace == 0) stay_near_arrivals();
     answer(wire::decode_request(frame.subspan<wire::kHeaderBytes>(), unsent_.page_count()));
+    if (before % kRequestsPerLook == 0) stay_near_arrivals();
   }
 }
 
 /// A thread that another processor wakes begins later, by about as long as its work takes.
 void PageServer::stay_near_arrivals() {
   const int processor = stream_->arrival_processor();
-  if (processor != ::sched_getcpu()) vmm::move_to(processor);
+  const bool again = processor != ::sched_getcpu() && processor == arrivals_;
+  arrivals_ = processor;
+  looks_ = again ? looks_ + 1 : 0;
+  if (looks_ == kLooksBeforeGoing) vmm::move_to(processor);
 }
 
 void PageServer::answer(const wire::PageRequest& request) {

@@ -111,6 +111,10 @@ class PageServer {
   };
   std::vector<Insert> inserts_;
   std::vector<iovec> parts_;
+
+  // The fault thread's.
+  int arrivals_ = -1;   ///< the processor where requests arrived when it last looked
+  unsigned looks_ = 0;  ///< in a row that have found them there, and the thread elsewhere
   std::thread thread_;
 };
 

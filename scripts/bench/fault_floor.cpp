@@ -3,9 +3,10 @@
 /// bulk copy between the same two processes keeps the cores busy. Nothing is counted, ordered or
 /// shared.
 ///
-/// Usage: fault-floor [FAULTS]      (default 5000)
+/// Usage: fault-floor [FAULTS [guest]]      (default 5000)
 /// Prints two lines of "NAME P50 P99 MAX", in microseconds: `fault`, as the thread saw it that read
 /// the page, and `service`, from when the handler learnt of the fault until the page was in place.
+/// With `guest` a virtual processor reads the pages, and there is no `fault`.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
@@ -28,28 +29,24 @@
 #include <numeric>
 #include <random>
 #include <stdexcept>
+#include <string_view>
 #include <system_error>
 #include <thread>
 #include <vector>
 
+#include "reading_vcpu.hpp"
+#include "system.hpp"
+
 namespace {
 
-constexpr std::size_t kPage = 4096;
 constexpr std::size_t kBulkChunk = 1 << 20;
 constexpr std::size_t kBulkRegion = 64 << 20;
-constexpr std::size_t kMostFaults = 1 << 20;
+constexpr std::size_t kMostFaults = 1 << 18;  // a gigabyte
 
 using Clock = std::chrono::steady_clock;
 
 double microseconds_since(Clock::time_point start) {
   return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
-}
-
-/// The result of a system call, which must not be negative.
-template <typename Result>
-Result checked(Result result, const char* what) {
-  if (result < 0) throw std::system_error(errno, std::generic_category(), what);
-  return result;
 }
 
 /// False at the end of the connection.
@@ -92,13 +89,6 @@ sockaddr_in listen_on_loopback(int listener) {
   return address;
 }
 
-std::uint8_t* memory(std::size_t size) {
-  void* const address =
-      mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (address == MAP_FAILED) throw std::system_error(errno, std::generic_category(), "mmap");
-  return static_cast<std::uint8_t*>(address);
-}
-
 int connect_to(sockaddr_in address) {
   const int connection = checked(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
   checked(connect(connection, reinterpret_cast<sockaddr*>(&address), sizeof address), "connect");
@@ -128,11 +118,12 @@ void serve(sockaddr_in address, std::size_t pages) {
 
 class Handler {
  public:
-  Handler(int requests, std::uint8_t* region, std::size_t pages)
+  /// `mode`: whose faults, as userfaultfd() takes it.
+  Handler(int requests, std::uint8_t* region, std::size_t pages, int mode)
       : requests_(requests),
         region_(reinterpret_cast<std::uint64_t>(region)),
-        descriptor_(static_cast<int>(
-            checked(syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY), "userfaultfd"))) {
+        descriptor_(
+            static_cast<int>(checked(syscall(SYS_userfaultfd, O_CLOEXEC | mode), "userfaultfd"))) {
     uffdio_api api{};
     api.api = UFFD_API;
     checked(ioctl(descriptor_, UFFDIO_API, &api), "UFFDIO_API");
@@ -180,11 +171,31 @@ void print(const char* name, std::vector<double>& took) {
   std::printf("%s %.1f %.1f %.1f\n", name, percentile(50), percentile(99), took.back());
 }
 
+/// In the middle of it, with threads that wait for what does not come.
+[[noreturn]] void give_up(const std::exception& error) {
+  std::fprintf(stderr, "fault-floor: %s\n", error.what());
+  _exit(1);
+}
+
+/// Reads a byte of each page, and tells how long each took.
+std::vector<double> read_all(const std::uint8_t* region, const std::vector<std::size_t>& order) {
+  std::vector<double> took;
+  took.reserve(order.size());
+  for (const std::size_t page : order) {
+    const auto start = Clock::now();
+    if (*static_cast<const volatile std::uint8_t*>(region + page * kPage) != 1) {
+      throw std::runtime_error("a page came wrong");
+    }
+    took.push_back(microseconds_since(start));
+  }
+  return took;
+}
+
 /// The process that misses the pages. Each is read once, in random order.
-void measure(int requests, int bulk, std::size_t pages) {
+void measure(int requests, int bulk, std::size_t pages, bool guest) {
   std::uint8_t* const region = memory(pages * kPage);
   checked(madvise(region, pages * kPage, MADV_NOHUGEPAGE), "madvise");
-  Handler handler(requests, region, pages);
+  Handler handler(requests, region, pages, guest ? 0 : UFFD_USER_MODE_ONLY);
   std::vector<std::size_t> order(pages);
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::shuffle(order.begin(), order.end(), std::mt19937(1));
@@ -203,21 +214,19 @@ void measure(int requests, int bulk, std::size_t pages) {
     chunks.wait(seen);
   }
 
-  std::vector<double> took;
-  took.reserve(pages);
   std::thread answering([&handler, pages] { handler.run(pages); });
-  for (const std::size_t page : order) {
-    const auto start = Clock::now();
-    if (*static_cast<volatile std::uint8_t*>(region + page * kPage) != 1) {
-      throw std::runtime_error("a page came wrong");
-    }
-    took.push_back(microseconds_since(start));
+  std::vector<double> took;
+  try {
+    if (guest) read_as_a_guest({region, pages * kPage}, order);
+    took = read_all(region, order);
+  } catch (const std::exception& error) {
+    give_up(error);
   }
   answering.join();
   shutdown(bulk, SHUT_RDWR);
   shutdown(requests, SHUT_RDWR);
   copier.join();
-  print("fault", took);
+  if (!guest) print("fault", took);
   print("service", handler.took());
 }
 
@@ -237,7 +246,7 @@ int main(int argc, char** argv) try {
   const int requests = checked(accept(listener, nullptr, nullptr), "accept");
   const int bulk = checked(accept(listener, nullptr, nullptr), "accept");
   send_at_once(requests);
-  measure(requests, bulk, pages);
+  measure(requests, bulk, pages, argc > 2 && argv[2] == std::string_view("guest"));
   checked(waitpid(server, nullptr, 0), "waitpid");
   return 0;
 } catch (const std::exception& error) {
