@@ -198,9 +198,10 @@ void PageFetcher::faulted(vmm::PageIndex page) {
 
 void PageFetcher::ask(vmm::PageIndex page) {
   if (!stream_) return;
-  wire::Bytes frame;
-  wire::put_frame(frame, FrameType::request, wire::encode_request(page, choice_.ask_compressed()));
-  iovec part{frame.data(), frame.size()};
+  request_.clear();
+  wire::put_frame(request_, FrameType::request,
+                  wire::encode_request(page, choice_.ask_compressed()));
+  iovec part{request_.data(), request_.size()};
   stream_->write({&part, 1});
 }
 

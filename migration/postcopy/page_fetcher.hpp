@@ -156,6 +156,7 @@ class PageFetcher {
 
   // The fault thread's.
   std::unique_ptr<net::Stream> stream_;
+  wire::Bytes request_;
   std::vector<std::byte> in_;
   std::size_t in_used_ = 0;  ///< bytes of in_: the beginning of a frame
   AnswerChoice choice_;

@@ -223,20 +223,23 @@ void PageServer::stay_near_arrivals() {
 
 void PageServer::answer(const wire::PageRequest& request) {
   ++requests_;
+  // A page that was sent is on its way.
+  if (unsent_.take(request.page)) {
+    ++demand_;
+    const std::lock_guard lock(write_mutex_);
+    const bool compressed = shared_.compression == Compression::lz4 ||
+                            (shared_.compression == Compression::automatic && request.compressed);
+    put_page(FrameType::page, request.page, compressed);
+    write_frames();
+  }
+  // A guest waited for that; for what follows nobody does.
   {
     const std::lock_guard lock(mutex_);
     order_.faulted(request.page);
     recent_[at_recent_] = std::chrono::steady_clock::now();
     at_recent_ = (at_recent_ + 1) % recent_.size();
-    if (!unsent_.take(request.page)) return;  // it is on its way
   }
-  ++demand_;
   changed_.notify_all();
-  const std::lock_guard lock(write_mutex_);
-  const bool compressed = shared_.compression == Compression::lz4 ||
-                          (shared_.compression == Compression::automatic && request.compressed);
-  put_page(FrameType::page, request.page, compressed);
-  write_frames();
 }
 
 void PageServer::send_now(std::span<const vmm::PageIndex> pages) {
