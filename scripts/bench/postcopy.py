@@ -64,8 +64,8 @@ def _fault_floor(program, *arguments):
     """The time of a fault and nothing else, while the cores are busy."""
     with warm(512):
         pass
-    done = subprocess.run([program, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          timeout=2 * DEADLINE)
+    done = subprocess.run([program, *arguments], stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, timeout=2 * DEADLINE)
     if done.returncode != 0:
         raise Failed(f"{program}: {done.stderr}")
     lines = {name: map(float, rest) for name, *rest in map(str.split, done.stdout.splitlines())}

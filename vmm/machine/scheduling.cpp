@@ -7,7 +7,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <optional>
 
 namespace vmm {
 
@@ -33,50 +32,36 @@ struct SchedulingAttributes {
 };
 static_assert(sizeof(SchedulingAttributes) == 48);
 
-/// The calling thread's, with a short slice. None where it is not an ordinary thread.
-std::optional<SchedulingAttributes> prompt_attributes() {
-  SchedulingAttributes attributes;
-  if (::syscall(SYS_sched_getattr, 0, &attributes, sizeof(attributes), 0U) < 0) return std::nullopt;
-  if (attributes.policy != SCHED_OTHER) return std::nullopt;
-  attributes.runtime = static_cast<std::uint64_t>(kSlice.count());
-  return attributes;
-}
-
-/// Whether it is permitted.
-bool set(const SchedulingAttributes& attributes) {
-  return ::syscall(SYS_sched_setattr, 0, &attributes, 0U) == 0;
-}
-
-/// A short slice, and what `rise` adds to it where that is permitted.
+/// Gives the calling thread a short slice, and what `rise` adds to that, if it is an ordinary one.
+/// False when that is not permitted.
 template <typename Rise>
-void wake_promptly_and(Rise rise) {
-  const auto prompt = prompt_attributes();
-  if (!prompt) return;
-  if (prompt->nice == 0) {
-    SchedulingAttributes risen = *prompt;
-    rise(risen);
-    if (set(risen)) return;
-  }
-  set(*prompt);
+bool adjust(Rise rise) {
+  SchedulingAttributes attributes;
+  if (::syscall(SYS_sched_getattr, 0, &attributes, sizeof(attributes), 0U) < 0) return true;
+  if (attributes.policy != SCHED_OTHER) return true;
+  attributes.runtime = static_cast<std::uint64_t>(kSlice.count());
+  if (attributes.nice == 0) rise(attributes);
+  return ::syscall(SYS_sched_setattr, 0, &attributes, 0U) == 0;
 }
 
 }  // namespace
 
 void wake_promptly() {
-  wake_promptly_and([](SchedulingAttributes&) {});
+  adjust([](SchedulingAttributes&) {});
 }
 
 void wake_first() {
-  wake_promptly_and([](SchedulingAttributes& attributes) { attributes.nice = kFirst; });
+  if (!adjust([](SchedulingAttributes& attributes) { attributes.nice = kFirst; })) wake_promptly();
 }
 
 void wake_at_once() {
-  wake_promptly_and([](SchedulingAttributes& attributes) {
+  const bool done = adjust([](SchedulingAttributes& attributes) {
     attributes.policy = SCHED_FIFO;
     attributes.priority = 1;
     attributes.runtime = 0;
     attributes.flags |= kResetOnFork;
   });
+  if (!done) wake_first();
 }
 
 void move_to(int processor) {

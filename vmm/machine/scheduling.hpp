@@ -18,7 +18,7 @@ void wake_first();
 
 /// For a thread that does the same small piece of work for each thing that it is asked for, and
 /// sleeps in between: with the privilege it becomes a real-time thread, of the lowest priority, and
-/// no ordinary thread makes it wait, whatever it does. Without it as wake_promptly().
+/// no ordinary thread makes it wait, whatever it does. Without it as wake_first().
 void wake_at_once();
 
 /// Goes to this processor if it may run there, and is not kept there: for a real-time thread, which
