@@ -263,6 +263,7 @@ void PageFetcher::take_page(const wire::SinglePage& answer, bool early) {
 }
 
 std::vector<vmm::PageIndex> PageFetcher::landed(vmm::PageRange range) {
+  const auto now = Clock::now();
   std::vector<vmm::PageRange> taken;
   missing_.take(range, taken);
   std::vector<vmm::PageIndex> awaited;
@@ -270,7 +271,7 @@ std::vector<vmm::PageIndex> PageFetcher::landed(vmm::PageRange range) {
     const std::lock_guard lock(mutex_);
     auto waiting = waiting_.lower_bound(range.first);
     while (waiting != waiting_.end() && waiting->first < range.end()) {
-      latencies_.add(us_since(waiting->second.since));
+      latencies_.add(1000 * ms_between(waiting->second.since, now));
       awaited.push_back(waiting->first);
       waiting = waiting_.erase(waiting);
     }

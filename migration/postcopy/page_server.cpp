@@ -11,6 +11,7 @@
 
 #include "migration/elapsed.hpp"
 #include "migration/pages/page_content.hpp"
+#include "migration/policy/arrival_watch.hpp"
 #include "migration/verify.hpp"
 #include "vmm/machine/scheduling.hpp"
 
@@ -34,10 +35,8 @@ constexpr std::uint64_t kBusyChunk = 64;
 constexpr std::uint64_t kFirstChunk = 64;
 /// So much has to be sent before the link's rate is taken for known.
 constexpr double kRateKnownAfter = 4 << 20;
-/// The thread that serves requests looks once in so many where they arrive, and goes there when it
-/// was the same place, and not its own, so many times in a row. (Going takes as long as a request.)
+/// The thread that serves requests looks once in so many where they arrive.
 constexpr std::uint64_t kRequestsPerLook = 16;
-constexpr unsigned kLooksBeforeGoing = 4;
 /// How many pages are looked up at a time to find those that were never touched: 256 MiB.
 constexpr std::uint64_t kLookUpPages = 65536;
 
@@ -101,9 +100,14 @@ void PageServer::serve(net::Socket socket, wire::Bytes greeting,
   sent_bytes_ += greeting.size();
   thread_ = std::thread([this, failed = std::move(failed)] {
     ::pthread_setname_np(::pthread_self(), "faults");
-    vmm::wake_at_once();
+    bool real_time = false;
+    if (greedy_peer_) {
+      vmm::wake_promptly();
+    } else {
+      real_time = vmm::wake_at_once();
+    }
     try {
-      answer_all();
+      answer_all(real_time);
     } catch (...) {
       failed(std::current_exception());
     }
@@ -191,9 +195,10 @@ std::uint64_t PageServer::chunk_pages() const {
   return std::bit_floor(std::clamp(pages, kLeastChunk, busy ? kBusyChunk : kHugeChunk));
 }
 
-void PageServer::answer_all() {
+void PageServer::answer_all(bool follows) {
   constexpr std::size_t kRequest = wire::kHeaderBytes + 8;
   std::array<std::byte, kRequest> bytes{};
+  ArrivalWatch watch;
   for (std::uint64_t before = 0;; ++before) {
     iovec part{bytes.data(), bytes.size()};
     stream_->read({&part, 1});
@@ -203,22 +208,16 @@ void PageServer::answer_all() {
     if (header.type != FrameType::request || header.payload != kRequest - wire::kHeaderBytes) {
       throw wire::ProtocolError("the destination sent something else than a page request");
     }
-    // The thread goes before all others: no peer keeps it busy for ever.
+    // A thread that goes before others is kept busy by nobody for ever.
     if (before == unsent_.page_count()) {
+      greedy_peer_ = true;
       throw wire::ProtocolError("the destination asks for more pages than there are");
     }
     answer(wire::decode_request(frame.subspan<wire::kHeaderBytes>(), unsent_.page_count()));
-    if (before % kRequestsPerLook == 0) stay_near_arrivals();
+    if (!follows || before % kRequestsPerLook != 0) continue;
+    const int processor = stream_->arrival_processor();
+    if (watch.should_follow(processor, ::sched_getcpu())) vmm::move_to(processor);
   }
-}
-
-/// A thread that another processor wakes begins later, by about as long as its work takes.
-void PageServer::stay_near_arrivals() {
-  const int processor = stream_->arrival_processor();
-  const bool again = processor != ::sched_getcpu() && processor == arrivals_;
-  arrivals_ = processor;
-  looks_ = again ? looks_ + 1 : 0;
-  if (looks_ == kLooksBeforeGoing) vmm::move_to(processor);
 }
 
 void PageServer::answer(const wire::PageRequest& request) {

@@ -73,8 +73,8 @@ class PageServer {
   std::optional<Chunk> next_chunk();
   std::optional<Chunk> next_absent();
   [[nodiscard]] std::uint64_t chunk_pages() const;
-  void answer_all();
-  void stay_near_arrivals();
+  /// Until the connection fails. A thread that `follows` stays near to where requests arrive.
+  void answer_all(bool follows);
   void answer(const wire::PageRequest& request);
   /// Appends the frame of a page to what is to be written.
   void put_page(wire::FrameType type, vmm::PageIndex page, bool compressed);
@@ -111,10 +111,7 @@ class PageServer {
   };
   std::vector<Insert> inserts_;
   std::vector<iovec> parts_;
-
-  // The fault thread's.
-  int arrivals_ = -1;   ///< the processor where requests arrived when it last looked
-  unsigned looks_ = 0;  ///< in a row that have found them there, and the thread elsewhere
+  bool greedy_peer_ = false;  ///< it asked for more pages than there are; the thread's
   std::thread thread_;
 };
 

@@ -6,7 +6,8 @@
 /// Usage: fault-floor [FAULTS [guest]]      (default 5000)
 /// Prints two lines of "NAME P50 P99 MAX", in microseconds: `fault`, as the thread saw it that read
 /// the page, and `service`, from when the handler learnt of the fault until the page was in place.
-/// With `guest` a virtual processor reads the pages, and there is no `fault`.
+/// With `guest` a virtual processor reads the pages, there is no `fault`, and who serves them goes
+/// before others as it does in Ferry.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
@@ -36,6 +37,7 @@
 
 #include "reading_vcpu.hpp"
 #include "system.hpp"
+#include "vmm/machine/scheduling.hpp"
 
 namespace {
 
@@ -97,7 +99,7 @@ int connect_to(sockaddr_in address) {
 }
 
 /// The process that has the pages: answers with the page whose number it gets, and copies.
-void serve(sockaddr_in address, std::size_t pages) {
+void serve(sockaddr_in address, std::size_t pages, bool guest) {
   const int requests = connect_to(address);
   const int bulk = connect_to(address);
   std::uint8_t* const source = memory(pages * kPage);
@@ -109,6 +111,7 @@ void serve(sockaddr_in address, std::size_t pages) {
       at = (at + kBulkChunk) % kBulkRegion;
     }
   });
+  if (guest) static_cast<void>(vmm::wake_at_once());
   std::uint64_t page = 0;
   while (receive_all(requests, &page, sizeof page)) {
     if (!send_all(requests, source + page * kPage, kPage)) break;
@@ -177,6 +180,12 @@ void print(const char* name, std::vector<double>& took) {
   _exit(1);
 }
 
+bool all_are_here(std::uint8_t* region, std::size_t pages) {
+  std::vector<unsigned char> here(pages);
+  checked(mincore(region, pages * kPage, here.data()), "mincore");
+  return std::ranges::all_of(here, [](unsigned char page) { return (page & 1) != 0; });
+}
+
 /// Reads a byte of each page, and tells how long each took.
 std::vector<double> read_all(const std::uint8_t* region, const std::vector<std::size_t>& order) {
   std::vector<double> took;
@@ -214,10 +223,14 @@ void measure(int requests, int bulk, std::size_t pages, bool guest) {
     chunks.wait(seen);
   }
 
-  std::thread answering([&handler, pages] { handler.run(pages); });
+  std::thread answering([&handler, pages, guest] {
+    if (guest) vmm::wake_first();
+    handler.run(pages);
+  });
   std::vector<double> took;
   try {
     if (guest) read_as_a_guest({region, pages * kPage}, order);
+    if (guest && !all_are_here(region, pages)) throw std::runtime_error("the guest ended early");
     took = read_all(region, order);
   } catch (const std::exception& error) {
     give_up(error);
@@ -235,18 +248,19 @@ void measure(int requests, int bulk, std::size_t pages, bool guest) {
 int main(int argc, char** argv) try {
   const unsigned long wanted = argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 5000;
   const std::size_t pages = std::clamp<std::size_t>(wanted, 1, kMostFaults);
+  const bool guest = argc > 2 && argv[2] == std::string_view("guest");
   const int listener = checked(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
   const sockaddr_in address = listen_on_loopback(listener);
   const pid_t server = checked(fork(), "fork");
   if (server == 0) {
     close(listener);
-    serve(address, pages);
+    serve(address, pages, guest);
     _exit(0);
   }
   const int requests = checked(accept(listener, nullptr, nullptr), "accept");
   const int bulk = checked(accept(listener, nullptr, nullptr), "accept");
   send_at_once(requests);
-  measure(requests, bulk, pages, argc > 2 && argv[2] == std::string_view("guest"));
+  measure(requests, bulk, pages, guest);
   checked(waitpid(server, nullptr, 0), "waitpid");
   return 0;
 } catch (const std::exception& error) {

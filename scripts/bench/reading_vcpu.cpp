@@ -112,7 +112,7 @@ void read_as_a_guest(std::span<std::uint8_t> region, std::span<const std::size_t
   set_state(vcpu, order.size());
   while (vcpu.run() != 0) {
   }
-  if (vcpu.shared().exit_reason != KVM_EXIT_SHUTDOWN || vcpu.regs().rcx != 0) {
+  if (vcpu.shared().exit_reason != KVM_EXIT_SHUTDOWN) {
     throw std::runtime_error("KVM_RUN ended for reason " +
                              std::to_string(vcpu.shared().exit_reason));
   }

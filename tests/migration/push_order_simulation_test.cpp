@@ -10,7 +10,7 @@ namespace {
 // 256 MiB over a link of 9,000 pages/s (300 Mbit/s), chunks of 16 pages, a round trip of 0.5 ms.
 // Touches per second are those of all vCPUs together.
 
-constexpr std::uint64_t kRam = 65'536;
+constexpr std::uint64_t kGuestPages = 65'536;
 constexpr vmm::PageIndex kMiddle = 30'000;
 
 Touches sequential(vmm::PageIndex from, std::size_t count, std::int64_t step = 1) {
@@ -27,7 +27,7 @@ Touches skewed(std::size_t count) {
   std::mt19937_64 random(1);
   Touches touches(count);
   for (vmm::PageIndex& page : touches) {
-    page = random() % 10 != 0 ? kMiddle + random() % (kRam / 8) : random() % kRam;
+    page = random() % 10 != 0 ? kMiddle + random() % (kGuestPages / 8) : random() % kGuestPages;
   }
   return touches;
 }
@@ -35,7 +35,7 @@ Touches skewed(std::size_t count) {
 Touches uniform(std::size_t count) {
   std::mt19937_64 random(2);
   Touches touches(count);
-  for (vmm::PageIndex& page : touches) page = random() % kRam;
+  for (vmm::PageIndex& page : touches) page = random() % kGuestPages;
   return touches;
 }
 
@@ -52,7 +52,8 @@ struct Outcomes {
 };
 
 Outcomes run(double touches, const std::vector<Touches>& guest) {
-  const Simulation with{.ram_pages = kRam, .touches = touches / static_cast<double>(guest.size())};
+  const Simulation with{.ram_pages = kGuestPages,
+                        .touches = touches / static_cast<double>(guest.size())};
   return {simulate(with, Prepaging::bubbling, guest), simulate(with, Prepaging::linear, guest),
           simulate(with, Prepaging::none, guest)};
 }
@@ -68,7 +69,7 @@ void expect_few_faults(const Outcomes& outcomes) {
 
 TEST(PushOrderSimulation, FetchesEachPageOfTheWorkingSetByAFaultWithoutPrepaging) {
   const SimulatedOutcome none =
-      simulate({.ram_pages = kRam}, Prepaging::none, {sequential(kMiddle, 5'000)});
+      simulate({.ram_pages = kGuestPages}, Prepaging::none, {sequential(kMiddle, 5'000)});
   EXPECT_EQ(none.faults, 5'000U);
   EXPECT_EQ(none.working_set, 5'000U);
   // A touch, the page on the link, and what the request waits for the link's next slot.
@@ -112,7 +113,7 @@ TEST(PushOrderSimulation, ServesAGuestThatReadsColumnsOfAMatrix) {
 
 TEST(PushOrderSimulation, CostsNothingWhereThereIsNoLocality) {
   for (const std::uint64_t chunk : {16U, 512U}) {
-    const Simulation with{.ram_pages = kRam, .chunk = chunk, .ahead = 2 * chunk};
+    const Simulation with{.ram_pages = kGuestPages, .chunk = chunk, .ahead = 2 * chunk};
     const std::vector<Touches> guest{uniform(30'000)};
     const SimulatedOutcome bubbling = simulate(with, Prepaging::bubbling, guest);
     const SimulatedOutcome linear = simulate(with, Prepaging::linear, guest);

@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 
 namespace vmm {
 
@@ -32,47 +33,56 @@ struct SchedulingAttributes {
 };
 static_assert(sizeof(SchedulingAttributes) == 48);
 
-/// Gives the calling thread a short slice, and what `rise` adds to that, if it is an ordinary one.
-/// False when that is not permitted.
-template <typename Rise>
-bool adjust(Rise rise) {
+/// The calling thread's, with a short slice; none where it is not an ordinary thread.
+std::optional<SchedulingAttributes> prompt() {
   SchedulingAttributes attributes;
-  if (::syscall(SYS_sched_getattr, 0, &attributes, sizeof(attributes), 0U) < 0) return true;
-  if (attributes.policy != SCHED_OTHER) return true;
+  if (::syscall(SYS_sched_getattr, 0, &attributes, sizeof(attributes), 0U) < 0) return std::nullopt;
+  if (attributes.policy != SCHED_OTHER) return std::nullopt;
   attributes.runtime = static_cast<std::uint64_t>(kSlice.count());
-  if (attributes.nice == 0) rise(attributes);
+  return attributes;
+}
+
+/// Whether it is permitted.
+bool set(const SchedulingAttributes& attributes) {
   return ::syscall(SYS_sched_setattr, 0, &attributes, 0U) == 0;
 }
 
 }  // namespace
 
 void wake_promptly() {
-  adjust([](SchedulingAttributes&) {});
+  if (const auto attributes = prompt()) set(*attributes);
 }
 
 void wake_first() {
-  if (!adjust([](SchedulingAttributes& attributes) { attributes.nice = kFirst; })) wake_promptly();
+  auto attributes = prompt();
+  if (!attributes || attributes->nice != 0) return wake_promptly();
+  attributes->nice = kFirst;
+  if (!set(*attributes)) wake_promptly();
 }
 
-void wake_at_once() {
-  const bool done = adjust([](SchedulingAttributes& attributes) {
-    attributes.policy = SCHED_FIFO;
-    attributes.priority = 1;
-    attributes.runtime = 0;
-    attributes.flags |= kResetOnFork;
-  });
-  if (!done) wake_first();
+bool wake_at_once() {
+  auto attributes = prompt();
+  if (attributes && attributes->nice == 0) {
+    attributes->policy = SCHED_FIFO;
+    attributes->priority = 1;
+    attributes->runtime = 0;
+    attributes->flags |= kResetOnFork;
+    if (set(*attributes)) return true;
+  }
+  wake_first();
+  return false;
 }
 
-void move_to(int processor) {
+bool move_to(int processor) {
   cpu_set_t allowed;
-  if (::sched_getaffinity(0, sizeof(allowed), &allowed) < 0) return;
-  if (processor < 0 || processor >= CPU_SETSIZE || !CPU_ISSET(processor, &allowed)) return;
+  if (::sched_getaffinity(0, sizeof(allowed), &allowed) < 0) return false;
+  if (processor < 0 || processor >= CPU_SETSIZE || !CPU_ISSET(processor, &allowed)) return false;
   cpu_set_t there;
   CPU_ZERO(&there);
   CPU_SET(processor, &there);
-  if (::sched_setaffinity(0, sizeof(there), &there) < 0) return;
+  if (::sched_setaffinity(0, sizeof(there), &there) < 0) return false;
   static_cast<void>(::sched_setaffinity(0, sizeof(allowed), &allowed));
+  return true;
 }
 
 /// Linux: of the thread alone. Anybody may lower it, and where it is lower still it stays so.

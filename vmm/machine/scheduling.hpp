@@ -13,17 +13,18 @@ namespace vmm {
 void wake_promptly();
 
 /// The same for a thread that works little each time, so that a larger share of the processor does
-/// no harm: with the privilege (CAP_SYS_NICE) it goes before all ordinary threads.
+/// no harm: with the privilege (CAP_SYS_NICE, or RLIMIT_NICE) it gets the highest nice value.
 void wake_first();
 
 /// For a thread that does the same small piece of work for each thing that it is asked for, and
-/// sleeps in between: with the privilege it becomes a real-time thread, of the lowest priority, and
-/// no ordinary thread makes it wait, whatever it does. Without it as wake_first().
-void wake_at_once();
+/// sleeps in between: with the privilege (CAP_SYS_NICE, or RLIMIT_RTPRIO) it becomes a real-time
+/// thread, of the lowest priority, which no ordinary thread makes wait but by a lock. Whether it
+/// did; otherwise it is as after wake_first().
+bool wake_at_once();
 
-/// Goes to this processor if it may run there, and is not kept there: for a real-time thread, which
-/// stays where it is, other than an ordinary one that the kernel moves to who wakes it.
-void move_to(int processor);
+/// Goes to this processor, and is not kept there: for a real-time thread, which stays where it is,
+/// other than an ordinary one, which the kernel moves to who wakes it. Whether it may run there.
+bool move_to(int processor);
 
 /// Nobody waits for this thread. It gets the processor after all that are as any other, and a tenth
 /// of what one of those gets where they would fill it.
