@@ -13,17 +13,17 @@
 // it does then it must not, and nothing handles that: the processor shuts down.
 asm(R"(
 .pushsection .rodata
-guest_code:
+kGuestCode:
 1:  movl (%rsi), %ebx
     movb (%rbx), %al
     addq $4, %rsi
     decq %rcx
     jnz 1b
     hlt
-guest_code_end:
+kGuestCodeEnd:
 .popsection
 )");
-extern "C" const std::uint8_t guest_code[], guest_code_end[];
+extern "C" const std::uint8_t kGuestCode[], kGuestCodeEnd[];
 
 namespace {
 
@@ -89,7 +89,7 @@ void set_state(const vmm::KvmVcpu& vcpu, std::size_t pages) {
 
 void read_as_a_guest(std::span<std::uint8_t> region, std::span<const std::size_t> order) {
   const std::span<std::uint8_t> code(memory(kPage), kPage);
-  std::copy(guest_code, guest_code_end, code.data());
+  std::copy(kGuestCode, kGuestCodeEnd, code.data());
   const std::size_t size = (order.size() * sizeof(std::uint32_t) + kPage - 1) / kPage * kPage;
   const std::span<std::uint8_t> addresses(memory(size), size);
   std::ranges::transform(
