@@ -66,14 +66,24 @@ class AnOldImage(ReuseTest):
         last.stderr.wait_for(rb"is not used: the source cannot say exactly what has changed")
         self.assert_keeper_ends(source)
 
+    def depart_without_hot_pages(self, here):
+        """A guest left by post-copy, and the image lacks the pages that it writes often. On a busy
+        machine one may write too little while it is watched: then another departs."""
+        for _ in range(5):
+            source = self.guest_with_store(here, "tick=2 fill=8 dirty=20000 ws=1 check end=byte")
+            away, report = self.leave(source, self.make_store(), "--mode", "post-copy",
+                                      receive=("--tracking", "off"))
+            touched = report["pages"]["total"] - report["pages"]["unpopulated"]
+            if report["kept_image"]["pages"] < touched:
+                return source, away
+            self.end_keeper(source)
+            self.finish(source, away)
+        self.fail("no guest was seen to write pages often")
+
     def test_on_a_disk_that_is_not_used_leaves_nothing_in_the_ram_of_post_copy(self):
         here = self.make_store(on_tmpfs=False)
-        source = self.guest_with_store(here, "tick=2 fill=8 dirty=20000 ws=1 check end=byte")
-        # Pages that are written often are not kept: RAM that was made of the image lacks them.
-        away, report = self.leave(source, self.make_store(), "--mode", "post-copy",
-                                  receive=("--tracking", "off"))
-        touched = report["pages"]["total"] - report["pages"]["unpopulated"]
-        self.assertLess(report["kept_image"]["pages"], touched)
+        # RAM that was made of the image would lack its pages.
+        source, away = self.depart_without_hot_pages(here)
         last, report = self.go_home([source, away], here, "--reuse", "generation", "--mode",
                                     "post-copy")
         self.assert_nothing_reused(report)
