@@ -100,12 +100,7 @@ void PageServer::serve(net::Socket socket, wire::Bytes greeting,
   sent_bytes_ += greeting.size();
   thread_ = std::thread([this, failed = std::move(failed)] {
     ::pthread_setname_np(::pthread_self(), "faults");
-    bool real_time = false;
-    if (greedy_peer_) {
-      vmm::wake_promptly();
-    } else {
-      real_time = vmm::wake_at_once();
-    }
+    const bool real_time = !greedy_peer_ && vmm::wake_at_once();
     try {
       answer_all(real_time);
     } catch (...) {

@@ -3,7 +3,7 @@
 /// bulk copy between the same two processes keeps the cores busy. Nothing is counted, ordered or
 /// shared.
 ///
-/// Usage: fault-floor [FAULTS [guest]]      (default 5000)
+/// Usage: fault-floor [FAULTS] [guest]      (default 5000)
 /// Prints two lines of "NAME P50 P99 MAX", in microseconds: `fault`, as the thread saw it that read
 /// the page, and `service`, from when the handler learnt of the fault until the page was in place.
 /// With `guest` a virtual processor reads the pages, there is no `fault`, and who serves them goes
@@ -246,9 +246,10 @@ void measure(int requests, int bulk, std::size_t pages, bool guest) {
 }  // namespace
 
 int main(int argc, char** argv) try {
-  const unsigned long wanted = argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 5000;
+  const bool guest = argc > 1 && argv[argc - 1] == std::string_view("guest");
+  const unsigned long wanted =
+      argc - (guest ? 1 : 0) > 1 ? std::strtoul(argv[1], nullptr, 10) : 5000;
   const std::size_t pages = std::clamp<std::size_t>(wanted, 1, kMostFaults);
-  const bool guest = argc > 2 && argv[2] == std::string_view("guest");
   const int listener = checked(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
   const sockaddr_in address = listen_on_loopback(listener);
   const pid_t server = checked(fork(), "fork");

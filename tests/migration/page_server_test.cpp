@@ -257,6 +257,10 @@ TEST_F(PageServing, MoreRequestsThanPagesFailTheConnection) {
   EXPECT_EQ(answer().page, 9U);
   peer_->request(10);
   EXPECT_EQ(failure(), "the destination asks for more pages than there are");
+  server_->hang_up();
+  connect();
+  peer_->request(10);
+  EXPECT_EQ(answer().page, 10U);
 }
 
 TEST_F(PageServing, ADestinationThatHangsUpFailsTheConnection) {
