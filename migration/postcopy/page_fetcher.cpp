@@ -133,9 +133,9 @@ void PageFetcher::connect(net::Socket socket) {
     connected_ = true;
     try {
       const std::lock_guard lock(mutex_);
-      for (auto& [page, waiting] : waiting_) {
+      for (Waiting& waiting : waiting_) {
         waiting.asked = Clock::now();
-        ask(page);
+        ask(waiting.page);
       }
     } catch (...) {
       fail(std::current_exception());
@@ -154,9 +154,7 @@ void PageFetcher::abandon() {
   abandoned_ = true;
   post([this] {
     const std::lock_guard lock(mutex_);
-    for (const auto& [page, waiting] : waiting_) {
-      give_zero(page);
-    }
+    for (const Waiting& waiting : waiting_) give_zero(waiting.page);
     waiting_.clear();
   });
 }
@@ -186,7 +184,9 @@ void PageFetcher::faulted(vmm::PageIndex page) {
     // It may have landed meanwhile. Whoever lands it looks, under this lock, for who waits.
     if (missing_.test(page)) {
       // Two faults on one page make one request.
-      if (waiting_.emplace(page, Waiting{now, now}).second) ask(page);
+      if (std::ranges::find(waiting_, page, &Waiting::page) != waiting_.end()) return;
+      waiting_.push_back({page, now, now});
+      ask(page);
       return;
     }
   }
@@ -199,8 +199,7 @@ void PageFetcher::faulted(vmm::PageIndex page) {
 void PageFetcher::ask(vmm::PageIndex page) {
   if (!stream_) return;
   request_.clear();
-  wire::put_frame(request_, FrameType::request,
-                  wire::encode_request(page, choice_.ask_compressed()));
+  wire::put_request(request_, page, choice_.ask_compressed());
   iovec part{request_.data(), request_.size()};
   stream_->write({&part, 1});
 }
@@ -238,8 +237,8 @@ void PageFetcher::take_page(const wire::SinglePage& answer, bool early) {
   std::optional<Clock::time_point> asked;
   {
     const std::lock_guard lock(mutex_);
-    const auto waiting = waiting_.find(answer.page);
-    if (waiting != waiting_.end()) asked = waiting->second.asked;
+    const auto waiting = std::ranges::find(waiting_, answer.page, &Waiting::page);
+    if (waiting != waiting_.end()) asked = waiting->asked;
   }
   if (!asked && !early) throw ProtocolError("the source sent a page that nobody asked for");
   if (answer.encoding == wire::PageEncoding::zero) {
@@ -269,12 +268,12 @@ std::vector<vmm::PageIndex> PageFetcher::landed(vmm::PageRange range) {
   std::vector<vmm::PageIndex> awaited;
   {
     const std::lock_guard lock(mutex_);
-    auto waiting = waiting_.lower_bound(range.first);
-    while (waiting != waiting_.end() && waiting->first < range.end()) {
-      latencies_.add(1000 * ms_between(waiting->second.since, now));
-      awaited.push_back(waiting->first);
-      waiting = waiting_.erase(waiting);
-    }
+    std::erase_if(waiting_, [&](const Waiting& waiting) {
+      if (waiting.page < range.first || waiting.page >= range.end()) return false;
+      latencies_.add(1000 * ms_between(waiting.since, now));
+      awaited.push_back(waiting.page);
+      return true;
+    });
   }
   std::uint64_t count = 0;
   for (const vmm::PageRange& run : taken) count += run.count;
@@ -296,7 +295,7 @@ void PageFetcher::check_deadline() {
   if (!stream_) return;
   const std::lock_guard lock(mutex_);
   const bool late = std::ranges::any_of(
-      waiting_, [this](const auto& entry) { return Clock::now() - entry.second.asked > timeout_; });
+      waiting_, [this](const Waiting& page) { return Clock::now() - page.asked > timeout_; });
   if (!late) return;
   throw std::system_error(ETIMEDOUT, std::generic_category(),
                           "the source does not send a page that is waited for");

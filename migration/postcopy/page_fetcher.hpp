@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -141,13 +140,14 @@ class PageFetcher {
   std::atomic<bool> connected_ = false;
   std::atomic<bool> finished_ = false;  ///< nothing is missing, and RAM is as any other
 
-  /// Pages that somebody waits for.
+  /// A page that somebody waits for.
   struct Waiting {
+    vmm::PageIndex page = 0;
     Clock::time_point since;
     Clock::time_point asked;
   };
-  mutable std::mutex mutex_;  ///< guards these two
-  std::map<vmm::PageIndex, Waiting> waiting_;
+  mutable std::mutex mutex_;      ///< guards these two
+  std::vector<Waiting> waiting_;  ///< few: a thread waits for one page at a time
   LatencyHistogram latencies_;
 
   std::mutex tasks_mutex_;  ///< guards tasks_

@@ -59,8 +59,8 @@ PageServer::PageServer(PageSender::Shared& shared, AtomicPageSet missing, Prepag
       digests_(digests),
       unsent_(std::move(missing)),
       populated_(shared.memory.page_count()),
-      order_(prepaging, shared.memory.page_count()),
-      prepaging_(prepaging) {
+      prepaging_(prepaging),
+      order_(prepaging, shared.memory.page_count()) {
   compressed_.resize(static_cast<std::size_t>(LZ4_compressBound(vmm::kPageSize)));
   lz4_state_.resize(static_cast<std::size_t>(LZ4_sizeofState()));
 }
@@ -164,6 +164,7 @@ std::optional<Chunk> PageServer::next_chunk() {
     if (auto absent = next_absent()) return absent;
     {
       const std::lock_guard lock(mutex_);
+      take_faults();
       const auto next = order_.next(unsent_, chunk_pages());
       if (!next && !unsent_.first_at_or_after(0)) return std::nullopt;
       if (!next) continue;  // the order is none by now
@@ -175,6 +176,14 @@ std::optional<Chunk> PageServer::next_chunk() {
     for (const vmm::PageRange& run : chunk.data) pushed_ += run.count;
     return chunk;
   }
+}
+
+void PageServer::take_faults() {
+  faults_.take_new([this](vmm::PageIndex page) {
+    order_.faulted(page);
+    recent_[at_recent_] = std::chrono::steady_clock::now();
+    at_recent_ = (at_recent_ + 1) % recent_.size();
+  });
 }
 
 std::uint64_t PageServer::chunk_pages() const {
@@ -226,13 +235,12 @@ void PageServer::answer(const wire::PageRequest& request) {
     put_page(FrameType::page, request.page, compressed);
     write_frames();
   }
-  // A guest waited for that; for what follows nobody does.
-  {
-    const std::lock_guard lock(mutex_);
-    order_.faulted(request.page);
-    recent_[at_recent_] = std::chrono::steady_clock::now();
-    at_recent_ = (at_recent_ + 1) % recent_.size();
-  }
+  // Within one host the destination may get the processor, and with it the answer, only when this
+  // thread waits again. So the rest is for those that push.
+  faults_.add(request.page);
+  if (prepaging_ != Prepaging::none) return;
+  // Rounds wait until the last page was asked for.
+  { const std::lock_guard lock(mutex_); }
   changed_.notify_all();
 }
 

@@ -19,6 +19,7 @@
 #include "migration/pages/page_set.hpp"
 #include "migration/pages/round.hpp"
 #include "migration/policy/push_order.hpp"
+#include "migration/postcopy/recent_faults.hpp"
 #include "migration/wire/decode.hpp"
 
 namespace migration {
@@ -72,6 +73,8 @@ class PageServer {
 
   std::optional<Chunk> next_chunk();
   std::optional<Chunk> next_absent();
+  /// Of the guest's last ones; who pushes, under mutex_.
+  void take_faults();
   [[nodiscard]] std::uint64_t chunk_pages() const;
   /// Until the connection fails. A thread that `follows` stays near to where requests arrive.
   void answer_all(bool follows);
@@ -89,10 +92,12 @@ class PageServer {
   std::uint64_t sent_again_ = 0;
   std::atomic<std::uint64_t> sent_bytes_ = 0, received_bytes_ = 0;
 
+  RecentFaults faults_;
+  std::atomic<Prepaging> prepaging_;  ///< changed under mutex_
+
   std::mutex mutex_;  ///< guards what follows
   std::condition_variable changed_;
   PushOrder order_;
-  Prepaging prepaging_;
   bool interrupted_ = false;
   std::chrono::steady_clock::time_point start_;  ///< of the round that is under way
   std::uint64_t bytes_at_start_ = 0;             ///< sent before it

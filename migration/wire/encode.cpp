@@ -158,12 +158,11 @@ Bytes encode_copies(std::span<const Copy> copies) {
   return out;
 }
 
-Bytes encode_request(vmm::PageIndex page, bool compressed) {
-  Bytes out;
+void put_request(Bytes& out, vmm::PageIndex page, bool compressed) {
+  put_header(out, FrameType::request, 0, 8);
   Writer writer(out);
   writer.u32(static_cast<std::uint32_t>(page));
   writer.u32(compressed ? 1 : 0);
-  return out;
 }
 
 void put_single_page(Bytes& out, FrameType type, vmm::PageIndex page, PageEncoding encoding,

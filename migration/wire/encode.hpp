@@ -79,7 +79,8 @@ struct Hashes {
 [[nodiscard]] Bytes encode_hashes(const Hashes& frame);
 /// At most kMaxCopies; none says that there are no more.
 [[nodiscard]] Bytes encode_copies(std::span<const Copy> copies);
-[[nodiscard]] Bytes encode_request(vmm::PageIndex page, bool compressed);
+/// Appends a whole `request` frame.
+void put_request(Bytes& out, vmm::PageIndex page, bool compressed);
 /// Appends header and fixed fields of a `page` or `early` frame; `data_bytes` of data follow by the
 /// caller.
 void put_single_page(Bytes& out, FrameType type, vmm::PageIndex page, PageEncoding encoding,

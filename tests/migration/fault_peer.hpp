@@ -70,7 +70,7 @@ class FaultPeer {
   }
   void request(vmm::PageIndex page, bool compressed = false) {
     wire::Bytes frame;
-    wire::put_frame(frame, wire::FrameType::request, wire::encode_request(page, compressed));
+    wire::put_request(frame, page, compressed);
     send(frame);
   }
 

@@ -195,6 +195,21 @@ TEST_F(PageServing, GreetsFirstAndCountsItsBytes) {
   EXPECT_EQ(server_->bytes_sent(), 3 + wire::kHeaderBytes + 16 + vmm::kPageSize);
 }
 
+TEST_F(PageServing, PushesFromWhereTheGuestFaultsOn) {
+  make({{0, memory_.page_count()}}, Prepaging::bubbling);
+  connect();
+  const auto round = server_->round(1);
+  while (round->next_chunk()->data.empty()) continue;  // those that were never touched
+  // With the second answer here, what follows the first is done.
+  for (const vmm::PageIndex page : {700, 705}) {
+    peer_->request(page);
+    EXPECT_EQ(answer().page, page);
+  }
+  const auto chunk = round->next_chunk();
+  ASSERT_FALSE(chunk->data.empty());
+  EXPECT_NEAR(static_cast<double>(chunk->data.front().first), 700, 64);
+}
+
 TEST_F(PageServing, SendsPagesAtOnceThatTheDestinationLacks) {
   memory_.pages({1, 1})[1] = std::byte{0};  // page 1 is zero again
   make({{0, 20}});

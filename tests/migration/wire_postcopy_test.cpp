@@ -121,18 +121,29 @@ TEST(WireMissing, ABitmapOfTooManyPagesIsRefused) {
   expect_error([] { static_cast<void>(header_of("1c 00 00 00 09 00 02 00")); }, "over its limit");
 }
 
+Bytes request(vmm::PageIndex page, bool compressed) {
+  Bytes frame;
+  put_request(frame, page, compressed);
+  return frame;
+}
+
+/// Without its header.
+Bytes request_payload(vmm::PageIndex page, bool compressed) {
+  const Bytes frame = request(page, compressed);
+  return {frame.begin() + kHeaderBytes, frame.end()};
+}
+
 TEST(WireRequest, IsAsTheProtocolPageShowsIt) {
-  EXPECT_EQ(frame_of(FrameType::request, encode_request(261, true)),
-            from_hex("28 00 00 00  08 00 00 00  05 01 00 00  01 00 00 00"));
+  EXPECT_EQ(request(261, true), from_hex("28 00 00 00  08 00 00 00  05 01 00 00  01 00 00 00"));
 }
 
 TEST(WireRequest, SurvivesTheTripAndIsBounded) {
   for (const bool compressed : {false, true}) {
-    const PageRequest request = decode_request(encode_request(4095, compressed), kRamPages);
+    const PageRequest request = decode_request(request_payload(4095, compressed), kRamPages);
     EXPECT_EQ(request.page, 4095U);
     EXPECT_EQ(request.compressed, compressed);
   }
-  expect_no_other_length(encode_request(1, true), [](const Bytes& payload) {
+  expect_no_other_length(request_payload(1, true), [](const Bytes& payload) {
     static_cast<void>(decode_request(payload, kRamPages));
   });
   for (const std::string_view hex :

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "vmm/memory/guest_address.hpp"
+
+namespace migration {
+
+/// The last faults, from the thread that serves them to those that push: that one must neither wait
+/// for them nor do their work, since a vCPU may wait for it.
+class RecentFaults {
+ public:
+  static constexpr std::size_t kKept = 16;
+
+  /// One thread at a time.
+  void add(vmm::PageIndex page) {
+    const std::uint64_t added = added_.load(std::memory_order_relaxed);
+    pages_[added % kKept].store(page, std::memory_order_relaxed);
+    added_.store(added + 1, std::memory_order_release);
+  }
+
+  /// Calls `take` with each page that was added since the last call, oldest first; of more than
+  /// kKept with the last of them. Pages that are added meanwhile may stand in for the oldest. One
+  /// thread at a time.
+  template <typename Take>
+  void take_new(Take take) {
+    const std::uint64_t added = added_.load(std::memory_order_acquire);
+    taken_ = std::max(taken_, added - std::min<std::uint64_t>(added, kKept));
+    for (; taken_ < added; ++taken_) take(pages_[taken_ % kKept].load(std::memory_order_relaxed));
+  }
+
+ private:
+  std::array<std::atomic<vmm::PageIndex>, kKept> pages_{};
+  std::atomic<std::uint64_t> added_ = 0;
+  std::uint64_t taken_ = 0;
+};
+
+}  // namespace migration
