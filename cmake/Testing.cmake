@@ -10,13 +10,12 @@ find_program(PYTHON3 python3 REQUIRED)
 execute_process(COMMAND ${PYTHON3} -c "import sys; print(sys.executable)"
   OUTPUT_VARIABLE PYTHON3_PROGRAM OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
 
-# Sanitizers slow a test down by a factor of several. Nothing is measured then, and what an e2e test
-# waits for (a peer that stays silent) is waited for by several of them at once.
+# Sanitizers slow a test down by a factor of several. Nothing is measured then.
 set(FERRY_TEST_TIMEOUT_FACTOR 1)
-set(FERRY_E2E_SERIAL ON)
+set(FERRY_MEASURES_SERIAL ON)
 if(FERRY_SANITIZE)
   set(FERRY_TEST_TIMEOUT_FACTOR 4)
-  set(FERRY_E2E_SERIAL OFF)
+  set(FERRY_MEASURES_SERIAL OFF)
 endif()
 
 set(FERRY_TEST_ENVIRONMENT
@@ -29,14 +28,11 @@ set(FERRY_TEST_ENVIRONMENT
 
 # ferry_test(NAME <name> LABEL <unit|kvm> SOURCES <file>... LIBS <target>...)
 #
-# An executable of GoogleTest cases; each case is a test of ctest. `LABEL kvm` cases run one at a
-# time, since several measure times and all of them compete for the same few cores.
+# An executable of GoogleTest cases; each case is a test of ctest.
 function(ferry_test)
   cmake_parse_arguments(PARSE_ARGV 0 ARG "" "NAME;LABEL" "SOURCES;LIBS")
   set(properties LABELS ${ARG_LABEL})
-  if(ARG_LABEL STREQUAL "kvm")
-    list(APPEND properties RUN_SERIAL ON)
-  else()
+  if(ARG_LABEL STREQUAL "unit")
     math(EXPR timeout "30 * ${FERRY_TEST_TIMEOUT_FACTOR}")
     list(APPEND properties TIMEOUT ${timeout})
   endif()
@@ -74,16 +70,16 @@ function(ferry_test_methods file variable)
   set(${variable} ${methods} PARENT_SCOPE)
 endfunction()
 
-# ferry_e2e_test(<file.py> [SLOW] [WAITS] [TIMEOUT <seconds per test method>])
+# ferry_e2e_test(<file.py> [MEASURES] [SLOW] [TIMEOUT <seconds per test method>])
 #
 # A module of unittest cases; each method is a test of ctest, so that one that is skipped shows.
-# WAITS: most of the time goes by in waiting for a peer that stays silent, and nothing is measured;
-# several of them may run at once. Their label is `waits`.
+# MEASURES: what the guest or a migration does in some time is looked at, so nothing else runs
+# meanwhile.
 function(ferry_e2e_test file)
-  cmake_parse_arguments(PARSE_ARGV 1 ARG "SLOW;WAITS" "TIMEOUT" "")
-  set(serial ${FERRY_E2E_SERIAL})
-  if(ARG_WAITS)
-    set(serial OFF)
+  cmake_parse_arguments(PARSE_ARGV 1 ARG "MEASURES;SLOW" "TIMEOUT" "")
+  set(serial OFF)
+  if(ARG_MEASURES)
+    set(serial ${FERRY_MEASURES_SERIAL})
   endif()
   set(timeout "")
   if(ARG_TIMEOUT)
@@ -91,9 +87,6 @@ function(ferry_e2e_test file)
     set(timeout TIMEOUT ${seconds})
   endif()
   set(labels e2e kvm)
-  if(ARG_WAITS)
-    list(APPEND labels waits)
-  endif()
   if(ARG_SLOW)
     list(APPEND labels slow)
   endif()

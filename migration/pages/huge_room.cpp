@@ -8,7 +8,6 @@ namespace migration {
 
 namespace {
 
-constexpr std::uint64_t kBlockPages = vmm::kHugePagePages;
 /// A huge page takes as long as about so many page faults.
 constexpr std::uint64_t kManyPages = 64;
 
@@ -19,7 +18,8 @@ HugeRoom::HugeRoom(std::span<std::byte> ram)
 
 void HugeRoom::leave(const vmm::DirtyBitmap& there) {
   for (std::uint64_t block = 0; block < untried_.page_count(); ++block) {
-    if (there.count({block * kBlockPages, kBlockPages}) >= kManyPages) untried_.take(block);
+    const vmm::PageRange pages{block * vmm::kHugePagePages, vmm::kHugePagePages};
+    if (there.count(pages) >= kManyPages) untried_.take(block);
   }
 }
 
@@ -28,9 +28,9 @@ void HugeRoom::make_for(std::span<const vmm::PageRange> pages) {
   std::uint64_t count = 0;  // pages in that block
   for (const vmm::PageRange& range : pages) {
     for (vmm::PageIndex page = range.first; page < range.end();) {
-      if (page / kBlockPages != block) count = 0;
-      block = page / kBlockPages;
-      const vmm::PageIndex end = std::min(range.end(), (block + 1) * kBlockPages);
+      if (page / vmm::kHugePagePages != block) count = 0;
+      block = page / vmm::kHugePagePages;
+      const vmm::PageIndex end = std::min(range.end(), (block + 1) * vmm::kHugePagePages);
       count += end - page;
       page = end;
       if (count < kManyPages || block >= untried_.page_count() || !untried_.take(block)) continue;
