@@ -26,11 +26,12 @@ set(FERRY_TEST_ENVIRONMENT
   UBSAN_OPTIONS=print_stacktrace=1
 )
 
-# ferry_test(NAME <name> LABEL <unit|kvm> SOURCES <file>... LIBS <target>...)
+# ferry_test(NAME <name> LABEL <unit|kvm> [MEASURES <filter>] SOURCES <file>... LIBS <target>...)
 #
-# An executable of GoogleTest cases; each case is a test of ctest.
+# An executable of GoogleTest cases; each case is a test of ctest. MEASURES: cases, as a filter of
+# GoogleTest, that look at what happens in some time, so nothing else runs meanwhile.
 function(ferry_test)
-  cmake_parse_arguments(PARSE_ARGV 0 ARG "" "NAME;LABEL" "SOURCES;LIBS")
+  cmake_parse_arguments(PARSE_ARGV 0 ARG "" "NAME;LABEL;MEASURES" "SOURCES;LIBS")
   set(properties LABELS ${ARG_LABEL})
   if(ARG_LABEL STREQUAL "unit")
     math(EXPR timeout "30 * ${FERRY_TEST_TIMEOUT_FACTOR}")
@@ -46,11 +47,15 @@ function(ferry_test)
   target_link_libraries(${ARG_NAME} PRIVATE ferry_warnings ferry_cold GTest::gtest_main ${ARG_LIBS})
   add_dependencies(${ARG_NAME} guest_image)
   # PRE_TEST: the list of cases is made by ctest and not by the build, which so runs nothing.
-  gtest_discover_tests(${ARG_NAME}
-    DISCOVERY_MODE PRE_TEST
-    DISCOVERY_TIMEOUT 60
-    PROPERTIES ${properties}
-  )
+  set(discovery DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60)
+  if(ARG_MEASURES)
+    gtest_discover_tests(${ARG_NAME} ${discovery} TEST_FILTER "${ARG_MEASURES}"
+      PROPERTIES ${properties} RUN_SERIAL ON)
+    gtest_discover_tests(${ARG_NAME} ${discovery} TEST_FILTER "-${ARG_MEASURES}"
+      PROPERTIES ${properties})
+  else()
+    gtest_discover_tests(${ARG_NAME} ${discovery} PROPERTIES ${properties})
+  endif()
 endfunction()
 
 # ferry_test_methods(<file.py> <variable>): "<module>.<class>.<method>" of each unittest case in it.
@@ -73,7 +78,7 @@ endfunction()
 # ferry_e2e_test(<file.py> [MEASURES] [SLOW] [TIMEOUT <seconds per test method>])
 #
 # A module of unittest cases; each method is a test of ctest, so that one that is skipped shows.
-# MEASURES: what the guest or a migration does in some time is looked at, so nothing else runs
+# MEASURES: what the guest or a migration has done by some time is looked at, so nothing else runs
 # meanwhile.
 function(ferry_e2e_test file)
   cmake_parse_arguments(PARSE_ARGV 1 ARG "MEASURES;SLOW" "TIMEOUT" "")

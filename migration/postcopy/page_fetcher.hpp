@@ -147,7 +147,7 @@ class PageFetcher {
     Clock::time_point asked;
   };
   mutable std::mutex mutex_;      ///< guards these two
-  std::vector<Waiting> waiting_;  ///< few: a thread waits for one page at a time
+  std::vector<Waiting> waiting_;  ///< few, as threads that wait are
   LatencyHistogram latencies_;
 
   std::mutex tasks_mutex_;  ///< guards tasks_

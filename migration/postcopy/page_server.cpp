@@ -28,8 +28,8 @@ constexpr std::uint64_t kLeastChunk = 16;
 /// can install them whole.
 constexpr std::uint64_t kHugeChunk = wire::kMaxRawPages;
 constexpr std::chrono::duration<double> kHugeTime{0.004};
-/// But not while the guest faults much, as when its last faults (recent_) all came within so long:
-/// it would wait often for a chunk that is on its way.
+/// But not while the guest faults much, as when its last faults (recent_) were all met within so
+/// long: it would wait often for a chunk that is on its way.
 constexpr std::chrono::milliseconds kFewMoments{20};
 constexpr std::uint64_t kBusyChunk = 64;
 constexpr std::uint64_t kFirstChunk = 64;
@@ -239,7 +239,9 @@ void PageServer::answer(const wire::PageRequest& request) {
   // thread waits again. So the rest is for those that push.
   faults_.add(request.page);
   if (prepaging_ != Prepaging::none) return;
-  // Rounds wait until the last page was asked for.
+  // Rounds wait until the last page was asked for. (One that saw this page missing, and that
+  // nothing is to be pushed, did so before the page was taken, which is a full barrier: so that is
+  // seen here.)
   { const std::lock_guard lock(mutex_); }
   changed_.notify_all();
 }

@@ -101,7 +101,7 @@ class PageServer {
   bool interrupted_ = false;
   std::chrono::steady_clock::time_point start_;  ///< of the round that is under way
   std::uint64_t bytes_at_start_ = 0;             ///< sent before it
-  std::array<std::chrono::steady_clock::time_point, 8> recent_{};  ///< the last faults
+  std::array<std::chrono::steady_clock::time_point, 8> recent_{};  ///< last faults met
   std::size_t at_recent_ = 0;                                      ///< the oldest of them
 
   std::unique_ptr<net::Stream> stream_;

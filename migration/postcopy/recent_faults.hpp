@@ -14,7 +14,7 @@ namespace migration {
 /// for them nor do their work, since a vCPU may wait for it.
 class RecentFaults {
  public:
-  static constexpr std::size_t kKept = 16;
+  static constexpr std::size_t kKept = 128;
 
   /// One thread at a time.
   void add(vmm::PageIndex page) {

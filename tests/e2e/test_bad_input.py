@@ -10,7 +10,7 @@ import unittest
 
 import images
 import proxy
-from harness import FERRY, GUEST, FerryTest, Process, free_port, peer_timeout
+from harness import FERRY, GUEST, FerryTest, Process, peer_timeout, silent_port
 
 PREAMBLE = struct.Struct("<8sII")
 MAGIC = b"FERRY\r\n\x1a"
@@ -231,8 +231,8 @@ class ABadAddress(BadInputTest):
         self.failed_migration("tcp:no.such.host.invalid:7000", "no.such.host.invalid", "resolve")
 
     def test_to_migrate_to_where_nobody_listens(self):
-        port = free_port()
-        self.failed_migration(f"tcp:127.0.0.1:{port}", str(port), "refused")
+        with silent_port() as port:
+            self.failed_migration(f"tcp:127.0.0.1:{port}", str(port), "refused")
         self.failed_migration(f"unix:{self.directory}/none", "none", "No such file")
 
 

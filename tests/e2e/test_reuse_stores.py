@@ -84,7 +84,7 @@ class ASharedStore(StoreTest):
         source, away, kept = self.go_away(here)
         third, report = self.come_back(away, self.make_store())
         self.assert_nothing_reused(report)
-        third.wait_ticks(20)
+        self.wait_read(third)
         # And then to the first host at last: its image is that of an earlier handover.
         back, report = self.come_back(third, here)
         self.assertGreater(report["pages"]["reused"], kept // 2)

@@ -199,15 +199,15 @@ TEST_F(PageServing, PushesFromWhereTheGuestFaultsOn) {
   make({{0, memory_.page_count()}}, Prepaging::bubbling);
   connect();
   const auto round = server_->round(1);
-  while (round->next_chunk()->data.empty()) continue;  // those that were never touched
+  while (round->next_chunk().value().data.empty()) continue;  // those that were never touched
   // With the second answer here, what follows the first is done.
-  for (const vmm::PageIndex page : {700, 705}) {
+  for (const vmm::PageIndex page : Pages{700, 705}) {
     peer_->request(page);
     EXPECT_EQ(answer().page, page);
   }
-  const auto chunk = round->next_chunk();
-  ASSERT_FALSE(chunk->data.empty());
-  EXPECT_NEAR(static_cast<double>(chunk->data.front().first), 700, 64);
+  const Chunk chunk = round->next_chunk().value();
+  ASSERT_FALSE(chunk.data.empty());
+  EXPECT_NEAR(static_cast<double>(chunk.data.front().first), 700, 64);
 }
 
 TEST_F(PageServing, SendsPagesAtOnceThatTheDestinationLacks) {
