@@ -21,7 +21,7 @@ GUEST = os.environ.get("FERRY_GUEST", "build/release/guest/ferry-guest.elf")
 SANITIZED = bool(os.environ.get("FERRY_SANITIZE"))
 # Sanitizers slow ferry down by a factor of several, and so does a KVM in software.
 SCALE = (4 if SANITIZED else 1) * int(os.environ.get("FERRY_TEST_SLOWDOWN", "1"))
-DEADLINE = 15.0 * SCALE
+DEADLINE = 30.0 * SCALE
 SANITIZER_REPORT = re.compile(
     rb"(ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|Assertion .* failed)"
 )
