@@ -29,7 +29,7 @@ set(FERRY_TEST_ENVIRONMENT
 # ferry_test(NAME <name> LABEL <unit|kvm> [MEASURES <filter>] SOURCES <file>... LIBS <target>...)
 #
 # An executable of GoogleTest cases; each case is a test of ctest. MEASURES: cases, as a filter of
-# GoogleTest, that look at what happens in some time, so nothing else runs meanwhile.
+# GoogleTest, that look at what a guest has done by some time, so nothing else runs meanwhile.
 function(ferry_test)
   cmake_parse_arguments(PARSE_ARGV 0 ARG "" "NAME;LABEL;MEASURES" "SOURCES;LIBS")
   set(properties LABELS ${ARG_LABEL})
@@ -51,9 +51,9 @@ function(ferry_test)
   if(ARG_MEASURES)
     gtest_discover_tests(${ARG_NAME} ${discovery} TEST_FILTER "${ARG_MEASURES}"
       PROPERTIES ${properties} RUN_SERIAL ON)
-    gtest_discover_tests(${ARG_NAME} ${discovery} TEST_FILTER "-${ARG_MEASURES}"
-      PROPERTIES ${properties})
-  else()
+    set(discovery ${discovery} TEST_FILTER "-${ARG_MEASURES}")
+  endif()
+  if(NOT ARG_MEASURES STREQUAL "*")
     gtest_discover_tests(${ARG_NAME} ${discovery} PROPERTIES ${properties})
   endif()
 endfunction()

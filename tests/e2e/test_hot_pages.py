@@ -7,12 +7,12 @@ from harness import SCALE, FerryTest
 
 class HotPages(FerryTest):
     def move_slowly(self, *args, cpus=1):
-        """64 MiB in more than a second; 1024 pages in the middle are written all the time."""
+        """64 MiB in more than two seconds; 1024 pages in the middle are written all the time."""
         source = self.run_vm(
             "tick=2 fill=64 zero=0 random=100 text=0 dirty=20000 ws=4 ws-at=50 regs check=2000 "
             "end=byte", memory="96M", cpus=cpus)
         source.stdout.wait_for(rb"^# fill done")
-        target, report = self.move(source, "--verify", "--max-bandwidth", "400Mbit",
+        target, report = self.move(source, "--verify", "--max-bandwidth", "200Mbit",
                                    "--compression", "none", *args)
         self.assertIs(report["verified"], True)
         target.wait_ticks(30)
