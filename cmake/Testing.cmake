@@ -10,7 +10,7 @@ find_program(PYTHON3 python3 REQUIRED)
 execute_process(COMMAND ${PYTHON3} -c "import sys; print(sys.executable)"
   OUTPUT_VARIABLE PYTHON3_PROGRAM OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
 
-# Sanitizers slow a test down by a factor of several. Nothing is measured then.
+# Sanitizers slow a test down by a factor of several.
 set(FERRY_TEST_TIMEOUT_FACTOR 1)
 set(FERRY_MEASURES_SERIAL ON)
 if(FERRY_SANITIZE)
@@ -29,7 +29,8 @@ set(FERRY_TEST_ENVIRONMENT
 # ferry_test(NAME <name> LABEL <unit|kvm> [MEASURES <filter>] SOURCES <file>... LIBS <target>...)
 #
 # An executable of GoogleTest cases; each case is a test of ctest. MEASURES: cases, as a filter of
-# GoogleTest, that look at what a guest has done by some time, so nothing else runs meanwhile.
+# GoogleTest, that look at what a guest has done by some time, so nothing else runs meanwhile; in
+# sanitized builds neither.
 function(ferry_test)
   cmake_parse_arguments(PARSE_ARGV 0 ARG "" "NAME;LABEL;MEASURES" "SOURCES;LIBS")
   set(properties LABELS ${ARG_LABEL})
@@ -79,7 +80,7 @@ endfunction()
 #
 # A module of unittest cases; each method is a test of ctest, so that one that is skipped shows.
 # MEASURES: what the guest or a migration has done by some time is looked at, so nothing else runs
-# meanwhile.
+# meanwhile. Sanitized builds look less closely, and run these beside others too.
 function(ferry_e2e_test file)
   cmake_parse_arguments(PARSE_ARGV 1 ARG "MEASURES;SLOW" "TIMEOUT" "")
   set(serial OFF)

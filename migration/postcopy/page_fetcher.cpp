@@ -295,7 +295,7 @@ void PageFetcher::check_deadline() {
   if (!stream_) return;
   const std::lock_guard lock(mutex_);
   const bool late = std::ranges::any_of(
-      waiting_, [this](const Waiting& page) { return Clock::now() - page.asked > timeout_; });
+      waiting_, [this](const Waiting& waiting) { return Clock::now() - waiting.asked > timeout_; });
   if (!late) return;
   throw std::system_error(ETIMEDOUT, std::generic_category(),
                           "the source does not send a page that is waited for");

@@ -54,7 +54,7 @@ TEST(RecentFaults, ArriveFromAnotherThread) {
     if (!pages.empty()) last = pages.back();
     return !pages.empty();
   };
-  for (int batches = 0; batches < 100;) batches += take() ? 1 : 0;
+  for (int batches = 0; batches < 20;) batches += take() ? 1 : 0;
   enough = true;
   adding.join();
   take();
