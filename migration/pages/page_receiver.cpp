@@ -93,6 +93,7 @@ void PageReceiver::receive(const wire::FrameHeader& header) {
   }
   if (PageFetcher* const fetcher = target_.fetcher.load()) {
     if (!std::exchange(aside_, true)) vmm::step_aside();  // the guest may run
+    vmm::keep_off(fetcher->watch().busy_processor());
     return install(*fetcher, header.type, ranges, rest);
   }
   if (header.type == FrameType::pages_raw) return receive_raw(ranges, rest);

@@ -178,22 +178,28 @@ void PageFetcher::take_faults() {
 }
 
 void PageFetcher::faulted(vmm::PageIndex page) {
-  if (missing_.test(page) && !abandoned_) {
-    const auto now = Clock::now();
-    const std::lock_guard lock(mutex_);
-    // It may have landed meanwhile. Whoever lands it looks, under this lock, for who waits.
-    if (missing_.test(page)) {
-      // Two faults on one page make one request.
-      if (std::ranges::find(waiting_, page, &Waiting::page) != waiting_.end()) return;
-      waiting_.push_back({page, now, now});
-      ask(page);
-      return;
-    }
+  switch (wait_for(page)) {
+    // Without the lock, which those that push take for each run of pages: on a short way the
+    // source answers before this returns.
+    case Wait::first: return ask(page);
+    case Wait::again: return;
+    case Wait::none: break;
   }
   // A page that is not missing was never touched at the source, or was zero there; or it is there
   // by now, and whoever waits has only to look again.
   touched_.put(page);
   give_zero(page);
+}
+
+PageFetcher::Wait PageFetcher::wait_for(vmm::PageIndex page) {
+  if (!missing_.test(page) || abandoned_) return Wait::none;
+  const auto now = Clock::now();
+  const std::lock_guard lock(mutex_);
+  // It may have landed meanwhile. Whoever lands it looks, under this lock, for who waits.
+  if (!missing_.test(page)) return Wait::none;
+  if (std::ranges::find(waiting_, page, &Waiting::page) != waiting_.end()) return Wait::again;
+  waiting_.push_back({page, now, now});
+  return Wait::first;
 }
 
 void PageFetcher::ask(vmm::PageIndex page) {
@@ -258,7 +264,9 @@ void PageFetcher::take_page(const wire::SinglePage& answer, bool early) {
       compressed ? std::span<const std::byte>(page_) : answer.data;
   if (digests_) check_digest(answer.page, page, answer.digest);
   put(range, page);
-  if (!early) choice_.answered(compressed, us_since(*asked));
+  if (early) return;
+  choice_.answered(compressed, us_since(*asked));
+  watch_.served();
 }
 
 std::vector<vmm::PageIndex> PageFetcher::landed(vmm::PageRange range) {

@@ -17,6 +17,7 @@
 #include "migration/pages/page_set.hpp"
 #include "migration/policy/answer_choice.hpp"
 #include "migration/postcopy/covered_ram.hpp"
+#include "migration/postcopy/fault_watch.hpp"
 #include "migration/wire/decode.hpp"
 #include "vmm/kvm/unique_fd.hpp"
 #include "vmm/memory/guest_memory.hpp"
@@ -91,6 +92,7 @@ class PageFetcher {
   }
   [[nodiscard]] vmm::DirtyBitmap missing_pages() const { return missing_.snapshot(); }
   [[nodiscard]] LatencyHistogram latencies() const;
+  [[nodiscard]] const FaultWatch& watch() const { return watch_; }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -99,6 +101,9 @@ class PageFetcher {
   void run();
   void take_faults();
   void faulted(vmm::PageIndex page);
+  /// Of who touched a page: there is nothing to wait for, it is to be asked for, or has been.
+  enum class Wait { none, first, again };
+  Wait wait_for(vmm::PageIndex page);
   void ask(vmm::PageIndex page);
   void take_answers();
   /// An answer, or a page that the source guesses to be needed soon.
@@ -161,6 +166,7 @@ class PageFetcher {
   std::size_t in_used_ = 0;  ///< bytes of in_: the beginning of a frame
   AnswerChoice choice_;
   std::vector<std::byte> page_;
+  FaultWatch watch_;
   bool leaving_ = false;
   std::thread thread_;
 };

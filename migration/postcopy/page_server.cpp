@@ -28,9 +28,7 @@ constexpr std::uint64_t kLeastChunk = 16;
 /// can install them whole.
 constexpr std::uint64_t kHugeChunk = wire::kMaxRawPages;
 constexpr std::chrono::duration<double> kHugeTime{0.004};
-/// But not while the guest faults much, as when its last faults (recent_) were all met within so
-/// long: it would wait often for a chunk that is on its way.
-constexpr std::chrono::milliseconds kFewMoments{20};
+/// But not while faults are many: the guest would wait often for a chunk that is on its way.
 constexpr std::uint64_t kBusyChunk = 64;
 constexpr std::uint64_t kFirstChunk = 64;
 /// So much has to be sent before the link's rate is taken for known.
@@ -45,7 +43,10 @@ constexpr std::uint64_t kLookUpPages = 65536;
 class PageServer::PushRound final : public Round {
  public:
   PushRound(std::uint32_t number, PageServer& server) : Round(number), server_(server) {}
-  std::optional<Chunk> next_chunk() override { return server_.next_chunk(); }
+  std::optional<Chunk> next_chunk() override {
+    vmm::keep_off(server_.watch_.busy_processor());
+    return server_.next_chunk();
+  }
   bool urgent() const override { return true; }
   bool digests() const override { return server_.digests_; }
 
@@ -164,7 +165,7 @@ std::optional<Chunk> PageServer::next_chunk() {
     if (auto absent = next_absent()) return absent;
     {
       const std::lock_guard lock(mutex_);
-      take_faults();
+      faults_.take_new([this](vmm::PageIndex page) { order_.faulted(page); });
       const auto next = order_.next(unsent_, chunk_pages());
       if (!next && !unsent_.first_at_or_after(0)) return std::nullopt;
       if (!next) continue;  // the order is none by now
@@ -178,14 +179,6 @@ std::optional<Chunk> PageServer::next_chunk() {
   }
 }
 
-void PageServer::take_faults() {
-  faults_.take_new([this](vmm::PageIndex page) {
-    order_.faulted(page);
-    recent_[at_recent_] = std::chrono::steady_clock::now();
-    at_recent_ = (at_recent_ + 1) % recent_.size();
-  });
-}
-
 std::uint64_t PageServer::chunk_pages() const {
   auto rate = static_cast<double>(shared_.limiter.rate());
   if (rate == 0) {
@@ -193,7 +186,7 @@ std::uint64_t PageServer::chunk_pages() const {
     if (sent < kRateKnownAfter) return kFirstChunk;
     rate = sent / seconds_since(start_);
   }
-  const bool busy = std::chrono::steady_clock::now() - recent_[at_recent_] < kFewMoments;
+  const bool busy = watch_.many();
   if (!busy && rate * kHugeTime.count() >= kHugeChunk * vmm::kPageSize) return kHugeChunk;
   const auto pages = static_cast<std::uint64_t>(rate * kChunkTime.count() / vmm::kPageSize);
   return std::bit_floor(std::clamp(pages, kLeastChunk, busy ? kBusyChunk : kHugeChunk));
@@ -238,6 +231,7 @@ void PageServer::answer(const wire::PageRequest& request) {
   // Within one host the destination may get the processor, and with it the answer, only when this
   // thread waits again. So the rest is for those that push.
   faults_.add(request.page);
+  watch_.served();
   if (prepaging_ != Prepaging::none) return;
   // Rounds wait until the last page was asked for. (One that saw this page missing, and that
   // nothing is to be pushed, did so before the page was taken, which is a full barrier: so that is

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -19,6 +18,7 @@
 #include "migration/pages/page_set.hpp"
 #include "migration/pages/round.hpp"
 #include "migration/policy/push_order.hpp"
+#include "migration/postcopy/fault_watch.hpp"
 #include "migration/postcopy/recent_faults.hpp"
 #include "migration/wire/decode.hpp"
 
@@ -73,8 +73,6 @@ class PageServer {
 
   std::optional<Chunk> next_chunk();
   std::optional<Chunk> next_absent();
-  /// Of the guest's last ones; who pushes, under mutex_.
-  void take_faults();
   [[nodiscard]] std::uint64_t chunk_pages() const;
   /// Until the connection fails. A thread that `follows` stays near to where requests arrive.
   void answer_all(bool follows);
@@ -93,6 +91,7 @@ class PageServer {
   std::atomic<std::uint64_t> sent_bytes_ = 0, received_bytes_ = 0;
 
   RecentFaults faults_;
+  FaultWatch watch_;
   std::atomic<Prepaging> prepaging_;  ///< changed under mutex_
 
   std::mutex mutex_;  ///< guards what follows
@@ -101,8 +100,6 @@ class PageServer {
   bool interrupted_ = false;
   std::chrono::steady_clock::time_point start_;  ///< of the round that is under way
   std::uint64_t bytes_at_start_ = 0;             ///< sent before it
-  std::array<std::chrono::steady_clock::time_point, 8> recent_{};  ///< last faults met
-  std::size_t at_recent_ = 0;                                      ///< the oldest of them
 
   std::unique_ptr<net::Stream> stream_;
   std::mutex write_mutex_;  ///< guards what follows, and writing to stream_

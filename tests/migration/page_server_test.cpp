@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <lz4.h>
+#include <sched.h>
 
 #include <algorithm>
 #include <array>
@@ -36,6 +37,12 @@ struct Given {
     append(absent, chunk.absent);
   }
 };
+
+/// How many the calling thread may run on.
+int processors() {
+  cpu_set_t set;
+  return ::sched_getaffinity(0, sizeof(set), &set) < 0 ? 0 : CPU_COUNT(&set);
+}
 
 class PageServing : public ::testing::Test {
  protected:
@@ -208,6 +215,28 @@ TEST_F(PageServing, PushesFromWhereTheGuestFaultsOn) {
   const Chunk chunk = round->next_chunk().value();
   ASSERT_FALSE(chunk.data.empty());
   EXPECT_NEAR(static_cast<double>(chunk.data.front().first), 700, 64);
+}
+
+TEST_F(PageServing, WhoPushesLeavesTheProcessorOfFaultsWhileTheyAreMany) {
+  const int before = processors();
+  if (before < 2) GTEST_SKIP() << "there is one processor";
+  make({{0, memory_.page_count()}});
+  connect();
+  const auto round = server_->round(1);
+  int fewest = before;
+  std::thread channel([&] {
+    EXPECT_TRUE(round->next_chunk());
+    EXPECT_EQ(processors(), before);
+    // On a busy machine eight may take longer than a moment, now and then.
+    for (vmm::PageIndex page = kTouched - 1; page >= kTouched / 2 && fewest == before; --page) {
+      peer_->request(page);
+      EXPECT_EQ(answer().page, page);
+      EXPECT_TRUE(round->next_chunk());
+      fewest = processors();
+    }
+  });
+  channel.join();
+  EXPECT_EQ(fewest, before - 1);
 }
 
 TEST_F(PageServing, SendsPagesAtOnceThatTheDestinationLacks) {

@@ -85,6 +85,21 @@ bool move_to(int processor) {
   return true;
 }
 
+void keep_off(int processor) {
+  thread_local int kept_off = -1;
+  thread_local cpu_set_t given, left;
+  if (processor == kept_off) return;
+  cpu_set_t now;
+  if (::sched_getaffinity(0, sizeof(now), &now) < 0) return;
+  // Somebody else may have given it others meanwhile.
+  if (kept_off < 0 || CPU_EQUAL(&now, &left) == 0) given = now;
+  left = given;
+  if (processor >= 0 && processor < CPU_SETSIZE) CPU_CLR(processor, &left);
+  if (CPU_COUNT(&left) == 0) left = given;
+  static_cast<void>(::sched_setaffinity(0, sizeof(left), &left));
+  kept_off = processor;
+}
+
 /// Linux: of the thread alone. Anybody may lower it, and where it is lower still it stays so.
 void step_aside() {
   if (::getpriority(PRIO_PROCESS, 0) < kAside) ::setpriority(PRIO_PROCESS, 0, kAside);

@@ -26,6 +26,10 @@ bool wake_at_once();
 /// other than an ordinary one, which the kernel moves to who wakes it. Whether it may run there.
 bool move_to(int processor);
 
+/// Runs anywhere but on this processor from now on, of those that it was given; where that is the
+/// only one, there. Any of them again for -1. Cheap when nothing changes.
+void keep_off(int processor);
+
 /// Nobody waits for this thread. It gets the processor after all that are as any other, and a tenth
 /// of what one of those gets where they would fill it.
 void step_aside();

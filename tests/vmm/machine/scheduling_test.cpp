@@ -135,19 +135,65 @@ TEST(Scheduling, MovesToAnyProcessorAndIsNotKeptThere) {
   });
 }
 
+/// The calling thread may run on this processor alone.
+void stay_on(int processor) {
+  cpu_set_t there;
+  CPU_ZERO(&there);
+  CPU_SET(static_cast<unsigned>(processor), &there);
+  ASSERT_EQ(::sched_setaffinity(0, sizeof(there), &there), 0) << std::strerror(errno);
+}
+
 TEST(Scheduling, MovesNowhereElseThanWhereItMayRun) {
   in_a_thread([] {
     std::vector<int> before = allowed();
     if (before.empty()) GTEST_SKIP() << "more processors than the C library counts";
-    cpu_set_t here;
-    CPU_ZERO(&here);
-    CPU_SET(before.front(), &here);
-    ASSERT_EQ(::sched_setaffinity(0, sizeof(here), &here), 0) << std::strerror(errno);
+    stay_on(before.front());
     before = allowed();
     for (const int processor : {-1, before.front() + 1, CPU_SETSIZE - 1, CPU_SETSIZE}) {
       EXPECT_FALSE(move_to(processor));
       EXPECT_EQ(allowed(), before);
     }
+  });
+}
+
+std::vector<int> without(std::vector<int> processors, int one) {
+  std::erase(processors, one);
+  return processors;
+}
+
+TEST(Scheduling, KeepsOffOneProcessorAtATime) {
+  in_a_thread([before = allowed()] {
+    if (before.size() < 2) GTEST_SKIP() << "there is one processor";
+    keep_off(before.front());
+    EXPECT_EQ(allowed(), without(before, before.front()));
+    keep_off(before.back());
+    EXPECT_EQ(allowed(), without(before, before.back()));
+    keep_off(CPU_SETSIZE);
+    EXPECT_EQ(allowed(), before);
+    keep_off(before.front());
+    keep_off(-1);
+    EXPECT_EQ(allowed(), before);
+  });
+}
+
+TEST(Scheduling, StaysWhereItIsGivenOneProcessorAlone) {
+  in_a_thread([before = allowed()] {
+    if (before.empty()) GTEST_SKIP() << "more processors than the C library counts";
+    stay_on(before.front());
+    keep_off(before.front());
+    EXPECT_EQ(allowed(), std::vector{before.front()});
+    keep_off(-1);
+    EXPECT_EQ(allowed(), std::vector{before.front()});
+  });
+}
+
+TEST(Scheduling, KeepsWhatSomebodyElseGaveItMeanwhile) {
+  in_a_thread([before = allowed()] {
+    if (before.size() < 2) GTEST_SKIP() << "there is one processor";
+    keep_off(before.front());
+    stay_on(before.front());
+    keep_off(-1);
+    EXPECT_EQ(allowed(), std::vector{before.front()});
   });
 }
 
