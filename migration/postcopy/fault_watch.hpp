@@ -26,9 +26,11 @@ class FaultWatch {
   /// The same, when kMany were served since the last call.
   void look(Clock::time_point now, int processor) {
     const bool many = now - last_ < kMoment;
+    const bool stays = processor == last_processor_;
     last_ = now;
+    last_processor_ = processor;
     if (!many) return;
-    processor_.store(processor, std::memory_order_relaxed);
+    if (stays) processor_.store(processor, std::memory_order_relaxed);
     until_.store(now + kMoment, std::memory_order_release);
   }
 
@@ -37,8 +39,9 @@ class FaultWatch {
     return now < until_.load(std::memory_order_acquire);
   }
   /// The processor to leave to those that serve (vmm::keep_off): a copy of some hundred KiB in
-  /// between would leave its caches cold, and not every kernel interrupts one. -1 when faults are
-  /// few.
+  /// between would leave its caches cold, and not every kernel interrupts one. The last one where
+  /// they were served at two looks in a row: a thread that is moved to and fro takes the others
+  /// nowhere. -1 when there is none, and when faults are few.
   [[nodiscard]] int busy_processor(Clock::time_point now = Clock::now()) const {
     return many(now) ? processor_.load(std::memory_order_relaxed) : -1;
   }
@@ -46,6 +49,7 @@ class FaultWatch {
  private:
   std::uint64_t served_ = 0;
   Clock::time_point last_;
+  int last_processor_ = -1;
   std::atomic<int> processor_ = -1;
   std::atomic<Clock::time_point> until_{Clock::time_point{}};
 };

@@ -131,12 +131,16 @@ void PageFetcher::connect(net::Socket socket) {
     stream_ = std::move(stream);
     in_used_ = 0;
     connected_ = true;
-    try {
+    std::vector<vmm::PageIndex> pages;
+    {
       const std::lock_guard lock(mutex_);
       for (Waiting& waiting : waiting_) {
         waiting.asked = Clock::now();
-        ask(waiting.page);
+        pages.push_back(waiting.page);
       }
+    }
+    try {
+      for (const vmm::PageIndex page : pages) ask(page);
     } catch (...) {
       fail(std::current_exception());
     }
@@ -179,8 +183,8 @@ void PageFetcher::take_faults() {
 
 void PageFetcher::faulted(vmm::PageIndex page) {
   switch (wait_for(page)) {
-    // Without the lock, which those that push take for each run of pages: on a short way the
-    // source answers before this returns.
+    // Without the lock, which the channels take for each run of pages that they install: on a short
+    // way the source answers before this returns.
     case Wait::first: return ask(page);
     case Wait::again: return;
     case Wait::none: break;
@@ -225,6 +229,7 @@ void PageFetcher::take_answers() {
     take_page(
         wire::decode_page(rest.subspan(wire::kHeaderBytes, header.payload), memory_.page_count()),
         early);
+    if (!early) watch_.served();
     at += size;
   }
   std::copy(in_.begin() + static_cast<std::ptrdiff_t>(at),
@@ -266,7 +271,6 @@ void PageFetcher::take_page(const wire::SinglePage& answer, bool early) {
   put(range, page);
   if (early) return;
   choice_.answered(compressed, us_since(*asked));
-  watch_.served();
 }
 
 std::vector<vmm::PageIndex> PageFetcher::landed(vmm::PageRange range) {

@@ -35,12 +35,24 @@ TEST(FaultWatch, FewAreNotMany) {
   }
 }
 
-TEST(FaultWatch, FollowsToAnotherProcessor) {
+TEST(FaultWatch, FollowsToWhereTheyAreServedTwice) {
   FaultWatch watch;
   watch.look(kStart, 3);
   watch.look(kStart + 1ms, 3);
   watch.look(kStart + 2ms, 0);
-  EXPECT_EQ(watch.busy_processor(kStart + 2ms), 0);
+  EXPECT_EQ(watch.busy_processor(kStart + 2ms), 3);
+  watch.look(kStart + 3ms, 0);
+  EXPECT_EQ(watch.busy_processor(kStart + 3ms), 0);
+}
+
+TEST(FaultWatch, LeavesNoProcessorToAThreadThatIsMovedToAndFro) {
+  FaultWatch watch;
+  for (int i = 0; i < 10; ++i) {
+    const auto now = kStart + i * 1ms;
+    watch.look(now, i % 2);
+    EXPECT_EQ(watch.busy_processor(now), -1) << i;
+  }
+  EXPECT_TRUE(watch.many(kStart + 9ms));
 }
 
 }  // namespace

@@ -96,7 +96,7 @@ void keep_off(int processor) {
   left = given;
   if (processor >= 0 && processor < CPU_SETSIZE) CPU_CLR(processor, &left);
   if (CPU_COUNT(&left) == 0) left = given;
-  static_cast<void>(::sched_setaffinity(0, sizeof(left), &left));
+  if (CPU_EQUAL(&now, &left) == 0) static_cast<void>(::sched_setaffinity(0, sizeof(left), &left));
   kept_off = processor;
 }
 

@@ -1,9 +1,9 @@
 #pragma once
 
-/// What a thread asks of the kernel's scheduler, for itself and for good. None of it fails: what is
-/// not permitted or not known to the kernel is done without. Whoever started the program under
-/// another policy than SCHED_OTHER, or at another nice value than 0, has said what its threads are
-/// worth: they rise no further.
+/// What a thread asks of the kernel's scheduler, for itself, and for good but for keep_off(). None
+/// of it fails: what is not permitted or not known to the kernel is done without. Whoever started
+/// the program under another policy than SCHED_OTHER, or at another nice value than 0, has said
+/// what its threads are worth: they rise no further.
 namespace vmm {
 
 /// Somebody waits for this thread as often as it wakes up: a guest, or who reads its memory. It
@@ -27,7 +27,8 @@ bool wake_at_once();
 bool move_to(int processor);
 
 /// Runs anywhere but on this processor from now on, of those that it was given; where that is the
-/// only one, there. Any of them again for -1. Cheap when nothing changes.
+/// only one, there. Any of them again for -1. Processors that somebody gives the thread meanwhile
+/// are kept, unless they are those that it has then. Cheap when nothing changes.
 void keep_off(int processor);
 
 /// Nobody waits for this thread. It gets the processor after all that are as any other, and a tenth
