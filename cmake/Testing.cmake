@@ -50,7 +50,8 @@ function(ferry_test)
   add_dependencies(${ARG_NAME} guest_image)
   if(FERRY_SANITIZE)
     add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME} --gtest_filter=-*Simulation.*)
-    set_tests_properties(${ARG_NAME} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT 600)
+    # The longest begin first.
+    set_tests_properties(${ARG_NAME} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT 600 COST 1000)
     return()
   endif()
   # PRE_TEST: the list of cases is made by ctest and not by the build, which so runs nothing.
