@@ -30,9 +30,9 @@ set(FERRY_TEST_ENVIRONMENT
 #
 # An executable of GoogleTest cases; each case is a test of ctest. MEASURES: cases, as a filter of
 # GoogleTest, that look at what a guest has done by some time, so nothing else runs meanwhile; in
-# sanitized builds neither. There, where to start a process takes longer than most cases do, the
-# executable is one test; without the simulations, which take long and have neither threads nor
-# input.
+# sanitized builds neither. There, where to start a process takes longer than most unit tests do, an
+# executable of those is one test; without the simulations, which take long and have neither threads
+# nor input.
 function(ferry_test)
   cmake_parse_arguments(PARSE_ARGV 0 ARG "" "NAME;LABEL;MEASURES" "SOURCES;LIBS")
   set(properties LABELS ${ARG_LABEL})
@@ -48,10 +48,10 @@ function(ferry_test)
   target_compile_options(${ARG_NAME} PRIVATE -O0)
   target_link_libraries(${ARG_NAME} PRIVATE ferry_warnings ferry_cold GTest::gtest_main ${ARG_LIBS})
   add_dependencies(${ARG_NAME} guest_image)
-  if(FERRY_SANITIZE)
+  if(FERRY_SANITIZE AND ARG_LABEL STREQUAL "unit")
     add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME} --gtest_filter=-*Simulation.*)
     # The longest begin first.
-    set_tests_properties(${ARG_NAME} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT 600 COST 1000)
+    set_tests_properties(${ARG_NAME} PROPERTIES LABELS unit TIMEOUT 600 COST 1000)
     return()
   endif()
   # PRE_TEST: the list of cases is made by ctest and not by the build, which so runs nothing.

@@ -269,8 +269,7 @@ void PageFetcher::take_page(const wire::SinglePage& answer, bool early) {
       compressed ? std::span<const std::byte>(page_) : answer.data;
   if (digests_) check_digest(answer.page, page, answer.digest);
   put(range, page);
-  if (early) return;
-  choice_.answered(compressed, us_since(*asked));
+  if (!early) choice_.answered(compressed, us_since(*asked));
 }
 
 std::vector<vmm::PageIndex> PageFetcher::landed(vmm::PageRange range) {
