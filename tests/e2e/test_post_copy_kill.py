@@ -261,7 +261,7 @@ class ASourceThatIsAskedToEnd(BrokenPostCopyTest):
         self.go()
         self.wait_missing(self.target)
         self.source.signal(signal.SIGTERM)
-        self.source.stderr.wait_for(rb"Another signal ends it now")
+        self.source.stderr.wait_for(rb"Another signal or Ctrl-A X ends it now")
 
     def test_serves_on_until_its_pages_have_gone(self):
         self.ask()
@@ -271,6 +271,7 @@ class ASourceThatIsAskedToEnd(BrokenPostCopyTest):
         self.ask()
         self.source.signal(signal.SIGTERM)
         self.assertEqual(self.source.wait(), 128 + signal.SIGTERM)
+        self.assertIn("ends now, and with it the VM, which lacks pages", self.source.stderr.text())
         self.target.stderr.wait_for(rb"the link to it is lost")
         self.target.cli("stop")
 

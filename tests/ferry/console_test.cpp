@@ -11,11 +11,12 @@
 namespace ferry {
 namespace {
 
-/// What of the typed text reaches the guest; a '!' at the end when Ferry is to quit.
+/// What of the typed text reaches the guest; a '!' at the end when Ferry is to quit, and a '?' when
+/// it is to help.
 std::string typed(EscapeKeys& keys, std::string text) {
-  const auto [bytes, quit] = keys.filter(std::as_writable_bytes(std::span(text)));
+  const auto [bytes, quit, help] = keys.filter(std::as_writable_bytes(std::span(text)));
   text.resize(bytes);
-  return quit ? text + '!' : text;
+  return text + (quit ? "!" : "") + (help ? "?" : "");
 }
 
 std::string typed(const std::string& text) {
@@ -31,6 +32,11 @@ TEST(EscapeKeys, LetOrdinaryKeysPass) {
 TEST(EscapeKeys, QuitByCtrlAX) {
   EXPECT_EQ(typed("ab\x01xcd"), "ab!");
   EXPECT_EQ(typed("\x01X"), "!");
+}
+
+TEST(EscapeKeys, HelpByCtrlAH) {
+  EXPECT_EQ(typed("ab\x01hcd"), "abcd?");
+  EXPECT_EQ(typed("\x01H"), "?");
 }
 
 TEST(EscapeKeys, SendCtrlAWhenItIsTypedTwice) { EXPECT_EQ(typed("a\x01\x01z"), "a\x01z"); }

@@ -1,6 +1,7 @@
 #include "vmm/ferry/console.hpp"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <boost/asio/post.hpp>
@@ -9,9 +10,25 @@
 #include <stdexcept>
 #include <utility>
 
+#include "vmm/ferry/say.hpp"
+
 namespace ferry {
 
 namespace asio = boost::asio;
+
+namespace {
+
+/// No event tells when a full disk has room again.
+constexpr std::chrono::seconds kTryAgain{1};
+
+bool same_terminal(int one, int other) {
+  struct stat first {};
+  struct stat second {};
+  return ::isatty(one) == 1 && ::isatty(other) == 1 && ::fstat(one, &first) == 0 &&
+         ::fstat(other, &second) == 0 && first.st_rdev == second.st_rdev;
+}
+
+}  // namespace
 
 SerialChoice parse_serial(std::string_view text) {
   constexpr std::string_view kFile = "file:";
@@ -27,14 +44,21 @@ SerialChoice parse_serial(std::string_view text) {
 Console::Console(asio::io_context& context, const SerialChoice& choice, std::function<void()> quit)
     : context_(context),
       quit_(std::move(quit)),
-      flushed_(context, asio::steady_timer::time_point::max()) {
+      path_(choice.path),
+      flushed_(context, asio::steady_timer::time_point::max()),
+      terminal_(choice.kind == SerialChoice::Kind::stdio ? STDIN_FILENO : -1),
+      again_(context) {
   switch (choice.kind) {
     case SerialChoice::Kind::null: break;
-    case SerialChoice::Kind::file: output_.emplace(context, choice.path); break;
+    case SerialChoice::Kind::file: output_.emplace(context, path_); break;
     case SerialChoice::Kind::stdio:
       output_.emplace(context, STDOUT_FILENO, HostStream::Direction::out);
+      shares_terminal_ = same_terminal(STDOUT_FILENO, STDERR_FILENO);
       input_.emplace(context, STDIN_FILENO, HostStream::Direction::in);
-      raw_.emplace(STDIN_FILENO);
+      if (terminal_.present() && terminal_.in_foreground()) {
+        say("Ctrl-A X ends this process and its VM; Ctrl-A H tells of more keys");
+      }
+      take_terminal();
       break;
   }
 }
@@ -47,12 +71,31 @@ void Console::observe(devices::Serial& serial) {
 void Console::connect(std::shared_ptr<devices::Serial> serial) {
   serial_ = std::move(serial);
   pump_output();
-  pump_input();
+  take_terminal();
 }
 
-void Console::disconnect() {
+void Console::disconnect(bool listen) {
   serial_.reset();
-  if (input_) input_->cancel();
+  gone_ = true;
+  if (!held_.empty()) {
+    say(fmt::format("dropped {} bytes that were typed: the guest took no more before it left",
+                    std::exchange(held_, {}).size()));
+  }
+  if (listen) return take_terminal();
+  input_.reset();
+}
+
+bool Console::reopen_file() {
+  if (path_.empty()) return false;
+  try {
+    output_.emplace(context_, path_);
+    output_waits_ = false;
+    try_again_ = {};
+    pump_output();
+  } catch (const std::exception& error) {
+    say(fmt::format("the file of the serial port is not opened again: {}", error.what()));
+  }
+  return true;
 }
 
 void Console::pump_output() {
@@ -63,10 +106,22 @@ void Console::pump_output() {
 
 std::size_t Console::write(std::span<const std::byte> bytes) {
   if (!output_) return bytes.size();
+  if (std::chrono::steady_clock::now() < try_again_) return drop(bytes);
   const HostStream::Result result = output_->write(bytes);
   if (result.state == HostStream::State::ended) {
-    output_ended();
+    output_.reset();  // the guest goes on; what it prints from now on nobody reads
     return bytes.size();
+  }
+  if (result.state == HostStream::State::failed) {
+    output_failed();
+    return drop(bytes);
+  }
+  if (result.bytes > 0 && dropped_ > 0) {
+    say(fmt::format("the guest's output can be written again; {} bytes of it were dropped",
+                    std::exchange(dropped_, 0)));
+  }
+  if (result.bytes > 0 && shares_terminal_) {
+    messages().others_line_is_open(bytes[result.bytes - 1] != std::byte{'\n'});
   }
   if (result.bytes < bytes.size()) {
     output_waits_ = true;
@@ -78,39 +133,17 @@ std::size_t Console::write(std::span<const std::byte> bytes) {
   return result.bytes;
 }
 
-/// The guest goes on; what it prints from now on is dropped.
-void Console::output_ended() {
-  if (!output_->error().empty()) {
-    fmt::print(stderr, "ferry: the guest's output cannot be written any more and is dropped: {}\n",
-               output_->error());
-  }
-  output_.reset();
+std::size_t Console::drop(std::span<const std::byte> bytes) {
+  dropped_ += bytes.size();
+  return bytes.size();
 }
 
-void Console::pump_input() {
-  if (!serial_ || !input_ || input_waits_) return;
-  while (serial_->fill([this](std::span<std::byte> room) { return read(room); })) {
-    if (!input_ || input_waits_) return;
-  }
-}
-
-std::size_t Console::read(std::span<std::byte> room) {
-  const HostStream::Result result = input_->read(room);
-  switch (result.state) {
-    case HostStream::State::ended: input_.reset(); return 0;
-    case HostStream::State::would_block:
-      input_waits_ = true;
-      input_->wait([this] {
-        input_waits_ = false;
-        pump_input();
-      });
-      return 0;
-    case HostStream::State::ready: break;
-  }
-  if (!raw_->active()) return result.bytes;
-  const auto [count, quit] = escape_.filter(room.first(result.bytes));
-  if (quit) quit_();
-  return count;
+/// The guest goes on, and does not wait for a disk.
+void Console::output_failed() {
+  try_again_ = std::chrono::steady_clock::now() + kTryAgain;
+  if (dropped_ > 0) return;  // told already
+  say(fmt::format("the guest's output cannot be written and is dropped until it can: {}",
+                  output_->error()));
 }
 
 asio::awaitable<std::size_t> Console::flush(std::chrono::milliseconds limit) {

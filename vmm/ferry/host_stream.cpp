@@ -2,13 +2,18 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <boost/asio/error.hpp>
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <cerrno>
+#include <climits>
 #include <cstring>
+#include <limits>
 #include <system_error>
 #include <utility>
 
@@ -18,36 +23,47 @@ namespace ferry {
 
 namespace asio = boost::asio;
 
+namespace {
+
+constexpr std::size_t kAnyNumber = std::numeric_limits<std::size_t>::max();
+
+[[noreturn]] void fail(const std::string& what) {
+  throw std::system_error(errno, std::system_category(), what);
+}
+
+}  // namespace
+
 HostStream::HostStream(asio::io_context& context, int inherited, Direction direction)
-    : context_(context), direction_(direction) {
+    : context_(context), direction_(direction), at_most_(kAnyNumber) {
   struct stat status {};
-  if (::fstat(inherited, &status) != 0) {
-    throw std::system_error(errno, std::system_category(), "fstat of standard input or output");
-  }
-  if (S_ISFIFO(status.st_mode) || S_ISCHR(status.st_mode)) {
-    // O_NONBLOCK belongs to the open file, which the shell and its other children share: opened
-    // anew, the pipe or terminal can be non-blocking for this process alone.
-    const int access = direction == Direction::in ? O_RDONLY : O_WRONLY;
+  if (::fstat(inherited, &status) != 0) fail("fstat of standard input or output");
+  open_anew(inherited, status.st_mode);
+  if (!S_ISREG(status.st_mode)) watch();
+}
+
+/// O_NONBLOCK belongs to the open file, which the shell and its other children share: opened anew,
+/// a pipe or terminal can be non-blocking for this process alone. That is not possible for a
+/// socket, nor for what belongs to another user.
+void HostStream::open_anew(int inherited, unsigned mode) {
+  if (S_ISFIFO(mode) || S_ISCHR(mode)) {
+    const int access = direction_ == Direction::in ? O_RDONLY : O_WRONLY;
     const std::string path = fmt::format("/proc/self/fd/{}", inherited);
     fd_ = vmm::UniqueFd(::open(path.c_str(), access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+    if (fd_.get() >= 0) return;
+    way_ = Way::shared;
+    // What a pipe that takes anything takes at once, and a terminal.
+    if (direction_ == Direction::out) at_most_ = S_ISFIFO(mode) ? PIPE_BUF : 1;
+  } else if (S_ISSOCK(mode)) {
+    way_ = Way::socket;
   }
-  if (fd_.get() < 0) {
-    fd_ = vmm::UniqueFd(::fcntl(inherited, F_DUPFD_CLOEXEC, 3));
-    if (fd_.get() < 0) throw std::system_error(errno, std::system_category(), "fcntl(F_DUPFD)");
-    if (!S_ISREG(status.st_mode)) {
-      // A socket, or another user's terminal: it has to be shared, and is put back at the end.
-      const int flags = ::fcntl(fd_.get(), F_GETFL);
-      if ((flags & O_NONBLOCK) == 0 && ::fcntl(fd_.get(), F_SETFL, flags | O_NONBLOCK) == 0) {
-        restore_flags_ = flags;
-      }
-    }
-  }
-  if (!S_ISREG(status.st_mode)) watch();
+  fd_ = vmm::UniqueFd(::fcntl(inherited, F_DUPFD_CLOEXEC, 3));
+  if (fd_.get() < 0) fail("fcntl(F_DUPFD)");
 }
 
 HostStream::HostStream(asio::io_context& context, const std::string& path)
     : context_(context),
       direction_(Direction::out),
+      at_most_(kAnyNumber),
       fd_(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
                  0600)) {
   if (fd_.get() < 0) {
@@ -55,39 +71,57 @@ HostStream::HostStream(asio::io_context& context, const std::string& path)
     if (errno == ENOENT) {
       throw Failure(ExitStatus::no_input, what + ": there is no such folder");
     }
-    throw std::system_error(errno, std::system_category(), what);
+    fail(what);
   }
   struct stat status {};
   if (::fstat(fd_.get(), &status) == 0 && !S_ISREG(status.st_mode)) watch();
 }
 
-HostStream::~HostStream() {
-  if (watched_) watched_->release();
-  if (restore_flags_ >= 0) ::fcntl(fd_.get(), F_SETFL, restore_flags_);
+void HostStream::watch() {
+  const int epoll = ::epoll_create1(EPOLL_CLOEXEC);
+  if (epoll < 0) fail("epoll_create1");
+  watched_.emplace(context_, epoll);
+  epoll_event event{};
+  event.events = direction_ == Direction::in ? EPOLLIN : EPOLLOUT;
+  if (::epoll_ctl(epoll, EPOLL_CTL_ADD, fd_.get(), &event) < 0) watched_.reset();
 }
 
-void HostStream::watch() {
-  watched_.emplace(context_);
-  boost::system::error_code error;
-  watched_->assign(fd_.get(), error);
-  if (error) watched_.reset();
+bool HostStream::ready_now() const {
+  const auto wanted = static_cast<short>(direction_ == Direction::in ? POLLIN : POLLOUT);
+  pollfd ready{fd_.get(), wanted, 0};
+  return ::poll(&ready, 1, 0) > 0;
 }
 
 HostStream::Result HostStream::failed() {
-  if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return {State::would_block, 0};
-  // EIO: a terminal that hung up, or whose foreground process we are not. EPIPE: no reader.
-  if (errno != EIO && errno != EPIPE) error_ = std::strerror(errno);
-  return {State::ended, 0};
+  switch (errno) {
+    case EAGAIN:
+    case EINTR: return {State::would_block, 0};
+    case EPIPE:  // no reader
+    case ECONNRESET: return {State::ended, 0};
+    case EIO:  // a terminal that hung up, or whose foreground process we are not
+      if (::isatty(fd_.get()) == 1) return {State::ended, 0};
+      break;
+    default: break;
+  }
+  error_ = std::strerror(errno);
+  return {direction_ == Direction::out ? State::failed : State::ended, 0};
 }
 
 HostStream::Result HostStream::read(std::span<std::byte> into) {
-  const ssize_t count = ::read(fd_.get(), into.data(), into.size());
+  if (way_ == Way::shared && !ready_now()) return {State::would_block, 0};
+  const ssize_t count = way_ == Way::socket
+                            ? ::recv(fd_.get(), into.data(), into.size(), MSG_DONTWAIT)
+                            : ::read(fd_.get(), into.data(), into.size());
   if (count < 0) return failed();
   return {count == 0 ? State::ended : State::ready, static_cast<std::size_t>(count)};
 }
 
 HostStream::Result HostStream::write(std::span<const std::byte> from) {
-  const ssize_t count = ::write(fd_.get(), from.data(), from.size());
+  if (way_ == Way::shared && !ready_now()) return {State::would_block, 0};
+  const std::size_t size = std::min(from.size(), at_most_);
+  const ssize_t count = way_ == Way::socket
+                            ? ::send(fd_.get(), from.data(), size, MSG_DONTWAIT | MSG_NOSIGNAL)
+                            : ::write(fd_.get(), from.data(), size);
   if (count < 0) return failed();
   return {State::ready, static_cast<std::size_t>(count)};
 }
@@ -97,12 +131,10 @@ void HostStream::wait(std::function<void()> ready) {
     asio::post(context_, std::move(ready));
     return;
   }
-  const auto kind = direction_ == Direction::in ? asio::posix::stream_descriptor::wait_read
-                                                : asio::posix::stream_descriptor::wait_write;
-  watched_->async_wait(kind, [ready = std::move(ready)](boost::system::error_code error) {
-    // Not supported: a device such as /dev/null, which never blocks.
-    if (!error || error == asio::error::operation_not_supported) ready();
-  });
+  watched_->async_wait(asio::posix::stream_descriptor::wait_read,
+                       [ready = std::move(ready)](boost::system::error_code cancelled) {
+                         if (!cancelled) ready();
+                       });
 }
 
 void HostStream::cancel() {

@@ -23,37 +23,48 @@ class HostStream {
   HostStream(boost::asio::io_context& context, int inherited, Direction direction);
   /// Appends to a file, which is made if need be. std::system_error that names it.
   HostStream(boost::asio::io_context& context, const std::string& path);
-  ~HostStream();
+  ~HostStream() = default;
   HostStream(const HostStream&) = delete;
   HostStream& operator=(const HostStream&) = delete;
 
-  enum class State { ready, would_block, ended };
+  enum class State {
+    ready,
+    would_block,
+    ended,   ///< end of file, nobody at the other end, or an error that does not pass
+    failed,  ///< an error of writing that may pass, such as a full disk: error() says which
+  };
   struct Result {
     State state = State::ready;
     std::size_t bytes = 0;
   };
-  /// `ended`: end of file, or an error that reading again would not mend.
   [[nodiscard]] Result read(std::span<std::byte> into);
-  /// `ended`: nobody can read it any more, or the disk is full; error() says so.
   [[nodiscard]] Result write(std::span<const std::byte> from);
 
   /// Calls `ready` once, from the event loop, when the next read or write may do something.
   void wait(std::function<void()> ready);
   void cancel();
 
-  [[nodiscard]] int fd() const { return fd_.get(); }
-  /// Why it ended, when that was not the end of file or a reader that left.
   [[nodiscard]] const std::string& error() const { return error_; }
 
  private:
+  /// How a call is kept from blocking.
+  enum class Way {
+    own,     ///< O_NONBLOCK on an open file of this process alone, or a regular file
+    socket,  ///< MSG_DONTWAIT
+    shared,  ///< by asking first, and then little at a time
+  };
+  void open_anew(int inherited, unsigned mode);
   void watch();
+  [[nodiscard]] bool ready_now() const;
   [[nodiscard]] Result failed();
 
   boost::asio::io_context& context_;
   Direction direction_;
+  Way way_ = Way::own;
+  std::size_t at_most_;  ///< bytes a call
   vmm::UniqueFd fd_;
-  int restore_flags_ = -1;  ///< of a shared open file that had to be made non-blocking
-  /// Empty where epoll has nothing to tell: regular files, /dev/null.
+  /// An epoll of fd_: to wait on fd_ itself Asio would set O_NONBLOCK on it. Empty where there is
+  /// nothing to wait for: regular files, /dev/null.
   std::optional<boost::asio::posix::stream_descriptor> watched_;
   std::string error_;
 };

@@ -2,10 +2,10 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <csignal>
+#include <chrono>
 #include <exception>
+#include <string_view>
 #include <system_error>
 
 #include "vmm/boot/boot_error.hpp"
@@ -13,6 +13,8 @@
 #include "vmm/ferry/command_line.hpp"
 #include "vmm/ferry/exit_status.hpp"
 #include "vmm/ferry/images_command.hpp"
+#include "vmm/ferry/say.hpp"
+#include "vmm/ferry/signals.hpp"
 #include "vmm/ferry/vm_commands.hpp"
 #include "vmm/kvm/kvm.hpp"
 
@@ -30,6 +32,12 @@ void occupy_standard_descriptors() {
   if (fd > STDERR_FILENO) ::close(fd);
 }
 
+/// How long the last messages may take to be written.
+constexpr std::chrono::seconds kLastWords{1};
+
+/// Why the process ends. It may have several lines.
+void tell(std::string_view why) { messages().add(fmt::format("ferry: {}", why)); }
+
 int dispatch(const Command& command) {
   struct Visitor {
     int operator()(const RunCommand& command) const { return run(command); }
@@ -40,6 +48,12 @@ int dispatch(const Command& command) {
     int operator()(const ImagesCommand& command) const { return images(command); }
   };
   return std::visit(Visitor{}, command);
+}
+
+/// Nothing that is said may hold up a VM.
+bool has_vm(const Command& command) {
+  return std::holds_alternative<RunCommand>(command) ||
+         std::holds_alternative<ReceiveCommand>(command);
 }
 
 ExitStatus status_of(const std::system_error& error) {
@@ -54,23 +68,25 @@ int guarded_main(int argc, const char* const* argv) {
   ExitStatus status{};
   try {
     const auto command = parse_command_line(argc, argv);
-    return command ? dispatch(*command) : 0;
+    if (!command) return 0;
+    if (has_vm(*command)) messages().write_in_background();
+    return dispatch(*command);
   } catch (const Failure& error) {
     status = error.status();
-    fmt::print(stderr, "ferry: {}\n", error.what());
+    tell(error.what());
   } catch (const vmm::BootError& error) {
     status = error.kind() == vmm::BootError::Kind::missing_file ? ExitStatus::no_input
                                                                 : ExitStatus::bad_image;
-    fmt::print(stderr, "ferry: {}\n", error.what());
+    tell(error.what());
   } catch (const vmm::KvmUnavailable& error) {
     status = error.permission() ? ExitStatus::no_permission : ExitStatus::unavailable;
-    fmt::print(stderr, "ferry: {}\n", error.what());
+    tell(error.what());
   } catch (const std::system_error& error) {
     status = status_of(error);
-    fmt::print(stderr, "ferry: {}\n", error.what());
+    tell(error.what());
   } catch (const std::exception& error) {
     status = ExitStatus::software;
-    fmt::print(stderr, "ferry: internal error: {}\n", error.what());
+    tell(fmt::format("internal error: {}", error.what()));
   }
   return static_cast<int>(status);
 }
@@ -81,8 +97,8 @@ int guarded_main(int argc, const char* const* argv) {
 
 int main(int argc, char** argv) {
   ferry::occupy_standard_descriptors();
-  // A reader that leaves is an error of the write. From the background, reading the terminal is an
-  // error too and does not stop the VM.
-  for (const int number : {SIGPIPE, SIGTTIN, SIGTTOU}) std::signal(number, SIG_IGN);
-  return ferry::guarded_main(argc, argv);
+  ferry::settle_signals();
+  const int status = ferry::guarded_main(argc, argv);
+  ferry::messages().finish(ferry::kLastWords);
+  return status;
 }

@@ -1,10 +1,9 @@
 #include "vmm/ferry/say.hpp"
 
-#include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
-#include <cstdio>
 #include <utility>
 
 namespace ferry {
@@ -15,6 +14,18 @@ std::string printable(std::string text) {
   return text;
 }
 
-void say(std::string message) { fmt::print(stderr, "ferry: {}\n", printable(std::move(message))); }
+Messages& messages() noexcept {
+  // Never destroyed: threads may have something to say until the process is gone.
+  static auto* const standard_error = new Messages(STDERR_FILENO);
+  return *standard_error;
+}
+
+void say(std::string message) noexcept {
+  try {
+    messages().add("ferry: " + printable(std::move(message)));
+  } catch (...) {
+    messages().add("ferry: (no memory for a message)");
+  }
+}
 
 }  // namespace ferry

@@ -17,6 +17,7 @@
 #include "vmm/ferry/exit_status.hpp"
 #include "vmm/ferry/host_memory.hpp"
 #include "vmm/ferry/say.hpp"
+#include "vmm/ferry/signals.hpp"
 
 namespace ferry {
 
@@ -24,10 +25,6 @@ namespace asio = boost::asio;
 using migration::IncomingMigration;
 
 namespace {
-
-/// How long a reader that stalls can delay the end of the process.
-constexpr std::chrono::seconds kFlushLimit{5};
-constexpr std::chrono::seconds kAnswerLimit{2};
 
 int status_of(const vmm::GuestEnd& end) {
   switch (end.kind) {
@@ -48,15 +45,18 @@ struct Session::Arrival {
 };
 
 Session::Session(const Options& options)
-    : signals_(context_, SIGINT, SIGTERM, SIGHUP),
+    : signals_(context_),
+      had_terminal_(has_terminal()),
       image_store_(options.image_store),
       tell_changes_(context_) {
-  wait_for_signal(true);
+  add_unless_ignored(signals_, {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT});
+  wait_for_signal();
   if (!options.api_socket.empty()) {
     api_ = std::make_unique<ControlApi>(context_, options.api_socket, *this);
   }
-  console_ = std::make_unique<Console>(context_, options.serial,
-                                       [this] { asio::post(context_, [this] { quit(); }); });
+  console_ = std::make_unique<Console>(context_, options.serial, [this] {
+    asio::post(context_, [this] { end(static_cast<int>(ExitStatus::ok)); });
+  });
 }
 
 Session::~Session() {
@@ -64,19 +64,6 @@ Session::~Session() {
   incoming_.reset();
   context_.restart();
   context_.poll();
-}
-
-/// A process that still serves the pages of a VM that has left takes a second signal: without it
-/// the VM is lost.
-void Session::wait_for_signal(bool first) {
-  signals_.async_wait([this, first](boost::system::error_code cancelled, int number) {
-    if (cancelled) return;
-    if (!first || !lent() || !outgoing_->serving()) return leave(128 + number);
-    say("the VM runs elsewhere and lacks pages that are here: this process ends once they have "
-        "gone. "
-        "Another signal ends it now, and with it that VM");
-    wait_for_signal(false);
-  });
 }
 
 void Session::start(std::unique_ptr<vmm::Machine> machine,
@@ -121,7 +108,7 @@ void Session::receive(migration::ReceiveOptions options) {
       IncomingMigration::Callbacks{
           .listening =
               [](const migration::Address& address) {
-                fmt::print(stderr, "listening on {}\n", migration::to_string(address));
+                messages().add(fmt::format("listening on {}", migration::to_string(address)));
               },
           .message = say,
           .arrived =
@@ -167,9 +154,9 @@ void Session::arrived(Arrival arrival) {
   name_ = config.name;
   cpus_ = config.cpus;
   memory_bytes_ = config.memory_bytes;
-  if (incoming_) say(fmt::format("'{}' has arrived", name_));
   console_->connect(serial_);
   own(std::move(arrival.machine));
+  if (incoming_) say(fmt::format("'{}' has arrived", name_));
   if (!arrival.tracked_since) return;
   const vmm::DirtyBitmap none(machine_->memory().page_count());
   tracking_ = {*arrival.tracked_since, none, none, none};
@@ -184,8 +171,8 @@ void Session::own(std::unique_ptr<vmm::Machine> machine) {
 void Session::guest_ended() {
   if (!machine_) return;  // lent out meanwhile: it will come back ended
   const vmm::GuestEnd end = machine_->ended().value();
-  if (end.kind == vmm::GuestEnd::Kind::crashed) say("the guest crashed: " + end.message);
   leave(status_of(end));
+  if (end.kind == vmm::GuestEnd::Kind::crashed) say("the guest crashed: " + end.message);
 }
 
 /// A VM that lacks pages whose source is away does not run on by halves.
@@ -197,27 +184,6 @@ void Session::starving(bool starving) {
   } else if (!starving && std::exchange(starving_, false)) {
     machine_->resume();
   }
-}
-
-void Session::leave(int status) {
-  if (exit_status_) return;
-  exit_status_ = status;
-  asio::co_spawn(context_, finish(), asio::detached);
-}
-
-asio::awaitable<void> Session::finish() {
-  if (incoming_) {
-    const auto declined = std::make_shared<asio::steady_timer>(context_, kAnswerLimit);
-    incoming_->decline(
-        [this, declined] { asio::post(context_, [declined] { declined->cancel(); }); });
-    boost::system::error_code cancelled;
-    co_await declined->async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
-  }
-  if (const std::size_t left = co_await console_->flush(kFlushLimit); left > 0) {
-    say(fmt::format("dropped the guest's last {} bytes of output: nobody reads them", left));
-  }
-  if (api_) co_await api_->finish(kAnswerLimit);
-  context_.stop();
 }
 
 }  // namespace ferry

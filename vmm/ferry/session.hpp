@@ -58,9 +58,16 @@ class Session final : public Controlled {
  private:
   struct Arrival;
 
-  void wait_for_signal(bool first);
-  /// Ctrl-A X.
-  void quit();
+  // session_end.cpp
+  void wait_for_signal();
+  void signalled(int number);
+  /// A signal or Ctrl-A X: the process is to end with this status.
+  void end(int status);
+  void end_migration(int status);
+  void end_now(int status);
+  void leave(int status);
+  boost::asio::awaitable<void> finish();
+
   [[nodiscard]] std::shared_ptr<migration::ImageStore> image_store();
   [[nodiscard]] std::uint64_t kept_of(const std::string& vm_id) const;
   void arrived(Arrival arrival);
@@ -82,15 +89,14 @@ class Session final : public Controlled {
   [[nodiscard]] std::optional<migration::IncomingMigration::Status::Fetching> fetching() const;
   [[nodiscard]] std::string state() const;
   [[nodiscard]] std::string owner() const;
-  void leave(int status);
-  boost::asio::awaitable<void> finish();
 
   boost::asio::io_context context_{1};
   boost::asio::signal_set signals_;
-  std::optional<int> exit_status_;
-  bool stopping_ = false;  ///< `ferry stop` came while the VM was lent out
-  bool starving_ = false;  ///< paused, as pages are missing and their source is away
-  bool keeper_ = false;    ///< the VM has left, and its image is kept here
+  const bool had_terminal_;         ///< whose end is a SIGHUP
+  std::optional<int> exit_status_;  ///< the process is ending
+  std::optional<int> ending_;       ///< it is to end so, once the migration has ended
+  bool starving_ = false;           ///< paused, as pages are missing and their source is away
+  bool keeper_ = false;             ///< the VM has left, and its image is kept here
   std::string id_, name_;
   std::uint64_t memory_bytes_ = 0;
   std::uint32_t cpus_ = 0;

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "vmm/ferry/say.hpp"
 #include "vmm/ferry/session.hpp"
 
 /// What `ferry info` tells.
@@ -80,6 +81,7 @@ json Session::info() const {
           {"memory", memory_bytes_},
           {"pid", ::getpid()},
           {"version", FERRY_VERSION},
+          {"messages_dropped", messages().dropped()},
           {"arrival", std::move(arrival)},
           {"migration", std::move(migration)}};
 }

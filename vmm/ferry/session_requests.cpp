@@ -63,19 +63,11 @@ void Session::resume(bool force) {
 void Session::stop() {
   if (lent() && outgoing_->live().outcome != Outcome::in_doubt) {
     if (const std::string refusal = outgoing_->cancel(); !refusal.empty()) throw Conflict(refusal);
-    stopping_ = true;
+    ending_ = static_cast<int>(ExitStatus::ok);
     return;
   }
   if (machine_) machine_->pause();
   leave(static_cast<int>(ExitStatus::ok));
-}
-
-void Session::quit() {
-  try {
-    stop();
-  } catch (const Conflict& refused) {
-    say(fmt::format("cannot end now: {}", refused.what()));
-  }
 }
 
 void Session::cancel() {
@@ -157,17 +149,21 @@ void Session::migration_ended(OutgoingMigration::Result result) {
   const MigrationReport& report = result.report;
   last_report_ = report;
   if (watcher_) std::exchange(watcher_, nullptr)->end(migration::to_json(report).dump() + '\n');
-  say(fmt::format("migration {}{}{}: {}", migration::to_string(report.outcome),
-                  report.error ? ", " : "", report.error.value_or(""), report.owner));
+  const std::string what =
+      fmt::format("migration {}{}{}: {}", migration::to_string(report.outcome),
+                  report.error ? ", " : "", report.error.value_or(""), report.owner);
   if (report.outcome == Outcome::completed) {
-    console_->disconnect();
-    if (!result.kept) return leave(static_cast<int>(ExitStatus::ok));
-    keeper_ = true;
-    return say("keeps the image of the VM for its return, until somebody takes or drops it");
+    keeper_ = result.kept;
+    console_->disconnect(keeper_);
+    say(what);
+    if (!keeper_) return leave(static_cast<int>(ExitStatus::ok));
+    say("keeps the image of the VM for its return, until somebody takes or drops it");
+  } else {
+    own(std::move(result.machine));
+    if (outgoing_->done()) outgoing_.reset();
+    say(what);
   }
-  own(std::move(result.machine));
-  if (outgoing_->done()) outgoing_.reset();
-  if (stopping_) leave(static_cast<int>(ExitStatus::ok));
+  if (ending_) end(*ending_);
 }
 
 }  // namespace ferry

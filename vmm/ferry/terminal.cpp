@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <cctype>
+#include <cstring>
 #include <utility>
 
 namespace ferry {
@@ -12,29 +14,49 @@ constexpr std::byte kCtrlA{0x01};
 
 }  // namespace
 
-RawTerminal::RawTerminal(int fd) : fd_(fd) {
+RawTerminal::RawTerminal(int fd) : fd_(fd), present_(::isatty(fd) == 1) {}
+
+RawTerminal::~RawTerminal() { give_back(); }
+
+bool RawTerminal::in_foreground() const {
+  // An error: not our controlling terminal, so nobody's background is ours.
+  const pid_t foreground = ::tcgetpgrp(fd_);
+  return foreground < 0 || foreground == ::getpgrp();
+}
+
+void RawTerminal::take(Keys keys) {
+  if (!present_ || !in_foreground()) return;
   termios now{};
   if (::tcgetattr(fd_, &now) != 0) return;
-  // Changing the terminal from the background would stop the whole process, VM and all.
-  const pid_t foreground = ::tcgetpgrp(fd_);
-  if (foreground >= 0 && foreground != ::getpgrp()) return;
-  termios raw = now;
+  // Somebody else has set it meanwhile: a shell does, when the process is stopped and continued.
+  if (before_ && std::memcmp(&now, &ours_, sizeof(now)) != 0) before_.reset();
+  termios raw = before_.value_or(now);
+  if (!before_) before_ = now;
   ::cfmakeraw(&raw);
   // Ferry's own messages go to the same screen.
   raw.c_oflag |= OPOST;
-  if (::tcsetattr(fd_, TCSANOW, &raw) == 0) before_ = now;
+  if (keys == Keys::ferry) raw.c_lflag |= ISIG;
+  if (::tcsetattr(fd_, TCSANOW, &raw) != 0) return before_.reset();
+  // As the kernel has it: what it compares to is read back.
+  static_cast<void>(::tcgetattr(fd_, &ours_));
 }
 
-RawTerminal::~RawTerminal() {
-  if (before_) ::tcsetattr(fd_, TCSANOW, &*before_);
+void RawTerminal::give_back() {
+  if (before_ && in_foreground()) ::tcsetattr(fd_, TCSANOW, &*before_);
+  before_.reset();
 }
 
 EscapeKeys::Result EscapeKeys::filter(std::span<std::byte> bytes) {
   Result result;
   for (const std::byte byte : bytes) {
     if (std::exchange(armed_, false)) {
-      result.quit = byte == std::byte{'x'} || byte == std::byte{'X'};
+      const int key = std::tolower(std::to_integer<unsigned char>(byte));
+      result.quit = key == 'x';
       if (result.quit) break;
+      if (key == 'h') {
+        result.help = true;
+        continue;
+      }
     } else if (byte == kCtrlA) {
       armed_ = true;
       continue;

@@ -1,0 +1,138 @@
+"""Messages that nobody reads, and output that cannot be written: neither ends or delays a VM."""
+
+import fcntl
+import os
+import re
+import select
+import socket
+import subprocess
+import unittest
+
+from harness import FERRY, GUEST, FerryTest, Process, Transcript, Vm, silent_port
+from test_serial import full_pipe
+
+
+def unread_pipe():
+    """A pipe whose reader has gone."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
+class Quiet(Vm):
+    """A VM whose messages are not collected here."""
+
+    def __init__(self, args, api, stderr, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL):
+        self.api = api
+        self.args = args
+        self.popen = subprocess.Popen(args, stdin=stdin, stdout=stdout, stderr=stderr)
+        self.pid = self.popen.pid
+        self._pidfd = os.pidfd_open(self.pid)
+        reader, writer = os.pipe()
+        os.close(writer)
+        self.stderr = Transcript(os.fdopen(reader, "rb", 0))
+        self.stdout = Transcript(self.popen.stdout) if stdout == subprocess.PIPE else None
+        self.stdin = None
+
+
+class MessagesThatNobodyReads(FerryTest):
+    def quiet_vm(self, stderr, cmdline="tick=2", **options):
+        api = self.path("api")
+        vm = self.start(Quiet, [FERRY, "run", "--kernel", GUEST, "--memory", "32M", "--cmdline",
+                                cmdline, "--api-socket", api], api, stderr, **options)
+        vm.wait_ready()
+        return vm
+
+    def fail_to_migrate(self, vm):
+        with silent_port() as port:
+            self.migrate(vm, f"tcp:127.0.0.1:{port}").report(status=1)
+
+    def test_do_not_end_a_vm_whose_migration_fails_and_are_counted(self):
+        writer = unread_pipe()
+        vm = self.quiet_vm(writer)
+        os.close(writer)
+        self.fail_to_migrate(vm)
+        vm.wait_ticks(20)
+        self.assertGreater(vm.info()["messages_dropped"], 0)
+
+    def test_to_a_full_disk_do_not_either(self):
+        with open("/dev/full", "wb") as full:
+            vm = self.quiet_vm(full)
+        self.fail_to_migrate(vm)
+        vm.wait_ticks(20)
+        self.assertGreater(vm.info()["messages_dropped"], 0)
+
+    def test_do_not_keep_a_vm_from_arriving(self):
+        reader, writer = os.pipe()
+        api = self.path("api")
+        target = self.start(Quiet, [FERRY, "receive", "--listen", "tcp:127.0.0.1:0",
+                                    "--api-socket", api], api, writer)
+        os.close(writer)
+        with os.fdopen(reader, "rb", 0) as messages:
+            address = re.fullmatch(rb"listening on (\S+)\n", messages.readline())[1].decode()
+        source = self.run_vm("tick=2 end=byte")
+        self.assertEqual(self.migrate(source, address).report()["outcome"], "completed")
+        target.wait_ticks(20)
+
+    def test_of_a_reader_that_stalls_delay_nothing(self):
+        reader, writer, _ = full_pipe()
+        self.addCleanup(os.close, reader)
+        vm = self.quiet_vm(writer)
+        os.close(writer)
+        self.fail_to_migrate(vm)
+        vm.wait_ticks(20)
+        vm.cli("stop")
+        self.assertEqual(vm.wait(), 0)
+
+    def test_into_one_full_socket_with_the_output_do_not_stop_the_vm(self):
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        vm = self.quiet_vm(theirs, "tick=1 fill=1 dirty=1000", stdout=theirs)
+        flags = fcntl.fcntl(theirs, fcntl.F_GETFL)
+        self.assertFalse(flags & os.O_NONBLOCK, "the shared socket was made non-blocking")
+        while select.select([], [theirs], [], 0)[1]:
+            self.assertTrue(vm.running())
+        self.fail_to_migrate(vm)
+        self.assertEqual(vm.info()["state"], "running")
+        theirs.close()
+        vm.cli("stop")
+        self.assertEqual(vm.wait(), 0)
+
+
+class OutputThatCannotBeWritten(FerryTest):
+    def test_to_a_pipe_of_another_user_leaves_the_pipe_blocking(self):
+        """It can be neither opened anew nor changed for its other users."""
+        if os.geteuid() != 0:
+            self.skipTest("only root can give a pipe to another user")
+        reader, writer = os.pipe()
+        os.fchown(writer, 1, 1)
+        caps = "-dac_override,-dac_read_search"
+        done = self.start(
+            Process, ["setpriv", f"--bounding-set={caps}", f"--inh-caps={caps}", FERRY, "run",
+                      "--kernel", GUEST, "--memory", "32M", "--cmdline", "tick=1 end=ticks:300"],
+            stdout=writer)
+        output = Transcript(os.fdopen(reader, "rb", 0))
+        output.wait_for(rb"^# hello")
+        self.assertFalse(fcntl.fcntl(writer, fcntl.F_GETFL) & os.O_NONBLOCK)
+        os.close(writer)
+        self.assertEqual(done.wait(), 0, done.stderr.text())
+        self.assertIn(b"# end ticks=300 ", output.wait_closed())
+
+    def test_to_a_full_disk_goes_on_when_there_is_room(self):
+        """A file that may not grow any more is as a full disk is; SIGHUP renews it."""
+        path = self.path("serial")
+        with open(path, "wb") as file:
+            file.write(b"-" * 8000)
+        vm = self.run_vm("tick=1", "--serial", f"file:{path}", start_new_session=True)
+        vm.wait_ready()
+        subprocess.run(["prlimit", f"--pid={vm.pid}", "--fsize=8192:"], check=True)
+        vm.stderr.wait_for(rb"output cannot be written and is dropped until it can: File too large")
+        self.assertEqual(os.path.getsize(path), 8192)
+        subprocess.run(["prlimit", f"--pid={vm.pid}", "--fsize=unlimited"], check=True)
+        vm.stderr.wait_for(rb"can be written again; \d+ bytes of it were dropped")
+        self.assertGreater(os.path.getsize(path), 8192)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,89 @@
+"""Signals to a process with a VM: what it was started to ignore, and what ends it, and when."""
+
+import os
+import signal
+import time
+import unittest
+
+from harness import DEADLINE, FerryTest
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+RANDOM = "zero=0 random=100 text=0"
+
+
+def ignoring(*numbers):
+    def preexec():
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+
+    return preexec
+
+
+class ASignalToAVm(FerryTest):
+    def test_that_it_was_started_to_ignore_stays_ignored(self):
+        vm = self.run_vm("tick=2", preexec_fn=ignoring(*ENDING, signal.SIGTSTP))
+        vm.wait_ready()
+        for number in (*ENDING, signal.SIGTSTP):
+            vm.signal(number)
+        vm.wait_ticks(30)
+        self.assertEqual(vm.info()["state"], "running")
+
+    def test_ends_it_with_the_status_of_that_signal(self):
+        for number in ENDING:
+            with self.subTest(number.name):
+                vm = self.run_vm("tick=2")
+                vm.wait_ready()
+                vm.signal(number)
+                self.assertEqual(vm.wait(), 128 + number)
+
+    def test_that_the_caller_has_blocked_does_not_keep_it_from_pausing(self):
+        vm = self.run_vm("tick=2", preexec_fn=lambda: signal.pthread_sigmask(
+            signal.SIG_BLOCK, signal.valid_signals()))
+        vm.wait_ready()
+        vm.cli("pause")
+        self.assertEqual(vm.info()["state"], "paused")
+
+    def test_of_a_hangup_without_a_terminal_opens_the_serial_file_anew(self):
+        path = self.path("serial")
+        vm = self.run_vm("tick=2", "--serial", f"file:{path}", start_new_session=True)
+        vm.wait_ready()
+        os.rename(path, path + ".1")
+        vm.signal(signal.SIGHUP)
+        end = time.monotonic() + DEADLINE
+        while not os.path.exists(path) or os.path.getsize(path) == 0:
+            self.assertLess(time.monotonic(), end, vm.stderr.text())
+        self.assertEqual(vm.info()["state"], "running")
+        with open(path + ".1", "rb") as old:
+            self.assertIn(b"# hello", old.read())
+
+
+class ASignalToASource(FerryTest):
+    def slow_migration(self, *args, cmdline=f"tick=2 fill=16 {RANDOM}"):
+        source = self.run_vm(cmdline)
+        source.stdout.wait_for(rb"^# fill done")
+        target = self.receive()
+        migration = self.migrate(source, target, "--max-bandwidth", "20Mbit", *args)
+        return source, target, migration
+
+    def test_cancels_the_migration_first_and_the_client_has_its_report(self):
+        source, target, migration = self.slow_migration()
+        migration.stderr.wait_for(rb"MiB sent")
+        source.signal(signal.SIGTERM)
+        self.assertEqual(migration.report(status=1)["outcome"], "cancelled")
+        self.assertEqual(source.wait(), 128 + signal.SIGTERM)
+        self.assertIn("cancels the migration, then ends", source.stderr.text())
+        self.assertEqual(target.wait(), 69)
+
+    def test_to_a_destination_that_hangs_is_not_held_up(self):
+        source, target, migration = self.slow_migration()
+        migration.stderr.wait_for(rb"MiB sent")
+        target.signal(signal.SIGSTOP)
+        source.signal(signal.SIGINT)
+        self.assertEqual(source.wait(), 128 + signal.SIGINT)
+        self.assertEqual(migration.report(status=1)["outcome"], "cancelled")
+        target.signal(signal.SIGCONT)
+        self.assertEqual(target.wait(), 69)
+
+
+if __name__ == "__main__":
+    unittest.main()
