@@ -1,6 +1,7 @@
 """Runs ferry processes and watches them. Every wait is for an event and has a deadline."""
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -22,6 +23,7 @@ SANITIZED = bool(os.environ.get("FERRY_SANITIZE"))
 # Sanitizers slow ferry down by a factor of several, and so does a KVM in software.
 SCALE = (4 if SANITIZED else 1) * int(os.environ.get("FERRY_TEST_SLOWDOWN", "1"))
 DEADLINE = 30.0 * SCALE
+F_SETPIPE_SZ = 1031  # <fcntl.h>; Python has it from 3.10 on
 SANITIZER_REPORT = re.compile(
     rb"(ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|Assertion .* failed)"
 )
@@ -316,3 +318,14 @@ def silent_port():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]
+
+
+def full_pipe():
+    """A pipe into which not one byte more goes: (read end, write end, what is in it)."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, F_SETPIPE_SZ, 4096)
+    os.set_blocking(writer, False)
+    filler = b"-" * 4096
+    assert os.write(writer, filler) == len(filler)
+    os.set_blocking(writer, True)
+    return reader, writer, filler

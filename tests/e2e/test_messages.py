@@ -8,8 +8,9 @@ import socket
 import subprocess
 import unittest
 
-from harness import FERRY, GUEST, FerryTest, Process, Transcript, Vm, silent_port
-from test_serial import full_pipe
+from harness import (
+    FERRY, GUEST, FerryTest, Process, Transcript, Vm, full_pipe, silent_port,
+)
 
 
 def unread_pipe():

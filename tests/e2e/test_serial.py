@@ -1,6 +1,5 @@
 """The guest's serial port, on whatever stdin and stdout ferry is given."""
 
-import fcntl
 import os
 import pty
 import subprocess
@@ -8,20 +7,7 @@ import termios
 import unittest
 
 from guest_output import GuestOutput, fnv1a
-from harness import FERRY, GUEST, FerryTest, Process, Transcript
-
-F_SETPIPE_SZ = 1031
-
-
-def full_pipe():
-    """A pipe into which not one byte more goes: (read end, write end, what is in it)."""
-    reader, writer = os.pipe()
-    fcntl.fcntl(writer, F_SETPIPE_SZ, 4096)
-    os.set_blocking(writer, False)
-    filler = b"-" * 4096
-    assert os.write(writer, filler) == len(filler)
-    os.set_blocking(writer, True)
-    return reader, writer, filler
+from harness import FERRY, GUEST, FerryTest, Process, Transcript, full_pipe
 
 
 class SerialInput(FerryTest):

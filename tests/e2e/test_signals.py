@@ -5,7 +5,7 @@ import signal
 import time
 import unittest
 
-from harness import DEADLINE, FerryTest
+from harness import DEADLINE, FerryTest, full_pipe
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 RANDOM = "zero=0 random=100 text=0"
@@ -35,6 +35,18 @@ class ASignalToAVm(FerryTest):
                 vm.wait_ready()
                 vm.signal(number)
                 self.assertEqual(vm.wait(), 128 + number)
+
+    def test_that_comes_again_does_not_wait_for_a_reader_of_its_output_that_stalls(self):
+        reader, writer, _ = full_pipe()
+        self.addCleanup(os.close, reader)
+        vm = self.run_vm("tick=2", stdout=writer)
+        os.close(writer)
+        vm.wait_ready()
+        vm.signal(signal.SIGTERM)
+        while vm.running():  # the second one may come before the first was taken
+            vm.signal(signal.SIGINT)
+        self.assertEqual(vm.wait(), 128 + signal.SIGTERM)
+        self.assertIn("ends at once", vm.stderr.text())
 
     def test_that_the_caller_has_blocked_does_not_keep_it_from_pausing(self):
         vm = self.run_vm("tick=2", preexec_fn=lambda: signal.pthread_sigmask(

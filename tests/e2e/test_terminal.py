@@ -4,7 +4,8 @@ import re
 import signal
 import unittest
 
-from harness import FERRY, GUEST, FerryTest, Vm, silent_port
+import proxy
+from harness import FERRY, GUEST, FerryTest, Vm, peer_timeout, silent_port
 from terminal import Terminal
 
 QUIT = b"\x01x"
@@ -94,6 +95,34 @@ class OnATerminal(FerryTest):
         self.assertEqual(self.migrate(vm, target, "--keep-image").report()["outcome"], "completed")
         self.assertEqual(vm.state(), "keeper")
         self.assertEqual(self.quit(terminal, vm), 0)
+
+    def test_a_guest_in_doubt_ends_by_ctrl_a_x(self):
+        terminal = self.terminal()
+        vm = self.run_on(terminal)
+        target = self.receive("tcp", "--timeout", peer_timeout())
+        between = proxy.Proxy(target.address)
+        self.addCleanup(between.close)
+        between.on("running", proxy.cut, "before")
+        migration = self.migrate(vm, between.address, "--timeout", peer_timeout())
+        self.assertEqual(migration.report(status=1)["outcome"], "in-doubt")
+        terminal.type(QUIT)
+        terminal.until(lambda: not vm.running(), "ends by Ctrl-A X")
+        self.assertIn("unless the VM runs at the other side, it is lost", vm.stderr.text())
+        self.assertEqual(target.info()["state"], "running")
+
+    def test_a_migration_is_cancelled_by_ctrl_a_x_and_then_the_guest_ends(self):
+        for mode in ("pre-copy", "stop-and-copy"):  # the latter stops the guest all the time
+            with self.subTest(mode):
+                terminal = self.terminal()
+                vm = self.run_on(terminal, "tick=20 fill=16 zero=0 random=100 text=0")
+                terminal.shows(b"# fill done")
+                migration = self.migrate(vm, self.receive(), "--mode", mode,
+                                         "--max-bandwidth", "10Mbit")
+                migration.stderr.wait_for(rb"MiB sent")
+                terminal.type(QUIT)
+                terminal.until(lambda vm=vm: not vm.running(), "ends by Ctrl-A X")
+                self.assertEqual(vm.wait(), 0)
+                self.assertEqual(migration.report(status=1)["outcome"], "cancelled")
 
     def test_sigquit_and_sigterm_leave_the_terminal_as_it_was(self):
         for number in (signal.SIGQUIT, signal.SIGTERM):
