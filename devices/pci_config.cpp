@@ -9,6 +9,8 @@ namespace devices {
 
 namespace {
 
+constexpr std::uint64_t kResetControl = 1;  // port 0xcf9
+constexpr std::byte kResetCpu{0x04};
 constexpr std::uint64_t kData = 4;  // port 0xcfc
 constexpr std::uint32_t kEnable = 1U << 31;
 constexpr std::uint32_t kRegister = 0xfc;
@@ -21,7 +23,8 @@ constexpr std::array<std::uint8_t, 12> kHostBridge = {0x36, 0x1b, 0x08, 0x00, 0,
 }  // namespace
 
 void PciConfig::read(std::uint64_t offset, std::span<std::byte> data) {
-  std::ranges::fill(data, std::byte{0xff});
+  const bool reset_control = offset == kResetControl && data.size() == 1;
+  std::ranges::fill(data, reset_control ? std::byte{0} : std::byte{0xff});
   const std::lock_guard lock(mutex_);
   if (offset == 0 && data.size() == sizeof(address_)) {
     std::memcpy(data.data(), &address_, sizeof(address_));
@@ -36,6 +39,9 @@ void PciConfig::read(std::uint64_t offset, std::span<std::byte> data) {
 
 void PciConfig::write(std::uint64_t offset, std::span<const std::byte> data) {
   // Narrower writes go to other registers of a chip set.
+  if (offset == kResetControl && data.size() == 1 && (data.front() & kResetCpu) != std::byte{0}) {
+    reset_();
+  }
   if (offset != 0 || data.size() != sizeof(address_)) return;
   const std::lock_guard lock(mutex_);
   std::memcpy(&address_, data.data(), sizeof(address_));

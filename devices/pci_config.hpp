@@ -2,9 +2,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "vmm/machine/device.hpp"
@@ -12,11 +14,14 @@
 namespace devices {
 
 /// The PCI configuration mechanism at ports 0xcf8 to 0xcff, and a bus with nothing on it but its
-/// host bridge. Linux takes a machine without any way to reach PCI for a broken one.
+/// host bridge. Linux takes a machine without any way to reach PCI for a broken one. Among these
+/// ports, as a byte, is the chip set's reset control register, 0xcf9: it reads as zero.
 class PciConfig final : public vmm::Device {
  public:
   static constexpr std::uint16_t kBase = 0xcf8;
   static constexpr std::uint16_t kPorts = 8;
+
+  explicit PciConfig(std::function<void()> reset) : reset_(std::move(reset)) {}
 
   [[nodiscard]] std::string_view id() const override { return "pci-config"; }
   [[nodiscard]] std::uint32_t version() const override { return 1; }
@@ -27,6 +32,7 @@ class PciConfig final : public vmm::Device {
   void load(std::uint32_t version, std::span<const std::byte> bytes) override;
 
  private:
+  const std::function<void()> reset_;
   std::mutex mutex_;
   std::uint32_t address_ = 0;
 };

@@ -32,7 +32,7 @@ std::shared_ptr<Serial> attach_standard_devices(vmm::Machine& machine) {
   machine.attach_ports(serial, kSerialBase, kSerialRegisters);
   machine.attach_ports(std::make_shared<ExitPort>(end), kExitPort, 1);
   machine.attach_ports(std::make_shared<I8042>(reset), kI8042Base, kI8042Ports);
-  machine.attach_ports(std::make_shared<PciConfig>(), PciConfig::kBase, PciConfig::kPorts);
+  machine.attach_ports(std::make_shared<PciConfig>(reset), PciConfig::kBase, PciConfig::kPorts);
   machine.attach_ports(std::make_shared<PanicPort>(end), kPanicPort, 1);
   machine.attach_ports(std::make_shared<AcpiPm>(AcpiPm::Host{power_off, reset}), kAcpiPmBase,
                        AcpiPm::kPorts);

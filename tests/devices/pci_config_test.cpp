@@ -12,7 +12,8 @@ namespace {
 constexpr std::uint32_t kEnable = 1U << 31;
 
 struct PciFixture {
-  PciConfig device;
+  int resets = 0;
+  PciConfig device{[this] { ++resets; }};
 
   template <typename Number>
   void out(std::uint64_t offset, Number value) {
@@ -64,6 +65,18 @@ TEST(PciConfig, LoadsWhatItSavedAndNothingOfAnotherSize) {
   EXPECT_EQ(to.in<std::uint16_t>(6), 0x0600);
   EXPECT_THROW(to.device.load(2, saved), std::invalid_argument);
   EXPECT_THROW(to.device.load(1, std::span(saved).first(3)), std::invalid_argument);
+}
+
+// Linux with reboot=pci: what it read with bits 1 and then 2 set.
+TEST(PciConfig, ResetsByTheResetControlRegister) {
+  PciFixture pci;
+  EXPECT_EQ(pci.in<std::uint8_t>(1), 0);
+  pci.out<std::uint8_t>(1, 0x02);
+  pci.out<std::uint32_t>(0, kEnable | 0x0400);  // of which byte 1 is 4
+  pci.out<std::uint8_t>(2, 0x04);
+  EXPECT_EQ(pci.resets, 0);
+  pci.out<std::uint8_t>(1, 0x06);
+  EXPECT_EQ(pci.resets, 1);
 }
 
 }  // namespace

@@ -9,7 +9,9 @@ ENTRY = 0x100000
 
 # 32-bit protected mode, as PVH enters it.
 HALT = b"\xfa\xf4\xeb\xfd"  # cli; hlt; jmp to the hlt
-CRASH = b"\x0f\x01\x1d\x00\x00\x00\x00\x0f\x0b"  # lidt [0]: an empty table; ud2
+CRASH = b"\x0f\x0b"  # ud2, and nobody serves it
+# mov eax, [ebx + 16]; mov eax, [eax + 8]; out 0xf4, al; hlt: ends with the first module's size.
+MODULE_SIZE = b"\x8b\x43\x10\x8b\x40\x08\xe6\xf4\xf4"
 
 
 def pvh_note(entry):

@@ -70,7 +70,8 @@ Machine::Machine(Kvm kvm, MachineConfig config, GuestMemory memory)
   for (std::uint32_t i = 0; i < config_.cpus; ++i) {
     vcpus_.push_back(std::make_unique<Vcpu>(
         kvm_, vm_, i,
-        Vcpu::Host{ports_, mmio_, [this](GuestEnd end) { this->end(std::move(end)); }}));
+        Vcpu::Host{ports_, mmio_, [this](GuestEnd end) { this->end(std::move(end)); },
+                   [this] { reset(); }}));
     vcpus_.back()->kvm().set_cpuid(cpuid_for_vcpu(config_.cpuid, i, config_.cpus));
   }
   set_tsc_frequency();
@@ -171,7 +172,10 @@ void Machine::end(GuestEnd end) {
   for (const auto& vcpu : vcpus_) vcpu->request_pause();
 }
 
-void Machine::reset() { end(end_of_reset(vm_.get_irqchip(KVM_IRQCHIP_IOAPIC).chip.ioapic)); }
+void Machine::reset() {
+  end(end_of_reset(vm_.get_irqchip(KVM_IRQCHIP_IOAPIC).chip.ioapic,
+                   vm_.get_irqchip(KVM_IRQCHIP_PIC_MASTER).chip.pic));
+}
 
 std::optional<GuestEnd> Machine::ended() const {
   const std::lock_guard lock(end_mutex_);

@@ -13,6 +13,7 @@
 #include <system_error>
 #include <utility>
 
+#include "vmm/machine/reset.hpp"
 #include "vmm/machine/scheduling.hpp"
 
 namespace vmm {
@@ -214,7 +215,7 @@ void Vcpu::serve_exit() {
     case KVM_EXIT_IO: return serve_port(run);
     case KVM_EXIT_MMIO: return serve_mmio(run);
     case KVM_EXIT_INTR: return;
-    case KVM_EXIT_SHUTDOWN: return crash("triple fault at " + where());
+    case KVM_EXIT_SHUTDOWN: return triple_fault();
     case KVM_EXIT_SYSTEM_EVENT:
       if (run.system_event.type == KVM_SYSTEM_EVENT_CRASH) return crash("crash event");
       return host_.end({GuestEnd::Kind::power_off, 0, {}});
@@ -259,6 +260,19 @@ std::string Vcpu::where() {
   try {
     const kvm_regs regs = kvm_.regs();
     const kvm_sregs sregs = kvm_.sregs();
+void Vcpu::triple_fault() {
+  switch (kind_of_triple_fault(kvm_.regs(), kvm_.sregs())) {
+    case TripleFault::crash: return crash("triple fault at " + where());
+    case TripleFault::unknown:
+      return crash(
+          "triple fault; KVM on an AMD processor does not tell where, nor whether it was a restart "
+          "on purpose (of a Linux with reboot=t: use another way)");
+    case TripleFault::reset: break;
+  }
+  crashed_ = true;
+  host_.reset();
+}
+
     return fmt::format("rip 0x{:x} (cs 0x{:x}, rsp 0x{:x}, cr2 0x{:x}, cr3 0x{:x})", regs.rip,
                        sregs.cs.selector, regs.rsp, sregs.cr2, sregs.cr3);
   } catch (const std::system_error&) {

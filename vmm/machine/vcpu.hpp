@@ -31,6 +31,7 @@ class Vcpu {
     const Bus& ports;
     const Bus& mmio;
     std::function<void(GuestEnd)> end;
+    std::function<void()> reset;  ///< as Machine::reset
   };
 
   Vcpu(const Kvm& kvm, const KvmVm& vm, std::uint32_t index, Host host);
@@ -83,6 +84,7 @@ class Vcpu {
   void crash(std::string message);
   [[nodiscard]] std::string where();
 
+  void triple_fault();
   const std::uint32_t index_;
   Host host_;
   KvmVcpu kvm_;
@@ -93,7 +95,7 @@ class Vcpu {
   bool wanted_ = false;  ///< to run
   std::atomic<bool> leaving_ = false;
   std::atomic<bool> kicked_ = false;
-  std::atomic<bool> crashed_ = false;
+  std::atomic<bool> crashed_ = false;  ///< or as good as
   std::atomic<unsigned> throttle_ = 0;
   timer_t throttle_timer_{};
   std::thread thread_;

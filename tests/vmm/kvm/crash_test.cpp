@@ -12,12 +12,16 @@ class Crash : public TinyKernelTest {};
 
 TEST_F(Crash, OfAGuestThatTripleFaultsSaysWhere) {
   using std::string_view_literals::operator""sv;
-  const auto machine = boot("\x0f\x01\x1d\x00\x00\x00\x00\x0f\x0b"sv);  // lidt [0]; ud2
+  const auto machine = boot("\x0f\x0b"sv);  // ud2; of the interrupt table, all entries are zero
   machine->resume();
   const auto end = wait_end(*machine);
   ASSERT_TRUE(end);
   EXPECT_EQ(end->kind, GuestEnd::Kind::crashed);
-  EXPECT_NE(end->message.find("vCPU 0: triple fault at rip 0x"), std::string::npos) << end->message;
+  // KVM on an AMD processor does not tell.
+  if (end->message.find("AMD") == std::string::npos) {
+    EXPECT_NE(end->message.find("vCPU 0: triple fault at rip 0x1000"), std::string::npos)
+        << end->message;
+  }
   machine->pause();
   machine->resume();
   EXPECT_FALSE(machine->running());

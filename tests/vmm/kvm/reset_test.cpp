@@ -14,6 +14,14 @@ using namespace std::string_view_literals;
 constexpr auto kAcpiReset = "\x66\xba\x08\x06\xb0\x01\xee\xf4\xeb\xfd"sv;
 // mov al, 0xfe; out 0x64, al; hlt
 constexpr auto kI8042Reset = "\xb0\xfe\xe6\x64\xf4\xeb\xfd"sv;
+// mov dx, 0xcf9; mov al, 2; out dx, al; mov al, 6; out dx, al; hlt
+constexpr auto kResetControl = "\x66\xba\xf9\x0c\xb0\x02\xee\xb0\x06\xee\xf4\xeb\xfd"sv;
+// lidt [0], where there are zeros; ud2
+constexpr auto kTripleFault = "\x0f\x01\x1d\x00\x00\x00\x00\x0f\x0b"sv;
+// PIC: 0x11 to 0x20; 0x30, 4 and 1 to 0x21 (from vector 0x30 on); then its mask to 0x21
+constexpr auto kPic = "\xb0\x11\xe6\x20\xb0\x30\xe6\x21\xb0\x04\xe6\x21\xb0\x01\xe6\x21"sv;
+constexpr auto kPicOn = "\xb0\xfe\xe6\x21"sv;
+constexpr auto kPicOff = "\xb0\xff\xe6\x21"sv;
 // IOAPIC: low half of entry 9 = vector 0x30, not masked
 constexpr auto kInterruptOn =
     "\xc7\x05\x00\x00\xc0\xfe\x22\x00\x00\x00\xc7\x05\x10\x00\xc0\xfe\x30\x00\x00\x00"sv;
@@ -40,8 +48,24 @@ TEST_F(Reset, ByTheI8042IsAnOrderlyEnd) {
   EXPECT_EQ(end_of(kI8042Reset).kind, GuestEnd::Kind::power_off);
 }
 
+TEST_F(Reset, ByTheChipSetIsAnOrderlyEnd) {
+  EXPECT_EQ(end_of(kResetControl).kind, GuestEnd::Kind::power_off);
+}
+
+TEST_F(Reset, ByATripleFaultWithoutInterruptTableIsAnOrderlyEnd) {
+  const GuestEnd end = end_of(kTripleFault);
+  if (end.message.find("AMD") != std::string::npos) GTEST_SKIP() << end.message;
+  EXPECT_EQ(end.kind, GuestEnd::Kind::power_off) << end.message;
+}
+
+TEST_F(Reset, OfALinuxThatUsesThePicIsToldByIt) {
+  const auto with = [](std::string_view mask) { return std::string(kPic).append(mask); };
+  EXPECT_EQ(end_of(with(kPicOn), kI8042Reset).kind, GuestEnd::Kind::crashed);
+  EXPECT_EQ(end_of(with(kPicOff), kI8042Reset).kind, GuestEnd::Kind::power_off);
+}
+
 TEST_F(Reset, WithAnInterruptOnIsACrash) {
-  for (const auto reset : {kAcpiReset, kI8042Reset}) {
+  for (const auto reset : {kAcpiReset, kI8042Reset, kResetControl}) {
     const GuestEnd end = end_of(kInterruptOn, reset);
     EXPECT_EQ(end.kind, GuestEnd::Kind::crashed);
     EXPECT_NE(end.message.find("interrupts still on"), std::string::npos) << end.message;
