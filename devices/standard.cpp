@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "devices/acpi_pm.hpp"
+#include "devices/cmos_clock.hpp"
 #include "devices/exit_port.hpp"
 #include "devices/i8042.hpp"
 #include "devices/panic_port.hpp"
@@ -32,6 +33,7 @@ std::shared_ptr<Serial> attach_standard_devices(vmm::Machine& machine) {
   machine.attach_ports(serial, kSerialBase, kSerialRegisters);
   machine.attach_ports(std::make_shared<ExitPort>(end), kExitPort, 1);
   machine.attach_ports(std::make_shared<I8042>(reset), kI8042Base, kI8042Ports);
+  machine.attach_ports(std::make_shared<CmosClock>(), CmosClock::kBase, CmosClock::kPorts);
   machine.attach_ports(std::make_shared<PciConfig>(reset), PciConfig::kBase, PciConfig::kPorts);
   machine.attach_ports(std::make_shared<PanicPort>(end), kPanicPort, 1);
   machine.attach_ports(std::make_shared<AcpiPm>(AcpiPm::Host{power_off, reset}), kAcpiPmBase,
@@ -46,6 +48,7 @@ vmm::AcpiPlatform standard_platform() {
           .sci = kAcpiSci,
           .reset_port = kAcpiPmBase + AcpiPm::kResetOffset,
           .reset_value = AcpiPm::kReset,
+          .century = CmosClock::kCentury,
           .devices = {{"COM1", "PNP0501", kSerialBase, kSerialRegisters, kSerialIrq},
                       {"PEVT", "QEMU0001", kPanicPort, 1, 0}}};
 }

@@ -23,6 +23,7 @@ struct AcpiPlatform {
   std::uint8_t sci = 0;                ///< interrupt of the PM events
   std::uint16_t reset_port = 0;
   std::uint8_t reset_value = 0;
+  std::uint8_t century = 0;  ///< register of the CMOS clock
   std::vector<AcpiDevice> devices;
 };
 

@@ -63,7 +63,9 @@ std::string fadt(const AcpiPlatform& platform, std::uint32_t facs, std::uint32_t
   constexpr std::uint8_t kEventBytes = 4;
   constexpr std::uint8_t kControlBytes = 2;
   constexpr std::uint16_t kNoC2OrC3 = 0xfff;
-  // Devices on the ISA bus (the serial port); no i8042, no VGA, no CMOS clock.
+  // Devices on the ISA bus (the serial port); no i8042, no VGA, and no CMOS clock: there is one to
+  // read, which Linux does all the same, but to a driver it would promise alarms, at an IRQ 8 that
+  // Linux does not ask about.
   constexpr std::uint16_t kBootArch = 1U << 0 | 1U << 2 | 1U << 5;
   // WBINVD, C1; neither power nor sleep button nor RTC wake-up; the reset register.
   constexpr std::uint32_t kFlags = 1U << 0 | 1U << 2 | 1U << 4 | 1U << 5 | 1U << 6 | 1U << 10;
@@ -72,8 +74,8 @@ std::string fadt(const AcpiPlatform& platform, std::uint32_t facs, std::uint32_t
   out.zeros(8);  // no SMI command: always in ACPI mode
   out.u32(platform.pm_event_ports).u32(0).u32(platform.pm_control_ports).zeros(20);
   out.u8(kEventBytes).u8(kControlBytes).zeros(6);
-  out.u16(kNoC2OrC3).u16(kNoC2OrC3).zeros(9);
-  out.u16(kBootArch).u8(0).u32(kFlags);
+  out.u16(kNoC2OrC3).u16(kNoC2OrC3).zeros(8);
+  out.u8(platform.century).u16(kBootArch).u8(0).u32(kFlags);
   out.ports(platform.reset_port, 1).u8(platform.reset_value);
   out.zeros(2).u8(0);  // ARM; minor revision
   out.u64(0).u64(dsdt);

@@ -18,6 +18,7 @@ AcpiPlatform platform() {
           .sci = 9,
           .reset_port = 0x608,
           .reset_value = 1,
+          .century = 0x32,
           .devices = {{"COM1", "PNP0501", 0x3f8, 8, 4}, {"PEVT", "QEMU0001", 0x505, 1, 0}}};
 }
 
@@ -86,7 +87,8 @@ TEST_F(AcpiTables, DescribeTheFixedHardware) {
   EXPECT_EQ(number<std::uint8_t>(fadt + 88), 4U);       // and its length
   EXPECT_EQ(number<std::uint32_t>(fadt + 64), 0x604U);  // PM1a control block
   EXPECT_EQ(number<std::uint8_t>(fadt + 89), 2U);       // and its length
-  EXPECT_EQ(number<std::uint16_t>(fadt + 109), 0x25U);  // no i8042, VGA, CMOS clock
+  EXPECT_EQ(number<std::uint8_t>(fadt + 108), 0x32U);   // the century
+  EXPECT_EQ(number<std::uint16_t>(fadt + 109), 0x25U);  // no i8042, VGA, CMOS clock with alarms
   const auto flags = number<std::uint32_t>(fadt + 112);
   EXPECT_NE(flags & 1U << 10, 0U);  // reset register
   EXPECT_EQ(flags & 1U << 20, 0U);  // not hardware-reduced
