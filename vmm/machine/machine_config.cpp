@@ -21,7 +21,6 @@ using nlohmann::json;
 
 constexpr std::size_t kMaxText = 256;
 constexpr std::size_t kMaxCpuidEntries = 256;
-constexpr std::uint64_t kMaxMemory = std::uint64_t{1} << 44;  // 16 TiB: what page numbers can name
 
 [[noreturn]] void unsound(const char* field) {
   throw std::invalid_argument(fmt::format("\"{}\" is missing or out of bounds", field));

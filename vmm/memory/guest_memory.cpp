@@ -50,6 +50,11 @@ std::uint64_t checked(std::uint64_t size) {
     throw std::invalid_argument(fmt::format(
         "guest memory of {} bytes: needs at least 16 MiB and a whole number of MiB", size));
   }
+  if (size > kMaxMemory) {
+    throw std::invalid_argument(
+        fmt::format("guest memory of {} GiB: may have {} GiB, as much as KVM takes in one piece",
+                    size / 1_GiB, kMaxMemory / 1_GiB));
+  }
   return size;
 }
 

@@ -15,6 +15,8 @@
 namespace vmm {
 
 inline constexpr std::uint64_t kMinMemory = 16_MiB;
+/// KVM takes 2^31 - 1 pages as one slot, and all RAM above the hole under 4 GiB is one.
+inline constexpr std::uint64_t kMaxMemory = 8192_GiB;
 /// RAM below this address is "low"; the rest starts at 4 GiB. Between them are the interrupt
 /// controllers, the TSS pages that Intel needs and room for MMIO.
 inline constexpr std::uint64_t kHoleStart = 3_GiB;
@@ -44,7 +46,7 @@ class GuestAccessError : public std::out_of_range {
 /// touches a page that nobody asked for.
 class GuestMemory {
  public:
-  /// `size` in bytes: at least kMinMemory and a multiple of 1 MiB, or std::invalid_argument.
+  /// `size` in bytes: kMinMemory to kMaxMemory and a multiple of 1 MiB, or std::invalid_argument.
   /// std::system_error when the host cannot give it.
   explicit GuestMemory(std::uint64_t size, Backing backing = Backing::anonymous);
   /// RAM is `file`, opened for reading and writing, and has its content; std::invalid_argument when

@@ -7,6 +7,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "vmm/memory/guest_memory.hpp"
+
 namespace vmm {
 namespace {
 
@@ -77,6 +79,7 @@ TEST(MachineConfig, IsBounded) {
   EXPECT_EQ(with("cpus", kMaxCpus), "");
   EXPECT_NE(with("memory", 0), "");
   EXPECT_NE(with("memory", UINT64_MAX), "");
+  EXPECT_NE(with("memory", kMaxMemory + 1_MiB), "");
   EXPECT_NE(with("name", std::string(1000, 'n')), "");
   EXPECT_NE(with("cpuid", json::array()), "");
   EXPECT_NE(with("cpuid", json::array({json::array({1, 2, 3})})), "");

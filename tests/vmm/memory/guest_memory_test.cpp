@@ -22,6 +22,7 @@ TEST(GuestMemory, RefusesSizesThatAreTooSmallOrUneven) {
   EXPECT_THROW(GuestMemory(0), std::invalid_argument);
   EXPECT_THROW(GuestMemory(15_MiB), std::invalid_argument);
   EXPECT_THROW(GuestMemory(16_MiB + 4096), std::invalid_argument);
+  EXPECT_THROW(GuestMemory(kMaxMemory + 1_MiB), std::invalid_argument);
 }
 
 TEST(GuestMemory, IsOneSlotBelowTheHole) {
