@@ -143,14 +143,22 @@ std::uint32_t lookup(const std::vector<kvm_cpuid_entry2>& cpuid, const FeatureWo
 }  // namespace
 
 std::vector<kvm_cpuid_entry2> host_cpuid(const Kvm& kvm) {
-  std::vector<kvm_cpuid_entry2> cpuid = kvm.supported_cpuid();
-  const bool deadline = kvm.check_extension(KVM_CAP_TSC_DEADLINE_TIMER) != 0;
+  return without_what_stays(kvm.supported_cpuid(),
+                            kvm.check_extension(KVM_CAP_TSC_DEADLINE_TIMER) != 0);
+}
+
+std::vector<kvm_cpuid_entry2> without_what_stays(std::vector<kvm_cpuid_entry2> cpuid,
+                                                 bool deadline_timer) {
+  constexpr std::uint32_t kSvmFeatures = 0x8000000a;
+  std::erase_if(cpuid,
+                [](const kvm_cpuid_entry2& entry) { return entry.function == kSvmFeatures; });
   for (kvm_cpuid_entry2& entry : cpuid) {
     switch (entry.function) {
       case 0x1:
-        entry.ecx &= ~(1U << 5);              // VMX: nested state does not travel
-        entry.ecx |= 1U << 31;                // hypervisor
-        if (deadline) entry.ecx |= 1U << 24;  // the in-kernel LAPIC has it; KVM leaves it to us
+        entry.ecx &= ~(1U << 5);  // VMX: nested state does not travel
+        entry.ecx |= 1U << 31;    // hypervisor
+        if (deadline_timer)
+          entry.ecx |= 1U << 24;  // the in-kernel LAPIC has it; KVM leaves it to us
         break;
       case 0x80000001: entry.ecx &= ~(1U << 2); break;  // SVM, likewise
       case 0x80000007: entry.edx &= ~(1U << 8); break;  // a TSC of one rate: until it migrates

@@ -15,6 +15,10 @@ namespace vmm {
 /// migration (an invariant TSC) or nested (VMX, SVM), and with what the in-kernel LAPIC gives.
 [[nodiscard]] std::vector<kvm_cpuid_entry2> host_cpuid(const Kvm& kvm);
 
+/// The same of what KVM supports, given whether its LAPIC has the TSC deadline timer.
+[[nodiscard]] std::vector<kvm_cpuid_entry2> without_what_stays(std::vector<kvm_cpuid_entry2> cpuid,
+                                                               bool deadline_timer);
+
 /// The same for one vCPU, whose APIC id is its index: one socket, with a core for each vCPU.
 [[nodiscard]] std::vector<kvm_cpuid_entry2> cpuid_for_vcpu(std::vector<kvm_cpuid_entry2> cpuid,
                                                            std::uint32_t index, std::uint32_t cpus);

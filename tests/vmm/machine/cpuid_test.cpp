@@ -20,6 +20,19 @@ std::vector<kvm_cpuid_entry2> example() {
   return cpuid;
 }
 
+TEST(Cpuid, HasNothingOfNestedVirtualization) {
+  std::vector<kvm_cpuid_entry2> host = {leaf(1), leaf(0x80000001), leaf(0x8000000a),
+                                        leaf(0x8000001e)};
+  host[0].ecx = 1U << 5 | 1U << 20;  // VMX, and SSE 4.2
+  host[1].ecx = 1U << 2 | 1U << 5;   // SVM, and ABM
+  host[2].edx = 0x1;                 // nested paging
+  const auto guest = without_what_stays(host, false);
+  ASSERT_EQ(guest.size(), 3U);
+  EXPECT_EQ(guest[0].ecx, 1U << 20 | 1U << 31);  // and that there is a hypervisor
+  EXPECT_EQ(guest[1].ecx, 1U << 5);
+  EXPECT_EQ(guest[2].function, 0x8000001eU);
+}
+
 TEST(Cpuid, FitsAnEqualAndARicherHost) {
   EXPECT_EQ(first_missing_feature(example(), example()), std::nullopt);
   auto richer = example();
