@@ -60,6 +60,9 @@ void save_time(const KvmVm& vm, std::span<const std::unique_ptr<Vcpu>> vcpus, Ma
   const auto first_offset = first.tsc_offset();
   if (!first_offset) return;
   const std::uint64_t base = tsc_of(first) - *first_offset;
+  // Where the host's TSC is unstable, KVM moves the offset with each call that is about the vCPU,
+  // so that its TSC stands still while it does not run: what was read is of that moment already.
+  if (first.tsc_offset() != first_offset) return;
   for (std::size_t i = 0; i < vcpus.size(); ++i) {
     const std::string id = fmt::format("vcpu{}/msrs", i);
     for (StateSection& section : into.sections) {

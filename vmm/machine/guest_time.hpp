@@ -14,7 +14,8 @@ namespace vmm {
 constexpr std::uint32_t kTscMsr = 0x10;
 
 /// Saves kvmclock as "vm/clock", last of all, and makes the TSCs in the vCPUs' sections those of
-/// the same moment, so that how far the vCPUs' TSCs are apart is exact.
+/// the same moment, so that how far the vCPUs' TSCs are apart is exact. Where the TSCs stand still
+/// while the vCPUs do, they are left as they were read.
 void save_time(const KvmVm& vm, std::span<const std::unique_ptr<Vcpu>> vcpus, MachineState& into);
 
 /// Loads kvmclock, first of all: the guest's time runs on from here, and the wall clock tells how
