@@ -1,6 +1,7 @@
 """What people and peers get wrong: each gets a clear error, and no process crashes or hangs."""
 
 import contextlib
+import gzip
 import json
 import os
 import socket
@@ -105,11 +106,14 @@ class ABadKernel(BadInputTest):
     def test_that_is_no_elf(self):
         self.refused(b"#!/bin/sh\necho hello\n" * 100, "ELF")
 
+    def test_that_is_compressed(self):
+        self.refused(gzip.compress(images.kernel()), "gzip", "decompress")
+
     def test_that_has_no_pvh_note(self):
         self.refused(images.elf([(images.ENTRY, images.HALT, 4096)], note=b""), "PVH")
 
     def test_that_is_a_bzimage_cut_short(self):
-        self.refused(images.bzimage()[:-1], "truncated")
+        self.refused(images.bzimage()[:-16], "truncated")
 
     def test_that_is_a_bzimage_too_old(self):
         self.refused(images.bzimage(version=0x0204), r"2\.04", r"2\.12")

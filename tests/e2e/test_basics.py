@@ -8,12 +8,18 @@ import signal
 import socket
 import stat
 import subprocess
+import threading
 import time
 import unittest
 
 import images
 from guest_output import GuestOutput
 from harness import DEADLINE, FERRY, FerryTest
+
+
+def write_file(path, data):
+    with open(path, "wb") as file:
+        file.write(data)
 
 
 class UnixHttp(http.client.HTTPConnection):
@@ -100,6 +106,16 @@ class ATinyGuest(FerryTest):
         done = self.ferry("run", "--kernel", image, "--memory", "16M")
         self.assertEqual(done.status, 70, done.stderr.text())
         self.assertRegex(done.stderr.text(), r"(?i)triple fault|crash|internal error")
+
+    def test_is_read_from_pipes_with_several_files_as_its_initramfs(self):
+        pipes = {}
+        for name, data in (("kernel", images.kernel(images.MODULE_SIZE)), ("first", b"12345"), ("second", b"123456")):
+            pipes[name] = self.path(name)
+            os.mkfifo(pipes[name])
+            threading.Thread(target=write_file, args=(pipes[name], data), daemon=True).start()
+        done = self.ferry("run", "--kernel", pipes["kernel"], "--memory", "16M",
+                          "--initramfs", pipes["first"], "--initramfs", pipes["second"])
+        self.assertEqual(done.status, 8 + 6, done.stderr.text())
 
 
 class TheControlApi(FerryTest):

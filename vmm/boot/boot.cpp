@@ -6,7 +6,7 @@
 
 #include "vmm/boot/acpi_tables.hpp"
 #include "vmm/boot/bzimage.hpp"
-#include "vmm/boot/image_file.hpp"
+#include "vmm/boot/image_kind.hpp"
 #include "vmm/boot/pvh.hpp"
 
 namespace vmm {
@@ -28,25 +28,22 @@ void enable_write_back(Vcpu& vcpu) {
 
 }  // namespace
 
-BootEntry place_kernel(GuestMemory& memory, const BootSource& source, const AcpiPlatform& platform,
+BootFiles::BootFiles(const BootSource& source)
+    : kernel(source.kernel, "kernel"), initramfs(source.initramfs), cmdline(source.cmdline) {}
+
+BootEntry place_kernel(GuestMemory& memory, const BootFiles& files, const AcpiPlatform& platform,
                        std::uint32_t cpus) {
-  const ImageFile kernel(source.kernel, "kernel");
-  std::optional<ImageFile> initramfs;
-  if (source.initramfs) initramfs.emplace(*source.initramfs, "initramfs");
-  const BootInput input{kernel, initramfs ? &*initramfs : nullptr, source.cmdline,
+  const auto kernel = files.kernel.bytes();
+  const BootInput input{files.kernel, files.initramfs, files.cmdline,
                         place_acpi_tables(memory, platform, cpus)};
-  if (looks_like_elf(kernel.bytes())) return place_pvh(memory, input);
-  if (looks_like_bzimage(kernel.bytes())) return place_bzimage(memory, input);
-  return kernel.about([]() -> BootEntry {
-    bad_image(
-        "neither an ELF kernel (a vmlinux, or Ferry's own guest image) nor a bzImage (a Linux "
-        "distribution's vmlinuz)");
-  });
+  if (looks_like_elf(kernel)) return place_pvh(memory, input);
+  if (looks_like_bzimage(kernel)) return place_bzimage(memory, input);
+  return files.kernel.about([&]() -> BootEntry { bad_image(describe_image(kernel)); });
 }
 
-void load_kernel(Machine& machine, const BootSource& source, const AcpiPlatform& platform) {
+void load_kernel(Machine& machine, const BootFiles& files, const AcpiPlatform& platform) {
   const std::uint32_t cpus = machine.config().cpus;
-  const BootEntry entry = place_kernel(machine.memory(), source, platform, cpus);
+  const BootEntry entry = place_kernel(machine.memory(), files, platform, cpus);
   for (std::uint32_t i = 0; i < cpus; ++i) enable_write_back(machine.vcpu(i));
   set_entry(machine.vcpu(0), entry);
 }

@@ -20,6 +20,7 @@ constexpr std::uint16_t kBootFlag = 0xaa55;
 constexpr std::uint32_t kMagic = 0x53726448;  // "HdrS"
 constexpr std::uint16_t kOldestProtocol = 0x020c;
 constexpr std::uint64_t kSector = 512;
+constexpr std::uint64_t kUnit = 16;        // of `syssize`
 constexpr std::uint64_t kEntry64 = 0x200;  // into the protected-mode part
 
 template <typename Number>
@@ -83,10 +84,13 @@ BzImage parse_bzimage(std::span<const std::byte> file) {
   check_protocol(image.header);
   const unsigned setup_sectors = image.header.setup_sects == 0 ? 4 : image.header.setup_sects;
   const std::uint64_t code_at = (setup_sectors + 1) * kSector;
-  const std::uint64_t code_size = std::uint64_t{image.header.syssize} * 16;
-  if (code_at + code_size > file.size()) {
-    bad_image(fmt::format("the file is truncated: it has {} bytes of {}", file.size(),
-                          code_at + code_size));
+  // In units of 16 bytes, of which the last may not be full: the file need not be padded.
+  const std::uint64_t most = std::uint64_t{image.header.syssize} * kUnit;
+  const std::uint64_t code_size =
+      std::min<std::uint64_t>(most, file.size() - std::min<std::uint64_t>(code_at, file.size()));
+  if (most - code_size >= kUnit) {
+    bad_image(
+        fmt::format("the file is truncated: it has {} bytes of {}", file.size(), code_at + most));
   }
   if (code_size <= kEntry64) bad_image("it has no code at its 64-bit entry");
   image.code = file.subspan(code_at, code_size);

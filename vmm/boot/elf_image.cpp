@@ -9,13 +9,17 @@
 #include <string_view>
 
 #include "vmm/boot/boot_error.hpp"
+#include "vmm/boot/image_kind.hpp"
 
 namespace vmm {
 
 namespace {
 
+constexpr std::uint32_t kGuestOs = 6;       // XEN_ELFNOTE_GUEST_OS
 constexpr std::uint32_t kPhys32Entry = 18;  // XEN_ELFNOTE_PHYS32_ENTRY
 constexpr std::string_view kXen{"Xen\0", 4};
+constexpr std::string_view kGuestLinux{"linux\0", 6};
+constexpr std::string_view kLinux{"Linux\0", 6};
 
 struct Elf64 {
   using Header = Elf64_Ehdr;
@@ -42,7 +46,19 @@ Struct read(std::span<const std::byte> file, std::uint64_t offset, const char* w
   return value;
 }
 
-std::uint64_t align4(std::uint64_t size) { return (size + 3) & ~std::uint64_t{3}; }
+/// What the notes of a file tell.
+struct Notes {
+  std::optional<std::uint32_t> pvh_entry;
+  bool linux = false;
+  std::string wrong;  ///< what is wrong with them, if anything is
+};
+
+/// One note: who owns it, its type, and what it says.
+struct Note {
+  std::string_view owner;
+  std::uint32_t type;
+  std::span<const std::byte> descriptor;
+};
 
 std::uint32_t read_entry(std::span<const std::byte> descriptor) {
   switch (descriptor.size()) {
@@ -58,22 +74,49 @@ std::uint32_t read_entry(std::span<const std::byte> descriptor) {
   }
 }
 
-/// The PVH entry, if it is among these notes. The notes of one segment follow each other, each with
-/// name and descriptor padded to 4 bytes.
-std::optional<std::uint32_t> find_entry(std::span<const std::byte> notes) {
+std::string_view text(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+void take(const Note& note, Notes& into) {
+  if (note.owner == kXen && note.type == kPhys32Entry && !into.pvh_entry) {
+    into.pvh_entry = read_entry(note.descriptor);
+  }
+  into.linux |= note.owner == kLinux;
+  into.linux |= note.owner == kXen && note.type == kGuestOs && text(note.descriptor) == kGuestLinux;
+}
+
+/// Notes follow each other, each with name and descriptor padded to `alignment`. What is wrong with
+/// them; empty when nothing is.
+std::string take_notes(std::span<const std::byte> notes, std::uint64_t alignment, Notes& into) {
+  const std::uint64_t mask = alignment - 1;
+  const auto aligned = [mask](std::uint64_t size) { return (size + mask) & ~mask; };
   while (notes.size() >= sizeof(Elf64_Nhdr)) {  // the same in files of 32 bits
     const auto header = read<Elf64_Nhdr>(notes, 0, "notes");
-    const std::uint64_t descriptor_at = sizeof(header) + align4(header.n_namesz);
-    const auto name = slice(notes, sizeof(header), header.n_namesz, "notes");
-    const auto descriptor = slice(notes, descriptor_at, header.n_descsz, "notes");
-    if (header.n_type == kPhys32Entry && std::ranges::equal(name, std::as_bytes(std::span(kXen)))) {
-      return read_entry(descriptor);
+    const std::uint64_t descriptor_at = aligned(sizeof(header) + header.n_namesz);
+    const std::uint64_t end = descriptor_at + header.n_descsz;
+    if (end > notes.size()) {
+      return fmt::format(
+          "its ELF notes are wrong: one says that it has a name of {} bytes and a content of {}, "
+          "where {} bytes are left",
+          header.n_namesz, header.n_descsz, notes.size() - sizeof(header));
     }
+    take({text(notes.subspan(sizeof(header), header.n_namesz)), header.n_type,
+          notes.subspan(descriptor_at, header.n_descsz)},
+         into);
     // The padding of the last one may be missing.
-    notes = notes.subspan(
-        std::min<std::uint64_t>(descriptor_at + align4(header.n_descsz), notes.size()));
+    notes = notes.subspan(std::min<std::uint64_t>(aligned(end), notes.size()));
   }
-  return std::nullopt;
+  return {};
+}
+
+/// In a segment that is aligned to 8 bytes the notes are too, or those of them that a linker took
+/// from sections that were not, are not.
+void take_note_segment(std::span<const std::byte> notes, std::uint64_t alignment, Notes& into) {
+  const bool wide = alignment == 8;
+  const std::string wrong = take_notes(notes, wide ? 8 : 4, into);
+  if (wide && !into.pvh_entry) take_notes(notes, 4, into);
+  if (!wrong.empty()) into.wrong = wrong;
 }
 
 template <typename ProgramHeader>
@@ -107,16 +150,18 @@ ElfImage parse(std::span<const std::byte> file) {
       slice(file, header.e_phoff, std::uint64_t{header.e_phnum} * sizeof(ProgramHeader),
             "program headers");
   ElfImage image;
-  std::optional<std::uint32_t> entry;
+  Notes notes;
   for (std::size_t at = 0; at < table.size(); at += sizeof(ProgramHeader)) {
     const auto part = read<ProgramHeader>(table, at, "program headers");
     if (part.p_type == PT_LOAD && part.p_memsz > 0) {
       image.segments.push_back(read_segment(file, part));
-    } else if (part.p_type == PT_NOTE && !entry) {
-      entry = find_entry(slice(file, part.p_offset, part.p_filesz, "notes"));
+    } else if (part.p_type == PT_NOTE) {
+      take_note_segment(slice(file, part.p_offset, part.p_filesz, "notes"), part.p_align, notes);
     }
   }
   if (image.segments.empty()) bad_image("an ELF file with nothing to load");
+  const std::optional<std::uint32_t> entry = notes.pvh_entry;
+  if (!entry && !notes.wrong.empty()) bad_image(notes.wrong);
   if (!entry) {
     bad_image(
         "not a PVH kernel (it has no XEN_ELFNOTE_PHYS32_ENTRY note): take the bzImage instead, or "
@@ -125,6 +170,7 @@ ElfImage parse(std::span<const std::byte> file) {
   std::ranges::sort(image.segments, {}, &ElfSegment::address);
   check_disjoint(image.segments);
   image.pvh_entry = *entry;
+  image.linux = notes.linux;
   const bool inside = std::ranges::any_of(image.segments, [&](const ElfSegment& segment) {
     return *entry >= segment.address.value && *entry < segment.end();
   });
@@ -146,9 +192,8 @@ ElfImage parse_elf(std::span<const std::byte> file) {
     if (elf_class == ELFCLASS64 && machine == EM_X86_64) return parse<Elf64>(file);
     if (elf_class == ELFCLASS32 && machine == EM_386) return parse<Elf32>(file);
   }
-  bad_image(
-      fmt::format("an ELF file for another machine (class {}, machine {}): Ferry runs x86 kernels",
-                  elf_class, machine));
+  bad_image(fmt::format("an ELF file for another machine ({}, class {}): Ferry runs x86 kernels",
+                        elf_machine_name(machine), elf_class));
 }
 
 }  // namespace vmm

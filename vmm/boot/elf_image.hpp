@@ -22,6 +22,7 @@ struct ElfSegment {
 struct ElfImage {
   std::uint32_t pvh_entry = 0;       ///< guest physical, 32-bit protected mode
   std::vector<ElfSegment> segments;  ///< sorted by address
+  bool linux = false;                ///< it says so
 };
 
 /// Reads an x86 ELF file, of 64 or 32 bits, with a PVH note (XEN_ELFNOTE_PHYS32_ENTRY, Xen's

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "vmm/boot/image_file.hpp"
+#include "vmm/boot/initramfs.hpp"
 #include "vmm/memory/guest_memory.hpp"
 
 namespace vmm {
@@ -23,7 +24,7 @@ inline constexpr std::uint64_t kPageTablesAt = 0xa000;  ///< six pages
 /// All that a kernel is booted with.
 struct BootInput {
   const ImageFile& kernel;
-  const ImageFile* initramfs;  ///< null: none
+  const Initramfs& initramfs;
   const std::string& cmdline;
   std::uint64_t rsdp;  ///< guest physical, of the ACPI tables
 };
@@ -40,10 +41,11 @@ void put(GuestMemory& memory, std::uint64_t address, const Struct& value) {
 
 /// As high in low RAM as it goes, out of the way of a kernel that grows from below: behind
 /// `kernel_end`, and with its last byte at `highest` or below. BootError if it does not fit.
-[[nodiscard]] PlacedFile place_initramfs(GuestMemory& memory, std::span<const std::byte> file,
+[[nodiscard]] PlacedFile place_initramfs(GuestMemory& memory, const Initramfs& initramfs,
                                          std::uint64_t kernel_end, std::uint64_t highest);
 
-/// At kCmdlineAt, with its final zero. BootError if it has more than `most` bytes.
+/// At kCmdlineAt, with its final zero. BootError if it has more than `most` bytes, which are what
+/// the kernel takes.
 void place_cmdline(GuestMemory& memory, const std::string& cmdline, std::uint64_t most);
 
 }  // namespace vmm

@@ -30,6 +30,10 @@ struct MemoryMapEntry {
 constexpr std::uint64_t kMemoryMapAt = kBootInfoAt + 0x100;
 constexpr std::uint64_t kModuleAt = kBootInfoAt + 0xf00;
 
+/// What Linux on x86 takes (COMMAND_LINE_SIZE, less the final zero), as a bzImage says and an ELF
+/// file does not. With more of it, it does not get as far as a message.
+constexpr std::uint64_t kLinuxCmdline = 2047;
+
 void check_place(const GuestMemory& memory, const ElfSegment& segment) {
   const std::string name =
       fmt::format("its segment at 0x{:x} of 0x{:x} bytes", segment.address.value, segment.size);
@@ -59,22 +63,22 @@ std::uint64_t kernel_end(const GuestMemory& memory, const ElfImage& image) {
 }  // namespace
 
 BootEntry place_pvh(GuestMemory& memory, const BootInput& input) {
-  place_cmdline(memory, input.cmdline, UINT64_MAX);
   const ElfImage image = input.kernel.about([&] {
     ElfImage parsed = parse_elf(input.kernel.bytes());
     load_segments(memory, parsed);
     return parsed;
   });
 
+  place_cmdline(memory, input.cmdline, image.linux ? kLinuxCmdline : UINT64_MAX);
+
   StartInfo info{};
   info.magic = kStartMagic;
   info.version = 1;
   info.cmdline_at = kCmdlineAt;
   info.rsdp_at = input.rsdp;
-  if (input.initramfs != nullptr) {
-    const PlacedFile placed = input.initramfs->about([&] {
-      return place_initramfs(memory, input.initramfs->bytes(), kernel_end(memory, image),
-                             UINT64_MAX);
+  if (!input.initramfs.empty()) {
+    const PlacedFile placed = input.initramfs.about([&] {
+      return place_initramfs(memory, input.initramfs, kernel_end(memory, image), UINT64_MAX);
     });
     put(memory, kModuleAt, Module{placed.address, placed.size, 0, 0});
     info.modules = 1;

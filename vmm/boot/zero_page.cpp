@@ -66,10 +66,9 @@ BootEntry place_bzimage(GuestMemory& memory, const BootInput& input) {
   zero_page.hdr.code32_start = static_cast<std::uint32_t>(image.address);
   zero_page.hdr.cmd_line_ptr = kCmdlineAt;
   zero_page.acpi_rsdp_addr = input.rsdp;
-  if (input.initramfs != nullptr) {
-    const PlacedFile placed = input.initramfs->about([&] {
-      return place_initramfs(memory, input.initramfs->bytes(), image.end,
-                             image.header.initrd_addr_max);
+  if (!input.initramfs.empty()) {
+    const PlacedFile placed = input.initramfs.about([&] {
+      return place_initramfs(memory, input.initramfs, image.end, image.header.initrd_addr_max);
     });
     zero_page.hdr.ramdisk_image = static_cast<std::uint32_t>(placed.address);
     zero_page.hdr.ramdisk_size = static_cast<std::uint32_t>(placed.size);

@@ -163,7 +163,8 @@ void define_run(CLI::App& app, RunCommand& run) {
       ->type_name("IMAGE")
       ->required();
   command.add_option("--initramfs", run.initramfs, "initial root file system, or a PVH module")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->allow_extra_args(false);  // an option each: more than once
   command.add_option("--cmdline", run.cmdline, "the kernel's command line")->type_name("TEXT");
   add(command, "--memory", run.memory_bytes, &parse_size, "RAM, 16M or more (default 256M)")
       ->type_name("SIZE");

@@ -2,9 +2,11 @@
 
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "migration/options.hpp"
 #include "migration/reuse/image_store.hpp"
@@ -20,7 +22,7 @@ struct ImageStoreChoice {
 
 struct RunCommand {
   std::string kernel;
-  std::optional<std::string> initramfs;
+  std::vector<std::filesystem::path> initramfs;
   std::string cmdline;
   std::uint64_t memory_bytes = 256 << 20;
   std::uint32_t cpus = 1;

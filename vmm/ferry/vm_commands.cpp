@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "devices/standard.hpp"
@@ -22,6 +23,9 @@ int run(const RunCommand& command) {
                                      : command.name;
   config.memory_bytes = command.memory_bytes;
   config.cpus = command.cpus;
+  // Before anybody hears signals: it waits for who writes into a pipe.
+  std::optional<vmm::BootFiles> files(
+      vmm::BootSource{command.kernel, command.initramfs, command.cmdline});
   const StoreOfProcess store(command.images);
   Session session({command.serial, command.api_socket, store.get()});
   std::unique_ptr<vmm::Machine> machine;
@@ -32,8 +36,8 @@ int run(const RunCommand& command) {
     throw Failure(ExitStatus::usage, error.what());
   }
   auto serial = devices::attach_standard_devices(*machine);
-  vmm::load_kernel(*machine, {command.kernel, command.initramfs, command.cmdline},
-                   devices::standard_platform());
+  vmm::load_kernel(*machine, *files, devices::standard_platform());
+  files.reset();
   session.start(std::move(machine), std::move(serial));
   return session.run();
 }

@@ -45,9 +45,9 @@ class BootTest : public testing::Test {
 
   BootEntry place(GuestMemory& memory, const Bytes& kernel, const std::string& cmdline = "",
                   const std::optional<Bytes>& initramfs = std::nullopt) {
-    BootSource source{file("kernel", kernel), std::nullopt, cmdline};
-    if (initramfs) source.initramfs = file("initramfs", *initramfs);
-    return place_kernel(memory, source, {}, 1);
+    BootSource source{file("kernel", kernel), {}, cmdline};
+    if (initramfs) source.initramfs = {file("initramfs", *initramfs)};
+    return place_kernel(memory, BootFiles(source), {}, 1);
   }
 
   /// Why the kernel cannot be placed; empty when it can.

@@ -51,7 +51,7 @@ TEST(ElfImage, IsRefusedWhenItIsSomethingElse) {
   EXPECT_REFUSED({}, "not an ELF file");
   ElfBuilder arm = good_kernel();
   arm.header.e_machine = EM_AARCH64;
-  EXPECT_REFUSED(arm.build(), "another machine");
+  EXPECT_REFUSED(arm.build(), "another machine (arm64");
   ElfBuilder big_endian = good_kernel();
   big_endian.header.e_ident[EI_DATA] = ELFDATA2MSB;
   EXPECT_REFUSED(big_endian.build(), "another machine");
@@ -79,15 +79,46 @@ TEST(ElfImage, FindsThePvhNoteBehindOthers) {
   EXPECT_EQ(parse_elf(file).pvh_entry, 0x100000U);
 }
 
+// In files of 64 bits some tools align notes to 8 bytes, and linkers mix these with others.
+TEST(ElfImage, FindsThePvhNoteBehindOthersInASegmentThatIsAlignedTo8) {
+  for (const std::size_t padding : {4U, 8U}) {
+    Bytes notes;
+    for (const Bytes& each : {ElfBuilder().note("GNU", 1, Bytes(4)).parts[0].bytes,
+                              ElfBuilder().pvh_note().parts[0].bytes}) {
+      append(notes, each.data(), each.size());
+      notes.resize((notes.size() + padding - 1) / padding * padding);
+    }
+    ElfBuilder kernel =
+        ElfBuilder().part(PT_NOTE, 0, notes.size(), notes).load(0x100000, 0x1000, "c");
+    kernel.parts[0].header.p_align = 8;
+    EXPECT_EQ(parse_elf(kernel.build()).pvh_entry, 0x100000U) << padding;
+  }
+}
+
+TEST(ElfImage, DoesNotMindAWrongNoteWhereItHasThePvhNote) {
+  EXPECT_EQ(elf_refusal(good_kernel().part(PT_NOTE, 0, 16, Bytes(16, std::byte{0x7f})).build()),
+            "");
+}
+
+TEST(ElfImage, SaysWhetherItIsLinux) {
+  const auto linux_or_not = [](ElfBuilder kernel) { return parse_elf(kernel.build()).linux; };
+  const std::string name = "linux";
+  Bytes system;
+  append(system, name.c_str(), name.size() + 1);
+  EXPECT_FALSE(linux_or_not(good_kernel().note("Xen", 7, system)));
+  EXPECT_TRUE(linux_or_not(good_kernel().note("Xen", 6, system)));
+  EXPECT_TRUE(linux_or_not(good_kernel().note("Linux", 0x100, Bytes(1))));
+}
+
 TEST(ElfImage, IsRefusedForANoteOfAWrongSize) {
   EXPECT_REFUSED(ElfBuilder().note("Xen", 18, Bytes(3)).load(0x100000, 0x1000, "c").build(),
                  "3 bytes");
   ElfBuilder endless = good_kernel();
   const std::uint32_t huge = 0xfffffffc;
   std::memcpy(endless.parts[0].bytes.data() + 4, &huge, sizeof(huge));  // size of the descriptor
-  EXPECT_REFUSED(endless.build(), "truncated");
+  EXPECT_REFUSED(endless.build(), "ELF notes are wrong");
   std::memcpy(endless.parts[0].bytes.data(), &huge, sizeof(huge));  // size of the name
-  EXPECT_REFUSED(endless.build(), "truncated");
+  EXPECT_REFUSED(endless.build(), "a name of 4294967292 bytes");
 }
 
 TEST(ElfImage, NeedsTheEntryInASegment) {

@@ -100,6 +100,28 @@ TEST_F(Pvh, RefusesASegmentWhereTheStartInfoGoes) {
   EXPECT_SAYS(refusal(good_kernel().load(0x6fff, 2, "x").build()), "start info");
 }
 
+TEST_F(Pvh, GivesSeveralFilesAsOneModule) {
+  const Bytes first = pattern(5001);
+  const Bytes second = pattern(30);
+  GuestMemory memory(32_MiB);
+  const BootSource source{
+      file("kernel", good_kernel().build()), {file("first", first), file("second", second)}, ""};
+  const auto start = read<Start>(memory, place_kernel(memory, BootFiles(source), {}, 1).info);
+  ASSERT_EQ(start.modules, 1U);
+  EXPECT_EQ(read<std::uint64_t>(memory, start.modules_at + 8), 5004U + 30);
+  const auto at = read<std::uint64_t>(memory, start.modules_at);
+  const std::byte* module = memory.at(GuestAddress{at}, 5034).data();
+  EXPECT_EQ(std::memcmp(module, first.data(), first.size()), 0);
+  EXPECT_EQ(std::memcmp(module + 5001, "\0\0\0", 3), 0);
+  EXPECT_EQ(std::memcmp(module + 5004, second.data(), second.size()), 0);
+}
+
+TEST_F(Pvh, RefusesACommandLineThatLinuxWouldCut) {
+  const Bytes linux = good_kernel().note("Linux", 0x100, Bytes(1)).build();
+  EXPECT_EQ(refusal(linux, 32_MiB, {}, std::string(2047, 'x')), "");
+  EXPECT_SAYS(refusal(linux, 32_MiB, {}, std::string(2048, 'x')), "2048 bytes, and may have 2047");
+}
+
 TEST_F(Pvh, RefusesACommandLineThatIsTooLong) {
   EXPECT_EQ(refusal(good_kernel().build(), 32_MiB, {}, std::string(8191, 'x')), "");
   EXPECT_SAYS(refusal(good_kernel().build(), 32_MiB, {}, std::string(8192, 'x')),

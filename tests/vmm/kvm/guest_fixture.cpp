@@ -130,7 +130,7 @@ std::unique_ptr<Machine> GuestTest::make_guest(const std::string& cmdline, std::
   config.memory_bytes = 32_MiB;
   config.cpus = cpus;
   auto machine = make_empty(config);
-  load_kernel(*machine, {FERRY_GUEST_IMAGE, std::nullopt, cmdline}, devices::standard_platform());
+  load_kernel(*machine, BootFiles({FERRY_GUEST_IMAGE, {}, cmdline}), devices::standard_platform());
   return machine;
 }
 

@@ -67,14 +67,15 @@ inline std::string kernel_of(std::string_view code) {
 /// Tests whose guest is a few instructions.
 class TinyKernelTest : public GuestTest {
  protected:
-  /// A paused machine that will run `code`.
-  [[nodiscard]] std::unique_ptr<Machine> boot(std::string_view code) {
+  /// A paused machine that will run `code` on its first vCPU.
+  [[nodiscard]] std::unique_ptr<Machine> boot(std::string_view code, std::uint32_t cpus = 1) {
     const auto path = std::filesystem::path(::testing::TempDir()) / ("ferry-" + make_uuid());
     std::ofstream(path, std::ios::binary) << kernel_of(code);
     MachineConfig config;
     config.memory_bytes = kMinMemory;
+    config.cpus = cpus;
     auto machine = make_empty(config);
-    load_kernel(*machine, {path, std::nullopt, ""}, devices::standard_platform());
+    load_kernel(*machine, BootFiles({path, {}, ""}), devices::standard_platform());
     std::filesystem::remove(path);
     return machine;
   }
