@@ -26,6 +26,12 @@ void enable_write_back(Vcpu& vcpu) {
   vcpu.kvm().set_msrs(std::span(&msr, 1));
 }
 
+/// So that a start-up IPI finds the vCPU. KVM works out which vCPU has which APIC id when an APIC
+/// register is written, and while a vCPU is made, which is not yet on its list then: so the last
+/// one is unknown, and what is sent to it is lost, until the guest writes such a register.
+/// Linux does so first, memtest86+ does not.
+void make_apic_known(Vcpu& vcpu) { vcpu.kvm().set_lapic(vcpu.kvm().lapic()); }
+
 }  // namespace
 
 BootFiles::BootFiles(const BootSource& source)
@@ -44,7 +50,10 @@ BootEntry place_kernel(GuestMemory& memory, const BootFiles& files, const AcpiPl
 void load_kernel(Machine& machine, const BootFiles& files, const AcpiPlatform& platform) {
   const std::uint32_t cpus = machine.config().cpus;
   const BootEntry entry = place_kernel(machine.memory(), files, platform, cpus);
-  for (std::uint32_t i = 0; i < cpus; ++i) enable_write_back(machine.vcpu(i));
+  for (std::uint32_t i = 0; i < cpus; ++i) {
+    enable_write_back(machine.vcpu(i));
+    make_apic_known(machine.vcpu(i));
+  }
   set_entry(machine.vcpu(0), entry);
 }
 
