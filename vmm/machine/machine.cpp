@@ -79,11 +79,13 @@ Machine::Machine(Kvm kvm, MachineConfig config, GuestMemory memory)
 }
 
 Machine::~Machine() {
-  // vCPUs call into the devices and this machine: they go first. Those that wait for a page are let
-  // go on only when nothing that they do has an effect any more.
+  on_end(nullptr);  // one that is being called has returned
+  // vCPUs call into the devices, this machine and, when one ends it, each other: all their threads
+  // are over before anything that they use goes. Those that wait for a page are let go on only when
+  // nothing that they do has an effect any more.
   for (const auto& vcpu : vcpus_) vcpu->leave();
   if (userfault_) userfault_->unregister(memory_.pages({0, memory_.page_count()}));
-  vcpus_.clear();
+  for (const auto& vcpu : vcpus_) vcpu->join();
 }
 
 void Machine::set_tsc_frequency() {
@@ -162,14 +164,13 @@ void Machine::throttle(unsigned percent) {
 }
 
 void Machine::end(GuestEnd end) {
-  {
-    const std::lock_guard lock(end_mutex_);
-    if (end_) return;
-    end_ = std::move(end);
-    // Under the lock: who has replaced the handler knows that the old one is not being called.
-    if (end_handler_) end_handler_();
-  }
+  // Under the lock: who has replaced the handler knows that the old one is not being called.
+  const std::lock_guard lock(end_mutex_);
+  if (end_) return;
+  end_ = std::move(end);
   for (const auto& vcpu : vcpus_) vcpu->request_pause();
+  // Last: whoever hears of it may destroy this machine at once.
+  if (end_handler_) end_handler_();
 }
 
 void Machine::reset() {

@@ -88,8 +88,12 @@ Vcpu::Vcpu(const Kvm& kvm, const KvmVm& vm, std::uint32_t index, Host host)
 
 Vcpu::~Vcpu() {
   leave();
-  thread_.join();
+  join();
   ::timer_delete(throttle_timer_);
+}
+
+void Vcpu::join() {
+  if (thread_.joinable()) thread_.join();
 }
 
 void Vcpu::set_immediate_exit(bool on) {
@@ -256,10 +260,6 @@ void Vcpu::serve_mmio(kvm_run& run) {
   }
 }
 
-std::string Vcpu::where() {
-  try {
-    const kvm_regs regs = kvm_.regs();
-    const kvm_sregs sregs = kvm_.sregs();
 void Vcpu::triple_fault() {
   switch (kind_of_triple_fault(kvm_.regs(), kvm_.sregs())) {
     case TripleFault::crash: return crash("triple fault at " + where());
@@ -273,6 +273,10 @@ void Vcpu::triple_fault() {
   host_.reset();
 }
 
+std::string Vcpu::where() {
+  try {
+    const kvm_regs regs = kvm_.regs();
+    const kvm_sregs sregs = kvm_.sregs();
     return fmt::format("rip 0x{:x} (cs 0x{:x}, rsp 0x{:x}, cr2 0x{:x}, cr3 0x{:x})", regs.rip,
                        sregs.cs.selector, regs.rsp, sregs.cr2, sregs.cr3);
   } catch (const std::system_error&) {

@@ -55,6 +55,9 @@ class Vcpu {
 
   /// For good, and does not wait: nothing that the guest does from now on reaches the host.
   void leave();
+  /// After leave(): returns once its thread is over. What other threads may do with a vCPU is
+  /// sound until it is destroyed.
+  void join();
 
   /// Runs only (100 - percent) % of the time; 0 ends that.
   void throttle(unsigned percent);
@@ -81,10 +84,10 @@ class Vcpu {
   void complete_instruction();
   void wait_throttled();
   void set_immediate_exit(bool on);
+  void triple_fault();
   void crash(std::string message);
   [[nodiscard]] std::string where();
 
-  void triple_fault();
   const std::uint32_t index_;
   Host host_;
   KvmVcpu kvm_;
