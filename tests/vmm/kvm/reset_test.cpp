@@ -54,8 +54,9 @@ TEST_F(Reset, ByTheChipSetIsAnOrderlyEnd) {
 
 TEST_F(Reset, ByATripleFaultWithoutInterruptTableIsAnOrderlyEnd) {
   const GuestEnd end = end_of(kTripleFault);
-  if (end.message.find("AMD") != std::string::npos) GTEST_SKIP() << end.message;
-  EXPECT_EQ(end.kind, GuestEnd::Kind::power_off) << end.message;
+  // There KVM does not tell it from a crash.
+  const bool amd = end.message.find("AMD") != std::string::npos;
+  EXPECT_EQ(end.kind, amd ? GuestEnd::Kind::crashed : GuestEnd::Kind::power_off) << end.message;
 }
 
 TEST_F(Reset, OfALinuxThatUsesThePicIsToldByIt) {
