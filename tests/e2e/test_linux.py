@@ -60,13 +60,13 @@ class Shell:
 
 
 class ALinuxGuest(FerryTest):
-    def boot(self, cpus):
+    def boot(self, cpus, parameters=""):
         initramfs = self.path("initramfs")
         subprocess.run(
             [sys.executable, f"{ROOT}/scripts/make-initramfs", "--busybox", os.environ["FERRY_BUSYBOX"],
              "--add", PAGE_CHECKER, initramfs], check=True, stdin=subprocess.DEVNULL)
         vm = self.run_vm(
-            "console=ttyS0 quiet panic=-1", "--initramfs", initramfs,
+            f"console=ttyS0 quiet panic=-1 {parameters}", "--initramfs", initramfs,
             kernel=os.environ["FERRY_LINUX_KERNEL"], memory="128M", cpus=cpus,
         )
         vm.stdout.wait_for(rb"^/ # ")
@@ -139,6 +139,25 @@ class ALinuxGuest(FerryTest):
         self.assertNotIn("1000002", shell.ask("ps"))
         shell.vm.write(b"exit\n")
         self.assertEqual(shell.vm.wait(), 0, shell.vm.stderr.text())
+
+    def ends(self, parameters, command, cpus=1):
+        """With which status, when it does so by itself; its wall clock is right before."""
+        shell = self.boot(cpus, parameters)
+        self.assertLess(abs(int(shell.ask("date +%s")) - time.time()), 60)
+        shell.vm.write(f"{command}\n".encode())
+        return shell.vm.wait()
+
+    def test_that_restarts_by_the_chip_set_or_the_bios_ends_with_0(self):
+        self.assertEqual(self.ends("reboot=pci no-kvmclock", "reboot -f"), 0)
+        self.assertEqual(self.ends("reboot=bios", "reboot -f"), 0)
+
+    def test_that_restarts_or_powers_off_from_another_vcpu_ends_with_0(self):
+        for command in ("reboot -f", "poweroff -f"):
+            self.assertEqual(self.ends("reboot=s1", command, cpus=2), 0)
+
+    def test_without_acpi_that_restarts_is_told_from_one_that_panics(self):
+        self.assertEqual(self.ends("acpi=off no-kvmclock", "reboot -f"), 0)
+        self.assertEqual(self.ends("acpi=off", "echo c > /proc/sysrq-trigger"), 70)
 
     def test_with_one_vcpu_notices_nothing_over_ten_legs(self):
         self.go(cpus=1)

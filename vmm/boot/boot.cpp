@@ -2,11 +2,13 @@
 
 #include <elf.h>
 
+#include <array>
 #include <cstring>
 
 #include "vmm/boot/acpi_tables.hpp"
 #include "vmm/boot/bzimage.hpp"
 #include "vmm/boot/image_kind.hpp"
+#include "vmm/boot/placement.hpp"
 #include "vmm/boot/pvh.hpp"
 
 namespace vmm {
@@ -15,6 +17,18 @@ namespace {
 
 bool looks_like_elf(std::span<const std::byte> file) {
   return file.size() >= SELFMAG && std::memcmp(file.data(), ELFMAG, SELFMAG) == 0;
+}
+
+/// Where a guest jumps that restarts by its firmware (Linux, with reboot=bios), in real mode. There
+/// is none, so this resets the machine the way that ACPI's tables tell.
+void place_reset_vector(GuestMemory& memory, const AcpiPlatform& platform) {
+  constexpr std::uint64_t kResetVectorAt = 0xffff0;
+  const auto low = static_cast<std::uint8_t>(platform.reset_port & 0xff);
+  const auto high = static_cast<std::uint8_t>(platform.reset_port >> 8);
+  // mov dx, port; mov al, value; out dx, al; hlt; jmp to the hlt
+  put(memory, kResetVectorAt,
+      std::array<std::uint8_t, 9>{0xba, low, high, 0xb0, platform.reset_value, 0xee, 0xf4, 0xeb,
+                                  0xfd});
 }
 
 /// Memory types on, as firmware leaves them: where they are off, Linux gives the PAT up too. That
@@ -40,6 +54,7 @@ BootFiles::BootFiles(const BootSource& source)
 BootEntry place_kernel(GuestMemory& memory, const BootFiles& files, const AcpiPlatform& platform,
                        std::uint32_t cpus) {
   const auto kernel = files.kernel.bytes();
+  place_reset_vector(memory, platform);
   const BootInput input{files.kernel, files.initramfs, files.cmdline,
                         place_acpi_tables(memory, platform, cpus)};
   if (looks_like_elf(kernel)) return place_pvh(memory, input);

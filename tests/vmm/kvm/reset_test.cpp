@@ -59,6 +59,26 @@ TEST_F(Reset, ByATripleFaultWithoutInterruptTableIsAnOrderlyEnd) {
   EXPECT_EQ(end.kind, amd ? GuestEnd::Kind::crashed : GuestEnd::Kind::power_off) << end.message;
 }
 
+// As Linux does with reboot=bios: to f000:fff0, in real mode.
+TEST_F(Reset, ByAJumpToTheResetVectorIsAnOrderlyEnd) {
+  const auto machine = boot("\xf4"sv);
+  kvm_sregs sregs = machine->vcpu(0).sregs();
+  sregs.cr0 = 0x10;
+  sregs.cs.base = 0xf0000;
+  sregs.cs.selector = 0xf000;
+  sregs.cs.limit = 0xffff;
+  sregs.cs.db = sregs.cs.g = 0;
+  machine->vcpu(0).set_sregs(sregs);
+  kvm_regs regs{};
+  regs.rip = 0xfff0;
+  regs.rflags = 2;
+  machine->vcpu(0).set_regs(regs);
+  machine->resume();
+  const auto end = wait_end(*machine);
+  ASSERT_TRUE(end);
+  EXPECT_EQ(end->kind, GuestEnd::Kind::power_off) << end->message;
+}
+
 TEST_F(Reset, OfALinuxThatUsesThePicIsToldByIt) {
   const auto with = [](std::string_view mask) { return std::string(kPic).append(mask); };
   EXPECT_EQ(end_of(with(kPicOn), kI8042Reset).kind, GuestEnd::Kind::crashed);
