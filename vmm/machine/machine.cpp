@@ -71,7 +71,7 @@ Machine::Machine(Kvm kvm, MachineConfig config, GuestMemory memory)
     vcpus_.push_back(std::make_unique<Vcpu>(
         kvm_, vm_, i,
         Vcpu::Host{ports_, mmio_, [this](GuestEnd end) { this->end(std::move(end)); },
-                   [this] { reset(); }}));
+                   [this] { reset(); }, [this] { return linux_has_shut_down(ioapic(), pic()); }}));
     vcpus_.back()->kvm().set_cpuid(cpuid_for_vcpu(config_.cpuid, i, config_.cpus));
   }
   set_tsc_frequency();
@@ -173,10 +173,11 @@ void Machine::end(GuestEnd end) {
   if (end_handler_) end_handler_();
 }
 
-void Machine::reset() {
-  end(end_of_reset(vm_.get_irqchip(KVM_IRQCHIP_IOAPIC).chip.ioapic,
-                   vm_.get_irqchip(KVM_IRQCHIP_PIC_MASTER).chip.pic));
-}
+void Machine::reset() { end(end_of_reset(ioapic(), pic())); }
+
+kvm_ioapic_state Machine::ioapic() const { return vm_.get_irqchip(KVM_IRQCHIP_IOAPIC).chip.ioapic; }
+
+kvm_pic_state Machine::pic() const { return vm_.get_irqchip(KVM_IRQCHIP_PIC_MASTER).chip.pic; }
 
 std::optional<GuestEnd> Machine::ended() const {
   const std::lock_guard lock(end_mutex_);

@@ -81,6 +81,8 @@ class Machine {
  private:
   void set_tsc_frequency();
   void add_device(std::shared_ptr<Device> device);
+  [[nodiscard]] kvm_ioapic_state ioapic() const;
+  [[nodiscard]] kvm_pic_state pic() const;  ///< the first of the two
 
   Kvm kvm_;
   MachineConfig config_;

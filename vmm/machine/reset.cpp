@@ -14,13 +14,19 @@ constexpr unsigned kExtInt = 7;
 constexpr std::uint8_t kLinuxIrqBase = 0x30;
 constexpr std::uint8_t kAllMasked = 0xff;
 
-constexpr std::uint64_t kProtected = 1U << 0;  // CR0.PE
-constexpr std::uint64_t kLongMode = 1U << 10;  // EFER.LMA
+constexpr std::uint64_t kProtected = 1U << 0;        // CR0.PE
+constexpr std::uint64_t kLongModeActive = 1U << 10;  // EFER.LMA
 
 /// Of one entry of the interrupt table.
 std::uint16_t gate_bytes(const kvm_sregs& sregs) {
   if ((sregs.cr0 & kProtected) == 0) return 4;
-  return (sregs.efer & kLongMode) == 0 ? 8 : 16;
+  return (sregs.efer & kLongModeActive) == 0 ? 8 : 16;
+}
+
+bool is_on(const kvm_ioapic_state& ioapic) {
+  return std::ranges::any_of(std::span(ioapic.redirtbl), [](const auto& entry) {
+    return entry.fields.mask == 0 && entry.fields.delivery_mode != kExtInt;
+  });
 }
 
 }  // namespace
@@ -34,18 +40,20 @@ std::uint16_t gate_bytes(const kvm_sregs& sregs) {
 // panic: either way stop_other_cpus() has disabled it. Taken for orderly is what cannot be told: a
 // panic before ACPI has started, or of a kernel that uses neither.
 GuestEnd end_of_reset(const kvm_ioapic_state& ioapic, const kvm_pic_state& pic) {
-  const bool ioapic_on = std::ranges::any_of(std::span(ioapic.redirtbl), [](const auto& entry) {
-    return entry.fields.mask == 0 && entry.fields.delivery_mode != kExtInt;
-  });
   const bool pic_on = pic.irq_base == kLinuxIrqBase && pic.imr != kAllMasked;
-  if (!ioapic_on && !pic_on) return {GuestEnd::Kind::power_off, 0, {}};
+  if (!is_on(ioapic) && !pic_on) return {GuestEnd::Kind::power_off, 0, {}};
   return {GuestEnd::Kind::crashed, 0,
           "it reset the machine with its interrupts still on, as a Linux does that panicked or was "
           "told to restart at once (SysRq-B)"};
 }
 
+bool linux_has_shut_down(const kvm_ioapic_state& ioapic, const kvm_pic_state& pic) {
+  return !is_on(ioapic) && pic.irq_base == kLinuxIrqBase && pic.imr == kAllMasked;
+}
+
 // A kernel that restarts by a triple fault loads an empty interrupt table for it (Linux, with
-// reboot=t, has one of no byte). KVM on AMD processors resets the vCPU before it tells.
+// reboot=t, has one of no byte). KVM on AMD processors resets the vCPU before it tells: there only
+// the interrupt controllers are left to tell of it.
 TripleFault kind_of_triple_fault(const kvm_regs& regs, const kvm_sregs& sregs) {
   constexpr std::uint64_t kResetRip = 0xfff0;
   constexpr std::uint64_t kResetBase = 0xffff0000;

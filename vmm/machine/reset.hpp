@@ -10,6 +10,9 @@ namespace vmm {
 /// first) are in this state: orderly, or crashed.
 [[nodiscard]] GuestEnd end_of_reset(const kvm_ioapic_state& ioapic, const kvm_pic_state& pic);
 
+/// Whether these are the controllers of a Linux that has stopped its interrupts to restart.
+[[nodiscard]] bool linux_has_shut_down(const kvm_ioapic_state& ioapic, const kvm_pic_state& pic);
+
 /// What can be told of a vCPU that has ended in a triple fault.
 enum class TripleFault {
   reset,  ///< on purpose: no exception can be served, as its interrupt table is empty

@@ -31,7 +31,8 @@ class Vcpu {
     const Bus& ports;
     const Bus& mmio;
     std::function<void(GuestEnd)> end;
-    std::function<void()> reset;  ///< as Machine::reset
+    std::function<void()> reset;                ///< as Machine::reset
+    std::function<bool()> linux_has_shut_down;  ///< as its interrupt controllers tell
   };
 
   Vcpu(const Kvm& kvm, const KvmVm& vm, std::uint32_t index, Host host);

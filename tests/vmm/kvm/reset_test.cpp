@@ -59,6 +59,11 @@ TEST_F(Reset, ByATripleFaultWithoutInterruptTableIsAnOrderlyEnd) {
   EXPECT_EQ(end.kind, amd ? GuestEnd::Kind::crashed : GuestEnd::Kind::power_off) << end.message;
 }
 
+TEST_F(Reset, ByATripleFaultOfALinuxThatHasMaskedItsPicIsAnOrderlyEnd) {
+  const std::string pic_off = std::string(kPic).append(kPicOff);
+  EXPECT_EQ(end_of(pic_off, kTripleFault).kind, GuestEnd::Kind::power_off);
+}
+
 // As Linux does with reboot=bios: to f000:fff0, in real mode.
 TEST_F(Reset, ByAJumpToTheResetVectorIsAnOrderlyEnd) {
   const auto machine = boot("\xf4"sv);

@@ -52,6 +52,16 @@ TEST(Reset, IsOrderlyOfOthersThatLeaveThePicOn) {
   EXPECT_EQ(end_of_reset(all_masked(), pic(0x20, 0xfa)).kind, GuestEnd::Kind::power_off);
 }
 
+TEST(Reset, KnowsALinuxThatHasShutDown) {
+  auto open = all_masked();
+  open.redirtbl[9].fields.mask = 0;
+  EXPECT_TRUE(linux_has_shut_down(all_masked(), pic(0x30, 0xff)));
+  EXPECT_FALSE(linux_has_shut_down(open, pic(0x30, 0xff)));
+  EXPECT_FALSE(linux_has_shut_down(all_masked(), pic(0x30, 0xfb)));
+  EXPECT_FALSE(linux_has_shut_down(all_masked(), pic(0x20, 0xff)));
+  EXPECT_FALSE(linux_has_shut_down(all_masked(), kUnusedPic));
+}
+
 kvm_sregs with_table(std::uint16_t limit, bool long_mode = false) {
   kvm_sregs sregs{};
   sregs.cr0 = 1;
