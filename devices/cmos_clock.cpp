@@ -10,23 +10,21 @@ namespace {
 using std::chrono::floor;
 using TimePoint = std::chrono::system_clock::time_point;
 
-constexpr std::uint64_t kIndex = 0;        // port 0x70
-constexpr std::uint64_t kData = 1;         // port 0x71
+constexpr std::uint64_t kIndexPort = 0;    // port 0x70
+constexpr std::uint64_t kDataPort = 1;     // port 0x71
 constexpr std::uint8_t kIndexMask = 0x7f;  // the upper bit masks NMIs
 
 /// Its registers.
-enum Register : std::uint8_t {
-  seconds = 0x0,
-  minutes = 0x2,
-  hours = 0x4,
-  weekday = 0x6,
-  day = 0x7,
-  month = 0x8,
-  year = 0x9,
-  a = 0xa,
-  b = 0xb,
-  d = 0xd,
-};
+constexpr std::uint8_t kSeconds = 0x0;
+constexpr std::uint8_t kMinutes = 0x2;
+constexpr std::uint8_t kHours = 0x4;
+constexpr std::uint8_t kWeekday = 0x6;
+constexpr std::uint8_t kDay = 0x7;
+constexpr std::uint8_t kMonth = 0x8;
+constexpr std::uint8_t kYear = 0x9;
+constexpr std::uint8_t kRegisterA = 0xa;
+constexpr std::uint8_t kRegisterB = 0xb;
+constexpr std::uint8_t kRegisterD = 0xd;
 
 constexpr std::uint8_t kDivider = 0x26;  // register A: 32768 Hz, as every PC has it
 constexpr std::uint8_t kUpdating = 0x80;
@@ -43,10 +41,10 @@ std::uint8_t date_register(std::uint8_t index, std::chrono::sys_days days) {
   const std::chrono::year_month_day date(days);
   const auto years = static_cast<unsigned>(static_cast<int>(date.year()));
   switch (index) {
-    case weekday: return bcd(std::chrono::weekday(days).c_encoding() + 1);  // Sunday is 1
-    case day: return bcd(static_cast<unsigned>(date.day()));
-    case month: return bcd(static_cast<unsigned>(date.month()));
-    case year: return bcd(years % 100);
+    case kWeekday: return bcd(std::chrono::weekday(days).c_encoding() + 1);  // Sunday is 1
+    case kDay: return bcd(static_cast<unsigned>(date.day()));
+    case kMonth: return bcd(static_cast<unsigned>(date.month()));
+    case kYear: return bcd(years % 100);
     case CmosClock::kCentury: return bcd(years / 100);
     default: return 0;
   }
@@ -56,14 +54,14 @@ std::uint8_t value_of(std::uint8_t index, TimePoint now) {
   const auto days = floor<std::chrono::days>(now);
   const std::chrono::hh_mm_ss time(now - days);
   switch (index) {
-    case seconds: return bcd(static_cast<unsigned>(time.seconds().count()));
-    case minutes: return bcd(static_cast<unsigned>(time.minutes().count()));
-    case hours: return bcd(static_cast<unsigned>(time.hours().count()));
-    case a:
+    case kSeconds: return bcd(static_cast<unsigned>(time.seconds().count()));
+    case kMinutes: return bcd(static_cast<unsigned>(time.minutes().count()));
+    case kHours: return bcd(static_cast<unsigned>(time.hours().count()));
+    case kRegisterA:
       return time.subseconds() >= std::chrono::seconds(1) - kUpdate ? kDivider | kUpdating
                                                                     : kDivider;
-    case b: return kMode24Hours;
-    case d: return kValid;
+    case kRegisterB: return kMode24Hours;
+    case kRegisterD: return kValid;
     default: return date_register(index, days);
   }
 }
@@ -72,13 +70,13 @@ std::uint8_t value_of(std::uint8_t index, TimePoint now) {
 
 void CmosClock::read(std::uint64_t offset, std::span<std::byte> data) {
   std::ranges::fill(data, std::byte{0xff});
-  if (offset != kData) return;
+  if (offset != kDataPort) return;
   const std::lock_guard lock(mutex_);
   data.front() = std::byte{value_of(index_, now_())};
 }
 
 void CmosClock::write(std::uint64_t offset, std::span<const std::byte> data) {
-  if (offset != kIndex) return;
+  if (offset != kIndexPort) return;
   const std::lock_guard lock(mutex_);
   index_ = std::to_integer<std::uint8_t>(data.front()) & kIndexMask;
 }

@@ -74,7 +74,7 @@ std::uint32_t read_entry(std::span<const std::byte> descriptor) {
   }
 }
 
-std::string_view text(std::span<const std::byte> bytes) {
+std::string_view words_of(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
@@ -83,7 +83,8 @@ void take(const Note& note, Notes& into) {
     into.pvh_entry = read_entry(note.descriptor);
   }
   into.linux |= note.owner == kLinux;
-  into.linux |= note.owner == kXen && note.type == kGuestOs && text(note.descriptor) == kGuestLinux;
+  into.linux |=
+      note.owner == kXen && note.type == kGuestOs && words_of(note.descriptor) == kGuestLinux;
 }
 
 /// Notes follow each other, each with name and descriptor padded to `alignment`. What is wrong with
@@ -101,7 +102,7 @@ std::string take_notes(std::span<const std::byte> notes, std::uint64_t alignment
           "where {} bytes are left",
           header.n_namesz, header.n_descsz, notes.size() - sizeof(header));
     }
-    take({text(notes.subspan(sizeof(header), header.n_namesz)), header.n_type,
+    take({words_of(notes.subspan(sizeof(header), header.n_namesz)), header.n_type,
           notes.subspan(descriptor_at, header.n_descsz)},
          into);
     // The padding of the last one may be missing.

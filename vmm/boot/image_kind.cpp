@@ -59,7 +59,7 @@ bool has(std::span<const std::byte> file, const Kind& kind) {
          std::memcmp(file.data() + kind.at, kind.sign.data(), kind.sign.size()) == 0;
 }
 
-std::string_view text(std::span<const std::byte> bytes) {
+std::string_view as_text(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
@@ -79,7 +79,7 @@ std::string describe_pe(std::span<const std::byte> file) {
   if (machine != kAmd64) {
     return fmt::format("a program for EFI firmware of another machine (0x{:x})", machine);
   }
-  if (text(file.first(std::min(file.size(), kHeaders))).find(".linux\0"sv) !=
+  if (as_text(file.first(std::min(file.size(), kHeaders))).find(".linux\0"sv) !=
       std::string_view::npos) {
     return "a unified kernel image, for EFI firmware: take the kernel out of it ('objcopy -O "
            "binary "

@@ -17,14 +17,14 @@ namespace {
 using namespace std::string_view_literals;
 
 /// A way in which a guest ends its machine: code in 32-bit protected mode.
-struct Way {
+struct EndingWay {
   std::string_view name;
   std::string_view code;
 };
 
-void PrintTo(const Way& way, std::ostream* out) { *out << way.name; }
+void PrintTo(const EndingWay& way, std::ostream* out) { *out << way.name; }
 
-constexpr Way kWays[] = {
+constexpr EndingWay kEndingWays[] = {
     {"ExitPort", "\xe6\xf4\xf4\xeb\xfd"sv},                                  // out 0xf4, al
     {"PowerOff", "\x66\xba\x04\x06\x66\xb8\x00\x34\x66\xef\xf4\xeb\xfd"sv},  // 0x3400 to 0x604
     {"AcpiReset", "\x66\xba\x08\x06\xb0\x01\xee\xf4\xeb\xfd"sv},             // 1 to 0x608
@@ -36,7 +36,7 @@ constexpr Way kWays[] = {
     {"InternalError", "\xb8\x00\x00\x00\xd0\xff\xe0"sv},  // jmp 0xd0000000, which is no RAM
 };
 
-class EndOfAMachine : public TinyKernelTest, public ::testing::WithParamInterface<Way> {
+class EndOfAMachine : public TinyKernelTest, public ::testing::WithParamInterface<EndingWay> {
  protected:
   /// A paused machine of kMaxCpus vCPUs that all stand still, but for `ending`, which ends it.
   std::unique_ptr<Machine> ended_by(std::uint32_t ending) {
@@ -73,7 +73,7 @@ TEST_P(EndOfAMachine, MayComeFromAnyVcpuAndBeItsDestruction) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Ways, EndOfAMachine, ::testing::ValuesIn(kWays),
+INSTANTIATE_TEST_SUITE_P(Ways, EndOfAMachine, ::testing::ValuesIn(kEndingWays),
                          [](const auto& way) { return std::string(way.param.name); });
 
 }  // namespace
