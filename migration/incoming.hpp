@@ -49,16 +49,18 @@ class IncomingMigration {
   };
   struct Failure {
     std::string why;
-    bool protocol = false;  ///< the peer did not keep to the protocol
+    bool protocol = false;    ///< the peer did not keep to the protocol
+    bool permission = false;  ///< the system does not let this process listen there
   };
   /// Called from the receiver's thread.
   struct Callbacks {
-    std::function<void(const Address&)> listening;    ///< with the real port
+    std::function<void(const Address&)> listening;    ///< with the real port; once
     std::function<void(const std::string&)> message;  ///< for people, for example a refused peer
     /// The VM is here and runs (or is paused, as it was at the source). With the
     /// handover if the source keeps the image and the dirty log has run since.
     std::function<void(std::unique_ptr<vmm::Machine>, std::optional<KeptAtSource>)> arrived;
-    /// There will be no VM: the source aborted, or the link was lost before Prepared.
+    /// There will be no VM: the source aborted, the link was lost before Prepared, or the name to
+    /// listen on could not be looked up or listened on.
     std::function<void(const Failure&)> failed;
     /// Post-copy: the source has been away for long while pages are missing (true), or is back.
     std::function<void(bool)> starving;
@@ -70,7 +72,8 @@ class IncomingMigration {
     std::function<void()> complete;
   };
 
-  /// Listens at once; std::system_error that names the address when it cannot.
+  /// Listens at once; std::system_error that names the address when it cannot. With a host's name
+  /// it listens once that has been looked up, for which it takes a timeout at most.
   IncomingMigration(ReceiveOptions options, MachineFactory factory, Callbacks callbacks);
   /// Stops listening and joins. A VM that was prepared but not committed is dropped.
   ~IncomingMigration();

@@ -2,16 +2,17 @@
 
 #include <fmt/format.h>
 #include <pthread.h>
-#include <unistd.h>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <cerrno>
 #include <chrono>
 #include <exception>
 #include <stdexcept>
+#include <system_error>
 #include <utility>
 
 #include "migration/options.hpp"
@@ -51,16 +52,18 @@ IncomingMigration::Receiver::Receiver(ReceiveOptions options, MachineFactory fac
     : options_(std::move(options)),
       factory_(std::move(factory)),
       callbacks_(std::move(callbacks)),
-      acceptor_(net::listen(context_, options_.listen)),
       grace_(context_),
-      accept_pause_(context_),
       incarnation_(vmm::make_uuid()),
       progress_(context_),
       patience_(context_) {
-  asio::co_spawn(context_, accept_all(), asio::detached);
+  if (const auto known = net::endpoints_of(options_.listen); !known.empty()) {
+    listener_.emplace(context_, options_.listen, known);
+  } else {
+    detail_ = fmt::format("looks {} up, to listen there", options_.listen.host);
+  }
+  asio::co_spawn(context_, open(), asio::detached);
   thread_ = std::thread([this] {
     ::pthread_setname_np(::pthread_self(), "migration");
-    callbacks_.listening(net::bound_address(acceptor_, options_.listen));
     context_.run();
   });
 }
@@ -69,21 +72,40 @@ IncomingMigration::Receiver::~Receiver() {
   context_.stop();
   thread_.join();
   channels_.clear();
-  if (options_.listen.kind == Address::Kind::unix_socket) ::unlink(options_.listen.path.c_str());
 }
 
-asio::awaitable<void> IncomingMigration::Receiver::accept_all() {
+asio::awaitable<void> IncomingMigration::Receiver::open() {
+  try {
+    if (!listener_) {
+      const auto found = co_await net::look_up(options_.listen, options_.timeout);
+      listener_.emplace(context_, options_.listen, found);
+      enter(Stage::listening, "waits for a VM");
+    }
+  } catch (const std::system_error& error) {
+    const int code = error.code().value();
+    enter(Stage::gone, error.what());
+    callbacks_.failed({error.what(), false, code == EACCES || code == EPERM});
+    co_return;
+  }
+  callbacks_.listening(listener_->address());
+  for (net::Acceptor& acceptor : listener_->acceptors()) {
+    asio::co_spawn(context_, accept_all(acceptor), asio::detached);
+  }
+}
+
+asio::awaitable<void> IncomingMigration::Receiver::accept_all(net::Acceptor& acceptor) {
+  asio::steady_timer pause(context_);
   for (bool told = false;;) {
     boost::system::error_code error;
     net::Socket socket =
-        co_await acceptor_.async_accept(asio::redirect_error(asio::use_awaitable, error));
+        co_await acceptor.async_accept(asio::redirect_error(asio::use_awaitable, error));
     if (error == asio::error::bad_descriptor) co_return;
     if (error) {
       if (!std::exchange(told, true)) {
         callbacks_.message("accepting a connection failed: " + error.message());
       }
-      accept_pause_.expires_after(kAcceptPause);
-      co_await accept_pause_.async_wait(asio::redirect_error(asio::use_awaitable, error));
+      pause.expires_after(kAcceptPause);
+      co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
       continue;
     }
     if (strangers_ >= kMaxStrangers) continue;

@@ -14,6 +14,7 @@
 
 #include "migration/incoming.hpp"
 #include "migration/net/connection.hpp"
+#include "migration/net/listener.hpp"
 #include "migration/pages/page_receiver.hpp"
 #include "migration/postcopy/page_fetcher.hpp"
 #include "migration/reuse/held_hashes.hpp"
@@ -49,7 +50,8 @@ class IncomingMigration::Receiver {
   using ConnectionPtr = std::shared_ptr<net::Connection>;
 
   // receiver.cpp
-  boost::asio::awaitable<void> accept_all();
+  boost::asio::awaitable<void> open();
+  boost::asio::awaitable<void> accept_all(net::Acceptor& acceptor);
   boost::asio::awaitable<void> serve(ConnectionPtr connection);
   boost::asio::awaitable<void> serve_channel(ConnectionPtr connection);
   boost::asio::awaitable<void> serve_control(ConnectionPtr connection);
@@ -109,9 +111,8 @@ class IncomingMigration::Receiver {
   ReceiveOptions options_;
   MachineFactory factory_;
   Callbacks callbacks_;
-  net::Acceptor acceptor_;
+  std::optional<net::Listener> listener_;
   boost::asio::steady_timer grace_;
-  boost::asio::steady_timer accept_pause_;
   const std::string incarnation_;
   unsigned strangers_ = 0;  ///< connections that do not yet belong to a VM
 

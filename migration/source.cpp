@@ -130,8 +130,9 @@ asio::awaitable<void> OutgoingMigration::Source::run() {
 }
 
 asio::awaitable<void> OutgoingMigration::Source::connect() {
-  control_ = std::make_shared<Connection>(co_await net::dial(options_.to, options_.timeout),
-                                          options_.timeout);
+  net::Socket socket = co_await net::dial(options_.to, options_.timeout);
+  peer_ = net::peer_address(socket, options_.to);
+  control_ = std::make_shared<Connection>(std::move(socket), options_.timeout);
   co_await control_->greet(wire::Role::control);
   control_->account([this](std::size_t bytes) { limiter_.charge(bytes); });
   control_->keep_alive();
@@ -158,7 +159,7 @@ asio::awaitable<void> OutgoingMigration::Source::connect() {
   no_post_copy_ = accept.no_post_copy;
   co_await learn_image(accept);
   for (unsigned index = 0; index < options_.channels; ++index) {
-    open_channel(index, co_await net::dial(options_.to, options_.timeout));
+    open_channel(index, co_await net::dial(peer_, options_.timeout));
   }
 }
 

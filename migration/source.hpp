@@ -161,6 +161,7 @@ class OutgoingMigration::Source {
   boost::asio::steady_timer grace_;
   boost::asio::cancellation_signal stop_dialling_;
   bool dialling_ = false;  ///< within connect()
+  Address peer_;           ///< the destination, without a name to look up
   std::string incarnation_;
   std::exception_ptr failure_;
   std::uint32_t round_ = 0;

@@ -30,8 +30,9 @@ constexpr int kTimeoutsUntilTold = 3;
 }  // namespace
 
 asio::awaitable<wire::VmStatus> OutgoingMigration::Source::inquire(bool as_keeper) {
-  inquiry_ = std::make_shared<Connection>(co_await net::dial(options_.to, options_.timeout),
-                                          options_.timeout);
+  net::Socket socket = co_await net::dial(options_.to, options_.timeout);
+  peer_ = net::peer_address(socket, options_.to);
+  inquiry_ = std::make_shared<Connection>(std::move(socket), options_.timeout);
   co_await inquiry_->greet(wire::Role::inquiry);
   inquiry_->keep_alive();
   inquiry_->send(FrameType::inquire, wire::encode(wire::Inquire{token_, incarnation_, as_keeper}));

@@ -115,7 +115,7 @@ void OutgoingMigration::Source::tell_missing(const vmm::DirtyBitmap& missing) {
 }
 
 asio::awaitable<void> OutgoingMigration::Source::open_faults() {
-  faults_ = co_await net::dial(options_.to, options_.timeout);
+  faults_ = co_await net::dial(peer_, options_.timeout);
   if (server_) serve_faults();
 }
 
@@ -241,7 +241,7 @@ asio::awaitable<void> OutgoingMigration::Source::take_up_link(wire::Running runn
   server_->reset(missing);
   co_await open_faults();
   for (unsigned index = 0; index < options_.channels; ++index) {
-    open_channel(index, co_await net::dial(options_.to, options_.timeout));
+    open_channel(index, co_await net::dial(peer_, options_.timeout));
   }
   control_ = std::exchange(inquiry_, nullptr);
   serve_from_now_on(running);

@@ -3,138 +3,77 @@
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/local/stream_protocol.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cstring>
+#include <memory>
 #include <system_error>
+#include <utility>
 #include <vector>
+
+#include "migration/net/lookup.hpp"
 
 namespace migration::net {
 
 namespace {
 
-using Endpoint = asio::generic::stream_protocol::endpoint;
 using boost::system::error_code;
+using Clock = std::chrono::steady_clock;
 
-[[noreturn]] void fail(const error_code& error, std::string_view doing, const Address& address) {
-  throw std::system_error(error.value(), std::system_category(),
-                          fmt::format("{} {}", doing, to_string(address)));
-}
-
-Endpoint unix_endpoint(const Address& address) {
-  return asio::local::stream_protocol::endpoint(address.path);
-}
-
-/// A socket file that nobody listens on any more is left over from a process that died.
-void remove_if_stale(const Address& address) {
-  struct stat status {};
-  if (::stat(address.path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return;
-  asio::io_context context;
-  Socket probe(context);
+asio::awaitable<error_code> connect(std::shared_ptr<Socket> socket, Endpoint endpoint,
+                                    Clock::duration limit) {
   error_code error;
-  probe.connect(unix_endpoint(address), error);
-  if (error == asio::error::connection_refused) ::unlink(address.path.c_str());
+  socket->open(endpoint.protocol(), error);
+  if (error) co_return error;
+  asio::steady_timer deadline(socket->get_executor(), limit);
+  const auto late = std::make_shared<bool>(false);
+  // It may be called when all of this is over: then the socket is somebody else's.
+  deadline.async_wait([late, weak = std::weak_ptr(socket)](error_code cancelled) {
+    const auto connecting = weak.lock();
+    if (cancelled || !connecting) return;
+    *late = true;
+    error_code ignored;
+    connecting->close(ignored);
+  });
+  co_await socket->async_connect(endpoint, asio::redirect_error(asio::use_awaitable, error));
+  co_return *late ? error_code(asio::error::timed_out) : error;
 }
 
 }  // namespace
 
 asio::awaitable<Socket> dial(Address address, std::chrono::milliseconds timeout) {
   const auto executor = co_await asio::this_coro::executor;
-  std::vector<Endpoint> endpoints;
+  const auto end = Clock::now() + timeout;
+  const std::vector<Endpoint> endpoints = co_await look_up(address, timeout);
   error_code error;
-  if (address.kind == Address::Kind::unix_socket) {
-    endpoints.push_back(unix_endpoint(address));
-  } else if (const auto ip = asio::ip::make_address(address.host, error); !error) {
-    endpoints.push_back(asio::ip::tcp::endpoint(ip, address.port));
-  } else {
-    asio::ip::tcp::resolver resolver(executor);
-    error = {};
-    const auto found =
-        co_await resolver.async_resolve(address.host, std::to_string(address.port),
-                                        asio::redirect_error(asio::use_awaitable, error));
-    if (error) {
-      throw std::system_error(
-          EHOSTUNREACH, std::generic_category(),
-          fmt::format("cannot resolve {}: {}", to_string(address), error.message()));
-    }
-    for (const auto& entry : found) endpoints.push_back(entry.endpoint());
+  for (std::size_t i = 0; i < endpoints.size(); ++i) {
+    auto socket = std::make_shared<Socket>(executor);
+    const auto share = (end - Clock::now()) / static_cast<int>(endpoints.size() - i);
+    error = co_await connect(socket, endpoints[i], share);
+    if (error) continue;
+    tune(*socket, timeout);
+    co_return std::move(*socket);
   }
-  Socket socket(executor);
-  asio::steady_timer deadline(executor, timeout);
-  bool late = false;
-  deadline.async_wait([&](error_code cancelled) {
-    if (cancelled) return;
-    late = true;
-    error_code ignored;
-    socket.close(ignored);
-  });
-  for (const Endpoint& endpoint : endpoints) {
-    error = {};
-    if (socket.is_open()) socket.close();
-    socket.open(endpoint.protocol());
-    co_await socket.async_connect(endpoint, asio::redirect_error(asio::use_awaitable, error));
-    if (!error || late) break;
-  }
-  // The handler refers to this frame: it must have run, or never run, before the frame goes.
-  if (deadline.cancel() == 0 && !late) {
-    co_await asio::this_coro::throw_if_cancelled(false);
-    co_await asio::post(executor, asio::use_awaitable);
-    co_await asio::this_coro::throw_if_cancelled(true);
-  }
-  if (late) error = asio::error::timed_out;
-  if (error) fail(error, "cannot connect to", address);
-  tune(socket, timeout);
-  co_return socket;
+  throw std::system_error(error.value(), std::system_category(),
+                          fmt::format("cannot connect to {}", to_string(address)));
 }
 
-Acceptor listen(asio::io_context& context, const Address& address) {
-  Acceptor acceptor(context);
-  Endpoint endpoint;
+Address peer_address(const Socket& socket, const Address& asked) {
+  if (asked.kind == Address::Kind::unix_socket) return asked;
   error_code error;
-  if (address.kind == Address::Kind::unix_socket) {
-    remove_if_stale(address);
-    endpoint = unix_endpoint(address);
-  } else {
-    asio::ip::tcp::resolver resolver(context);
-    const auto found = resolver.resolve(address.host, std::to_string(address.port),
-                                        asio::ip::resolver_base::passive, error);
-    if (error) {
-      throw std::system_error(
-          EADDRNOTAVAIL, std::generic_category(),
-          fmt::format("cannot resolve {}: {}", to_string(address), error.message()));
-    }
-    endpoint = found.begin()->endpoint();
-  }
-  acceptor.open(endpoint.protocol(), error);
-  if (!error && address.kind == Address::Kind::tcp) {
-    acceptor.set_option(asio::socket_base::reuse_address(true), error);
-  } else if (!error && ::fchmod(acceptor.native_handle(), S_IRUSR | S_IWUSR) != 0) {
-    // The file that bind() makes takes the socket's mode: it is never open to others.
-    error = error_code(errno, boost::system::system_category());
-  }
-  if (!error) acceptor.bind(endpoint, error);
-  if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
-  if (error) fail(error, "cannot listen on", address);
-  return acceptor;
-}
-
-Address bound_address(const Acceptor& acceptor, const Address& asked) {
+  const Endpoint peer = socket.remote_endpoint(error);
+  if (error) return asked;
+  asio::ip::tcp::endpoint there;
+  if (peer.size() > there.capacity()) return asked;
+  std::memcpy(there.data(), peer.data(), peer.size());
+  there.resize(peer.size());
   Address address = asked;
-  if (address.kind == Address::Kind::tcp) {
-    const Endpoint endpoint = acceptor.local_endpoint();
-    sockaddr_storage storage{};
-    std::memcpy(&storage, endpoint.data(), endpoint.size());
-    // The port is at the same place for IPv4 and IPv6.
-    address.port = ntohs(reinterpret_cast<const sockaddr_in*>(&storage)->sin_port);
-  }
+  address.host = there.address().to_string();
+  address.port = there.port();
   return address;
 }
 

@@ -16,17 +16,13 @@ namespace asio = boost::asio;
 using Socket = asio::generic::stream_protocol::socket;
 using Acceptor = asio::basic_socket_acceptor<asio::generic::stream_protocol>;
 
-/// Connects, trying each address that a host name resolves to, within `timeout` in all.
-/// std::system_error that names the address.
+/// Connects, trying each address that a host name has, each for its share of the time. `timeout` is
+/// for all of it, with the look-up of the name. std::system_error that names the address.
 [[nodiscard]] asio::awaitable<Socket> dial(Address address, std::chrono::milliseconds timeout);
 
-/// Binds and listens. A Unix path is for this user alone; one left behind by a dead process is
-/// replaced, one in use is not.
-/// Blocks while a host name is resolved. std::system_error that names the address and the cause.
-[[nodiscard]] Acceptor listen(asio::io_context& context, const Address& address);
-
-/// Where `acceptor` really listens: the address as asked, with the port that the system chose.
-[[nodiscard]] Address bound_address(const Acceptor& acceptor, const Address& asked);
+/// Where `socket`, which was dialled at `asked`, has got to: further connections to the same host
+/// need no name.
+[[nodiscard]] Address peer_address(const Socket& socket, const Address& asked);
 
 /// No Nagle delay, and a TCP peer that acknowledges nothing for `timeout` is an error. No effect on
 /// Unix sockets.

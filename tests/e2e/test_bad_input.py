@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import json
 import os
+import signal
 import socket
 import struct
 import threading
@@ -11,7 +12,7 @@ import unittest
 
 import images
 import proxy
-from harness import FERRY, GUEST, FerryTest, Process, peer_timeout, silent_port
+from harness import FERRY, GUEST, FerryTest, Process, Vm, peer_timeout, silent_port
 
 PREAMBLE = struct.Struct("<8sII")
 MAGIC = b"FERRY\r\n\x1a"
@@ -209,9 +210,39 @@ class ABadAddress(BadInputTest):
     def test_of_a_file_that_is_no_socket_is_left_alone(self):
         path = self.file(b"precious")
         done = self.ferry("receive", "--listen", f"unix:{path}")
-        self.assert_refused(done, UNAVAILABLE, path)
+        self.assert_refused(done, UNAVAILABLE, path, "no socket")
         with open(path, "rb") as file:
             self.assertEqual(file.read(), b"precious")
+
+    def test_of_a_directory(self):
+        done = self.ferry("receive", "--listen", f"unix:{self.directory}")
+        self.assert_refused(done, UNAVAILABLE, self.directory, "a directory")
+
+    def test_of_a_control_socket_that_another_process_has_by_now(self):
+        vm = self.run_vm("tick=5 end=byte")
+        vm.wait_ready()
+        os.rename(vm.api, self.path("moved"))
+        other = self.start(
+            Vm, [FERRY, "receive", "--listen", "tcp:127.0.0.1:0", "--api-socket", vm.api], api=vm.api
+        )
+        other.wait_ready()
+        self.end(vm)
+        self.assertEqual(other.info()["state"], "listening")
+
+    def test_of_a_name_is_listened_on_at_each_of_its_addresses(self):
+        receiver = self.start(Process, [FERRY, "receive", "--listen", "tcp:localhost:0"])
+        line = receiver.stderr.wait_for(rb"^listening on tcp:localhost:(\d+)\n")
+        port = int(line[1])
+        heard = 0
+        for family, *_, address in socket.getaddrinfo("localhost", port, type=socket.SOCK_STREAM):
+            with socket.socket(family) as probe, contextlib.suppress(OSError):
+                probe.bind((address[0], 0))  # an address that this host has
+                probe.connect(address[:2])
+                heard += 1
+        self.assertGreater(heard, 0)
+        receiver.signal(signal.SIGTERM)
+        receiver.wait()
+        self.assertEqual(receiver.stderr.text().count("listening on"), 1)
 
     def test_with_too_long_a_path(self):
         path = f"{self.directory}/{'x' * 120}"

@@ -1,7 +1,6 @@
 #include "vmm/ferry/control_api.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -219,21 +218,21 @@ class ControlApi::Session {
   Stream stream_;
 };
 
-ControlApi::ControlApi(asio::io_context& context, std::string path, Controlled& controlled)
+ControlApi::ControlApi(asio::io_context& context, const std::string& path, Controlled& controlled)
     : context_(context),
-      path_(std::move(path)),
       controlled_(controlled),
-      acceptor_(migration::net::listen(context, migration::parse_address("unix:" + path_))),
+      listener_(context, migration::parse_address("unix:" + path)),
       tally_(std::make_shared<Tally>(context)) {
   asio::co_spawn(context_, accept_all(), asio::detached);
 }
 
-ControlApi::~ControlApi() { ::unlink(path_.c_str()); }
+ControlApi::~ControlApi() = default;
 
 asio::awaitable<void> ControlApi::accept_all() {
+  migration::net::Acceptor& acceptor = listener_.acceptors().front();
   for (;;) {
     boost::system::error_code error;
-    auto socket = co_await acceptor_.async_accept(asio::redirect_error(asio::use_awaitable, error));
+    auto socket = co_await acceptor.async_accept(asio::redirect_error(asio::use_awaitable, error));
     if (error == asio::error::operation_aborted || error == asio::error::bad_descriptor) co_return;
     if (error) {
       // Out of descriptors, most likely: no event tells when there are some again.
@@ -256,8 +255,8 @@ asio::awaitable<void> ControlApi::accept_all() {
 }
 
 asio::awaitable<void> ControlApi::finish(std::chrono::milliseconds limit) {
+  listener_.close();
   boost::system::error_code ignored;
-  acceptor_.close(ignored);
   if (tally_->answering == 0) co_return;
   tally_->answered.expires_after(limit);
   co_await tally_->answered.async_wait(asio::redirect_error(asio::use_awaitable, ignored));

@@ -11,7 +11,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "migration/net/socket.hpp"
+#include "migration/net/listener.hpp"
 
 namespace ferry {
 
@@ -56,7 +56,7 @@ class Controlled {
 class ControlApi {
  public:
   /// Listens at once; std::system_error that names the path and what is wrong with it.
-  ControlApi(boost::asio::io_context& context, std::string path, Controlled& controlled);
+  ControlApi(boost::asio::io_context& context, const std::string& path, Controlled& controlled);
   ~ControlApi();
   ControlApi(const ControlApi&) = delete;
   ControlApi& operator=(const ControlApi&) = delete;
@@ -70,9 +70,8 @@ class ControlApi {
   boost::asio::awaitable<void> accept_all();
 
   boost::asio::io_context& context_;
-  std::string path_;
   Controlled& controlled_;
-  migration::net::Acceptor acceptor_;
+  migration::net::Listener listener_;
   std::shared_ptr<Tally> tally_;
 };
 

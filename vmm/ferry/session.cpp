@@ -124,8 +124,9 @@ void Session::receive(migration::ReceiveOptions options) {
               [this](const IncomingMigration::Failure& failure) {
                 asio::post(context_, [this, failure] {
                   if (!exit_status_) say(failure.why);
-                  leave(static_cast<int>(failure.protocol ? ExitStatus::protocol
-                                                          : ExitStatus::unavailable));
+                  leave(static_cast<int>(failure.protocol     ? ExitStatus::protocol
+                                         : failure.permission ? ExitStatus::no_permission
+                                                              : ExitStatus::unavailable));
                 });
               },
           .starving = [this](bool now) { asio::post(context_, [this, now] { starving(now); }); },
