@@ -148,11 +148,13 @@ class IncomingMigration::Receiver {
   boost::asio::steady_timer progress_;
   boost::asio::steady_timer patience_;
 
-  mutable std::mutex mutex_;  ///< guards what follows
+  /// Guards what follows for those who look from other threads. The receiver's thread alone changes
+  /// it, holding the lock, and so looks at it without.
+  mutable std::mutex mutex_;
   Stage stage_ = Stage::listening;
   std::string detail_ = "waits for a VM";
   bool link_lost_ = false;  ///< to the source of the VM that is prepared, or lacks pages
-  std::unique_ptr<PageFetcher> fetcher_;  ///< while pages are missing; the receiver's to change
+  std::unique_ptr<PageFetcher> fetcher_;  ///< while pages are missing
   LatencyHistogram latencies_;            ///< of a fetch that is over
 
   std::thread thread_;

@@ -61,8 +61,7 @@ OutgoingMigration::Source::Source(std::unique_ptr<vmm::Machine>&& machine, Migra
     options_.max_rounds = options_.mode == Mode::hybrid ? kHybridRounds : kPreCopyRounds;
   }
   sent_ = vmm::DirtyBitmap(machine->memory().page_count());
-  asio::co_spawn(context_, run(),
-                 asio::bind_cancellation_slot(stop_dialling_.slot(), asio::detached));
+  asio::co_spawn(context_, run(), asio::bind_cancellation_slot(interrupt_.slot(), asio::detached));
   machine_ = std::move(machine);
   machine_->on_end([this] { asio::post(context_, [this] { abandon(kGuestEnded); }); });
   try {
@@ -85,16 +84,13 @@ OutgoingMigration::Source::~Source() {
 asio::awaitable<void> OutgoingMigration::Source::run() {
   tick();
   try {
-    dialling_ = true;
     co_await connect();
-    dialling_ = false;
     const bool post_copy = co_await copy();
     co_await hand_over(post_copy);
   } catch (...) {
     if (!failure_) failure_ = std::current_exception();
   }
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-  dialling_ = false;
   while (stage() == Stage::committed || stage() == Stage::serving) {
     if (failure_) {
       drop_connections();
@@ -115,7 +111,7 @@ asio::awaitable<void> OutgoingMigration::Source::run() {
     } catch (const std::exception& error) {
       why = error.what();
     }
-    stay(cancelled_ ? Outcome::cancelled : Outcome::failed, why);
+    stay(cancelled() ? Outcome::cancelled : Outcome::failed, why);
     co_await tell_abort();
   }
   const bool tell = last_round_told_ && live().outcome != Outcome::completed;
@@ -202,6 +198,7 @@ void OutgoingMigration::Source::channel_failed(unsigned link, std::exception_ptr
     if (cancelled || link != link_) return;
     if (!failure_) failure_ = failure;
     if (control_) control_->close(failure);
+    if (stage() == Stage::copying) interrupt_.emit(asio::cancellation_type::terminal);
   });
 }
 

@@ -46,6 +46,8 @@ class OutgoingMigration::Source {
   using Clock = std::chrono::steady_clock;
   /// Between two attempts to reach the destination; each further one waits longer.
   static constexpr std::chrono::milliseconds kFirstRetry{100};
+  /// How long the word that the VM stays may take to leave.
+  static constexpr std::chrono::milliseconds kWordGrace{500};
   /// What looks at the dirty log within a round may take this small a share of the time.
   static constexpr int kLookShare = 20;
   /// How far the handover is. From `committed` on only the destination's word, or the operator's,
@@ -71,6 +73,7 @@ class OutgoingMigration::Source {
   // source_control.cpp
   /// Ends a migration that is not yet committed; to be called in its own thread.
   void abandon(const std::string& why);
+  [[nodiscard]] bool cancelled() const;
   void phase(std::string text);
   void tick();
   void update_counts();
@@ -92,6 +95,7 @@ class OutgoingMigration::Source {
   // source_doubt.cpp
   boost::asio::awaitable<void> settle();
   boost::asio::awaitable<bool> ask_who_runs();
+  [[nodiscard]] bool ran_there() const;
   bool may_commit_again();
   bool enter_doubt(const std::string& problem);
   void tell_doubt();
@@ -159,9 +163,8 @@ class OutgoingMigration::Source {
   boost::asio::steady_timer ticker_;
   boost::asio::steady_timer retry_;
   boost::asio::steady_timer grace_;
-  boost::asio::cancellation_signal stop_dialling_;
-  bool dialling_ = false;  ///< within connect()
-  Address peer_;           ///< the destination, without a name to look up
+  boost::asio::cancellation_signal interrupt_;  ///< of run(), wherever it waits
+  Address peer_;                                ///< the destination, without a name to look up
   std::string incarnation_;
   std::exception_ptr failure_;
   std::uint32_t round_ = 0;
@@ -205,6 +208,8 @@ class OutgoingMigration::Source {
   Clock::time_point look_again_;         ///< for work that is in vain
   std::optional<std::string> switched_;  ///< why, when found within a round
   vmm::DirtyBitmap told_missing_;
+  std::uint64_t closed_bytes_ = 0;  ///< over connections that are closed
+  std::uint64_t closed_bytes_back_ = 0;
   std::uint64_t resent_before_ = 0;    ///< pages that the rest has and that travelled before
   std::optional<net::Socket> faults_;  ///< until there is a server
   std::unique_ptr<PageServer> server_;
@@ -220,9 +225,7 @@ class OutgoingMigration::Source {
   bool hands_pages_over_ = false;  ///< committed, and the VM lacks pages over there
   bool ran_there_ = false;         ///< the destination has said so
   bool forced_ = false;
-  bool commit_out_ = false;         ///< repeated in an inquiry, and not yet answered
-  std::uint64_t closed_bytes_ = 0;  ///< over connections that are closed
-  std::uint64_t closed_bytes_back_ = 0;
+  bool commit_out_ = false;  ///< repeated in an inquiry, and not yet answered
   std::uint64_t max_downtime_us_;
 
   std::atomic<bool> done_ = false;

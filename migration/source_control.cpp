@@ -16,8 +16,6 @@ using wire::FrameType;
 namespace {
 
 constexpr std::chrono::milliseconds kTick{100};
-/// How long the word that the VM stays may take to leave.
-constexpr std::chrono::milliseconds kWordGrace{500};
 
 }  // namespace
 
@@ -115,16 +113,23 @@ std::string OutgoingMigration::Source::cancel() {
   return {};
 }
 
+/// run() is interrupted wherever it waits: for a name, a connection, a frame, or its turn to send.
+/// It is so once: with a failure it is on its way to its end already.
 void OutgoingMigration::Source::abandon(const std::string& why) {
-  if (live().outcome != Outcome::running) return;
+  if (failure_ || stage() != Stage::copying) return;
   failure_ = std::make_exception_ptr(std::runtime_error(why));
   limiter_.stop();
-  if (std::exchange(dialling_, false)) {
-    return stop_dialling_.emit(asio::cancellation_type::terminal);
-  }
   // The guest shall not wait for a peer that does not read: it is told, then all is closed.
-  control_->send(FrameType::abort, wire::encode(wire::Reason{why}));
-  control_->close_when_drained(failure_, kWordGrace);
+  if (control_) {
+    control_->send(FrameType::abort, wire::encode(wire::Reason{why}));
+    control_->close_when_drained(failure_, kWordGrace);
+  }
+  interrupt_.emit(asio::cancellation_type::terminal);
+}
+
+bool OutgoingMigration::Source::cancelled() const {
+  const std::lock_guard lock(mutex_);
+  return cancelled_;
 }
 
 MigrationReport OutgoingMigration::Source::live() const {

@@ -62,9 +62,14 @@ asio::awaitable<void> OutgoingMigration::Source::pause_before_retry(
   co_await retry_.async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
 }
 
+bool OutgoingMigration::Source::ran_there() const {
+  const std::lock_guard lock(mutex_);
+  return ran_there_;
+}
+
 asio::awaitable<void> OutgoingMigration::Source::settle() {
   link_lost_at_ = Clock::now();
-  if (ran_there_ && running_.missing == std::exchange(missing_at_loss_, running_.missing)) {
+  if (ran_there() && running_.missing == std::exchange(missing_at_loss_, running_.missing)) {
     // Nothing has come through since the link was lost before: not at once again.
     co_await pause_before_retry(retry_delay_);
   } else {
@@ -216,7 +221,7 @@ std::string OutgoingMigration::Source::force_resume() {
   asio::post(context_, [this] {
     retry_.cancel();
     if (inquiry_) inquiry_->close();
-    stop_dialling_.emit(asio::cancellation_type::terminal);
+    interrupt_.emit(asio::cancellation_type::terminal);
   });
   return {};
 }

@@ -192,6 +192,7 @@ asio::awaitable<void> OutgoingMigration::Source::tell_abort() {
   if (!control_) co_return;
   try {
     control_->send(FrameType::abort, wire::encode(wire::Reason{live().error.value_or("")}));
+    control_->close_when_drained(nullptr, kWordGrace);
     co_await control_->drained();
     last_round_told_ = false;  // the kernel has it; the connection still stood
   } catch (const std::exception&) {

@@ -24,6 +24,10 @@ constexpr const char* kDeaf = "the peer takes nothing";
 /// So much goes at a time: also over a slow link, each piece gets through within the timeout.
 constexpr std::size_t kPiece = 256 << 10;
 
+std::exception_ptr timed_out(const char* why) {
+  return std::make_exception_ptr(std::system_error(ETIMEDOUT, std::generic_category(), why));
+}
+
 }  // namespace
 
 Connection::Connection(Socket socket, std::chrono::milliseconds timeout)
@@ -74,8 +78,7 @@ void Connection::arm_deadline(asio::steady_timer& deadline, const char* why) {
   deadline.async_wait([weak = weak_from_this(), &deadline, why](error_code cancelled) {
     const auto self = weak.lock();
     if (cancelled || !self || deadline.expiry() > asio::steady_timer::clock_type::now()) return;
-    self->close(
-        std::make_exception_ptr(std::system_error(ETIMEDOUT, std::generic_category(), why)));
+    self->close(timed_out(why));
   });
 }
 
@@ -166,7 +169,9 @@ void Connection::keep_alive() {
 
 void Connection::close_when_drained(std::exception_ptr why, std::chrono::milliseconds limit) {
   drained_.expires_after(limit);
-  drained_.async_wait([self = shared_from_this(), why](error_code) { self->close(why); });
+  drained_.async_wait([self = shared_from_this(), why](error_code) {
+    self->close(self->writing_ && !why ? timed_out(kDeaf) : why);
+  });
   if (!writing_) drained_.cancel();
 }
 

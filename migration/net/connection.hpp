@@ -55,7 +55,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   /// Ends the pending receive with `why`, when given, else with operation_aborted.
   void close(std::exception_ptr why = nullptr);
 
-  /// The same once the kernel has all that was queued, but no later than `limit` from now.
+  /// The same once the kernel has all that was queued, but no later than `limit` from now: then
+  /// with an error.
   void close_when_drained(std::exception_ptr why, std::chrono::milliseconds limit);
 
   /// Gives the socket away: for a page connection, which has a thread of its own.

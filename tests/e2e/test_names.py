@@ -78,6 +78,13 @@ class ASilentNameServer(FerryTest):
         self.assertRegex(report["error"], f"cannot resolve tcp:{NAME}:7000: no name server")
         self.assert_goes_on(vm)
 
+    def test_does_not_delay_a_cancel_nor_does_a_second_one_do_harm(self):
+        vm, migration = self.begin("--timeout", "3600s")
+        for _ in range(3):
+            vm.cli("cancel", check=False)
+        self.assertEqual(migration.report(1, SOON)["outcome"], "cancelled")
+        self.assert_goes_on(vm)
+
     def test_does_not_delay_the_end_of_the_vm(self):
         vm, migration = self.begin("--timeout", "3600s")
         vm.signal(signal.SIGTERM)

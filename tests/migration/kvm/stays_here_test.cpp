@@ -1,10 +1,13 @@
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 #include "tests/migration/kvm/handover_fixture.hpp"
+#include "tests/migration/names.hpp"
 
 namespace migration {
 namespace {
@@ -57,6 +60,50 @@ TEST_F(StaysHere, WhenItIsCancelled) {
   const std::string why = wait_failed();
   EXPECT_TRUE(contains(why, "the source kept the VM")) << why;
   EXPECT_EQ(incoming_->status().state, "gone");
+}
+
+/// At any moment, and many times over: the process that has the VM lives on.
+TEST_F(StaysHere, WhenItIsCancelledAgainAndAgainWhileANameIsLookedUp) {
+  const SilentNames names;
+  const Address to = parse_address(std::string("tcp:") + SilentNames::kName + ":7000");
+  migrate(run_guest(), {.to = to, .timeout = std::chrono::hours(1)});
+  ASSERT_TRUE(SilentNames::wait_asked(1));
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(outgoing_->cancel(), "");
+  const auto result = wait_ended();
+  EXPECT_EQ(result.report.outcome, Outcome::cancelled);
+  EXPECT_EQ(result.report.error, "cancelled by request");
+  expect_runs_here(result);
+}
+
+TEST_F(StaysHere, WhenNoNameServerAnswers) {
+  const SilentNames names;
+  const Address to = parse_address(std::string("tcp:") + SilentNames::kName + ":7000");
+  migrate(run_guest(), {.to = to, .timeout = std::chrono::milliseconds(50)});
+  const auto result = wait_ended();
+  EXPECT_EQ(result.report.outcome, Outcome::failed);
+  EXPECT_TRUE(contains(result.report.error.value_or(""), "no name server has answered"))
+      << result.report.error.value_or("");
+  expect_runs_here(result);
+}
+
+TEST_F(StaysHere, WhenItIsCancelledTwiceAtWhateverMoment) {
+  auto machine = run_guest();
+  for (const int delay_us : {0, 100, 300, 1000, 3000, 10'000, 20'000}) {
+    migrate(std::move(machine), slow(receive(unix_socket())));
+    std::this_thread::sleep_for(std::chrono::microseconds(delay_us));
+    EXPECT_EQ(outgoing_->cancel(), "") << delay_us;
+    static_cast<void>(outgoing_->cancel());  // it may have ended by now
+    auto result = wait_ended();
+    EXPECT_EQ(result.report.outcome, Outcome::cancelled) << delay_us;
+    ASSERT_TRUE(result.machine);
+    EXPECT_TRUE(result.machine->running());
+    machine = std::move(result.machine);
+    outgoing_.reset();
+    incoming_.reset();
+  }
+  machine->pause();
+  EXPECT_FALSE(machine->ended()) << output_.text();
+  EXPECT_TRUE(output_.ticks_in_order());
 }
 
 TEST_F(StaysHere, WhenTheDestinationGoesAwayMidway) {
