@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <pthread.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
@@ -29,7 +30,12 @@ using wire::FrameType;
 namespace {
 
 /// Connections that may be open at one time without belonging to a VM.
-constexpr unsigned kMaxStrangers = 64;
+constexpr std::size_t kMaxStrangers = 64;
+/// For so long, or the timeout if that is shorter, a connection may take to say what it wants.
+constexpr std::chrono::milliseconds kStrangerPatience{10'000};
+/// So many messages about strangers within such a time; the others are counted.
+constexpr unsigned kStrangerMessages = 5;
+constexpr std::chrono::seconds kStrangerMessagesTime{10};
 /// After accepting failed, for want of descriptors say: no event tells when there are some again.
 constexpr std::chrono::milliseconds kAcceptPause{200};
 /// How long a broken page channel waits for the source to say why.
@@ -54,6 +60,8 @@ IncomingMigration::Receiver::Receiver(ReceiveOptions options, MachineFactory fac
       callbacks_(std::move(callbacks)),
       grace_(context_),
       incarnation_(vmm::make_uuid()),
+      stranger_messages_(kStrangerMessages, kStrangerMessagesTime),
+      strangers_told_(context_),
       progress_(context_),
       patience_(context_) {
   if (const auto known = net::endpoints_of(options_.listen); !known.empty()) {
@@ -108,18 +116,36 @@ asio::awaitable<void> IncomingMigration::Receiver::accept_all(net::Acceptor& acc
       co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
       continue;
     }
-    if (strangers_ >= kMaxStrangers) continue;
-    ++strangers_;
-    net::tune(socket, options_.timeout);
-    asio::co_spawn(context_,
-                   serve(std::make_shared<Connection>(std::move(socket), options_.timeout)),
-                   asio::detached);
+    welcome(std::move(socket));
   }
+}
+
+/// Where there is no more room the oldest goes: whoever belongs to the VM says so at once.
+void IncomingMigration::Receiver::welcome(net::Socket socket) {
+  if (strangers_.size() >= kMaxStrangers) {
+    strangers_.front()->close(std::make_exception_ptr(
+        std::runtime_error("too many have not said what they want, and it came first")));
+    strangers_.pop_front();
+  }
+  net::tune(socket, options_.timeout);
+  strangers_.push_back(std::make_shared<Connection>(std::move(socket), options_.timeout));
+  asio::co_spawn(context_, serve(strangers_.back()), asio::detached);
+}
+
+void IncomingMigration::Receiver::tell_of_stranger(const std::string& what) {
+  if (stranger_messages_.tell(MessageRate::Clock::now())) return callbacks_.message(what);
+  if (stranger_messages_.untold() > 1) return;
+  strangers_told_.expires_at(stranger_messages_.end());
+  strangers_told_.async_wait([this](boost::system::error_code cancelled) {
+    if (cancelled) return;
+    callbacks_.message(
+        fmt::format("and {} more connections like these", stranger_messages_.take_untold()));
+  });
 }
 
 asio::awaitable<void> IncomingMigration::Receiver::serve(ConnectionPtr connection) {
   try {
-    switch (co_await connection->welcome()) {
+    switch (co_await connection->welcome(std::min(options_.timeout, kStrangerPatience))) {
       case wire::Role::control: co_await serve_control(connection); break;
       case wire::Role::pages: co_await serve_channel(connection); break;
       case wire::Role::inquiry: co_await serve_inquiry(connection); break;
@@ -129,7 +155,7 @@ asio::awaitable<void> IncomingMigration::Receiver::serve(ConnectionPtr connectio
     if (connection == control_) {
       link_lost(describe(std::current_exception()));
     } else if (!adopted_.contains(connection.get())) {
-      callbacks_.message(fmt::format("dropped a connection: {}", error.what()));
+      tell_of_stranger(fmt::format("dropped a connection: {}", error.what()));
     }
   }
   if (adopted_.erase(connection.get()) > 0) {
@@ -138,21 +164,27 @@ asio::awaitable<void> IncomingMigration::Receiver::serve(ConnectionPtr connectio
     } catch (const std::exception&) {
       // It is the link that was lost.
     }
-  } else {
-    --strangers_;
   }
+  strangers_.remove(connection);
+  if (inquiry_ == connection) inquiry_ = nullptr;
   connection->close();
 }
 
 void IncomingMigration::Receiver::adopt(const ConnectionPtr& connection) {
   control_ = connection;
   adopted_.insert(connection.get());
-  --strangers_;
+  strangers_.remove(connection);
+}
+
+void IncomingMigration::Receiver::trust(const ConnectionPtr& connection) {
+  strangers_.remove(connection);
+  if (inquiry_ && inquiry_ != control_) inquiry_->close();
+  inquiry_ = connection;
 }
 
 asio::awaitable<void> IncomingMigration::Receiver::serve_channel(ConnectionPtr connection) {
-  const Frame frame = co_await connection->receive();
-  if (frame.type != FrameType::channel) throw wire::ProtocolError("the peer named no channel");
+  const Frame frame =
+      co_await connection->first_frame(FrameType::channel, "the peer named no channel");
   const wire::Channel channel = wire::decode_channel(frame.payload);
   if (!taking_pages() || channel.token != offer_.token || channel.index >= offer_.channels ||
       !opened_.insert(channel.index).second) {
@@ -173,8 +205,7 @@ asio::awaitable<void> IncomingMigration::Receiver::serve_channel(ConnectionPtr c
 }
 
 asio::awaitable<void> IncomingMigration::Receiver::serve_control(ConnectionPtr connection) {
-  const Frame first = co_await connection->receive();
-  if (first.type != FrameType::offer) throw wire::ProtocolError("the peer offered no VM");
+  const Frame first = co_await connection->first_frame(FrameType::offer, "the peer offered no VM");
   wire::Accept accept;
   accept.incarnation = incarnation_;
   std::string refusal;
@@ -184,7 +215,7 @@ asio::awaitable<void> IncomingMigration::Receiver::serve_control(ConnectionPtr c
     refusal = error.what();
   }
   if (!refusal.empty()) {
-    callbacks_.message("refused a VM: " + refusal);
+    tell_of_stranger("refused a VM: " + refusal);
     connection->send(FrameType::refused, wire::encode(wire::Reason{refusal}));
     co_await connection->drained();
     co_return;
@@ -223,6 +254,7 @@ void IncomingMigration::Receiver::take_offer(const wire::Offer& offer, wire::Acc
       });
   target_ = std::make_unique<PageTarget>(machine_->memory());
   ram_pages_ = machine_->memory().page_count();
+  given_up_ = vmm::DirtyBitmap(ram_pages_);
   use_image(accept);
   track_changes();
   enter(Stage::receiving, fmt::format("receiving '{}'", name));
@@ -246,7 +278,7 @@ void IncomingMigration::Receiver::take_frame(const Frame& frame) {
       if (stage_ != Stage::receiving || !hashes_) break;
       return compare(frame);
     case FrameType::copies:
-      if (stage_ != Stage::receiving || !image_ || round_ != 1 || fetcher_) break;
+      if (stage_ != Stage::receiving || !image_ || round_ != 1 || fetcher_ || copies_over_) break;
       return take_copies(frame);
     case FrameType::dropped:
       if (!has_keeper()) break;
@@ -283,6 +315,7 @@ void IncomingMigration::Receiver::channel_landed(std::uint32_t round) {
   if (++channels_done_ < offer_.channels || fetching()) return;
   channels_done_ = 0;
   ++round_;
+  target_->in_round = 0;
   control_->send(FrameType::landed, wire::encode_round(round));
   prepare_if_complete();
 }

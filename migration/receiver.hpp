@@ -4,6 +4,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cstdint>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -16,6 +17,7 @@
 #include "migration/net/connection.hpp"
 #include "migration/net/listener.hpp"
 #include "migration/pages/page_receiver.hpp"
+#include "migration/policy/message_rate.hpp"
 #include "migration/postcopy/page_fetcher.hpp"
 #include "migration/reuse/held_hashes.hpp"
 #include "migration/reuse/image_store.hpp"
@@ -42,7 +44,7 @@ class IncomingMigration::Receiver {
   std::string force_resume();
   void decline(std::function<void()> done);
   void tell_changed(std::vector<wire::Hashes> pages);
-  bool keeper_listens() const { return keeper_listens_; }
+  bool keeper_listens() const { return keeper_listens_ && telling_ == 0; }
   Status status() const;
 
  private:
@@ -52,6 +54,8 @@ class IncomingMigration::Receiver {
   // receiver.cpp
   boost::asio::awaitable<void> open();
   boost::asio::awaitable<void> accept_all(net::Acceptor& acceptor);
+  void welcome(net::Socket socket);
+  void tell_of_stranger(const std::string& what);
   boost::asio::awaitable<void> serve(ConnectionPtr connection);
   boost::asio::awaitable<void> serve_channel(ConnectionPtr connection);
   boost::asio::awaitable<void> serve_control(ConnectionPtr connection);
@@ -63,6 +67,8 @@ class IncomingMigration::Receiver {
   void enter(Stage stage, std::string what);
   /// The connection belongs to the VM from now on: its end matters.
   void adopt(const ConnectionPtr& connection);
+  /// It has asked with the token of the VM: no stranger, and the only one that asks.
+  void trust(const ConnectionPtr& connection);
 
   // receiver_handover.cpp
   boost::asio::awaitable<void> serve_inquiry(ConnectionPtr connection);
@@ -102,6 +108,7 @@ class IncomingMigration::Receiver {
   void compare(const net::Frame& frame);
   void take_copies(const net::Frame& frame);
   void take_given_up(const net::Frame& frame);
+  boost::asio::awaitable<void> send_changed(std::vector<wire::Hashes> pages);
   void track_changes();
   [[nodiscard]] bool has_keeper() const;
   boost::asio::awaitable<void> serve_keeper(ConnectionPtr connection);
@@ -114,7 +121,10 @@ class IncomingMigration::Receiver {
   std::optional<net::Listener> listener_;
   boost::asio::steady_timer grace_;
   const std::string incarnation_;
-  unsigned strangers_ = 0;  ///< connections that do not yet belong to a VM
+  std::list<ConnectionPtr> strangers_;  ///< do not yet belong to the VM; the oldest first
+  ConnectionPtr inquiry_;
+  MessageRate stranger_messages_;
+  boost::asio::steady_timer strangers_told_;
 
   // The one VM.
   wire::Offer offer_;
@@ -134,7 +144,13 @@ class IncomingMigration::Receiver {
 
   // Memory reuse.
   std::uint64_t ram_pages_ = 0;
+  vmm::PageIndex compared_ = 0;     ///< up to which the source has had hashes compared
+  std::uint64_t pages_copied_ = 0;  ///< as the source has asked for
+  bool copies_over_ = false;
+  std::uint64_t pages_told_ = 0;  ///< what `missing` frames were about
+  vmm::DirtyBitmap given_up_;     ///< by the keeper
   std::atomic<bool> keeper_listens_ = false;
+  std::atomic<unsigned> telling_ = 0;       ///< what changed, and it is not yet with the kernel
   std::optional<ImageStore::Taken> image_;  ///< what is used of it
   std::optional<HeldHashes> hashes_;        ///< of it
 

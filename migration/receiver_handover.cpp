@@ -85,11 +85,12 @@ void IncomingMigration::Receiver::commit(const ConnectionPtr& answer_to) {
 }
 
 asio::awaitable<void> IncomingMigration::Receiver::serve_inquiry(ConnectionPtr connection) {
-  const Frame frame = co_await connection->receive();
-  if (frame.type != FrameType::inquire) throw wire::ProtocolError("the peer asked nothing");
+  const Frame frame =
+      co_await connection->first_frame(FrameType::inquire, "the peer asked nothing");
   const auto inquiry = wire::decode<wire::Inquire>(frame.payload);
   wire::Status status{incarnation_, wire::VmStatus::unknown};
-  if (inquiry.token == offer_.token) {
+  if (inquiry.token == offer_.token && stage_ != Stage::listening) {
+    trust(connection);
     // A source that asks has given its connections up: what it sent is not going to be complete.
     if (stage_ == Stage::receiving) link_lost({"the source came back with a new connection"});
     if (stage_ == Stage::prepared) status.status = wire::VmStatus::prepared;

@@ -81,14 +81,19 @@ void IncomingMigration::Receiver::start_fetcher() {
 }
 
 void IncomingMigration::Receiver::take_missing(const Frame& frame) {
+  const wire::Missing told = wire::decode_missing(frame.payload, ram_pages_);
+  // A frame of 8 bytes may tell about all of RAM, which takes time to look through.
+  pages_told_ += told.range.count;
+  if (pages_told_ > wire::kMaxTimesMissing * ram_pages_) {
+    throw wire::ProtocolError("the source tells again and again which pages are missing");
+  }
   if (!fetcher_) start_fetcher();
-  fetcher_->expect(wire::decode_missing(frame.payload, machine_->memory().page_count()).pages,
-                   round_ == 1 && !image_);
+  fetcher_->expect(told.pages, round_ == 1 && !image_);
 }
 
 asio::awaitable<void> IncomingMigration::Receiver::serve_faults(ConnectionPtr connection) {
-  const Frame frame = co_await connection->receive();
-  if (frame.type != FrameType::channel) throw wire::ProtocolError("the peer named no handover");
+  const Frame frame =
+      co_await connection->first_frame(FrameType::channel, "the peer named no handover");
   const bool awaited = (stage_ == Stage::receiving || fetching()) &&
                        wire::decode_channel(frame.payload).token == offer_.token &&
                        !faults_connected_ && !faults_socket_;
@@ -171,6 +176,7 @@ void IncomingMigration::Receiver::drop_page_connections() {
   faults_connected_ = false;
   grace_.cancel();
   ++round_;  // the one that was under way will not be ended
+  target_->in_round = 0;
 }
 
 void IncomingMigration::Receiver::fetch_link_lost(const std::string& why) {

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
-#include <boost/asio/post.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <cstring>
 #include <exception>
 #include <utility>
@@ -81,7 +82,9 @@ asio::awaitable<void> IncomingMigration::Receiver::send_image(ConnectionPtr conn
 
 /// Which of the pages that the source suspects to have changed are here as they are there.
 void IncomingMigration::Receiver::compare(const Frame& frame) {
-  const wire::Hashes theirs = wire::decode_hashes(frame.payload, machine_->memory().page_count());
+  const wire::Hashes theirs = wire::decode_hashes(frame.payload, ram_pages_);
+  if (theirs.stretch().first < compared_) throw wire::ProtocolError("the hashes are out of order");
+  compared_ = theirs.stretch().end();
   control_->send(FrameType::held,
                  wire::encode_missing(wire::bitmap_piece_around(theirs.stretch()),
                                       hashes_->same(theirs.ranges, theirs.hashes)));
@@ -91,7 +94,12 @@ void IncomingMigration::Receiver::compare(const Frame& frame) {
 void IncomingMigration::Receiver::take_copies(const Frame& frame) {
   vmm::GuestMemory& memory = machine_->memory();
   const std::vector<Copy> copies = wire::decode_copies(frame.payload, memory.page_count());
-  if (copies.empty()) control_->send(FrameType::landed, wire::encode_round(0));
+  copies_over_ = copies.empty();
+  if (copies_over_) control_->send(FrameType::landed, wire::encode_round(0));
+  for (const Copy& copy : copies) pages_copied_ += copy.count;
+  if (pages_copied_ > ram_pages_) {
+    throw wire::ProtocolError("the source wants pages copied to more than once");
+  }
   for (const Copy& copy : copies) {
     const auto from = memory.pages({copy.from, copy.count});
     std::memcpy(memory.pages({copy.to, copy.count}).data(), from.data(), from.size());
@@ -112,16 +120,38 @@ bool IncomingMigration::Receiver::has_keeper() const {
 }
 
 void IncomingMigration::Receiver::tell_changed(std::vector<wire::Hashes> pages) {
-  asio::post(context_, [this, pages = std::move(pages)] {
-    if (!has_keeper() || fetching() || !control_) return;
-    for (const wire::Hashes& piece : pages) {
-      control_->send(FrameType::changed, wire::encode_hashes(piece));
-    }
-  });
+  ++telling_;
+  asio::co_spawn(context_, send_changed(std::move(pages)), asio::detached);
 }
 
+/// A keeper that takes nothing is told nothing more.
+asio::awaitable<void> IncomingMigration::Receiver::send_changed(std::vector<wire::Hashes> pages) {
+  if (const ConnectionPtr keeper = control_; has_keeper() && !fetching() && keeper) {
+    for (const wire::Hashes& piece : pages) {
+      keeper->send(FrameType::changed, wire::encode_hashes(piece));
+    }
+    try {
+      co_await keeper->drained();
+    } catch (const std::exception&) {
+      // It comes back, if it can, and is told everything anew.
+    }
+  }
+  --telling_;
+}
+
+/// Each page is of interest once.
 void IncomingMigration::Receiver::take_given_up(const Frame& frame) {
-  callbacks_.given_up(wire::decode_missing(frame.payload, ram_pages_).pages);
+  const wire::Missing told = wire::decode_missing(frame.payload, ram_pages_);
+  if (told.range.count > wire::kMaxMissingPages) {
+    throw wire::ProtocolError("the keeper gives up too many pages in one frame");
+  }
+  std::vector<vmm::PageRange> news;
+  for (const vmm::PageRange& range : told.pages) {
+    if (given_up_.count(range) == range.count) continue;
+    given_up_.set(range);
+    news.push_back(range);
+  }
+  if (!news.empty()) callbacks_.given_up(std::move(news));
 }
 
 /// The source has come back as the keeper of the image.
@@ -133,6 +163,7 @@ asio::awaitable<void> IncomingMigration::Receiver::serve_keeper(ConnectionPtr co
 
 /// The keeper says what it has given up, and its end is to be noticed.
 asio::awaitable<void> IncomingMigration::Receiver::listen_to_keeper(ConnectionPtr connection) {
+  given_up_ = vmm::DirtyBitmap(ram_pages_);
   keeper_listens_ = true;
   callbacks_.keeper_came();
   while (connection == control_) take_frame(co_await connection->receive());

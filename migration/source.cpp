@@ -50,6 +50,7 @@ OutgoingMigration::Source::Source(std::unique_ptr<vmm::Machine>&& machine, Migra
       copied_(machine->memory().page_count()),
       hot_(machine->memory().page_count()),
       to_drop_(machine->memory().page_count()),
+      given_up_(machine->memory().page_count()),
       drop_timer_(context_),
       max_downtime_us_(static_cast<std::uint64_t>(options_.max_downtime.count())) {
   report_.mode = to_string(options_.mode);
@@ -149,7 +150,7 @@ asio::awaitable<void> OutgoingMigration::Source::connect() {
   if (offer.image_token && options_.reuse != Reuse::off && options_.reuse != Reuse::content) {
     co_await find_populated();
   }
-  const Frame answer = co_await expect(FrameType::accept);
+  const Frame answer = checked(co_await control_->answer(), FrameType::accept);
   const auto accept = wire::decode<wire::Accept>(answer.payload);
   incarnation_ = accept.incarnation;
   no_post_copy_ = accept.no_post_copy;
@@ -203,7 +204,10 @@ void OutgoingMigration::Source::channel_failed(unsigned link, std::exception_ptr
 }
 
 asio::awaitable<Frame> OutgoingMigration::Source::expect(FrameType type) {
-  Frame frame = co_await control_->receive();
+  co_return checked(co_await control_->receive(), type);
+}
+
+Frame OutgoingMigration::Source::checked(Frame frame, FrameType type) {
   if (frame.type == FrameType::refused) {
     const std::string reason = wire::decode<wire::Reason>(frame.payload).reason;
     {
@@ -217,7 +221,7 @@ asio::awaitable<Frame> OutgoingMigration::Source::expect(FrameType type) {
     throw wire::ProtocolError(fmt::format("the destination sent a frame of type {} out of turn",
                                           static_cast<unsigned>(frame.type)));
   }
-  co_return frame;
+  return frame;
 }
 
 void OutgoingMigration::Source::check_guest() const {

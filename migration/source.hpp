@@ -61,6 +61,7 @@ class OutgoingMigration::Source {
   /// Copies while the guest runs, if the mode says so. Whether the rest is for post-copy.
   boost::asio::awaitable<bool> copy();
   boost::asio::awaitable<net::Frame> expect(wire::FrameType type);
+  net::Frame checked(net::Frame frame, wire::FrameType type);
   void channel_failed(unsigned link, std::exception_ptr failure);
   void check_guest() const;
 
@@ -141,6 +142,7 @@ class OutgoingMigration::Source {
   boost::asio::awaitable<void> watch_image();
   boost::asio::awaitable<void> watch_store();
   void take_changes(const net::Frame& frame);
+  void drop_soon();
   void drop_pages();
   void release_image();
 
@@ -198,7 +200,9 @@ class OutgoingMigration::Source {
   const HashKey key_ = random_hash_key();  ///< of the image that is kept
   bool kept_ = false;                      ///< and this is the image's keeper
   std::optional<HeldHashes> kept_hashes_;
-  vmm::DirtyBitmap to_drop_;  ///< changed over there, and not yet dropped from the image
+  vmm::DirtyBitmap to_drop_;   ///< changed over there, and not yet dropped from the image
+  bool dropping_ = false;      ///< to_drop_ is being gathered
+  vmm::DirtyBitmap given_up_;  ///< dropped since the keeper's connection was made
   boost::asio::steady_timer drop_timer_;
   std::string vm_id_;
 

@@ -63,6 +63,7 @@ asio::awaitable<void> OutgoingMigration::Source::watch_image() {
         }
         if (!kept_) co_return;
         control_ = std::exchange(inquiry_, nullptr);
+        given_up_.clear();  // it is told of these again, if it has not heard of them
       }
       const Frame frame = co_await control_->receive();
       if (frame.type == FrameType::running) continue;  // the answer to an inquiry ends with it
@@ -110,17 +111,29 @@ void OutgoingMigration::Source::take_changes(const Frame& frame) {
   if (frame.type != FrameType::changed) {
     throw wire::ProtocolError("the destination sent something else than what changed");
   }
-  vmm::DirtyBitmap dropped(to_drop_.pages());
-  const wire::Hashes pages = wire::decode_hashes(frame.payload, dropped.pages());
-  for (const vmm::PageRange& range : pages.ranges) dropped.set(range);
-  dropped -= kept_hashes_->same(pages.ranges, pages.hashes);
-  if (to_drop_.empty()) {
-    drop_timer_.expires_after(kGather);
-    drop_timer_.async_wait([this](boost::system::error_code cancelled) {
-      if (!cancelled) drop_pages();
-    });
+  const wire::Hashes pages = wire::decode_hashes(frame.payload, to_drop_.pages());
+  auto hash = pages.hashes.begin();
+  bool any = false;
+  for (const vmm::PageRange& range : pages.ranges) {
+    for (vmm::PageIndex page = range.first; page < range.end(); ++page, ++hash) {
+      if (given_up_.test(page) || kept_hashes_->same(page, *hash)) continue;
+      to_drop_.set(page);
+      any = true;
+    }
   }
-  to_drop_ |= dropped;
+  if (any && !dropping_) drop_soon();
+}
+
+void OutgoingMigration::Source::drop_soon() {
+  dropping_ = true;
+  drop_timer_.expires_after(kGather);
+  drop_timer_.async_wait([this](boost::system::error_code cancelled) {
+    if (cancelled) return;
+    // What is told waits with the kernel as long as nobody reads it: no more of it meanwhile.
+    if (control_ && control_->busy()) return drop_soon();
+    dropping_ = false;
+    drop_pages();
+  });
 }
 
 void OutgoingMigration::Source::drop_pages() {
@@ -132,6 +145,7 @@ void OutgoingMigration::Source::drop_pages() {
     return release_image();
   }
   if (!control_) return;
+  given_up_ |= pages;
   for (const vmm::PageRange& piece : wire::bitmap_pieces(pages)) {
     control_->send(FrameType::dropped, wire::encode_missing(piece, pages));
   }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
 #include <stdexcept>
 #include <utility>
 
@@ -23,6 +25,8 @@ namespace {
 
 /// Pages that go with the state, as the guest will touch them in its first moments: 512 KiB.
 constexpr std::size_t kPagesAtHand = 128;
+
+constexpr const char* kOutOfOrder = "the destination's list of missing pages is out of order";
 
 }  // namespace
 
@@ -94,7 +98,9 @@ asio::awaitable<void> OutgoingMigration::Source::prepare_post_copy() {
   phase("switching");
   const vmm::PageRange all{0, machine_->memory().page_count()};
   if (options_.mode == Mode::post_copy && !image_) {
-    control_->send(FrameType::missing, wire::encode_all_missing(all));
+    for (const vmm::PageRange& piece : wire::range_pieces(all)) {
+      control_->send(FrameType::missing, wire::encode_all_missing(piece));
+    }
     server_ = std::make_unique<PageServer>(shared_, AtomicPageSet(all.count, true),
                                            options_.prepaging, options_.verify);
   } else {
@@ -116,16 +122,18 @@ void OutgoingMigration::Source::tell_missing(const vmm::DirtyBitmap& missing) {
 
 asio::awaitable<void> OutgoingMigration::Source::open_faults() {
   faults_ = co_await net::dial(peer_, options_.timeout);
+  // At once: the destination hangs up on who does not say what he wants.
+  wire::Bytes greeting = wire::encode_preamble(wire::Role::faults);
+  wire::put_frame(greeting, FrameType::channel, wire::encode_channel(token_, 0));
+  co_await asio::async_write(*faults_, asio::buffer(greeting), asio::use_awaitable);
+  closed_bytes_ += greeting.size();
   if (server_) serve_faults();
 }
 
 void OutgoingMigration::Source::serve_faults() {
-  wire::Bytes greeting = wire::encode_preamble(wire::Role::faults);
-  wire::put_frame(greeting, FrameType::channel, wire::encode_channel(token_, 0));
-  server_->serve(std::move(*faults_), std::move(greeting),
-                 [this, link = link_](std::exception_ptr failure) {
-                   asio::post(context_, [this, link, failure] { channel_failed(link, failure); });
-                 });
+  server_->serve(std::move(*faults_), [this, link = link_](std::exception_ptr failure) {
+    asio::post(context_, [this, link, failure] { channel_failed(link, failure); });
+  });
   faults_.reset();
 }
 
@@ -221,6 +229,7 @@ asio::awaitable<void> OutgoingMigration::Source::take_up_link(wire::Running runn
   const std::uint64_t pages = machine_->memory().page_count();
   vmm::DirtyBitmap missing(pages);
   std::uint64_t told = 0;
+  vmm::PageIndex next = 0;
   while (server_ && told < running.missing && running.missing <= pages) {
     const Frame frame = co_await inquiry_->receive();
     if (frame.type == FrameType::running) {
@@ -230,7 +239,10 @@ asio::awaitable<void> OutgoingMigration::Source::take_up_link(wire::Running runn
     if (frame.type != FrameType::missing) {
       throw wire::ProtocolError("the destination does not say which pages are missing");
     }
-    for (const vmm::PageRange& range : wire::decode_missing(frame.payload, pages).pages) {
+    const wire::Missing piece = wire::decode_missing(frame.payload, pages);
+    if (piece.range.first < next) throw wire::ProtocolError(kOutOfOrder);
+    next = piece.range.end();
+    for (const vmm::PageRange& range : piece.pages) {
       told += range.count;
       missing.set(range);
     }

@@ -47,16 +47,22 @@ asio::awaitable<void> OutgoingMigration::Source::learn_image(const wire::Accept&
   std::uint64_t told = 0;
   for (vmm::PageIndex next = 0; told < accept.image_pages;) {
     const Frame frame = co_await expect(exact ? FrameType::held : FrameType::hashes);
+    // Upward, so that they come to an end.
+    const auto go_on = [&next](vmm::PageRange stretch) {
+      if (stretch.first < next) throw wire::ProtocolError("the list of pages held is out of order");
+      next = stretch.end();
+    };
     if (exact) {
-      for (const vmm::PageRange& range : wire::decode_missing(frame.payload, pages).pages) {
+      const wire::Missing piece = wire::decode_missing(frame.payload, pages);
+      go_on(piece.range);
+      for (const vmm::PageRange& range : piece.pages) {
         told += range.count;
         image.held.set(range);
       }
       continue;
     }
     const wire::Hashes piece = wire::decode_hashes(frame.payload, pages);
-    if (piece.stretch().first < next) throw wire::ProtocolError("the hashes are out of order");
-    next = piece.stretch().end();
+    go_on(piece.stretch());
     told += piece.hashes.size();
     for (const vmm::PageRange& range : piece.ranges) image.held.set(range);
     image.hashes.insert(image.hashes.end(), piece.hashes.begin(), piece.hashes.end());

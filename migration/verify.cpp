@@ -56,6 +56,10 @@ void RamVerifier::check(const wire::Digests& digests) {
     const std::array<std::byte, vmm::kPageSize> zero{};
     return digest_of(zero);
   }();
+  // So all of it takes no longer than RAM does, however much comes.
+  if (covered_.count(digests.range) > 0) {
+    throw wire::ProtocolError("the source sent the digest of a page twice");
+  }
   covered_.set(digests.range);
   for (std::uint64_t i = 0; i < digests.range.count && !first_difference_; ++i) {
     const vmm::PageIndex page = digests.range.first + i;

@@ -28,7 +28,8 @@ class RamVerifier {
  public:
   explicit RamVerifier(const vmm::GuestMemory& memory);
 
-  /// Compares; remembers the first page that differs.
+  /// Compares; remembers the first page that differs. ProtocolError when some of these pages have
+  /// been told before.
   void check(const wire::Digests& digests);
   /// After the last digests: what no digest covered must be zero, but for the pages of `without`.
   /// Nullopt when all RAM agreed, else the first page that does not.

@@ -1,8 +1,8 @@
 #include "migration/net/buffered_reader.hpp"
 
 #include <algorithm>
-#include <cassert>
 #include <cstring>
+#include <stdexcept>
 
 namespace migration::net {
 
@@ -15,7 +15,7 @@ constexpr std::size_t kLittle = 4096;
 }  // namespace
 
 std::span<const std::byte> BufferedReader::take(std::size_t bytes) {
-  assert(bytes <= kMost);
+  if (bytes > kMost) throw std::length_error("more is read at once than is ever sent");
   if (end_ - begin_ < bytes) fill(bytes);
   const std::span<const std::byte> taken(buffer_.data() + begin_, bytes);
   begin_ += bytes;

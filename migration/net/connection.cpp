@@ -19,6 +19,8 @@ using wire::FrameType;
 namespace {
 
 constexpr const char* kSilent = "the peer gave no sign of life";
+constexpr const char* kNoWord = "the peer did not say in time what it wants";
+constexpr const char* kNoAnswer = "the peer did not answer in time";
 constexpr std::chrono::milliseconds kSlowestHeartbeat{1000};
 constexpr const char* kDeaf = "the peer takes nothing";
 /// So much goes at a time: also over a slow link, each piece gets through within the timeout.
@@ -39,19 +41,20 @@ Connection::Connection(Socket socket, std::chrono::milliseconds timeout)
       drained_(socket_.get_executor(), asio::steady_timer::time_point::max()) {}
 
 asio::awaitable<void> Connection::greet(wire::Role role) {
+  side_ = wire::Side::source;
   const wire::Bytes preamble = wire::encode_preamble(role);
   co_await asio::async_write(socket_, asio::buffer(preamble), asio::use_awaitable);
   sent_ += preamble.size();
   if (role == wire::Role::pages) co_return;
   std::array<std::byte, wire::kPreambleBytes> answer{};
-  arm_deadline(deadline_, kSilent);
+  arm_deadline(deadline_, kSilent, timeout_);
   co_await read(answer);
   static_cast<void>(wire::decode_preamble(answer));
 }
 
-asio::awaitable<wire::Role> Connection::welcome() {
+asio::awaitable<wire::Role> Connection::welcome(std::chrono::milliseconds patience) {
   std::array<std::byte, wire::kPreambleBytes> preamble{};
-  arm_deadline(deadline_, kSilent);
+  arm_deadline(deadline_, kNoWord, patience);
   co_await read(preamble);
   wire::Preamble peer;
   std::exception_ptr unsound;
@@ -69,12 +72,12 @@ asio::awaitable<wire::Role> Connection::welcome() {
     sent_ += answer.size();
   }
   if (unsound) std::rethrow_exception(unsound);
-  deadline_.cancel();
   co_return peer.role;
 }
 
-void Connection::arm_deadline(asio::steady_timer& deadline, const char* why) {
-  deadline.expires_after(timeout_);
+void Connection::arm_deadline(asio::steady_timer& deadline, const char* why,
+                              std::chrono::milliseconds limit) {
+  deadline.expires_after(limit);
   deadline.async_wait([weak = weak_from_this(), &deadline, why](error_code cancelled) {
     const auto self = weak.lock();
     if (cancelled || !self || deadline.expiry() > asio::steady_timer::clock_type::now()) return;
@@ -95,22 +98,50 @@ asio::awaitable<void> Connection::read(std::span<std::byte> into) {
   throw std::system_error(error.value(), std::system_category(), "reading from the peer");
 }
 
+asio::awaitable<wire::FrameHeader> Connection::read_header() {
+  std::array<std::byte, wire::kHeaderBytes> bytes{};
+  co_await read(bytes);
+  co_return wire::decode_header(bytes);
+}
+
+asio::awaitable<Frame> Connection::first_frame(FrameType type, const char* otherwise) {
+  wire::FrameHeader header;
+  do header = co_await read_header();
+  while (header.type == FrameType::alive);
+  if (header.type != type) throw wire::ProtocolError(otherwise);
+  Frame frame{type, std::vector<std::byte>(header.payload)};
+  co_await read(frame.payload);
+  deadline_.cancel();
+  co_return frame;
+}
+
+asio::awaitable<Frame> Connection::answer() {
+  arm_deadline(deadline_, kNoAnswer, timeout_);
+  wire::FrameHeader header;
+  do header = co_await read_header();
+  while (header.type == FrameType::alive);
+  co_return co_await read_payload(header);
+}
+
 asio::awaitable<Frame> Connection::receive() {
-  for (;;) {
-    arm_deadline(deadline_, kSilent);
-    std::array<std::byte, wire::kHeaderBytes> bytes{};
-    co_await read(bytes);
-    const wire::FrameHeader header = wire::decode_header(bytes);
-    Frame frame{header.type, std::vector<std::byte>(header.payload)};
-    for (std::size_t at = 0; at < frame.payload.size(); at += kPiece) {
-      arm_deadline(deadline_, kSilent);
-      const std::size_t size = std::min(kPiece, frame.payload.size() - at);
-      co_await read(std::span(frame.payload).subspan(at, size));
-    }
-    if (frame.type == FrameType::alive) continue;
-    deadline_.cancel();
-    co_return frame;
+  wire::FrameHeader header;
+  do {
+    arm_deadline(deadline_, kSilent, timeout_);
+    header = co_await read_header();
+  } while (header.type == FrameType::alive);
+  co_return co_await read_payload(header);
+}
+
+asio::awaitable<Frame> Connection::read_payload(wire::FrameHeader header) {
+  wire::check_direction(header, side_);
+  Frame frame{header.type, std::vector<std::byte>(header.payload)};
+  for (std::size_t at = 0; at < frame.payload.size(); at += kPiece) {
+    arm_deadline(deadline_, kSilent, timeout_);
+    const std::size_t size = std::min(kPiece, frame.payload.size() - at);
+    co_await read(std::span(frame.payload).subspan(at, size));
   }
+  deadline_.cancel();
+  co_return frame;
 }
 
 void Connection::send(FrameType type, std::span<const std::byte> payload) {
@@ -131,7 +162,7 @@ asio::awaitable<void> Connection::write_queued() {
   while (!queue_.empty() && !error) {
     const std::vector<std::byte> batch = std::exchange(queue_, {});
     for (std::size_t at = 0; at < batch.size() && !error; at += kPiece) {
-      arm_deadline(write_deadline_, kDeaf);
+      arm_deadline(write_deadline_, kDeaf, timeout_);
       const std::size_t size = std::min(kPiece, batch.size() - at);
       sent_ += co_await asio::async_write(socket_, asio::buffer(batch.data() + at, size),
                                           asio::redirect_error(asio::use_awaitable, error));

@@ -33,7 +33,15 @@ class Connection : public std::enable_shared_from_this<Connection> {
   /// The dialling side's first act: sends the preamble, and checks the one that comes back.
   asio::awaitable<void> greet(wire::Role role);
   /// The listening side's: reads the preamble; answers it unless the role is `pages` or `faults`.
-  asio::awaitable<wire::Role> welcome();
+  /// What comes until `first_frame` has ended has to come within `patience` in all: nobody is
+  /// trusted before.
+  asio::awaitable<wire::Role> welcome(std::chrono::milliseconds patience);
+  /// The first frame after `welcome`, which has to be of that type; else ProtocolError with
+  /// `otherwise`, before anything of it is read.
+  asio::awaitable<Frame> first_frame(wire::FrameType type, const char* otherwise);
+  /// The dialling side's: the next frame that is not `alive`, within the timeout whatever signs of
+  /// life there are.
+  asio::awaitable<Frame> answer();
 
   /// Sends `alive` frames from now on until the connection closes.
   void keep_alive();
@@ -44,6 +52,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void account(std::function<void(std::size_t bytes)> sending) { sending_ = std::move(sending); }
   /// Queues a frame; frames go out in order. A failure shows in `receive`.
   void send(wire::FrameType type, std::span<const std::byte> payload = {});
+  /// Whether the kernel does not yet have all that was queued.
+  [[nodiscard]] bool busy() const { return writing_; }
   /// Waits until the kernel has all that was queued. A peer that takes nothing for the timeout is
   /// lost, as one that says nothing is.
   asio::awaitable<void> drained();
@@ -67,13 +77,16 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
  private:
   asio::awaitable<void> read(std::span<std::byte> into);
+  asio::awaitable<wire::FrameHeader> read_header();
+  asio::awaitable<Frame> read_payload(wire::FrameHeader header);
   asio::awaitable<void> write_queued();
-  void arm_deadline(asio::steady_timer& deadline, const char* why);
+  void arm_deadline(asio::steady_timer& deadline, const char* why, std::chrono::milliseconds limit);
 
   Socket socket_;
   std::chrono::milliseconds timeout_;
-  asio::steady_timer deadline_;        ///< of what is awaited from the peer
-  asio::steady_timer write_deadline_;  ///< of what the peer is to take
+  wire::Side side_ = wire::Side::destination;  ///< that this is
+  asio::steady_timer deadline_;                ///< of what is awaited from the peer
+  asio::steady_timer write_deadline_;          ///< of what the peer is to take
   asio::steady_timer heartbeat_;
   asio::steady_timer drained_;  ///< never expires: cancelled to wake who waits for the queue
   std::function<void(std::size_t)> sending_;

@@ -24,22 +24,24 @@ namespace {
 /// by one, and the guest runs faster on it afterwards.
 constexpr std::uint64_t kBlockData = vmm::kHugePagePages / 2;
 
+std::uint64_t pages_of(const std::vector<vmm::PageRange>& ranges) {
+  std::uint64_t pages = 0;
+  for (const vmm::PageRange& range : ranges) pages += range.count;
+  return pages;
+}
+
 bool nearly_block(const std::vector<vmm::PageRange>& ranges) {
   const vmm::PageIndex block = ranges.front().first / vmm::kHugePagePages;
-  std::uint64_t pages = 0;
   for (const vmm::PageRange& range : ranges) {
     if (range.first / vmm::kHugePagePages != block ||
         (range.end() - 1) / vmm::kHugePagePages != block)
       return false;
-    pages += range.count;
   }
-  return pages >= kBlockData;
+  return pages_of(ranges) >= kBlockData;
 }
 
 std::size_t bytes_of(const std::vector<vmm::PageRange>& ranges) {
-  std::size_t size = 0;
-  for (const vmm::PageRange& range : ranges) size += range.count * vmm::kPageSize;
-  return size;
+  return pages_of(ranges) * vmm::kPageSize;
 }
 
 }  // namespace
@@ -63,7 +65,7 @@ void PageReceiver::run() {
       const wire::FrameHeader header =
           wire::decode_header(in_.take(wire::kHeaderBytes).first<wire::kHeaderBytes>());
       if (header.type == FrameType::round_end) {
-        done_(wire::decode_round(in_.take(header.payload)), nullptr);
+        end_round(wire::decode_round(in_.take(header.payload)));
       } else {
         receive(header);
       }
@@ -71,6 +73,13 @@ void PageReceiver::run() {
   } catch (...) {
     done_(0, std::current_exception());
   }
+}
+
+/// Each is ended once, so that one channel does not count for another.
+void PageReceiver::end_round(std::uint32_t round) {
+  if (round <= ended_) throw ProtocolError("the peer ended a round twice");
+  ended_ = round;
+  done_(round, nullptr);
 }
 
 void PageReceiver::receive(const wire::FrameHeader& header) {
@@ -90,6 +99,10 @@ void PageReceiver::receive(const wire::FrameHeader& header) {
   const auto ranges = wire::decode_ranges(bytes, pages, limit);
   if (header.type == FrameType::pages_zero && rest != 0) {
     throw ProtocolError("the peer sent zero pages with data");
+  }
+  const std::uint64_t count = pages_of(ranges);
+  if (target_.in_round.fetch_add(count) + count > pages) {
+    throw ProtocolError("the peer sent more pages in a round than RAM has");
   }
   if (PageFetcher* const fetcher = target_.fetcher.load()) {
     if (!std::exchange(aside_, true)) vmm::step_aside();  // the guest may run

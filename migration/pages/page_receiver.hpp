@@ -31,6 +31,7 @@ class PageReceiver {
 
  private:
   void run();
+  void end_round(std::uint32_t round);
   void receive(const wire::FrameHeader& header);
   void receive_raw(const std::vector<vmm::PageRange>& ranges, std::size_t bytes);
   void receive_compressed(const std::vector<vmm::PageRange>& ranges, std::size_t bytes);
@@ -50,6 +51,7 @@ class PageReceiver {
   std::vector<std::uint64_t> digests_;
   HugeBlock block_;
   bool aside_ = false;
+  std::uint32_t ended_ = 0;  ///< the last round that the peer has ended here
   std::vector<iovec> parts_;
   std::thread thread_;
 };

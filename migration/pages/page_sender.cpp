@@ -91,8 +91,11 @@ void PageSender::start(std::shared_ptr<Round> round) {
 void PageSender::run() {
   ::pthread_setname_np(::pthread_self(), "pages-out");
   try {
+    // At once, whatever the cap: the destination hangs up on who does not say what he wants.
     iovec part{greeting_.data(), greeting_.size()};
-    write({&part, 1});
+    shared_.limiter.charge(greeting_.size());
+    shared_.counters.wire_bytes += greeting_.size();
+    stream_.write({&part, 1});
     for (;;) {
       std::shared_ptr<Round> round;
       {

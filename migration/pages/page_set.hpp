@@ -16,7 +16,7 @@ namespace migration {
 /// that the thread that put it there had written before. What looks at several pages sees each 64
 /// of them (page / 64) at one moment, but not all of them at the same one.
 ///
-/// Pages are below `page_count()`, ranges end at most there.
+/// Pages are below `page_count()`, ranges end at most there; std::out_of_range otherwise.
 class AtomicPageSet {
  public:
   /// Empty, or all of RAM.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <optional>
 
 #include "migration/pages/huge_room.hpp"
@@ -20,6 +21,9 @@ struct PageTarget {
   vmm::GuestMemory& memory;
   /// Pages that hold something, so that a zero page costs nothing where nothing is.
   AtomicPageSet landed;
+  /// Pages that have come in the round that is under way: no more than RAM has, as each is sent
+  /// once.
+  std::atomic<std::uint64_t> in_round = 0;
   /// While no vCPU runs and pages are written straight into RAM, if that is a file.
   std::optional<HugeRoom> room;
   /// In post-copy: the guest may be running, and pages are installed by this.

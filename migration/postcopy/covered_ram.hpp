@@ -36,7 +36,7 @@ class CoveredRam {
 
   /// The block's place in the file, to be filled where nobody sees it; the rest of it is zero. It
   /// has to be kept or given back. Empty when it was lent before, or the file has no room.
-  /// `ranges`: what will be filled of it. Not the last block when it is a short one.
+  /// `ranges`: what will be filled of it. Empty too for the last block when it is a short one.
   [[nodiscard]] std::span<std::byte> lend(std::uint64_t block,
                                           std::span<const vmm::PageRange> ranges);
   /// It is filled, and no other page of the block is missing: it becomes RAM, but for pages that

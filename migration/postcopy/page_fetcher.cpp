@@ -113,12 +113,16 @@ void PageFetcher::run() {
 }
 
 void PageFetcher::expect(const std::vector<vmm::PageRange>& pages, bool untouched) {
+  std::vector<vmm::PageRange> news;  // what is told again takes no time
   for (const vmm::PageRange& range : pages) {
-    left_ += range.count - missing_.count(range);
+    const std::uint64_t count = range.count - missing_.count(range);
+    if (count == 0) continue;
+    left_ += count;
     missing_.put(range);
     expected_.set(range);
+    news.push_back(range);
   }
-  if (!untouched) memory_.discard(pages);
+  if (!untouched && !news.empty()) memory_.discard(news);
 }
 
 void PageFetcher::told_all() {

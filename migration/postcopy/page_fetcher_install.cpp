@@ -141,7 +141,9 @@ bool PageFetcher::install_block(vmm::PageIndex first, std::span<const vmm::PageR
   for (const vmm::PageRange& range : ranges) count += range.count;
   // The rest of the block has to be zero, and nothing of it there already.
   const vmm::PageRange whole{first, block.size() / vmm::kPageSize};
-  const bool fresh = expected_.count(whole) == whole.count && touched_.count(whole) == 0;
+  // The end of RAM may be half a block.
+  const bool fresh = whole.end() <= memory_.page_count() && expected_.count(whole) == whole.count &&
+                     touched_.count(whole) == 0;
   std::uint64_t moved = 0;
   // Pages can be moved into anonymous memory alone.
   if (!covered_ && memory_.file() < 0 && userfault_->can_move() && fresh &&

@@ -90,15 +90,11 @@ void PageServer::hang_up() {
   stream_ = nullptr;
 }
 
-void PageServer::serve(net::Socket socket, wire::Bytes greeting,
-                       std::function<void(std::exception_ptr)> failed) {
+void PageServer::serve(net::Socket socket, std::function<void(std::exception_ptr)> failed) {
   stream_ = std::make_unique<net::Stream>(std::move(socket), shared_.timeout);
   // What a lost link has left.
   frames_.clear();
   inserts_.clear();
-  iovec part{greeting.data(), greeting.size()};
-  stream_->write({&part, 1});
-  sent_bytes_ += greeting.size();
   thread_ = std::thread([this, failed = std::move(failed)] {
     ::pthread_setname_np(::pthread_self(), "faults");
     const bool real_time = !greedy_peer_ && vmm::wake_at_once();

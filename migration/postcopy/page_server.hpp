@@ -43,11 +43,9 @@ class PageServer {
   PageServer(const PageServer&) = delete;
   PageServer& operator=(const PageServer&) = delete;
 
-  /// Sends `greeting`, then answers requests on the fault connection, in a thread of its own, until
-  /// that fails or `hang_up`. `failed` is called from that thread, in either case.
-  /// std::system_error when the greeting cannot be sent.
-  void serve(net::Socket socket, wire::Bytes greeting,
-             std::function<void(std::exception_ptr)> failed);
+  /// Answers requests on the fault connection, in a thread of its own, until that fails or
+  /// `hang_up`. `failed` is called from that thread, in either case.
+  void serve(net::Socket socket, std::function<void(std::exception_ptr)> failed);
   /// Sends these pages at once, unasked, unless nothing is to be pushed. While `serve` goes on.
   void send_now(std::span<const vmm::PageIndex> pages);
   /// Ends the connection, and the rounds that are under way.

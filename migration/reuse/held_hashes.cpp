@@ -21,13 +21,18 @@ bool HeldHashes::same(vmm::PageIndex page, const PageHash& hash) const {
   return held_.test(page) && hashes_[position_of(page)] == hash;
 }
 
-vmm::DirtyBitmap HeldHashes::same(std::span<const vmm::PageRange> ranges,
-                                  std::span<const PageHash> hashes) const {
-  vmm::DirtyBitmap result(held_.pages());
+std::vector<vmm::PageRange> HeldHashes::same(std::span<const vmm::PageRange> ranges,
+                                             std::span<const PageHash> hashes) const {
+  std::vector<vmm::PageRange> result;
   auto hash = hashes.begin();
   for (const vmm::PageRange& range : ranges) {
     for (vmm::PageIndex page = range.first; page < range.end(); ++page, ++hash) {
-      if (same(page, *hash)) result.set(page);
+      if (!same(page, *hash)) continue;
+      if (!result.empty() && result.back().end() == page) {
+        ++result.back().count;
+      } else {
+        result.push_back({page, 1});
+      }
     }
   }
   return result;

@@ -23,10 +23,10 @@ class HeldHashes {
 
   /// Whether that page is held, with that content.
   [[nodiscard]] bool same(vmm::PageIndex page, const PageHash& hash) const;
-  /// The pages of `ranges`, of which `hashes` has one each, that are held with that content: a
-  /// bitmap of all RAM.
-  [[nodiscard]] vmm::DirtyBitmap same(std::span<const vmm::PageRange> ranges,
-                                      std::span<const PageHash> hashes) const;
+  /// The pages of `ranges`, of which `hashes` has one each, that are held with that content: in
+  /// maximal runs. What it takes depends on how many are asked for, and not on RAM.
+  [[nodiscard]] std::vector<vmm::PageRange> same(std::span<const vmm::PageRange> ranges,
+                                                 std::span<const PageHash> hashes) const;
 
  private:
   [[nodiscard]] std::size_t position_of(vmm::PageIndex page) const;

@@ -66,15 +66,15 @@ std::size_t payload_limit(FrameType type) {
     case FrameType::early: return 16 + vmm::kPageSize;
     case FrameType::state: return kMaxStateBytes;
     case FrameType::digests: return kRangeBytes + kMaxDigestPages * 8;
-    case FrameType::offer:
+    case FrameType::offer: return kMaxOfferBytes;
     case FrameType::accept:
     case FrameType::refused:
+    case FrameType::abort:
+    case FrameType::ended: return kMaxTextBytes;
     case FrameType::prepared:
     case FrameType::running:
-    case FrameType::abort:
-    case FrameType::ended:
     case FrameType::inquire:
-    case FrameType::status: return kMaxJsonBytes;
+    case FrameType::status: return kMaxMessageBytes;
     case FrameType::alive:
     case FrameType::commit: break;
   }
@@ -87,6 +87,35 @@ bool known(std::uint8_t type) {
   };
   return in(FrameType::channel, FrameType::round_end) || in(FrameType::alive, FrameType::ended) ||
          in(FrameType::inquire, FrameType::dropped) || in(FrameType::request, FrameType::early);
+}
+
+/// Whether frames of this type go to that side on a control or inquiry connection.
+bool goes_to(Side reader, FrameType type) {
+  switch (type) {
+    case FrameType::alive:
+    case FrameType::missing:
+    case FrameType::hashes: return true;
+    case FrameType::offer:
+    case FrameType::state:
+    case FrameType::last_round:
+    case FrameType::digests:
+    case FrameType::commit:
+    case FrameType::abort:
+    case FrameType::post_copy:
+    case FrameType::inquire:
+    case FrameType::copies:
+    case FrameType::dropped: return reader == Side::destination;
+    case FrameType::accept:
+    case FrameType::refused:
+    case FrameType::landed:
+    case FrameType::prepared:
+    case FrameType::running:
+    case FrameType::ended:
+    case FrameType::status:
+    case FrameType::held:
+    case FrameType::changed: return reader == Side::source;
+    default: return false;
+  }
 }
 
 bool has_ranges(FrameType type) {
@@ -141,6 +170,12 @@ FrameHeader decode_header(std::span<const std::byte, kHeaderBytes> bytes) {
                                              : header.ranges == 0;
   if (!sound) throw ProtocolError(fmt::format("the peer sent an unsound frame of type {}", type));
   return header;
+}
+
+void check_direction(const FrameHeader& header, Side reader) {
+  if (goes_to(reader, header.type)) return;
+  throw ProtocolError(fmt::format("the peer sent a frame of type {} out of turn",
+                                  static_cast<unsigned>(header.type)));
 }
 
 std::vector<vmm::PageRange> decode_ranges(std::span<const std::byte> bytes, std::uint64_t ram_pages,

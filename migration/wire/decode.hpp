@@ -30,6 +30,9 @@ struct FrameHeader {
   std::uint32_t payload = 0;  ///< bytes that follow, at most what the type allows
 };
 [[nodiscard]] FrameHeader decode_header(std::span<const std::byte, kHeaderBytes> bytes);
+/// Of a control or inquiry connection: throws when frames of this type do not go to `reader`, or
+/// not on such a connection.
+void check_direction(const FrameHeader& header, Side reader);
 
 /// A list of page ranges, checked: none empty, all inside RAM of `ram_pages` pages, no more than
 /// `max_pages` pages in all.

@@ -1,23 +1,39 @@
 #include "migration/wire/encode.hpp"
 
 #include <algorithm>
-#include <cassert>
+#include <limits>
+#include <stdexcept>
 
 namespace migration::wire {
 
 namespace {
 
+/// What does not fit the format is never sent cut off.
+void require(bool fits) {
+  if (!fits) throw std::length_error("a frame would be out of the bounds of its format");
+}
+
+std::uint32_t to_u32(std::uint64_t value) {
+  require(value <= std::numeric_limits<std::uint32_t>::max());
+  return static_cast<std::uint32_t>(value);
+}
+
+std::uint16_t to_u16(std::uint64_t value) {
+  require(value <= std::numeric_limits<std::uint16_t>::max());
+  return static_cast<std::uint16_t>(value);
+}
+
 void put_header(Bytes& out, FrameType type, std::size_t ranges, std::size_t payload) {
   Writer writer(out);
   writer.u8(static_cast<std::uint8_t>(type));
   writer.u8(0);
-  writer.u16(static_cast<std::uint16_t>(ranges));
-  writer.u32(static_cast<std::uint32_t>(payload));
+  writer.u16(to_u16(ranges));
+  writer.u32(to_u32(payload));
 }
 
 void put_range(Writer& writer, vmm::PageRange range) {
-  writer.u32(static_cast<std::uint32_t>(range.first));
-  writer.u32(static_cast<std::uint32_t>(range.count));
+  writer.u32(to_u32(range.first));
+  writer.u32(to_u32(range.count));
 }
 
 }  // namespace
@@ -33,7 +49,7 @@ Bytes encode_preamble(Role role) {
 
 void put_page_header(Bytes& out, FrameType type, std::span<const vmm::PageRange> ranges,
                      std::size_t data_bytes) {
-  assert(!ranges.empty() && ranges.size() <= kMaxRanges);
+  require(!ranges.empty() && ranges.size() <= kMaxRanges);
   put_header(out, type, ranges.size(), ranges.size() * kRangeBytes + data_bytes);
   Writer writer(out);
   for (const vmm::PageRange& range : ranges) put_range(writer, range);
@@ -61,19 +77,19 @@ Bytes encode_round(std::uint32_t round) {
 Bytes encode_state(const vmm::MachineState& state) {
   Bytes out;
   Writer writer(out);
-  writer.u32(static_cast<std::uint32_t>(state.sections.size()));
+  writer.u32(to_u32(state.sections.size()));
   for (const vmm::StateSection& section : state.sections) {
-    writer.u16(static_cast<std::uint16_t>(section.id.size()));
+    writer.u16(to_u16(section.id.size()));
     writer.text(section.id);
     writer.u32(section.version);
-    writer.u32(static_cast<std::uint32_t>(section.data.size()));
+    writer.u32(to_u32(section.data.size()));
     writer.bytes(section.data);
   }
   return out;
 }
 
 Bytes encode_digests(vmm::PageRange range, std::span<const std::uint64_t> digests) {
-  assert(range.count == digests.size() && range.count <= kMaxDigestPages);
+  require(range.count == digests.size() && range.count <= kMaxDigestPages);
   Bytes out;
   Writer writer(out);
   put_range(writer, range);
@@ -82,7 +98,8 @@ Bytes encode_digests(vmm::PageRange range, std::span<const std::uint64_t> digest
 }
 
 Bytes encode_missing(vmm::PageRange range, const vmm::DirtyBitmap& missing) {
-  assert(range.first % 64 == 0 && range.count <= kMaxMissingPages);
+  require(range.first % 64 == 0 && range.end() <= missing.pages() &&
+          range.count <= kMaxMissingPages);
   Bytes out;
   Writer writer(out);
   put_range(writer, range);
@@ -92,6 +109,31 @@ Bytes encode_missing(vmm::PageRange range, const vmm::DirtyBitmap& missing) {
     writer.u64(here >= 64 ? words[i] : words[i] & ((std::uint64_t{1} << here) - 1));
   }
   return out;
+}
+
+Bytes encode_missing(vmm::PageRange range, std::span<const vmm::PageRange> missing) {
+  require(range.count <= kMaxMissingPages);
+  std::vector<std::uint64_t> words((range.count + 63) / 64);
+  for (const vmm::PageRange& run : missing) {
+    require(run.first >= range.first && run.end() <= range.end());
+    for (vmm::PageIndex page = run.first - range.first; page < run.end() - range.first; ++page) {
+      words[page / 64] |= std::uint64_t{1} << (page % 64);
+    }
+  }
+  Bytes out;
+  Writer writer(out);
+  put_range(writer, range);
+  for (const std::uint64_t word : words) writer.u64(word);
+  return out;
+}
+
+std::vector<vmm::PageRange> range_pieces(vmm::PageRange range) {
+  std::vector<vmm::PageRange> pieces;
+  while (range.count > 0) {
+    pieces.push_back({range.first, std::min(range.count, kMaxRangePages)});
+    range = {pieces.back().end(), range.count - pieces.back().count};
+  }
+  return pieces;
 }
 
 std::vector<vmm::PageRange> bitmap_pieces(const vmm::DirtyBitmap& pages) {
@@ -133,7 +175,7 @@ std::vector<Hashes> hashes_of(const vmm::DirtyBitmap& pages, std::span<const Pag
 }
 
 Bytes encode_hashes(const Hashes& frame) {
-  assert(!frame.ranges.empty() && frame.hashes.size() <= kMaxHashPages);
+  require(!frame.ranges.empty() && frame.hashes.size() <= kMaxHashPages);
   Bytes out;
   out.reserve(frame.ranges.size() * kRangeBytes + frame.hashes.size() * sizeof(PageHash));
   Writer writer(out);
@@ -147,13 +189,13 @@ Bytes encode_hashes(const Hashes& frame) {
 }
 
 Bytes encode_copies(std::span<const Copy> copies) {
-  assert(copies.size() <= kMaxCopies);
+  require(copies.size() <= kMaxCopies);
   Bytes out;
   Writer writer(out);
   for (const Copy& copy : copies) {
-    writer.u32(static_cast<std::uint32_t>(copy.to));
-    writer.u32(static_cast<std::uint32_t>(copy.from));
-    writer.u32(static_cast<std::uint32_t>(copy.count));
+    writer.u32(to_u32(copy.to));
+    writer.u32(to_u32(copy.from));
+    writer.u32(to_u32(copy.count));
   }
   return out;
 }
@@ -161,7 +203,7 @@ Bytes encode_copies(std::span<const Copy> copies) {
 void put_request(Bytes& out, vmm::PageIndex page, bool compressed) {
   put_header(out, FrameType::request, 0, 8);
   Writer writer(out);
-  writer.u32(static_cast<std::uint32_t>(page));
+  writer.u32(to_u32(page));
   writer.u32(compressed ? 1 : 0);
 }
 
@@ -169,7 +211,7 @@ void put_single_page(Bytes& out, FrameType type, vmm::PageIndex page, PageEncodi
                      std::uint64_t digest, std::size_t data_bytes) {
   put_header(out, type, 0, 16 + data_bytes);
   Writer writer(out);
-  writer.u32(static_cast<std::uint32_t>(page));
+  writer.u32(to_u32(page));
   writer.u32(static_cast<std::uint32_t>(encoding));
   writer.u64(digest);
 }

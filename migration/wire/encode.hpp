@@ -13,7 +13,8 @@
 #include "vmm/memory/dirty_bitmap.hpp"
 #include "vmm/memory/guest_address.hpp"
 
-/// The writer of the wire format: values to bytes, no sockets.
+/// The writer of the wire format: values to bytes, no sockets. std::length_error for a value that
+/// the format has no room for.
 namespace migration::wire {
 
 using Bytes = std::vector<std::byte>;
@@ -58,8 +59,12 @@ void put_frame(Bytes& out, FrameType type, std::span<const std::byte> payload);
 /// Pages of `range` that are set in `missing`; `range` starts at a multiple of 64 pages. For
 /// `missing`, `held` and `dropped` frames.
 [[nodiscard]] Bytes encode_missing(vmm::PageRange range, const vmm::DirtyBitmap& missing);
+/// The same where `missing` are the pages that are set, all within `range`.
+[[nodiscard]] Bytes encode_missing(vmm::PageRange range, std::span<const vmm::PageRange> missing);
 /// The ranges for as many such frames as it takes to tell all pages that are set.
 [[nodiscard]] std::vector<vmm::PageRange> bitmap_pieces(const vmm::DirtyBitmap& pages);
+/// `range` in pieces that one range of a frame can name.
+[[nodiscard]] std::vector<vmm::PageRange> range_pieces(vmm::PageRange range);
 /// All pages of `range`.
 [[nodiscard]] Bytes encode_all_missing(vmm::PageRange range);
 /// Pages and their hashes, as one frame tells them: at least one and at most kMaxHashPages, of a

@@ -70,6 +70,8 @@ enum class FrameType : std::uint8_t {
 /// One entry of a range list: u32 first page, u32 page count.
 inline constexpr std::size_t kRangeBytes = 8;
 inline constexpr std::size_t kMaxRanges = 1024;
+/// A count of 2^32 would be 0: RAM of 16 TiB takes two ranges.
+inline constexpr std::uint64_t kMaxRangePages = std::uint64_t{1} << 31;
 /// Most pages that one raw frame carries, and one LZ4 block. 64 KiB blocks stay in the L2 cache
 /// and match the window of LZ4.
 inline constexpr std::size_t kMaxRawPages = 512;
@@ -87,11 +89,22 @@ inline constexpr std::size_t kMaxCopies = 16384;
 /// What a page frame has more for each page when pages are verified one by one: u64 XXH3.
 inline constexpr std::size_t kDigestBytes = 8;
 
-inline constexpr std::size_t kMaxJsonBytes = std::size_t{256} << 10;
+/// The most bytes of an `offer`, which has the machine's configuration, of a message with a text
+/// for people, and of one of numbers and names.
+inline constexpr std::size_t kMaxOfferBytes = std::size_t{256} << 10;
+inline constexpr std::size_t kMaxTextBytes = std::size_t{64} << 10;
+inline constexpr std::size_t kMaxMessageBytes = std::size_t{4} << 10;
+/// Objects and lists within each other, in any message.
+inline constexpr int kMaxJsonDepth = 16;
 inline constexpr std::size_t kMaxStateBytes = std::size_t{8} << 20;
 inline constexpr std::size_t kMaxStateSections = 4096;
 
+/// `missing` frames to the destination tell of no more pages together than so many times RAM has.
+inline constexpr std::uint64_t kMaxTimesMissing = 4;
+
 using Token = std::array<std::byte, 16>;
+
+enum class Side { source, destination };
 
 /// How the page of a `page` frame travels.
 enum class PageEncoding : std::uint32_t { zero = 0, raw = 1, lz4 = 2 };

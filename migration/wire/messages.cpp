@@ -22,6 +22,8 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kMaxReasonBytes = 4096;
+/// A byte that is no UTF-8 takes three in JSON.
+constexpr std::size_t kMaxReasonSent = kMaxReasonBytes / 3;
 /// Page numbers are of 32 bits.
 constexpr std::uint64_t kMaxPages = std::uint64_t{1} << 32;
 
@@ -44,7 +46,12 @@ class Fields {
  public:
   explicit Fields(std::span<const std::byte> payload) {
     const auto* text = reinterpret_cast<const char*>(payload.data());
-    object_ = json::parse(text, text + payload.size(), nullptr, false);
+    // What is deep costs stack where it is copied.
+    const auto shallow = [](int depth, json::parse_event_t, const json&) {
+      if (depth > kMaxJsonDepth) throw ProtocolError("the peer sent a message without an end");
+      return true;
+    };
+    object_ = json::parse(text, text + payload.size(), shallow, false);
     if (!object_.is_object()) throw ProtocolError("the peer sent a message that is no JSON object");
   }
 
@@ -149,7 +156,7 @@ Offer decode(std::span<const std::byte> payload) {
   const Fields fields(payload);
   Offer offer;
   offer.token = fields.token();
-  offer.config = fields.text("config", kMaxJsonBytes);
+  offer.config = fields.text("config", kMaxOfferBytes);
   const std::uint64_t channels = fields.number("channels");
   if (channels < 1 || channels > kMaxChannels) Fields::unsound("channels");
   offer.channels = static_cast<std::uint32_t>(channels);
@@ -171,7 +178,7 @@ Offer decode(std::span<const std::byte> payload) {
 Bytes encode(const Accept& message) {
   const bool any = message.image_pages > 0;
   return to_bytes({{"incarnation", message.incarnation},
-                   {"no_post_copy", message.no_post_copy.substr(0, kMaxReasonBytes)},
+                   {"no_post_copy", message.no_post_copy.substr(0, kMaxReasonSent)},
                    {"image",
                     {{"pages", message.image_pages},
                      {"by", any ? to_string(message.image_by) : ""},
@@ -198,7 +205,7 @@ Accept decode(std::span<const std::byte> payload) {
 }
 
 Bytes encode(const Reason& message) {
-  return to_bytes({{"reason", message.reason.substr(0, kMaxReasonBytes)}});
+  return to_bytes({{"reason", message.reason.substr(0, kMaxReasonSent)}});
 }
 
 template <>

@@ -365,6 +365,28 @@ class AStrangerAtTheDoor(BadInputTest):
         receiver.wait_ticks(10)
         self.end(receiver)
 
+    def test_many_that_only_live_on_do_not_keep_a_vm_away(self):
+        """More than there is room for, and each sends signs of life; the source has its place."""
+        receiver = self.receive("tcp", "--timeout", "3600s")
+        alive = struct.pack("<BBHI", 16, 0, 0, 0)
+        for role in (CONTROL, INQUIRY) * 60:
+            self.knock(receiver, PREAMBLE.pack(MAGIC, 1, role) + alive, shut=False)
+        vm = self.run_vm("tick=2 end=byte")
+        vm.wait_ticks(5)
+        report = self.migrate(vm, receiver, "--channels", "4").report()
+        self.assertEqual(report["outcome"], "completed")
+        receiver.wait_ticks(10)
+        self.end(receiver)
+        # 56 of them had to go; a few messages tell of them.
+        self.assertIn("dropped a connection", receiver.stderr.text())
+        self.assertLess(receiver.stderr.text().count("\n"), 12)
+
+    def test_who_announces_what_is_no_offer_is_not_listened_to(self):
+        receiver = self.receive("tcp", "--timeout", "3600s")
+        state = PREAMBLE.pack(MAGIC, 1, CONTROL) + struct.pack("<BBHI", 21, 0, 0, 8 << 20)
+        self.knock(receiver, state + bytes(100))
+        receiver.stderr.wait_for(rb"dropped a connection: the peer offered no VM")
+
     def test_a_second_vm_is_refused_and_goes_on_at_its_source(self):
         receiver = self.receive()
         first, second = (self.run_vm("tick=2 end=byte") for _ in range(2))

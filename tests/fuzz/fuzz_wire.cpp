@@ -18,7 +18,7 @@ using namespace migration::wire;
 constexpr std::uint64_t kRamPages = 4096;
 
 void decode_one(unsigned which, std::span<const std::byte> bytes) {
-  switch (which % 18) {
+  switch (which % 20) {
     case 0:
       if (bytes.size() >= kPreambleBytes) {
         static_cast<void>(decode_preamble(bytes.first<kPreambleBytes>()));
@@ -26,7 +26,9 @@ void decode_one(unsigned which, std::span<const std::byte> bytes) {
       break;
     case 1:
       if (bytes.size() >= kHeaderBytes) {
-        static_cast<void>(decode_header(bytes.first<kHeaderBytes>()));
+        const FrameHeader header = decode_header(bytes.first<kHeaderBytes>());
+        if (header.payload > kMaxStateBytes) __builtin_trap();
+        check_direction(header, Side::destination);
       }
       break;
     case 2: static_cast<void>(decode_ranges(bytes, kRamPages, kMaxRawPages)); break;
@@ -92,6 +94,15 @@ void decode_one(unsigned which, std::span<const std::byte> bytes) {
         if (count == 0 || (to < from + count && from < to + count)) __builtin_trap();
       }
       const Bytes again = encode_copies(copies);
+      if (!std::equal(again.begin(), again.end(), bytes.begin(), bytes.end())) __builtin_trap();
+      break;
+    }
+    case 18: static_cast<void>(decode<Reason>(bytes)); break;
+    case 19: {
+      // What is told of a bitmap encodes to the very bits that were read.
+      const Missing missing = decode_missing(bytes, kRamPages);
+      if (bytes.size() == kRangeBytes) break;
+      const Bytes again = encode_missing(missing.range, missing.pages);
       if (!std::equal(again.begin(), again.end(), bytes.begin(), bytes.end())) __builtin_trap();
       break;
     }

@@ -122,6 +122,17 @@ TEST_F(PageInstalling, RefusesABlockWithAPageThatIsHereAlready) {
   expect_page(600, 99);
 }
 
+TEST_F(PageInstalling, InstallsTheHalfBlockAtTheEndOfRam) {
+  memory_ = vmm::GuestMemory(vmm::kMinMemory + (1U << 20));
+  make();
+  const vmm::PageIndex first = memory_.page_count() - 256;
+  const vmm::PageRange half{first, 256};
+  EXPECT_FALSE(fetcher_->install_block(first, {&half, 1}, block_of(256), {}));
+  EXPECT_EQ(fetcher_->missing(), first);
+  expect_page(first, 1);
+  expect_page(first + 255, 256 & 0x7f);
+}
+
 TEST_F(PageInstalling, ComparesABlockWithItsDigests) {
   make({{512, 512}}, true);
   const auto block = block_of(512);

@@ -162,6 +162,26 @@ TEST_F(PageReceiving, RefusesABlockOfTooFewPages) {
   EXPECT_THROW(send(bytes), wire::ProtocolError);
 }
 
+TEST_F(PageReceiving, TakesNoMorePagesInARoundThanRamHas) {
+  const std::uint64_t pages = memory_.page_count();
+  Bytes bytes;
+  put_pages(bytes, FrameType::pages_zero, {{0, pages}}, {});
+  wire::put_frame(bytes, FrameType::round_end, wire::encode_round(1));
+  EXPECT_EQ(send(bytes), 1U);
+  target_.in_round = 0;  // as the receiver does when the round is over
+  bytes.clear();
+  put_pages(bytes, FrameType::pages_zero, {{0, pages}}, {});
+  put_pages(bytes, FrameType::pages_zero, {{7, 1}}, {});
+  EXPECT_THROW(send(bytes), wire::ProtocolError);
+}
+
+TEST_F(PageReceiving, TakesTheEndOfARoundOnce) {
+  Bytes bytes;
+  wire::put_frame(bytes, FrameType::round_end, wire::encode_round(1));
+  EXPECT_EQ(send(bytes), 1U);
+  EXPECT_THROW(send(bytes), wire::ProtocolError);
+}
+
 TEST_F(PageReceiving, TellsThatThePeerHungUp) {
   Bytes bytes;
   put_pages(bytes, FrameType::pages_raw, {{5, 2}}, content(2, 1));

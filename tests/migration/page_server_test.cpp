@@ -58,13 +58,12 @@ class PageServing : public ::testing::Test {
     for (const vmm::PageRange& range : missing) pages.set(range);
     server_ = std::make_unique<PageServer>(shared_, AtomicPageSet(pages), prepaging, digests);
   }
-  /// Opens the fault connection; greeted, for the tests that do not look at that.
-  void connect(const wire::Bytes& greeting = {std::byte{7}}) {
+  /// Opens the fault connection.
+  void connect() {
     peer_ = std::make_unique<FaultPeer>();
     failed_ = std::promise<std::exception_ptr>();
-    server_->serve(peer_->socket(context_), greeting,
+    server_->serve(peer_->socket(context_),
                    [this](std::exception_ptr failure) { failed_.set_value(failure); });
-    EXPECT_EQ(peer_->receive(greeting.size()), greeting);
   }
   [[nodiscard]] std::string failure() { return reason_of(failed_); }
   wire::SinglePage answer(wire::FrameType type = wire::FrameType::page) {
@@ -192,14 +191,14 @@ TEST_F(PageServing, CompressesAnswersAlwaysOrNeverWhereThatWasAskedFor) {
   }
 }
 
-TEST_F(PageServing, GreetsFirstAndCountsItsBytes) {
+TEST_F(PageServing, CountsItsBytes) {
   make({{0, 20}});
-  connect({std::byte{1}, std::byte{2}, std::byte{3}});
+  connect();
   peer_->request(0);
   answer();
   server_->hang_up();
   EXPECT_EQ(server_->bytes_received(), wire::kHeaderBytes + 8);
-  EXPECT_EQ(server_->bytes_sent(), 3 + wire::kHeaderBytes + 16 + vmm::kPageSize);
+  EXPECT_EQ(server_->bytes_sent(), wire::kHeaderBytes + 16 + vmm::kPageSize);
 }
 
 TEST_F(PageServing, PushesFromWhereTheGuestFaultsOn) {

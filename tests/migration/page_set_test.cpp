@@ -139,5 +139,18 @@ TEST(AtomicPageSet, LosesNoPageThatIsPutBesideOneThatIsTaken) {
   EXPECT_EQ(set.count(), 64U);
 }
 
+TEST(AtomicPageSet, RefusesWhatIsOutsideInEveryBuild) {
+  AtomicPageSet set(100);
+  std::vector<vmm::PageRange> taken;
+  const std::uint64_t far = ~std::uint64_t{0};
+  EXPECT_THROW(set.put(100), std::out_of_range);
+  EXPECT_THROW(set.take(far), std::out_of_range);
+  EXPECT_THROW(static_cast<void>(set.test(100)), std::out_of_range);
+  EXPECT_THROW(set.put(vmm::PageRange{99, 2}), std::out_of_range);
+  EXPECT_THROW(set.take(vmm::PageRange{2, far - 1}, taken), std::out_of_range);
+  EXPECT_THROW(static_cast<void>(set.count({101, 0})), std::out_of_range);
+  EXPECT_EQ(set.count({100, 0}), 0U);
+}
+
 }  // namespace
 }  // namespace migration

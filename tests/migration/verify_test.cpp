@@ -54,6 +54,13 @@ TEST_F(Verify, SeesAPageThatTheSourceNeverTouched) {
   EXPECT_EQ(compare(source_, destination_), "the page at guest address 0x4e000 differs");
 }
 
+TEST_F(Verify, LooksAtEachPageOnce) {
+  RamVerifier verifier(destination_);
+  verifier.check({{10, 5}, digest(source_, {10, 5})});
+  verifier.check({{15, 5}, digest(source_, {15, 5})});
+  EXPECT_THROW(verifier.check({{8, 3}, digest(source_, {8, 3})}), wire::ProtocolError);
+}
+
 TEST_F(Verify, TakesAZeroPageForOneThatWasNeverTouched) {
   write(source_, 79, 0, 0);
   write(destination_, 80, 0, 0);

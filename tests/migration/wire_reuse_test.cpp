@@ -39,6 +39,9 @@ TEST(WireReuse, FramesAreAsTheProtocolPageShowsThem) {
   EXPECT_EQ(frame_of(FrameType::held, encode_missing({64, 70}, pages)),
             from_hex("22 00 00 00  18 00 00 00  40 00 00 00 46 00 00 00  "
                      "03 00 00 00 00 00 00 00  20 00 00 00 00 00 00 00"));
+  const Ranges runs{{64, 2}, {133, 1}};
+  EXPECT_EQ(encode_missing({64, 70}, runs), encode_missing({64, 70}, pages));
+  EXPECT_THROW(static_cast<void>(encode_missing({64, 69}, runs)), std::length_error);
   const Hashes hashes{{{64, 2}, {133, 1}}, {hash_of(0x11), hash_of(0x22), hash_of(0x33)}};
   EXPECT_EQ(frame_of(FrameType::hashes, encode_hashes(hashes)),
             from_hex("23 00 00 00  40 00 00 00  40 00 00 00 02 00 00 00  "

@@ -11,6 +11,7 @@ namespace migration::wire {
 namespace {
 
 using vmm::PageRange;
+using Ranges = std::vector<PageRange>;
 
 TEST(Wire, PreambleIsAsTheProtocolPageShowsIt) {
   const Bytes expected = from_hex("46 45 52 52 59 0d 0a 1a  01 00 00 00  02 00 00 00");
@@ -103,6 +104,67 @@ TEST(Wire, HeadersOutOfBoundsAreRefused) {
   expect_error([] { static_cast<void>(header_of("04 00 ff ff 08 00 00 00")); }, "unsound");
 }
 
+TEST(Wire, EachMessageHasABoundOfItsOwn) {
+  const auto header = [](FrameType type, std::size_t payload) {
+    Bytes frame = frame_of(type, {});
+    for (std::size_t i = 0; i < 4; ++i) {
+      frame[4 + i] = static_cast<std::byte>(payload >> (8 * i));
+    }
+    return frame;
+  };
+  const auto expect_bound = [&](FrameType type, std::size_t bound) {
+    EXPECT_EQ(header_of(header(type, bound)).payload, bound);
+    expect_error([&] { static_cast<void>(header_of(header(type, bound + 1))); }, "over its limit");
+  };
+  expect_bound(FrameType::offer, std::size_t{256} << 10);
+  for (const FrameType type :
+       {FrameType::accept, FrameType::refused, FrameType::abort, FrameType::ended}) {
+    expect_bound(type, std::size_t{64} << 10);
+  }
+  for (const FrameType type :
+       {FrameType::prepared, FrameType::running, FrameType::inquire, FrameType::status}) {
+    expect_bound(type, std::size_t{4} << 10);
+  }
+  expect_bound(FrameType::alive, 0);
+  expect_bound(FrameType::commit, 0);
+}
+
+TEST(Wire, FramesGoOneWayOrBoth) {
+  const auto goes = [](FrameType type, Side reader) {
+    return error_of([&] { check_direction({type, 0, 0}, reader); }) == "no error";
+  };
+  for (const FrameType type : {FrameType::alive, FrameType::missing, FrameType::hashes}) {
+    EXPECT_TRUE(goes(type, Side::source) && goes(type, Side::destination));
+  }
+  for (const FrameType type : {FrameType::offer, FrameType::state, FrameType::commit,
+                               FrameType::copies, FrameType::dropped, FrameType::inquire}) {
+    EXPECT_TRUE(!goes(type, Side::source) && goes(type, Side::destination));
+  }
+  for (const FrameType type : {FrameType::accept, FrameType::landed, FrameType::running,
+                               FrameType::held, FrameType::changed, FrameType::status}) {
+    EXPECT_TRUE(goes(type, Side::source) && !goes(type, Side::destination));
+  }
+  for (const FrameType type : {FrameType::pages_raw, FrameType::channel, FrameType::request}) {
+    EXPECT_TRUE(!goes(type, Side::source) && !goes(type, Side::destination));
+  }
+}
+
+TEST(Wire, WhatDoesNotFitIsNotSentCutOff) {
+  const std::uint64_t pages = std::uint64_t{1} << 32;  // 16 TiB
+  EXPECT_THROW(static_cast<void>(encode_all_missing({0, pages})), std::length_error);
+  EXPECT_EQ(range_pieces({0, pages}), (Ranges{{0, pages / 2}, {pages / 2, pages / 2}}));
+  EXPECT_EQ(range_pieces({0, 5}), (Ranges{{0, 5}}));
+  std::uint64_t told = 0;
+  for (const PageRange& piece : range_pieces({0, pages})) {
+    told += decode_missing(encode_all_missing(piece), pages).range.count;
+  }
+  EXPECT_EQ(told, pages);
+  const std::vector<std::uint64_t> digests(kMaxDigestPages + 1);
+  EXPECT_THROW(static_cast<void>(encode_digests({0, digests.size()}, digests)), std::length_error);
+  const vmm::DirtyBitmap bitmap(100);
+  EXPECT_THROW(static_cast<void>(encode_missing({64, 64}, bitmap)), std::length_error);
+}
+
 TEST(Wire, RangesOutsideRamAreRefused) {
   const auto decode = [](std::string_view hex) {
     return [bytes = from_hex(hex)] { static_cast<void>(decode_ranges(bytes, 4096, 256)); };
@@ -187,6 +249,11 @@ TEST(Messages, SurviveTheTrip) {
 
 TEST(Messages, AReasonThatIsNotUtf8StillTravels) {
   EXPECT_FALSE(decode<Reason>(encode(Reason{"bad \xff byte"})).reason.empty());
+  // Each of these bytes takes three, and the limit is the reader's.
+  EXPECT_FALSE(decode<Reason>(encode(Reason{std::string(10'000, '\xff')})).reason.empty());
+  EXPECT_FALSE(
+      decode<Accept>(encode(Accept{"i", std::string(10'000, '\xff')})).no_post_copy.empty());
+  EXPECT_LE(encode(Reason{std::string(10'000, '\x01')}).size(), kMaxTextBytes);
 }
 
 Bytes text(std::string_view json) {
@@ -215,6 +282,10 @@ TEST(Messages, UnsoundOnesNameTheField) {
                "without \"used\"");
   expect_error([] { static_cast<void>(decode<Accept>(text(R"({"incarnation":"i"})"))); },
                "without \"no_post_copy\"");
+  // Copying what is so deep would need more stack than there is.
+  const std::string deep = R"({"incarnation":"i","no_post_copy":"","image":)" +
+                           std::string(30'000, '[') + std::string(30'000, ']') + "}";
+  expect_error([&] { static_cast<void>(decode<Accept>(text(deep))); }, "without an end");
   expect_error(
       [] { static_cast<void>(decode<Prepared>(text(R"({"incarnation":"i","restore_ms":-1})"))); },
       "\"restore_ms\"");
