@@ -100,6 +100,7 @@ class IncomingMigration {
       LatencyHistogram latencies;
     };
     std::optional<Fetching> fetching;
+    std::optional<MigrationReport> report;  ///< how the VM came, as its source has told
   };
   /// For `ferry info`. Any thread.
   [[nodiscard]] Status status() const;

@@ -233,6 +233,7 @@ asio::awaitable<void> IncomingMigration::Receiver::serve_control(ConnectionPtr c
     co_await connection->drained();  // an answer: who does not read it, is not read
   }
   if (has_keeper()) co_await listen_to_keeper(connection);
+  co_await await_report(connection);
   co_await connection->drained();
 }
 
@@ -293,6 +294,9 @@ void IncomingMigration::Receiver::take_frame(const Frame& frame) {
       fetcher_->told_all();
       if (faults_socket_) return connect_faults();
       return prepare_if_complete();
+    case FrameType::report:
+      if (stage_ != Stage::running || fetcher_) break;
+      return take_report(frame);
     case FrameType::commit:
       if (stage_ != Stage::prepared) break;
       return commit(control_);
@@ -351,13 +355,14 @@ void IncomingMigration::Receiver::enter(Stage stage, std::string what) {
 IncomingMigration::Status IncomingMigration::Receiver::status() const {
   const std::lock_guard lock(mutex_);
   switch (stage_) {
-    case Stage::listening: return {"listening", detail_, std::nullopt};
-    case Stage::receiving: return {"receiving", detail_, std::nullopt};
-    case Stage::prepared: return {"prepared", detail_, std::nullopt};
-    case Stage::running: return {offer_.paused ? "paused" : "running", detail_, fetching_status()};
+    case Stage::listening: return {"listening", detail_, std::nullopt, std::nullopt};
+    case Stage::receiving: return {"receiving", detail_, std::nullopt, std::nullopt};
+    case Stage::prepared: return {"prepared", detail_, std::nullopt, std::nullopt};
+    case Stage::running:
+      return {offer_.paused ? "paused" : "running", detail_, fetching_status(), report_};
     case Stage::gone: break;
   }
-  return {"gone", detail_, std::nullopt};
+  return {"gone", detail_, std::nullopt, std::nullopt};
 }
 
 IncomingMigration::IncomingMigration(ReceiveOptions options, MachineFactory factory,

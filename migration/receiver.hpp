@@ -3,6 +3,7 @@
 #include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <cstdint>
 #include <list>
 #include <memory>
@@ -48,6 +49,8 @@ class IncomingMigration::Receiver {
   Status status() const;
 
  private:
+  /// How long the source may take to tell how the migration was.
+  static constexpr std::chrono::milliseconds kReportPatience{2000};
   enum class Stage { listening, receiving, prepared, running, gone };
   using ConnectionPtr = std::shared_ptr<net::Connection>;
 
@@ -99,6 +102,8 @@ class IncomingMigration::Receiver {
   boost::asio::awaitable<void> take_up_link(ConnectionPtr connection);
   [[nodiscard]] wire::Running running_now() const;
   void tell_progress();
+  void take_report(const net::Frame& frame);
+  boost::asio::awaitable<void> await_report(ConnectionPtr connection);
   void watch_patience();
 
   // receiver_reuse.cpp
@@ -170,8 +175,9 @@ class IncomingMigration::Receiver {
   Stage stage_ = Stage::listening;
   std::string detail_ = "waits for a VM";
   bool link_lost_ = false;  ///< to the source of the VM that is prepared, or lacks pages
-  std::unique_ptr<PageFetcher> fetcher_;  ///< while pages are missing
-  LatencyHistogram latencies_;            ///< of a fetch that is over
+  std::unique_ptr<PageFetcher> fetcher_;   ///< while pages are missing
+  LatencyHistogram latencies_;             ///< of a fetch that is over
+  std::optional<MigrationReport> report_;  ///< the source's
 
   std::thread thread_;
 };

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
@@ -82,6 +83,24 @@ void IncomingMigration::Receiver::commit(const ConnectionPtr& answer_to) {
   if (!fetcher_) return target_.reset();
   if (fetcher_->missing() == 0) return all_here();
   tell_progress();
+}
+
+void IncomingMigration::Receiver::take_report(const Frame& frame) {
+  auto report = wire::decode<MigrationReport>(frame.payload);
+  const std::lock_guard lock(mutex_);
+  report_ = std::move(report);
+}
+
+/// The source's last frame, which comes when it has done what it does after the handover.
+asio::awaitable<void> IncomingMigration::Receiver::await_report(ConnectionPtr connection) {
+  if (stage_ != Stage::running || report_) co_return;
+  try {
+    const Frame frame = co_await connection->answer(
+        std::min<std::chrono::milliseconds>(options_.timeout, kReportPatience));
+    take_frame(frame);
+  } catch (const std::exception&) {
+    // It is of use to people alone.
+  }
 }
 
 asio::awaitable<void> IncomingMigration::Receiver::serve_inquiry(ConnectionPtr connection) {

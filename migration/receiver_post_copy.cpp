@@ -160,7 +160,11 @@ void IncomingMigration::Receiver::all_here() {
   callbacks_.complete();
   if (control) {
     control->send(FrameType::running, wire::encode(running_now()));
-    if (!control_) control->close_when_drained(nullptr, options_.timeout);
+    if (!control_) {
+      // Its last frame tells how the migration was; then it hangs up.
+      patience_.expires_after(kReportPatience);
+      patience_.async_wait([control](boost::system::error_code) { control->close(); });
+    }
     keeper_listens_ = has_keeper();
     if (has_keeper()) callbacks_.keeper_came();
   }

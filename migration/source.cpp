@@ -117,6 +117,12 @@ asio::awaitable<void> OutgoingMigration::Source::run() {
   }
   const bool tell = last_round_told_ && live().outcome != Outcome::completed;
   done_ = !tell;
+  ticker_.cancel();
+  update_counts();
+  if (live().outcome == Outcome::completed) {
+    if (options_.keep_in) keep_image();
+    co_await tell_report();
+  }
   finish();
   if (tell) co_await keep_telling_abort();
   if (kept_) {
@@ -150,7 +156,7 @@ asio::awaitable<void> OutgoingMigration::Source::connect() {
   if (offer.image_token && options_.reuse != Reuse::off && options_.reuse != Reuse::content) {
     co_await find_populated();
   }
-  const Frame answer = checked(co_await control_->answer(), FrameType::accept);
+  const Frame answer = checked(co_await control_->answer(options_.timeout), FrameType::accept);
   const auto accept = wire::decode<wire::Accept>(answer.payload);
   incarnation_ = accept.incarnation;
   no_post_copy_ = accept.no_post_copy;

@@ -91,6 +91,7 @@ class OutgoingMigration::Source {
   /// The VM stays here: it runs again, and the report says why.
   void stay(Outcome outcome, const std::string& error);
   boost::asio::awaitable<void> tell_abort();
+  boost::asio::awaitable<void> tell_report();
   void finish();
 
   // source_doubt.cpp

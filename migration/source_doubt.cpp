@@ -36,7 +36,7 @@ asio::awaitable<wire::VmStatus> OutgoingMigration::Source::inquire(bool as_keepe
   co_await inquiry_->greet(wire::Role::inquiry);
   inquiry_->keep_alive();
   inquiry_->send(FrameType::inquire, wire::encode(wire::Inquire{token_, incarnation_, as_keeper}));
-  const Frame answer = co_await inquiry_->answer();
+  const Frame answer = co_await inquiry_->answer(options_.timeout);
   if (answer.type != FrameType::status) throw wire::ProtocolError("no status from the peer");
   const auto status = wire::decode<wire::Status>(answer.payload);
   // Somebody else at that address knows nothing: the VM may have gone on to a third host.

@@ -201,10 +201,22 @@ asio::awaitable<void> OutgoingMigration::Source::tell_abort() {
   control_->close();
 }
 
+/// Over there it can be read for as long as the VM is there; this process is about to end. Where
+/// the link was lost before, nobody is told.
+asio::awaitable<void> OutgoingMigration::Source::tell_report() {
+  if (!control_) co_return;
+  control_->send(FrameType::report, wire::encode(live()));
+  if (kept_) co_return;          // the connection stays
+  control_->deliver_on_close();  // Commit has arrived
+  control_->close_when_drained(nullptr, kWordGrace);
+  try {
+    co_await control_->drained();
+  } catch (const std::exception&) {
+    // It does without.
+  }
+}
+
 void OutgoingMigration::Source::finish() {
-  ticker_.cancel();
-  update_counts();
-  if (live().outcome == Outcome::completed && options_.keep_in) keep_image();
   Result result{live(), nullptr, false};
   if (result.report.outcome == Outcome::completed) {
     result.kept = kept_;

@@ -115,8 +115,8 @@ asio::awaitable<Frame> Connection::first_frame(FrameType type, const char* other
   co_return frame;
 }
 
-asio::awaitable<Frame> Connection::answer() {
-  arm_deadline(deadline_, kNoAnswer, timeout_);
+asio::awaitable<Frame> Connection::answer(std::chrono::milliseconds limit) {
+  arm_deadline(deadline_, kNoAnswer, limit);
   wire::FrameHeader header;
   do header = co_await read_header();
   while (header.type == FrameType::alive);
@@ -209,6 +209,11 @@ void Connection::close_when_drained(std::exception_ptr why, std::chrono::millise
 void Connection::reset_on_close() {
   error_code ignored;
   socket_.set_option(asio::socket_base::linger(true, 0), ignored);
+}
+
+void Connection::deliver_on_close() {
+  error_code ignored;
+  socket_.set_option(asio::socket_base::linger(false, 0), ignored);
 }
 
 void Connection::close(std::exception_ptr why) {

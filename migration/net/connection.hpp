@@ -39,9 +39,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   /// The first frame after `welcome`, which has to be of that type; else ProtocolError with
   /// `otherwise`, before anything of it is read.
   asio::awaitable<Frame> first_frame(wire::FrameType type, const char* otherwise);
-  /// The dialling side's: the next frame that is not `alive`, within the timeout whatever signs of
-  /// life there are.
-  asio::awaitable<Frame> answer();
+  /// The next frame that is not `alive`, within `limit` whatever signs of life there are.
+  asio::awaitable<Frame> answer(std::chrono::milliseconds limit);
 
   /// Sends `alive` frames from now on until the connection closes.
   void keep_alive();
@@ -61,6 +60,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   /// From now on closing discards what the peer has not acknowledged. Else the kernel would go on
   /// sending it for a while.
   void reset_on_close();
+  /// As it is at first.
+  void deliver_on_close();
 
   /// Ends the pending receive with `why`, when given, else with operation_aborted.
   void close(std::exception_ptr why = nullptr);

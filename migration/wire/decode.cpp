@@ -70,7 +70,8 @@ std::size_t payload_limit(FrameType type) {
     case FrameType::accept:
     case FrameType::refused:
     case FrameType::abort:
-    case FrameType::ended: return kMaxTextBytes;
+    case FrameType::ended:
+    case FrameType::report: return kMaxTextBytes;
     case FrameType::prepared:
     case FrameType::running:
     case FrameType::inquire:
@@ -85,7 +86,7 @@ bool known(std::uint8_t type) {
   const auto in = [type](FrameType first, FrameType last) {
     return type >= static_cast<std::uint8_t>(first) && type <= static_cast<std::uint8_t>(last);
   };
-  return in(FrameType::channel, FrameType::round_end) || in(FrameType::alive, FrameType::ended) ||
+  return in(FrameType::channel, FrameType::round_end) || in(FrameType::alive, FrameType::report) ||
          in(FrameType::inquire, FrameType::dropped) || in(FrameType::request, FrameType::early);
 }
 
@@ -102,6 +103,7 @@ bool goes_to(Side reader, FrameType type) {
     case FrameType::commit:
     case FrameType::abort:
     case FrameType::post_copy:
+    case FrameType::report:
     case FrameType::inquire:
     case FrameType::copies:
     case FrameType::dropped: return reader == Side::destination;

@@ -52,6 +52,7 @@ enum class FrameType : std::uint8_t {
   missing = 28,     ///< either way: pages that are not at the destination
   post_copy = 29,   ///< to destination, u32 round: as last_round, but pages are still missing
   ended = 30,       ///< to source, JSON: the guest has ended while pages were missing
+  report = 31,      ///< to destination, JSON: how the migration was, last of all
   // inquiry connections
   inquire = 32,  ///< to destination, JSON
   status = 33,   ///< to source, JSON

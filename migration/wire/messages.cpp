@@ -41,6 +41,12 @@ Bytes to_bytes(const json& message) {
   return {bytes.begin(), bytes.end()};
 }
 
+/// It may be shown to people: it must not start a line of its own or steer their terminal.
+void make_harmless(std::string& words) {
+  std::ranges::replace_if(
+      words, [](unsigned char character) { return std::iscntrl(character) != 0; }, '?');
+}
+
 /// A JSON object from a peer, with checked access.
 class Fields {
  public:
@@ -96,13 +102,13 @@ class Fields {
     if (!at(name).is_object()) unsound(name);
     return Fields(at(name));
   }
-  /// What may be shown to people: it must not start a line of its own or steer their terminal.
+  /// What may be shown to people.
   std::string words(const char* name, std::size_t limit) const {
     std::string words = text(name, limit);
-    std::ranges::replace_if(
-        words, [](unsigned char character) { return std::iscntrl(character) != 0; }, '?');
+    make_harmless(words);
     return words;
   }
+  [[nodiscard]] const json& all() const { return object_; }
   std::string incarnation() const { return text("incarnation", 64); }
 
   [[noreturn]] static void unsound(const char* name) {
@@ -173,6 +179,31 @@ Offer decode(std::span<const std::byte> payload) {
   if (!reuse) Fields::unsound("reuse");
   offer.reuse = *reuse;
   return offer;
+}
+
+Bytes encode(const MigrationReport& message) {
+  Bytes bytes = to_bytes(to_json(message));
+  if (bytes.size() <= kMaxTextBytes) return bytes;
+  MigrationReport shorter = message;
+  shorter.rounds.clear();
+  return to_bytes(to_json(shorter));
+}
+
+template <>
+MigrationReport decode(std::span<const std::byte> payload) {
+  MigrationReport report;
+  try {
+    report = report_from_json(Fields(payload).all());
+  } catch (const json::exception&) {
+    throw ProtocolError("the peer sent an unsound report");
+  }
+  for (std::string* text : {&report.mode, &report.transport, &report.phase, &report.owner}) {
+    make_harmless(*text);
+  }
+  for (auto* text : {&report.error, &report.switched}) {
+    if (*text) make_harmless(**text);
+  }
+  return report;
 }
 
 Bytes encode(const Accept& message) {

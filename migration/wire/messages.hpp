@@ -69,6 +69,8 @@ struct Status {
 };
 
 [[nodiscard]] Bytes encode(const Offer& message);
+/// Without its rounds if there are too many of them.
+[[nodiscard]] Bytes encode(const MigrationReport& message);
 [[nodiscard]] Bytes encode(const Accept& message);
 [[nodiscard]] Bytes encode(const Reason& message);
 [[nodiscard]] Bytes encode(const Prepared& message);
@@ -81,6 +83,8 @@ template <typename Message>
 [[nodiscard]] Message decode(std::span<const std::byte> payload);
 template <>
 Offer decode(std::span<const std::byte> payload);
+template <>
+MigrationReport decode(std::span<const std::byte> payload);
 template <>
 Accept decode(std::span<const std::byte> payload);
 template <>

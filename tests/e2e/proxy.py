@@ -16,7 +16,7 @@ FRAMES = {
     "alive": 16, "offer": 17, "accept": 18, "refused": 19, "landed": 20, "state": 21,
     "last_round": 22, "digests": 23, "prepared": 24, "commit": 25, "running": 26, "abort": 27,
     "missing": 28, "post_copy": 29, "ended": 30, "inquire": 32, "status": 33, "request": 40,
-    "held": 34, "hashes": 35, "copies": 36, "changed": 37, "dropped": 38, "page": 41,
+    "held": 34, "hashes": 35, "copies": 36, "changed": 37, "dropped": 38, "report": 31, "page": 41,
 }
 ROLES = {1: "control", 2: "pages", 3: "inquiry", 4: "faults"}
 NAMES = {number: name for name, number in FRAMES.items()}

@@ -81,7 +81,7 @@ class ASource(BrokenPostCopyTest):
 
     def test_that_sends_something_else_than_a_page_is_dropped(self):
         self.sends(
-            "page", lambda _proxy, _direction, frame: bytes([26]) + frame[1:],
+            "page", lambda _proxy, _direction, frame: bytes([21]) + frame[1:],
             rb"something else than a page",
         )
 

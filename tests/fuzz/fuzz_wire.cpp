@@ -18,7 +18,7 @@ using namespace migration::wire;
 constexpr std::uint64_t kRamPages = 4096;
 
 void decode_one(unsigned which, std::span<const std::byte> bytes) {
-  switch (which % 20) {
+  switch (which % 21) {
     case 0:
       if (bytes.size() >= kPreambleBytes) {
         static_cast<void>(decode_preamble(bytes.first<kPreambleBytes>()));
@@ -97,6 +97,7 @@ void decode_one(unsigned which, std::span<const std::byte> bytes) {
       if (!std::equal(again.begin(), again.end(), bytes.begin(), bytes.end())) __builtin_trap();
       break;
     }
+    case 20: static_cast<void>(decode<migration::MigrationReport>(bytes)); break;
     case 18: static_cast<void>(decode<Reason>(bytes)); break;
     case 19: {
       // What is told of a bitmap encodes to the very bits that were read.

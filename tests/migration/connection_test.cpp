@@ -114,7 +114,7 @@ TEST_F(Connections, AnAnswerHasADeadlineWhateverSignsOfLifeThereAre) {
       context_,
       [connection]() -> asio::awaitable<void> {
         co_await connection->greet(Role::control);
-        static_cast<void>(co_await connection->answer());
+        static_cast<void>(co_await connection->answer(kPatience));
       },
       [this](std::exception_ptr failure) { note(failure); });
   run();

@@ -117,8 +117,8 @@ TEST(Wire, EachMessageHasABoundOfItsOwn) {
     expect_error([&] { static_cast<void>(header_of(header(type, bound + 1))); }, "over its limit");
   };
   expect_bound(FrameType::offer, std::size_t{256} << 10);
-  for (const FrameType type :
-       {FrameType::accept, FrameType::refused, FrameType::abort, FrameType::ended}) {
+  for (const FrameType type : {FrameType::accept, FrameType::refused, FrameType::abort,
+                               FrameType::ended, FrameType::report}) {
     expect_bound(type, std::size_t{64} << 10);
   }
   for (const FrameType type :
@@ -256,6 +256,26 @@ TEST(Messages, AReasonThatIsNotUtf8StillTravels) {
   EXPECT_LE(encode(Reason{std::string(10'000, '\x01')}).size(), kMaxTextBytes);
 }
 
+TEST(Messages, AReportArrivesHarmlessAndIsNeverTooLong) {
+  MigrationReport report;
+  report.outcome = Outcome::completed;
+  report.owner = "the VM runs\nelsewhere";
+  report.switched = "why\x1b[2J";
+  report.total_ms = 12.5;
+  report.rounds.resize(3);
+  auto back = decode<MigrationReport>(encode(report));
+  EXPECT_EQ(back.outcome, Outcome::completed);
+  EXPECT_EQ(back.owner, "the VM runs?elsewhere");
+  EXPECT_EQ(back.switched, "why?[2J");
+  EXPECT_EQ(back.total_ms, 12.5);
+  EXPECT_EQ(back.rounds.size(), 3U);
+  report.rounds.resize(100'000);
+  EXPECT_LE(encode(report).size(), kMaxTextBytes);
+  back = decode<MigrationReport>(encode(report));
+  EXPECT_TRUE(back.rounds.empty());
+  EXPECT_EQ(back.total_ms, 12.5);
+}
+
 Bytes text(std::string_view json) {
   const auto bytes = std::as_bytes(std::span(json));
   return {bytes.begin(), bytes.end()};
@@ -282,6 +302,8 @@ TEST(Messages, UnsoundOnesNameTheField) {
                "without \"used\"");
   expect_error([] { static_cast<void>(decode<Accept>(text(R"({"incarnation":"i"})"))); },
                "without \"no_post_copy\"");
+  expect_error([] { static_cast<void>(decode<MigrationReport>(text(R"({"outcome":7})"))); },
+               "unsound report");
   // Copying what is so deep would need more stack than there is.
   const std::string deep = R"({"incarnation":"i","no_post_copy":"","image":)" +
                            std::string(30'000, '[') + std::string(30'000, ']') + "}";

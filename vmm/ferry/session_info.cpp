@@ -67,6 +67,10 @@ std::optional<IncomingMigration::Status::Fetching> Session::fetching() const {
 json Session::info() const {
   json arrival = nullptr;
   if (const auto status = fetching()) arrival = fetching_json(*status);
+  json arrived_by = nullptr;
+  if (incoming_) {
+    if (const auto report = incoming_->status().report) arrived_by = migration::to_json(*report);
+  }
   json migration = nullptr;
   if (lent()) {
     migration = migration::to_json(outgoing_->live());
@@ -83,6 +87,7 @@ json Session::info() const {
           {"version", FERRY_VERSION},
           {"messages_dropped", messages().dropped()},
           {"arrival", std::move(arrival)},
+          {"arrived_by", std::move(arrived_by)},
           {"migration", std::move(migration)}};
 }
 

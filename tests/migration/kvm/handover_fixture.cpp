@@ -1,6 +1,8 @@
 #include "tests/migration/kvm/handover_fixture.hpp"
 
+#include <chrono>
 #include <stdexcept>
+#include <thread>
 #include <utility>
 
 namespace migration {
@@ -104,6 +106,15 @@ std::unique_ptr<vmm::Machine> HandoverTest::wait_arrived() {
 }
 
 bool HandoverTest::wait_complete() { return ready(receiving_->complete.get_future()); }
+
+std::optional<MigrationReport> HandoverTest::wait_report() {
+  const auto end = std::chrono::steady_clock::now() + vmm::kDeadline;
+  while (std::chrono::steady_clock::now() < end) {
+    if (auto report = incoming_->status().report) return report;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return std::nullopt;
+}
 
 std::string HandoverTest::wait_failed() {
   auto failed = receiving_->failed.get_future();

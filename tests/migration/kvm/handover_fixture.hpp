@@ -2,6 +2,7 @@
 
 #include <future>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "migration/incoming.hpp"
@@ -42,6 +43,8 @@ class HandoverTest : public vmm::GuestTest {
   [[nodiscard]] std::unique_ptr<vmm::Machine> wait_arrived();
   /// Until the VM that has arrived has all its pages; false when that does not come.
   [[nodiscard]] bool wait_complete();
+  /// How the migration was, as the destination has been told; none when that does not come.
+  [[nodiscard]] std::optional<MigrationReport> wait_report();
   /// Why there is no VM at the destination.
   [[nodiscard]] std::string wait_failed();
   /// The guest ends by itself, content, after so many ticks in order.

@@ -43,6 +43,10 @@ TEST_P(HandoverEachWay, CompletesAndTheGuestGoesOn) {
   ASSERT_TRUE(machine);
   EXPECT_TRUE(machine->running());
   EXPECT_EQ(incoming_->status().state, "running");
+  const auto told = wait_report();
+  ASSERT_TRUE(told);
+  EXPECT_EQ(told->total_ms, result.report.total_ms);
+  EXPECT_EQ(told->pages.raw, result.report.pages.raw);
   EXPECT_TRUE(output_.wait_for_tick_lines(2));
   machine->pause();
   EXPECT_FALSE(machine->ended()) << output_.text();
