@@ -120,6 +120,14 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, number)
 
+    def insist(self, number, deadline=DEADLINE):
+        """Signals until it has ended; its status. Signals that come at once count as one."""
+        end = time.monotonic() + deadline
+        while not select.select([self._pidfd], [], [], 0.3)[0]:
+            assert time.monotonic() < end, f"{self.args} still runs: {self.stderr.text()[-3000:]}"
+            self.signal(number)
+        return self.wait()
+
     def kill(self):
         self.signal(signal.SIGKILL)
         return self.wait()

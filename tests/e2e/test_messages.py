@@ -4,12 +4,14 @@ import fcntl
 import os
 import re
 import select
+import signal
 import socket
 import subprocess
+import time
 import unittest
 
 from harness import (
-    FERRY, GUEST, FerryTest, Process, Transcript, Vm, full_pipe, silent_port,
+    DEADLINE, FERRY, GUEST, FerryTest, Process, Transcript, Vm, full_pipe, silent_port,
 )
 
 
@@ -133,6 +135,30 @@ class OutputThatCannotBeWritten(FerryTest):
         subprocess.run(["prlimit", f"--pid={vm.pid}", "--fsize=unlimited"], check=True)
         vm.stderr.wait_for(rb"can be written again; \d+ bytes of it were dropped")
         self.assertGreater(os.path.getsize(path), 8192)
+
+    def test_to_a_pipe_with_a_name_goes_on_when_another_reads_it(self):
+        path = self.path("fifo")
+        os.mkfifo(path)
+        first = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        vm = self.run_vm("tick=1", "--serial", f"file:{path}")
+        self.assertTrue(select.select([first], [], [], DEADLINE)[0])
+        os.close(first)
+        vm.stderr.wait_for(rb"dropped until it can: Broken pipe")
+        second = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        self.addCleanup(os.close, second)
+        vm.stderr.wait_for(rb"can be written again")
+
+    def test_to_a_file_that_cannot_be_opened_anew_goes_on_into_the_old_one(self):
+        os.mkdir(folder := self.path("logs"))
+        vm = self.run_vm("tick=1", "--serial", f"file:{folder}/log", start_new_session=True)
+        vm.wait_ready()
+        os.rename(folder, folder + ".1")
+        vm.signal(signal.SIGHUP)
+        vm.stderr.wait_for(rb"goes on into the file that was open before")
+        size = os.path.getsize(folder + ".1/log")
+        end = time.monotonic() + DEADLINE
+        while os.path.getsize(folder + ".1/log") == size:
+            self.assertLess(time.monotonic(), end, vm.stderr.text())
 
 
 if __name__ == "__main__":

@@ -269,9 +269,8 @@ class ASourceThatIsAskedToEnd(BrokenPostCopyTest):
 
     def test_ends_at_the_second_time(self):
         self.ask()
-        self.source.signal(signal.SIGTERM)
-        self.assertEqual(self.source.wait(), 128 + signal.SIGTERM)
-        self.assertIn("ends now, and with it the VM, which lacks pages", self.source.stderr.text())
+        self.assertEqual(self.source.insist(signal.SIGTERM), 128 + signal.SIGTERM)
+        self.assertIn("ends now: the VM ran elsewhere and lacks pages", self.source.stderr.text())
         self.target.stderr.wait_for(rb"the link to it is lost")
         self.target.cli("stop")
 

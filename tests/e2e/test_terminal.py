@@ -1,5 +1,6 @@
 """A ferry on a terminal: its keys, its mode, and a shell's job control."""
 
+import os
 import re
 import signal
 import unittest
@@ -68,11 +69,10 @@ class OnATerminal(FerryTest):
         terminal = self.terminal()
         target = self.receive(**terminal.options())
         terminal.until(terminal.raw, "raw")
-        terminal.type(b"early ")
+        terminal.type(b"early\n")
         source = self.run_vm("tick=20 echo")
         self.assertEqual(self.migrate(source, target).report()["outcome"], "completed")
-        terminal.type(b"late\n")
-        terminal.shows(b"# got 11 bytes")
+        terminal.shows(b"# got 6 bytes")
         self.assertEqual(self.quit(terminal, target), 0)
 
     def test_a_guest_that_reads_nothing_ends_by_ctrl_a_x(self):
@@ -86,6 +86,24 @@ class OnATerminal(FerryTest):
         vm = self.run_on(terminal)
         vm.cli("pause")
         terminal.type(b"x" * 6000)
+        self.assertEqual(self.quit(terminal, vm), 0)
+
+    def test_what_was_typed_while_the_guest_was_paused_is_its_own(self):
+        terminal = self.terminal()
+        vm = self.run_on(terminal, "tick=20 echo")
+        vm.cli("pause")
+        terminal.type(b"x" * 5000 + b"\n")
+        terminal.type(b"\x01h")  # heard only once all before it has been read
+        terminal.until(lambda: b"Ctrl-A Ctrl-A" in vm.stderr.bytes(), "help")
+        vm.cli("resume")
+        terminal.shows(b"# got 5001 bytes")
+        self.assertEqual(self.quit(terminal, vm), 0)
+
+    def test_a_guest_that_stops_amid_a_paste_ends_by_ctrl_a_x(self):
+        terminal = self.terminal()
+        vm = self.run_on(terminal, "tick=20 echo")
+        terminal.type(b"x" * 6200)
+        vm.cli("pause")
         self.assertEqual(self.quit(terminal, vm), 0)
 
     def test_a_keeper_ends_by_ctrl_a_x(self):
@@ -136,15 +154,21 @@ class OnATerminal(FerryTest):
 
     def test_is_given_back_while_stopped_and_taken_again(self):
         terminal = self.terminal()
-        vm = self.run_on(terminal, "tick=50 echo")
-        vm.signal(signal.SIGTSTP)
-        terminal.until(lambda: self.process_state(vm) == "T", "stopped")
+        shell = self.run_by_shell(terminal, ["python3", "-c", JOB_CONTROL], "tick=50 echo")
+        terminal.shows(b"# hello")
+        terminal.type(b"\n")
+        terminal.until(terminal.raw, "raw in the foreground")
+        pid = shell.info()["pid"]
+        os.kill(pid, signal.SIGTSTP)
+        terminal.until(lambda: self.process_state(pid) == "T", "stopped")
         self.assertEqual(terminal.mode(), terminal.before)
-        vm.signal(signal.SIGCONT)
+        os.kill(pid, signal.SIGCONT)
         terminal.until(terminal.raw, "raw again")
         terminal.type(b"abc\n")
         terminal.shows(b"# got 4 bytes")
-        self.assertEqual(self.quit(terminal, vm), 0)
+        terminal.type(QUIT)
+        terminal.shows(b"ended 0")
+        shell.wait()
 
     def test_a_job_in_the_background_reads_the_terminal_once_it_is_in_the_foreground(self):
         terminal = self.terminal()
@@ -175,8 +199,8 @@ class OnATerminal(FerryTest):
                    "--api-socket", api]
         return self.start(Vm, [*shell, *command], api=api, **terminal.options())
 
-    def process_state(self, vm):
-        with open(f"/proc/{vm.pid}/stat", encoding="ascii") as stat:
+    def process_state(self, pid):
+        with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
             return stat.read().rsplit(")", 1)[1].split()[0]
 
 

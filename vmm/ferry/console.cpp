@@ -50,9 +50,9 @@ Console::Console(asio::io_context& context, const SerialChoice& choice, std::fun
       again_(context) {
   switch (choice.kind) {
     case SerialChoice::Kind::null: break;
-    case SerialChoice::Kind::file: output_.emplace(context, path_); break;
+    case SerialChoice::Kind::file: output_ = std::make_unique<HostStream>(context, path_); break;
     case SerialChoice::Kind::stdio:
-      output_.emplace(context, STDOUT_FILENO, HostStream::Direction::out);
+      output_ = std::make_unique<HostStream>(context, STDOUT_FILENO, HostStream::Direction::out);
       shares_terminal_ = same_terminal(STDOUT_FILENO, STDERR_FILENO);
       input_.emplace(context, STDIN_FILENO, HostStream::Direction::in);
       if (terminal_.present() && terminal_.in_foreground()) {
@@ -88,12 +88,13 @@ void Console::disconnect(bool listen) {
 bool Console::reopen_file() {
   if (path_.empty()) return false;
   try {
-    output_.emplace(context_, path_);
+    output_ = std::make_unique<HostStream>(context_, path_);
     output_waits_ = false;
     try_again_ = {};
     pump_output();
   } catch (const std::exception& error) {
-    say(fmt::format("the file of the serial port is not opened again: {}", error.what()));
+    say(fmt::format("the guest's output goes on into the file that was open before: {}",
+                    error.what()));
   }
   return true;
 }
@@ -108,11 +109,12 @@ std::size_t Console::write(std::span<const std::byte> bytes) {
   if (!output_) return bytes.size();
   if (std::chrono::steady_clock::now() < try_again_) return drop(bytes);
   const HostStream::Result result = output_->write(bytes);
-  if (result.state == HostStream::State::ended) {
+  // Another reader may open a file that is a pipe.
+  if (result.state == HostStream::State::ended && path_.empty()) {
     output_.reset();  // the guest goes on; what it prints from now on nobody reads
     return bytes.size();
   }
-  if (result.state == HostStream::State::failed) {
+  if (result.state == HostStream::State::failed || result.state == HostStream::State::ended) {
     output_failed();
     return drop(bytes);
   }

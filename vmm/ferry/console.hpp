@@ -30,8 +30,9 @@ struct SerialChoice {
 /// Carries bytes between the guest's serial port and the host's streams, in the main thread.
 ///
 /// What the host does not take stays in the serial port, and with it travels to another host; what
-/// the guest has no room for stays in the pipe or terminal. Only of a terminal more is read after a
-/// second in which the guest took nothing, or while no guest is there: among it may be Ctrl-A X.
+/// the guest has no room for stays in the pipe or terminal. Only of a terminal more is read after
+/// half a second in which the guest took nothing, or while no guest is there: among it may be
+/// Ctrl-A X.
 ///
 /// Output that cannot be written, as the disk is full, is dropped until it can.
 class Console {
@@ -77,7 +78,7 @@ class Console {
   std::shared_ptr<devices::Serial> serial_;
 
   std::string path_;  ///< of the file that output goes to
-  std::optional<HostStream> output_;
+  std::unique_ptr<HostStream> output_;
   bool output_waits_ = false;                        ///< for the host to take more
   bool shares_terminal_ = false;                     ///< with the messages
   std::uint64_t dropped_ = 0;                        ///< bytes since output was last written
@@ -85,7 +86,8 @@ class Console {
   boost::asio::steady_timer flushed_;
 
   std::optional<HostStream> input_;
-  bool input_waits_ = false;  ///< for the host to give more
+  bool input_waits_ = false;   ///< for the host to give more
+  bool input_failed_ = false;  ///< the last time that it was read
   RawTerminal terminal_;
   EscapeKeys escape_;
   boost::asio::steady_timer again_;

@@ -12,7 +12,7 @@ namespace {
 
 /// After so long a guest that takes nothing counts as one that will not, for now; and a process in
 /// the background looks so often whether it is in the foreground, of which no event tells.
-constexpr std::chrono::seconds kLookAgain{1};
+constexpr std::chrono::milliseconds kLookAgain{500};
 /// So much is held of what is typed while the guest takes nothing.
 constexpr std::size_t kHeldBytes = 4096;
 
@@ -24,6 +24,8 @@ void Console::take_terminal() {
 }
 
 void Console::pump_input() {
+  // First, as nothing may be typed any more that would ask for it.
+  if (serial_) static_cast<void>(give_held());
   while (input_ && !input_waits_ && may_read() && take_input()) {
   }
 }
@@ -48,7 +50,8 @@ bool Console::take_input() {
 
 void Console::guest_took() {
   takes_nothing_ = false;
-  if (looks_again_) again_.cancel();
+  overflow_told_ = false;
+  if (std::exchange(looks_again_, false)) again_.cancel();
 }
 
 /// Whether all that was held has been given.
@@ -82,8 +85,8 @@ void Console::look_again() {
   if (std::exchange(looks_again_, true)) return;
   again_.expires_after(kLookAgain);
   again_.async_wait([this](boost::system::error_code cancelled) {
-    looks_again_ = false;
     if (cancelled) return;
+    looks_again_ = false;
     takes_nothing_ = true;
     take_terminal();
   });
@@ -94,7 +97,8 @@ std::size_t Console::read(std::span<std::byte> room) {
   switch (result.state) {
     case HostStream::State::failed:
     case HostStream::State::ended:
-      if (may_read()) input_.reset();
+      // Once more, since the terminal may have come to the foreground after it was read.
+      if (may_read() && std::exchange(input_failed_, true)) input_.reset();
       return 0;
     case HostStream::State::would_block:
       input_waits_ = true;
@@ -103,7 +107,7 @@ std::size_t Console::read(std::span<std::byte> room) {
         pump_input();
       });
       return 0;
-    case HostStream::State::ready: break;
+    case HostStream::State::ready: input_failed_ = false; break;
   }
   if (!terminal_.present()) return result.bytes;
   const auto [count, quit, help] = escape_.filter(room.first(result.bytes));

@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -27,6 +28,11 @@ namespace {
 
 constexpr std::size_t kAnyNumber = std::numeric_limits<std::size_t>::max();
 
+/// /dev/ptmx: whoever opens it gets another terminal.
+bool pty_master(const struct stat& status) {
+  return S_ISCHR(status.st_mode) && status.st_rdev == makedev(5, 2);
+}
+
 [[noreturn]] void fail(const std::string& what) {
   throw std::system_error(errno, std::system_category(), what);
 }
@@ -37,18 +43,21 @@ HostStream::HostStream(asio::io_context& context, int inherited, Direction direc
     : context_(context), direction_(direction), at_most_(kAnyNumber) {
   struct stat status {};
   if (::fstat(inherited, &status) != 0) fail("fstat of standard input or output");
-  open_anew(inherited, status.st_mode);
+  open_anew(inherited, status);
   if (!S_ISREG(status.st_mode)) watch();
 }
 
 /// O_NONBLOCK belongs to the open file, which the shell and its other children share: opened anew,
 /// a pipe or terminal can be non-blocking for this process alone. That is not possible for a
-/// socket, nor for what belongs to another user.
-void HostStream::open_anew(int inherited, unsigned mode) {
+/// socket, a terminal's other end, nor for what belongs to another user.
+void HostStream::open_anew(int inherited, const struct stat& status) {
+  const unsigned mode = status.st_mode;
   if (S_ISFIFO(mode) || S_ISCHR(mode)) {
     const int access = direction_ == Direction::in ? O_RDONLY : O_WRONLY;
     const std::string path = fmt::format("/proc/self/fd/{}", inherited);
-    fd_ = vmm::UniqueFd(::open(path.c_str(), access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+    if (!pty_master(status)) {
+      fd_ = vmm::UniqueFd(::open(path.c_str(), access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+    }
     if (fd_.get() >= 0) return;
     way_ = Way::shared;
     // What a pipe that takes anything takes at once, and a terminal.
@@ -93,6 +102,7 @@ bool HostStream::ready_now() const {
 }
 
 HostStream::Result HostStream::failed() {
+  error_ = std::strerror(errno);
   switch (errno) {
     case EAGAIN:
     case EINTR: return {State::would_block, 0};
@@ -103,7 +113,6 @@ HostStream::Result HostStream::failed() {
       break;
     default: break;
   }
-  error_ = std::strerror(errno);
   return {direction_ == Direction::out ? State::failed : State::ended, 0};
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/stat.h>
+
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <cstddef>
@@ -53,7 +55,7 @@ class HostStream {
     socket,  ///< MSG_DONTWAIT
     shared,  ///< by asking first, and then little at a time
   };
-  void open_anew(int inherited, unsigned mode);
+  void open_anew(int inherited, const struct stat& status);
   void watch();
   [[nodiscard]] bool ready_now() const;
   [[nodiscard]] Result failed();

@@ -43,7 +43,11 @@ bool write_all(int fd, std::string_view text) {
 struct Messages::Shared {
   explicit Shared(int to) : fd(to) {}
 
-  void write(std::string_view line) noexcept;
+  struct Line {
+    std::string text;
+    std::uint64_t dropped = 0;  ///< lines, before this one
+  };
+  void write(const Line& line) noexcept;
   void write_waiting() noexcept;
 
   const int fd;
@@ -53,23 +57,26 @@ struct Messages::Shared {
 
   std::mutex mutex;  ///< guards what follows
   std::condition_variable changed;
-  std::deque<std::string> waiting;
+  std::deque<Line> waiting;
   std::size_t waiting_bytes = 0;
   bool background = false;
   bool writing = false;
   bool ended = false;
 };
 
-void Messages::Shared::write(std::string_view line) noexcept {
+void Messages::Shared::write(const Line& line) noexcept {
   try {
     std::string text = others_line_is_open.exchange(false) ? "\n" : "";
-    if (const std::uint64_t now = dropped; now > dropped_told) {
+    if (line.dropped > dropped_told) {
       text += fmt::format("ferry: {} messages before this one could not be written\n",
-                          now - dropped_told);
-      dropped_told = now;
+                          line.dropped - dropped_told);
     }
-    text.append(line).append("\n");
-    if (!write_all(fd, text)) ++dropped;
+    text.append(line.text).append("\n");
+    if (write_all(fd, text)) {
+      dropped_told = line.dropped;
+    } else {
+      ++dropped;
+    }
   } catch (...) {
     ++dropped;  // no memory
   }
@@ -80,9 +87,9 @@ void Messages::Shared::write_waiting() noexcept {
   for (;;) {
     changed.wait(lock, [this] { return ended || !waiting.empty(); });
     if (waiting.empty()) return;
-    const std::string line = std::move(waiting.front());
+    const Line line = std::move(waiting.front());
     waiting.pop_front();
-    waiting_bytes -= line.size();
+    waiting_bytes -= line.text.size();
     writing = true;
     lock.unlock();
     write(line);
@@ -112,14 +119,14 @@ void Messages::write_in_background() {
 
 void Messages::add(std::string line) noexcept {
   const std::lock_guard lock(shared_->mutex);
-  if (!shared_->background) return shared_->write(line);
+  if (!shared_->background) return shared_->write({std::move(line), shared_->dropped});
   if (shared_->waiting_bytes + line.size() > kWaitingBytes) {
     ++shared_->dropped;
     return;
   }
   try {
     const std::size_t bytes = line.size();
-    shared_->waiting.push_back(std::move(line));
+    shared_->waiting.push_back({std::move(line), shared_->dropped});
     shared_->waiting_bytes += bytes;
     shared_->changed.notify_all();
   } catch (...) {

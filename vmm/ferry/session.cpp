@@ -60,8 +60,10 @@ Session::Session(const Options& options)
 }
 
 Session::~Session() {
-  // A VM that arrived in the last moment is in the queue: it must not outlive the console.
+  // A VM that arrived, or came back, in the last moment is in the queue: it must not outlive the
+  // console.
   incoming_.reset();
+  outgoing_.reset();
   context_.restart();
   context_.poll();
 }

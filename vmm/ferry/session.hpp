@@ -3,6 +3,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -95,8 +96,9 @@ class Session final : public Controlled {
   const bool had_terminal_;         ///< whose end is a SIGHUP
   std::optional<int> exit_status_;  ///< the process is ending
   std::optional<int> ending_;       ///< it is to end so, once the migration has ended
-  bool starving_ = false;           ///< paused, as pages are missing and their source is away
-  bool keeper_ = false;             ///< the VM has left, and its image is kept here
+  std::chrono::steady_clock::time_point asked_to_end_;  ///< last, by a signal or Ctrl-A X
+  bool starving_ = false;  ///< paused, as pages are missing and their source is away
+  bool keeper_ = false;    ///< the VM has left, and its image is kept here
   std::string id_, name_;
   std::uint64_t memory_bytes_ = 0;
   std::uint32_t cpus_ = 0;

@@ -6,6 +6,7 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <chrono>
 #include <csignal>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -24,6 +25,8 @@ namespace {
 /// How long a reader that stalls can delay the end of the process.
 constexpr std::chrono::seconds kFlushLimit{5};
 constexpr std::chrono::seconds kAnswerLimit{2};
+/// `timeout` sends its signal to the process and to its group: that is one wish.
+constexpr std::chrono::milliseconds kSameWish{250};
 /// A shell's number of a death by signal.
 constexpr int kSignalStatus = 128;
 
@@ -40,7 +43,10 @@ void Session::wait_for_signal() {
 void Session::signalled(int number) {
   if (number == SIGTSTP) {
     console_->give_terminal_back();
-    ::raise(SIGSTOP);
+    // What it does by default: the kernel stops nobody whom nobody would continue.
+    signals_.remove(SIGTSTP);
+    ::raise(SIGTSTP);
+    signals_.add(SIGTSTP);
   }
   if (number == SIGTSTP || number == SIGCONT) return console_->take_terminal();
   // Without a terminal that could hang up it is a log's rotation.
@@ -49,6 +55,9 @@ void Session::signalled(int number) {
 }
 
 void Session::end(int status) {
+  const auto now = std::chrono::steady_clock::now();
+  if (now < asked_to_end_ + kSameWish) return;
+  asked_to_end_ = now;
   if (exit_status_) {
     say("ends at once: nobody waits for the guest's last output or for answers any more");
     return context_.stop();
@@ -76,18 +85,20 @@ void Session::end_migration(int status) {
 }
 
 void Session::end_now(int status) {
-  const auto report = outgoing_->live();
+  auto report = outgoing_->live();
+  const bool committed = outgoing_->serving() || report.outcome == Outcome::in_doubt;
   if (outgoing_->serving()) {
-    say(fmt::format("ends now, and with it the VM, which lacks pages that were here. {}",
-                    report.owner));
-  } else if (report.outcome == Outcome::in_doubt) {
-    say(fmt::format("ends now: unless the VM runs at the other side, it is lost. Before that: {}",
-                    report.owner));
+    report.owner = "the VM ran elsewhere and lacks pages that were here alone: it is lost";
+  } else if (committed) {
+    report.owner = "unless the VM runs at the other side, it is lost";
   } else {
-    say("ends now, amid the migration, and with it the VM; where it was to go, it may wait, "
-        "paused, "
-        "to be stopped");
+    report.owner =
+        "the VM has ended with this process; where it was to go, it may wait, paused, to be "
+        "stopped";
   }
+  say("ends now: " + report.owner);
+  report.outcome = committed ? Outcome::in_doubt : Outcome::failed;
+  report.error = "the process that had the VM was made to end";
   if (watcher_) std::exchange(watcher_, nullptr)->end(migration::to_json(report).dump() + '\n');
   leave(status);
 }

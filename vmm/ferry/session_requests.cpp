@@ -58,6 +58,7 @@ void Session::resume(bool force) {
     refusal = incoming_->force_resume();
   }
   if (!refusal.empty()) throw Conflict("cannot resume --force: " + refusal);
+  ending_.reset();  // what was asked for before is not wanted any more
 }
 
 void Session::stop() {
@@ -142,6 +143,8 @@ void Session::progressed(const MigrationReport& report) {
 
 void Session::in_doubt(const MigrationReport& report) {
   say(fmt::format("{}. {}", report.error.value_or(""), report.owner));
+  if (ending_)
+    say("this process ends once that is settled. Another signal or Ctrl-A X ends it now");
   if (watcher_) std::exchange(watcher_, nullptr)->end(migration::to_json(report).dump() + '\n');
 }
 
@@ -160,10 +163,12 @@ void Session::migration_ended(OutgoingMigration::Result result) {
     say("keeps the image of the VM for its return, until somebody takes or drops it");
   } else {
     own(std::move(result.machine));
-    if (outgoing_->done()) outgoing_.reset();
+    if (outgoing_ && outgoing_->done()) outgoing_.reset();
     say(what);
   }
-  if (ending_) end(*ending_);
+  if (!ending_) return;
+  if (machine_) machine_->pause();
+  leave(*ending_);
 }
 
 }  // namespace ferry
