@@ -98,9 +98,23 @@ class IncomingMigration {
     struct Fetching {
       std::uint64_t missing = 0;
       LatencyHistogram latencies;
+      bool link_lost = false;  ///< to the source, which has them
     };
-    std::optional<Fetching> fetching;
-    std::optional<MigrationReport> report;  ///< how the VM came, as its source has told
+    std::optional<Fetching> fetching = std::nullopt;
+    /// How the VM came, as its source has told.
+    std::optional<MigrationReport> report = std::nullopt;
+    /// With the real port; none before it listens.
+    std::optional<Address> listening = std::nullopt;
+    /// The VM that is on its way, and how much of it has come.
+    struct Receiving {
+      std::string id, name;
+      std::uint32_t cpus = 0;
+      std::uint64_t memory_bytes = 0;
+      std::uint32_t round = 0;
+      std::uint64_t pages = 0;  ///< that have landed; one that came twice counts twice
+      std::uint64_t bytes = 0;  ///< that came with them
+    };
+    std::optional<Receiving> receiving = std::nullopt;
   };
   /// For `ferry info`. Any thread.
   [[nodiscard]] Status status() const;

@@ -95,6 +95,10 @@ asio::awaitable<void> IncomingMigration::Receiver::open() {
     callbacks_.failed({error.what(), false, code == EACCES || code == EPERM});
     co_return;
   }
+  {
+    const std::lock_guard lock(mutex_);
+    address_ = listener_->address();
+  }
   callbacks_.listening(listener_->address());
   for (net::Acceptor& acceptor : listener_->acceptors()) {
     asio::co_spawn(context_, accept_all(acceptor), asio::detached);
@@ -247,7 +251,7 @@ void IncomingMigration::Receiver::take_offer(const wire::Offer& offer, wire::Acc
   } catch (const std::invalid_argument& error) {
     throw wire::ProtocolError(fmt::format("unsound machine configuration: {}", error.what()));
   }
-  const std::string name = config.name;
+  Status::Receiving offered{config.id, config.name, config.cpus, config.memory_bytes};
   offer_ = offer;
   machine_ =
       factory_(std::move(config), offer.used_bytes, [this](const vmm::MachineConfig& checked) {
@@ -258,7 +262,11 @@ void IncomingMigration::Receiver::take_offer(const wire::Offer& offer, wire::Acc
   given_up_ = vmm::DirtyBitmap(ram_pages_);
   use_image(accept);
   track_changes();
-  enter(Stage::receiving, fmt::format("receiving '{}'", name));
+  const std::lock_guard lock(mutex_);
+  stage_ = Stage::receiving;
+  detail_ = fmt::format("receiving '{}'", offered.name);
+  offered_ = std::move(offered);
+  tally_ = target_->tally;
 }
 
 void IncomingMigration::Receiver::take_frame(const Frame& frame) {
@@ -318,7 +326,7 @@ void IncomingMigration::Receiver::channel_landed(std::uint32_t round) {
   }
   if (++channels_done_ < offer_.channels || fetching()) return;
   channels_done_ = 0;
-  ++round_;
+  target_->tally->round = ++round_;
   target_->in_round = 0;
   control_->send(FrameType::landed, wire::encode_round(round));
   prepare_if_complete();
@@ -354,15 +362,25 @@ void IncomingMigration::Receiver::enter(Stage stage, std::string what) {
 
 IncomingMigration::Status IncomingMigration::Receiver::status() const {
   const std::lock_guard lock(mutex_);
+  Status status{.state = "gone", .detail = detail_, .listening = address_};
   switch (stage_) {
-    case Stage::listening: return {"listening", detail_, std::nullopt, std::nullopt};
-    case Stage::receiving: return {"receiving", detail_, std::nullopt, std::nullopt};
-    case Stage::prepared: return {"prepared", detail_, std::nullopt, std::nullopt};
+    case Stage::listening: status.state = "listening"; break;
+    case Stage::receiving: status.state = "receiving"; break;
+    case Stage::prepared: status.state = "prepared"; break;
     case Stage::running:
-      return {offer_.paused ? "paused" : "running", detail_, fetching_status(), report_};
+      status.state = offer_.paused ? "paused" : "running";
+      status.fetching = fetching_status();
+      status.report = report_;
+      break;
     case Stage::gone: break;
   }
-  return {"gone", detail_, std::nullopt, std::nullopt};
+  if (offered_ && stage_ != Stage::gone) {
+    status.receiving = offered_;
+    status.receiving->round = tally_->round;
+    status.receiving->pages = tally_->pages;
+    status.receiving->bytes = tally_->bytes;
+  }
+  return status;
 }
 
 IncomingMigration::IncomingMigration(ReceiveOptions options, MachineFactory factory,

@@ -101,6 +101,7 @@ class IncomingMigration::Receiver {
   void drop_page_connections();
   boost::asio::awaitable<void> take_up_link(ConnectionPtr connection);
   [[nodiscard]] wire::Running running_now() const;
+  [[nodiscard]] const char* is_here() const;
   void tell_progress();
   void take_report(const net::Frame& frame);
   boost::asio::awaitable<void> await_report(ConnectionPtr connection);
@@ -175,9 +176,12 @@ class IncomingMigration::Receiver {
   Stage stage_ = Stage::listening;
   std::string detail_ = "waits for a VM";
   bool link_lost_ = false;  ///< to the source of the VM that is prepared, or lacks pages
-  std::unique_ptr<PageFetcher> fetcher_;   ///< while pages are missing
-  LatencyHistogram latencies_;             ///< of a fetch that is over
-  std::optional<MigrationReport> report_;  ///< the source's
+  std::unique_ptr<PageFetcher> fetcher_;      ///< while pages are missing
+  LatencyHistogram latencies_;                ///< of a fetch that is over
+  std::optional<MigrationReport> report_;     ///< the source's
+  std::optional<Status::Receiving> offered_;  ///< the VM, as its offer told
+  std::shared_ptr<PageTally> tally_;
+  std::optional<Address> address_;  ///< once it listens
 
   std::thread thread_;
 };

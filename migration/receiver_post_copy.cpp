@@ -170,6 +170,10 @@ void IncomingMigration::Receiver::all_here() {
   }
 }
 
+const char* IncomingMigration::Receiver::is_here() const {
+  return offer_.paused ? "the VM is here, paused as it was" : "the VM runs here";
+}
+
 void IncomingMigration::Receiver::drop_page_connections() {
   ++link_;
   channels_.clear();
@@ -187,9 +191,9 @@ void IncomingMigration::Receiver::fetch_link_lost(const std::string& why) {
   drop_page_connections();
   if (const ConnectionPtr control = std::exchange(control_, nullptr)) control->close();
   const std::string what = fmt::format(
-      "the VM runs here, but {} of its pages are still at the source and the link to it is lost "
+      "{}, but {} of its pages are still at the source and the link to it is lost "
       "({}). A vCPU that touches one of them waits; the source is expected to come back",
-      fetcher_->missing(), why);
+      is_here(), fetcher_->missing(), why);
   {
     const std::lock_guard lock(mutex_);
     detail_ = what;
@@ -226,7 +230,7 @@ asio::awaitable<void> IncomingMigration::Receiver::take_up_link(ConnectionPtr co
   {
     const std::lock_guard lock(mutex_);
     link_lost_ = false;
-    detail_ = "the VM runs here; the source is back and sends the pages that are missing";
+    detail_ = fmt::format("{}; the source is back and sends the pages that are missing", is_here());
   }
   patience_.cancel();
   callbacks_.message(fmt::format("the source is back and sends the {} pages that are missing",
@@ -245,9 +249,9 @@ asio::awaitable<void> IncomingMigration::Receiver::take_up_link(ConnectionPtr co
 
 std::optional<IncomingMigration::Status::Fetching> IncomingMigration::Receiver::fetching_status()
     const {
-  if (fetcher_) return Status::Fetching{fetcher_->missing(), fetcher_->latencies()};
+  if (fetcher_) return Status::Fetching{fetcher_->missing(), fetcher_->latencies(), link_lost_};
   if (!post_copy_) return std::nullopt;
-  return Status::Fetching{0, latencies_};
+  return Status::Fetching{0, latencies_, false};
 }
 
 }  // namespace migration

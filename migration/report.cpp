@@ -49,6 +49,7 @@ json to_json(const MigrationReport& report) {
       {"switched", or_null(report.switched)},
       {"transport", report.transport},
       {"phase", report.phase},
+      {"progress", report.progress},
       {"total_ms", report.total_ms},
       {"downtime_ms", report.downtime_ms},
       {"wire_bytes", report.wire_bytes},
@@ -79,7 +80,10 @@ json to_json(const MigrationReport& report) {
         {"restore", phases.restore},
         {"commit", phases.commit},
         {"verify", phases.verify}}},
-      {"kept_image", {{"pages", report.kept_image.pages}, {"bytes", report.kept_image.bytes}}},
+      {"kept_image",
+       {{"pages", report.kept_image.pages},
+        {"bytes", report.kept_image.bytes},
+        {"error", or_null(report.kept_image.error)}}},
       {"verified", or_null(report.verified)},
       {"cpu_seconds",
        {{"source", report.cpu_seconds_source}, {"destination", report.cpu_seconds_destination}}},
@@ -99,6 +103,7 @@ MigrationReport report_from_json(const json& from) {
   if (const json& why = from.at("switched"); !why.is_null()) why.get_to(report.switched.emplace());
   from.at("transport").get_to(report.transport);
   from.at("phase").get_to(report.phase);
+  report.progress = from.value("progress", 0.0);
   from.at("total_ms").get_to(report.total_ms);
   from.at("downtime_ms").get_to(report.downtime_ms);
   from.at("wire_bytes").get_to(report.wire_bytes);
@@ -131,6 +136,9 @@ MigrationReport report_from_json(const json& from) {
   phases.at("verify").get_to(report.phases_ms.verify);
   const json& kept = from.at("kept_image");
   report.kept_image = {kept.at("pages"), kept.at("bytes")};
+  if (kept.contains("error") && !kept.at("error").is_null()) {
+    report.kept_image.error = kept.at("error").get<std::string>();
+  }
   if (!from.at("verified").is_null()) report.verified = from.at("verified").get<bool>();
   from.at("cpu_seconds").at("source").get_to(report.cpu_seconds_source);
   from.at("cpu_seconds").at("destination").get_to(report.cpu_seconds_destination);

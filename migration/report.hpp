@@ -28,7 +28,8 @@ struct MigrationReport {
   std::string mode;
   std::optional<std::string> switched;  ///< to post-copy: why
   std::string transport;
-  std::string phase;  ///< what goes on now, for people: "round 3", "stopped", "in doubt"
+  std::string phase;    ///< what goes on now, for people: "round 3", "stopped", "in doubt"
+  double progress = 0;  ///< per cent of the pages that have to travel; 100 once it is completed
   double total_ms = 0;
   double downtime_ms = 0;
   std::uint64_t wire_bytes = 0;
@@ -51,7 +52,8 @@ struct MigrationReport {
   } phases_ms;
   struct KeptImage {
     std::uint64_t pages = 0, bytes = 0;
-  } kept_image;  ///< of this VM, at the source
+    std::optional<std::string> error = std::nullopt;  ///< why it was not kept, though asked for
+  } kept_image;                                       ///< of this VM, at the source
   std::optional<bool> verified;
   double cpu_seconds_source = 0, cpu_seconds_destination = 0;
   std::uint64_t peak_rss_source = 0, peak_rss_destination = 0;

@@ -45,6 +45,7 @@ OutgoingMigration::Source::Source(std::unique_ptr<vmm::Machine>&& machine, Migra
       ticker_(context_),
       retry_(context_),
       grace_(context_),
+      used_(machine->memory().page_count()),
       unsent_(machine->memory().page_count()),
       reusable_(machine->memory().page_count()),
       copied_(machine->memory().page_count()),
@@ -56,7 +57,7 @@ OutgoingMigration::Source::Source(std::unique_ptr<vmm::Machine>&& machine, Migra
   report_.mode = to_string(options_.mode);
   report_.transport = options_.to.kind == Address::Kind::tcp ? "tcp" : "unix";
   report_.phase = "connecting";
-  report_.owner = "this process runs the VM";
+  report_.owner = was_running_ ? "this process runs the VM" : "this process has the VM, paused";
   report_.pages.total = machine->memory().page_count();
   if (options_.max_rounds == 0) {
     options_.max_rounds = options_.mode == Mode::hybrid ? kHybridRounds : kPreCopyRounds;

@@ -14,8 +14,10 @@
 #include "migration/net/connection.hpp"
 #include "migration/outgoing.hpp"
 #include "migration/pages/page_sender.hpp"
+#include "migration/pages/used_pages.hpp"
 #include "migration/policy/convergence.hpp"
 #include "migration/policy/hot_pages.hpp"
+#include "migration/policy/progress.hpp"
 #include "migration/policy/switch_policy.hpp"
 #include "migration/postcopy/page_server.hpp"
 #include "migration/reuse/held_hashes.hpp"
@@ -78,6 +80,9 @@ class OutgoingMigration::Source {
   void phase(std::string text);
   void tick();
   void update_counts();
+  void update_progress();
+  [[nodiscard]] std::optional<std::uint64_t> pages_left(std::uint64_t used) const;
+  [[nodiscard]] std::uint64_t pages_sent() const;
 
   // source_handover.cpp
   boost::asio::awaitable<void> hand_over(bool post_copy);
@@ -87,6 +92,8 @@ class OutgoingMigration::Source {
   void take_prepared(const net::Frame& frame);
   void commit();
   void take_running(const wire::Running& running);
+  /// Where the VM is once it has been handed over: for people.
+  [[nodiscard]] std::string is_there() const;
   void complete(const wire::Running& running);
   /// The VM stays here: it runs again, and the report says why.
   void stay(Outcome outcome, const std::string& error);
@@ -180,6 +187,12 @@ class OutgoingMigration::Source {
   bool last_round_told_ = false;  ///< the destination may have got as far as Prepared
   double link_bytes_per_second_ = 0;
   unsigned throttle_ = 0;
+  // For people: how far it is.
+  UsedPages used_;
+  Progress progress_;
+  std::uint64_t sent_before_round_ = 0;       ///< pages
+  std::optional<std::uint64_t> to_travel_;    ///< pages; none: all that are used
+  std::optional<std::uint64_t> handed_over_;  ///< pages that were missing; none: all that are used
   Clock::time_point stopped_at_;
   Clock::time_point landed_at_;
   Clock::time_point prepared_at_;

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <stdexcept>
 #include <system_error>
@@ -16,6 +17,8 @@ using wire::FrameType;
 namespace {
 
 constexpr std::chrono::milliseconds kTick{100};
+/// What people see of it may take so much of the time.
+constexpr std::chrono::milliseconds kLookAtUsed{5};
 
 }  // namespace
 
@@ -44,7 +47,7 @@ void OutgoingMigration::Source::update_counts() {
     report_.pages.pushed = counts.pushed;
     report_.pages.resent = resent_before_ + server_->sent_again();
     report_.faults = running_.faults;
-    const std::uint64_t sent = counters_.zero + counters_.raw + counters_.compressed;
+    const std::uint64_t sent = pages_sent();
     if (report_.outcome == Outcome::completed) {
       report_.pages.reused = reusable_.count();
       report_.pages.duplicate = copied_.count();
@@ -59,10 +62,39 @@ void OutgoingMigration::Source::update_counts() {
   report_.peak_rss_source = peak_rss_bytes();
 }
 
+std::uint64_t OutgoingMigration::Source::pages_sent() const {
+  return counters_.zero + counters_.raw + counters_.compressed;
+}
+
+/// Of what is under way; between rounds nobody knows.
+std::optional<std::uint64_t> OutgoingMigration::Source::pages_left(std::uint64_t used) const {
+  std::uint64_t all = used;
+  std::uint64_t gone = 0;
+  if (server_) {
+    const PageServer::Counts counts = server_->counts();
+    all = handed_over_.value_or(used);
+    gone = counts.demand + counts.pushed - server_->sent_again();
+  } else if (copying_) {
+    all = copying_->all().value_or(used);
+    gone = pages_sent() - sent_before_round_;
+  } else {
+    return std::nullopt;
+  }
+  return all - std::min(all, gone);
+}
+
+void OutgoingMigration::Source::update_progress() {
+  used_.look(machine_->memory(), kLookAtUsed);
+  const std::uint64_t used = used_.count(resident_bytes() / vmm::kPageSize);
+  if (const auto left = pages_left(used)) progress_.tell(*left, to_travel_.value_or(used));
+  const std::lock_guard lock(mutex_);
+  report_.progress = progress_.percent();
+}
+
 void OutgoingMigration::Source::tick() {
   ticker_.expires_after(kTick);
   ticker_.async_wait([this](boost::system::error_code cancelled) {
-    if (cancelled) return;
+    if (cancelled || stage() == Stage::settled) return;
     try {
       watch_writes();
       look_for_vain_work();
@@ -70,6 +102,7 @@ void OutgoingMigration::Source::tick() {
       abandon(error.what());
     }
     update_counts();
+    update_progress();
     callbacks_.progress(live());
     tick();
   });

@@ -154,11 +154,11 @@ bool OutgoingMigration::Source::enter_doubt(const std::string& problem) {
     report_.phase = "link lost";
     report_.error = fmt::format("the link to the destination is lost: {}", problem);
     report_.owner = fmt::format(
-        "the VM runs at {}, if that process lives, and lacks pages that are here. It is paused "
+        "{}, if that process lives, and lacks pages that are here. It is paused "
         "here, as of the handover, with all its memory. This process keeps dialling there; 'ferry "
         "set --to' gives it another address. If that process is known to be dead, 'ferry resume "
         "--force' runs the VM here from that moment on, and what the guest did since is lost",
-        to_string(options_.to));
+        is_there());
     return forced_;
   }
   report_.phase = "in doubt";

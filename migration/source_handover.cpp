@@ -144,6 +144,12 @@ void OutgoingMigration::Source::take_running(const wire::Running& running) {
   report_.downtime_ms = ms_between(stopped_at_, now) - report_.phases_ms.verify;
 }
 
+std::string OutgoingMigration::Source::is_there() const {
+  const std::string where = to_string(options_.to);
+  return was_running_ ? fmt::format("the VM runs at {}", where)
+                      : fmt::format("the VM is at {}, paused as it was", where);
+}
+
 void OutgoingMigration::Source::complete(const wire::Running& running) {
   take_running(running);
   const std::lock_guard lock(mutex_);
@@ -151,7 +157,8 @@ void OutgoingMigration::Source::complete(const wire::Running& running) {
   report_.outcome = Outcome::completed;
   report_.error = std::nullopt;
   report_.phase = "completed";
-  report_.owner = fmt::format("the VM runs at {}", to_string(options_.to));
+  report_.progress = Progress::kDone;
+  report_.owner = is_there();
   report_.total_ms = ms_since(start_);
   report_.cpu_seconds_destination = running.cpu_seconds;
   report_.peak_rss_destination = running.peak_rss;

@@ -48,6 +48,8 @@ void OutgoingMigration::Source::keep_image() {
     report_.kept_image = {kept.pages, kept.bytes};
   } catch (const std::exception& error) {
     callbacks_.message(fmt::format("the image of the VM is not kept: {}", error.what()));
+    const std::lock_guard lock(mutex_);
+    report_.kept_image.error = error.what();
   }
 }
 

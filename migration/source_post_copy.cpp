@@ -148,8 +148,10 @@ asio::awaitable<void> OutgoingMigration::Source::tell_rest() {
     if (!news.empty()) tell_missing(news);
     vmm::DirtyBitmap again = missing;
     again &= sent_;
-    resent_before_ = counters_.zero + counters_.raw + counters_.compressed - sent_.count();
+    resent_before_ = pages_sent() - sent_.count();
     resent_before_ += again.count();
+    handed_over_ = missing.count();
+    if (image_ && !to_travel_) to_travel_ = handed_over_;
     server_ = std::make_unique<PageServer>(shared_, AtomicPageSet(missing), options_.prepaging,
                                            options_.verify);
     serve_faults();
@@ -175,8 +177,7 @@ void OutgoingMigration::Source::serve_from_now_on(const wire::Running& running) 
   commit_out_ = false;
   report_.outcome = Outcome::running;
   report_.error = std::nullopt;
-  report_.owner =
-      fmt::format("the VM runs at {}; pages that it lacks are still here", to_string(options_.to));
+  report_.owner = is_there() + "; pages that it lacks are still here";
 }
 
 /// Until the destination has every page; throws when the link is lost.

@@ -86,7 +86,8 @@ void OutgoingMigration::Source::watch_writes() {
 asio::awaitable<void> OutgoingMigration::Source::send_round(std::shared_ptr<PreCopyRound> round) {
   const auto start = round_start_ = Clock::now();
   const std::uint64_t bytes_before = counters_.wire_bytes;
-  const std::uint64_t pages_before = counters_.zero + counters_.raw + counters_.compressed;
+  sent_before_round_ = pages_sent();
+  if (image_ && !to_travel_) to_travel_ = round->all();
   copying_ = round;
   for (const auto& sender : senders_) sender->start(round);
   const Frame landed = co_await expect(FrameType::landed);
@@ -98,18 +99,17 @@ asio::awaitable<void> OutgoingMigration::Source::send_round(std::shared_ptr<PreC
   sent_ |= pages;
   reusable_ -= pages;
   copied_ -= pages;
-  const RoundReport sent{
-      .pages = counters_.zero + counters_.raw + counters_.compressed - pages_before,
-      .wire_bytes = counters_.wire_bytes - bytes_before,
-      .duration_ms = ms_since(start),
-      .throttle = throttle_};
+  const RoundReport sent{.pages = pages_sent() - sent_before_round_,
+                         .wire_bytes = counters_.wire_bytes - bytes_before,
+                         .duration_ms = ms_since(start),
+                         .throttle = throttle_};
   if (link_bytes_per_second_ == 0 || sent.wire_bytes >= kRateSample) {
     link_bytes_per_second_ =
         std::max(1.0, static_cast<double>(sent.wire_bytes)) / (sent.duration_ms / 1000);
   }
   const std::lock_guard lock(mutex_);
   report_.rounds.push_back(sent);
-  report_.pages.resent = counters_.zero + counters_.raw + counters_.compressed - sent_.count();
+  report_.pages.resent = pages_sent() - sent_.count();
 }
 
 ConvergenceInput OutgoingMigration::Source::measure(std::uint64_t dirty_pages) const {

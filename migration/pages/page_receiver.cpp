@@ -104,6 +104,8 @@ void PageReceiver::receive(const wire::FrameHeader& header) {
   if (target_.in_round.fetch_add(count) + count > pages) {
     throw ProtocolError("the peer sent more pages in a round than RAM has");
   }
+  target_.tally->pages += count;
+  target_.tally->bytes += wire::kHeaderBytes + header.payload;
   if (PageFetcher* const fetcher = target_.fetcher.load()) {
     if (!std::exchange(aside_, true)) vmm::step_aside();  // the guest may run
     vmm::keep_off(fetcher->watch().busy_processor());

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <optional>
 
 #include "migration/pages/huge_room.hpp"
@@ -11,6 +12,13 @@
 namespace migration {
 
 class PageFetcher;
+
+/// How far it is, for people: any thread may look, also when the target has gone.
+struct PageTally {
+  std::atomic<std::uint32_t> round = 1;
+  std::atomic<std::uint64_t> pages = 0;  ///< a page that came twice counts twice
+  std::atomic<std::uint64_t> bytes = 0;  ///< of page frames
+};
 
 /// Where the channels of a migration put pages.
 struct PageTarget {
@@ -28,6 +36,7 @@ struct PageTarget {
   std::optional<HugeRoom> room;
   /// In post-copy: the guest may be running, and pages are installed by this.
   std::atomic<PageFetcher*> fetcher = nullptr;
+  const std::shared_ptr<PageTally> tally = std::make_shared<PageTally>();
 };
 
 }  // namespace migration

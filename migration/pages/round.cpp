@@ -33,6 +33,7 @@ PreCopyRound::PreCopyRound(std::uint32_t number, vmm::GuestMemory& memory, vmm::
       log_(log),
       discover_(false),
       pages_(std::move(dirty)),
+      all_(pages_.count()),
       hot_(memory.page_count()) {}
 
 vmm::PageRange PreCopyRound::rest() const { return {next_, memory_.page_count() - next_}; }

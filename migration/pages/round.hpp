@@ -64,6 +64,8 @@ class PreCopyRound final : public Round {
   /// A page is held back that was written in two of so many samples.
   static constexpr unsigned kSamples = 8;
 
+  /// Pages of a round that was given them; of one that finds them itself nobody knows yet.
+  [[nodiscard]] std::optional<std::uint64_t> all() const { return all_; }
   /// Pages taken up so far: handed out or held back.
   [[nodiscard]] std::uint64_t count() const { return count_; }
   [[nodiscard]] std::uint64_t held_back() const { return held_back_; }
@@ -84,6 +86,7 @@ class PreCopyRound final : public Round {
   vmm::DirtyLog* log_;
   bool discover_;
   vmm::DirtyBitmap pages_;
+  std::optional<std::uint64_t> all_;
   std::mutex claiming_;  ///< held while a chunk is claimed, and while the rest is looked at
   std::atomic<vmm::PageIndex> next_ = 0;
   std::atomic<std::uint64_t> count_ = 0;

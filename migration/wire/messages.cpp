@@ -200,7 +200,7 @@ MigrationReport decode(std::span<const std::byte> payload) {
   for (std::string* text : {&report.mode, &report.transport, &report.phase, &report.owner}) {
     make_harmless(*text);
   }
-  for (auto* text : {&report.error, &report.switched}) {
+  for (auto* text : {&report.error, &report.switched, &report.kept_image.error}) {
     if (*text) make_harmless(**text);
   }
   return report;

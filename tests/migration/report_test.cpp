@@ -14,6 +14,8 @@ TEST(MigrationReport, SurvivesJson) {
   report.mode = "pre-copy";
   report.downtime_ms = 3.5;
   report.switched = "in vain";
+  report.progress = 42.5;
+  report.kept_image.error = "full";
   report.pages.compressed = 12;
   report.pages.demand = 7;
   report.pages.pushed = 9;
@@ -27,6 +29,8 @@ TEST(MigrationReport, SurvivesJson) {
   EXPECT_EQ(back.outcome, Outcome::in_doubt);
   EXPECT_EQ(back.rounds.at(0).throttle, 20U);
   EXPECT_EQ(back.switched, "in vain");
+  EXPECT_EQ(back.progress, 42.5);
+  EXPECT_EQ(back.kept_image.error, "full");
   EXPECT_EQ(back.pages.demand, 7U);
   EXPECT_EQ(back.pages.pushed, 9U);
   EXPECT_EQ(back.faults.count, 8U);
@@ -48,6 +52,7 @@ TEST(MigrationReport, HasEveryFieldOfTheFixedForm) {
                            "/mode",
                            "/switched",
                            "/transport",
+                           "/progress",
                            "/total_ms",
                            "/downtime_ms",
                            "/wire_bytes",
@@ -77,6 +82,7 @@ TEST(MigrationReport, HasEveryFieldOfTheFixedForm) {
                            "/phases_ms/verify",
                            "/kept_image/pages",
                            "/kept_image/bytes",
+                           "/kept_image/error",
                            "/verified",
                            "/cpu_seconds/source",
                            "/cpu_seconds/destination",
