@@ -33,8 +33,9 @@ Address parse_address(std::string_view text) {
   }
   if (!text.starts_with("tcp:")) fail(text, "unknown kind");
   const std::string_view rest = text.substr(4);
+  if (rest.starts_with("//")) fail(text, "it is no URL: leave the slashes out");
   const auto colon = rest.rfind(':');
-  if (colon == std::string_view::npos) fail(text, "no port");
+  if (colon == std::string_view::npos || rest.ends_with(']')) fail(text, "no port");
   std::string_view host = rest.substr(0, colon);
   const std::string_view port = rest.substr(colon + 1);
   if (host.starts_with('[') && host.ends_with(']')) {

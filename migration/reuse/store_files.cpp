@@ -47,10 +47,15 @@ Directory::Directory(const std::filesystem::path& path) : path_(path) {
     std::filesystem::create_directories(path.parent_path(), error);
     if (error) throw std::system_error(error, "cannot make " + path.parent_path().string());
   }
-  if (::mkdir(text.c_str(), 0700) < 0 && errno != EEXIST && errno != EROFS) {
+  const int refused = ::mkdir(text.c_str(), 0700) < 0 ? errno : 0;
+  if (refused != 0 && refused != EEXIST && refused != EROFS) {
     fail("cannot make the image store " + text);
   }
   fd_ = vmm::UniqueFd(::open(text.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (fd_.get() < 0 && errno == ENOENT && refused == EROFS) {
+    errno = refused;  // it is not there since it could not be made
+    fail("cannot make the image store " + text);
+  }
   if (fd_.get() < 0) fail("cannot open the image store " + text);
   const struct stat status = status_of(fd_.get(), text);
   if (status.st_uid != ::geteuid()) {

@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdio>
+#include <filesystem>
+#include <iostream>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -36,7 +40,7 @@ TEST(CommandLine, OfRunHasDefaultsForAllButTheKernel) {
   EXPECT_EQ(run.memory_bytes, 256U << 20);
   EXPECT_EQ(run.cpus, 1U);
   EXPECT_EQ(run.serial.kind, SerialChoice::Kind::stdio);
-  EXPECT_FALSE(run.initramfs);
+  EXPECT_TRUE(run.initramfs.empty());
   EXPECT_TRUE(run.api_socket.empty());
 }
 
@@ -44,7 +48,7 @@ TEST(CommandLine, OfRunTakesEveryOption) {
   const auto run = parse_as<RunCommand>(
       {"run", "--kernel", "k", "--initramfs", "i", "--cmdline", "tick=1 end=byte", "--memory", "1G",
        "--cpus", "16", "--name", "n", "--serial", "file:log", "--api-socket", "s"});
-  EXPECT_EQ(run.initramfs, "i");
+  EXPECT_EQ(run.initramfs, std::vector<std::filesystem::path>{"i"});
   EXPECT_EQ(run.cmdline, "tick=1 end=byte");
   EXPECT_EQ(run.memory_bytes, 1U << 30);
   EXPECT_EQ(run.cpus, 16U);
@@ -142,6 +146,78 @@ TEST(CommandLine, OfImagesListsOrDropsWithTheStoreBeforeOrAfter) {
 TEST(CommandLine, OfImagesDropNeedsAnId) {
   EXPECT_NE(refusal({"images", "drop"}).find("ID"), std::string::npos);
   EXPECT_NE(refusal({"images", "drop", "a", "b"}), "");
+}
+
+std::string printed(const std::vector<const char*>& words) {
+  testing::internal::CaptureStdout();
+  const bool nothing_to_do = !parse(words);
+  std::fflush(stdout);
+  std::cout.flush();
+  std::string text = testing::internal::GetCapturedStdout();
+  EXPECT_TRUE(nothing_to_do);
+  return text;
+}
+
+const std::vector<std::vector<const char*>> kCommands = {
+    {},       {"run"},    {"receive"}, {"migrate"},        {"set"}, {"info"}, {"pause"}, {"resume"},
+    {"stop"}, {"cancel"}, {"images"},  {"images", "drop"}, {"help"}};
+
+TEST(CommandLine, HasHelpThatFitsATerminal) {
+  for (std::vector<const char*> words : kCommands) {
+    words.push_back("--help");
+    std::istringstream text(printed(words));
+    std::string line;
+    while (std::getline(text, line)) EXPECT_LE(line.size(), 80U) << line;
+    EXPECT_EQ(text.str().find('{'), std::string::npos) << text.str();
+    EXPECT_NE(text.str().find("Usage: ferry"), std::string::npos);
+  }
+}
+
+TEST(CommandLine, HasTheSameHelpByACommand) {
+  for (const std::vector<const char*>& words : kCommands) {
+    std::vector<const char*> asked = {"help"};
+    asked.insert(asked.end(), words.begin(), words.end());
+    std::vector<const char*> option = words;
+    option.push_back("--help");
+    EXPECT_EQ(printed(asked), printed(option));
+  }
+  EXPECT_NE(refusal({"help", "fly"}).find("no command 'fly'"), std::string::npos);
+  EXPECT_NE(refusal({"help", "run", "drop"}).find("no command 'drop'"), std::string::npos);
+}
+
+TEST(CommandLine, SaysWhatIsWrongWithASocketPathInItsOwnTerms) {
+  const std::string long_path(120, 'x');
+  for (std::vector<const char*> words : {std::vector<const char*>{"info"},
+                                         {"migrate", "--to", "unix:/p"},
+                                         {"run", "--kernel", "k"},
+                                         {"receive", "--listen", "unix:/p"},
+                                         {"set", "--max-downtime", "1ms"},
+                                         {"stop"}}) {
+    words.push_back("--api-socket");
+    words.push_back("");
+    EXPECT_NE(refusal(words).find("--api-socket: the path is empty"), std::string::npos);
+    words.back() = long_path.c_str();
+    EXPECT_NE(
+        refusal(words).find("--api-socket: the path has 120 bytes and a socket's may have 107"),
+        std::string::npos);
+  }
+}
+
+TEST(CommandLine, RefusesAStoreWithoutAName) {
+  EXPECT_NE(refusal({"images", "--image-store", ""}).find("is empty"), std::string::npos);
+  EXPECT_NE(refusal({"run", "--kernel", "k", "--image-store", ""}).find("is empty"),
+            std::string::npos);
+}
+
+TEST(CommandLine, NamesTheMistakeAndTheHelpForIt) {
+  EXPECT_EQ(refusal({}), "a command is missing\nTry 'ferry --help'.");
+  EXPECT_EQ(refusal({"-v"}), "'-v' is unknown here, and a command is missing\nTry 'ferry --help'.");
+  EXPECT_EQ(refusal({"run", "-k", "g"}),
+            "'-k' is unknown here, and --kernel is required\nTry 'ferry run --help'.");
+  EXPECT_EQ(refusal({"run", "--kernel", "a", "--kernel", "b"}),
+            "--kernel can be given once\nTry 'ferry run --help'.");
+  EXPECT_EQ(refusal({"run", "--kernel"}), "--kernel needs a value\nTry 'ferry run --help'.");
+  EXPECT_EQ(refusal({"images", "drop"}), "ID is required\nTry 'ferry images drop --help'.");
 }
 
 TEST(CommandLine, RefusesWhatItDoesNotKnowAndNamesIt) {

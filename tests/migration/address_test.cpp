@@ -24,6 +24,8 @@ TEST(Address, IsParsedAndPrintedBack) {
 TEST(Address, SaysWhatIsWrong) {
   EXPECT_NE(error_of("127.0.0.1:1").find("unknown kind"), std::string::npos);
   EXPECT_NE(error_of("tcp:localhost").find("no port"), std::string::npos);
+  EXPECT_NE(error_of("tcp:[::1]").find("no port"), std::string::npos);
+  EXPECT_NE(error_of("tcp://host:1").find("no URL"), std::string::npos);
   EXPECT_NE(error_of("tcp::99").find("no host"), std::string::npos);
   EXPECT_NE(error_of("tcp:h:65536").find("port is not a number"), std::string::npos);
   EXPECT_NE(error_of("tcp:h:").find("port is not a number"), std::string::npos);

@@ -9,8 +9,9 @@ namespace vmm {
 class BootError : public std::runtime_error {
  public:
   enum class Kind {
-    missing_file,  ///< it is not there, or may not be read
-    bad_image,     ///< it is no kernel that this machine can boot
+    missing_file,    ///< it is not there, or cannot be read
+    forbidden_file,  ///< it may not be read
+    bad_image,       ///< it is no kernel that this machine can boot
   };
 
   BootError(Kind kind, const std::string& message) : std::runtime_error(message), kind_(kind) {}

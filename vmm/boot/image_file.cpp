@@ -32,7 +32,11 @@ UniqueFd open_for_reading(const std::filesystem::path& path) {
 ImageFile::ImageFile(const std::filesystem::path& path, const char* what)
     : name_(fmt::format("{} '{}'", what, path.string())) {
   const UniqueFd fd = open_for_reading(path);
-  if (fd.get() < 0) fail(BootError::Kind::missing_file, std::strerror(errno));
+  if (fd.get() < 0) {
+    fail(errno == EACCES || errno == EPERM ? BootError::Kind::forbidden_file
+                                           : BootError::Kind::missing_file,
+         std::strerror(errno));
+  }
   struct stat status {};
   if (::fstat(fd.get(), &status) < 0) fail(BootError::Kind::missing_file, std::strerror(errno));
   if (S_ISDIR(status.st_mode)) fail(BootError::Kind::missing_file, "is a directory");

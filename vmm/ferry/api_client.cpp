@@ -11,6 +11,8 @@
 #include <boost/beast/http.hpp>
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "vmm/ferry/exit_status.hpp"
@@ -29,11 +31,25 @@ namespace {
 constexpr std::chrono::seconds kAnswerPatience{20};
 constexpr std::uint64_t kMaxAnswer = std::uint64_t{1} << 30;
 
-[[noreturn]] void unreachable(const std::string& path, const std::string& why) {
-  throw Failure(ExitStatus::unavailable,
-                fmt::format("no answer on the control socket {}: {}. Is the VM's process alive, "
-                            "and is this its --api-socket?",
-                            path, why));
+[[noreturn]] void unreachable(ExitStatus status, const std::string& path, const std::string& why) {
+  throw Failure(status, fmt::format("no answer on the control socket {}: {}. Is the VM's process "
+                                    "alive, and is this its --api-socket?",
+                                    path, why));
+}
+
+/// Nothing has been asked yet.
+[[noreturn]] void cannot_connect(const std::string& path, const boost::system::error_code& error) {
+  const ExitStatus status = status_of(error);
+  if (status == ExitStatus::no_permission) {
+    throw Failure(status, fmt::format("the control socket {} is for the user who started the VM's "
+                                      "process: {}",
+                                      path, error.message()));
+  }
+  std::error_code unknown;
+  const auto there = std::filesystem::status(path, unknown).type();
+  const bool no_socket = !unknown && there != std::filesystem::file_type::socket &&
+                         there != std::filesystem::file_type::not_found;
+  unreachable(ExitStatus::unavailable, path, no_socket ? "it is no socket" : error.message());
 }
 
 /// Takes the whole lines from the front of `text`.
@@ -56,9 +72,14 @@ asio::awaitable<json> api_request(std::string socket_path, std::string method, s
   const auto took_line = [&](const json& line) {
     if (on_line && status == http::status::ok) on_line(line);
   };
+  stream.expires_after(kAnswerPatience);
+  boost::system::error_code refused;
+  co_await stream.async_connect(Protocol::endpoint(socket_path),
+                                asio::redirect_error(asio::use_awaitable, refused));
+  if (refused) cannot_connect(socket_path, refused);
+  // An answer that comes in pieces is one to what is under way by then.
+  const ExitStatus lost = on_line ? ExitStatus::failed : ExitStatus::unavailable;
   try {
-    stream.expires_after(kAnswerPatience);
-    co_await stream.async_connect(Protocol::endpoint(socket_path), asio::use_awaitable);
     http::request<http::string_body> request(http::string_to_verb(method), target, 11);
     request.set(http::field::host, "ferry");
     request.keep_alive(false);
@@ -77,9 +98,9 @@ asio::awaitable<json> api_request(std::string socket_path, std::string method, s
       answer = take_lines(parser.get().body(), took_line, std::move(answer));
     }
   } catch (const boost::system::system_error& error) {
-    unreachable(socket_path, error.code().message());
+    unreachable(lost, socket_path, error.code().message());
   } catch (const json::exception& error) {
-    unreachable(socket_path, fmt::format("not the answer of a ferry: {}", error.what()));
+    unreachable(lost, socket_path, fmt::format("not the answer of a ferry: {}", error.what()));
   }
   if (status != http::status::ok) {
     const std::string reason = answer.is_object() ? answer.value("error", "") : "";

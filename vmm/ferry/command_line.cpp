@@ -1,16 +1,20 @@
 #include "vmm/ferry/command_line.hpp"
 
 #include <fmt/format.h>
+#include <sys/un.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cctype>
 #include <charconv>
 #include <concepts>
+#include <memory>
 #include <stdexcept>
 #include <string_view>
+#include <vector>
 
 #include "vmm/ferry/exit_status.hpp"
+#include "vmm/ferry/help.hpp"
 #include "vmm/ferry/units.hpp"
 #include "vmm/machine/machine_config.hpp"
 
@@ -19,22 +23,23 @@ namespace ferry {
 namespace {
 
 constexpr const char* kAbout =
-    "Ferry runs virtual machines on Linux KVM and moves them, running, to other hosts.\n"
+    "Ferry runs virtual machines on Linux KVM and moves them, running, to other\n"
+    "hosts.\n"
     "\n"
-    "  ferry run --kernel guest.elf --api-socket a.sock      # a VM, with its console here\n"
+    "  ferry run --kernel guest.elf --api-socket a.sock      # a VM, its console here\n"
     "  ferry receive --listen tcp:0.0.0.0:7000               # on the other host\n"
     "  ferry migrate --api-socket a.sock --to tcp:HOST:7000  # move it there\n"
     "\n"
-    "ADDR is tcp:HOST:PORT or unix:PATH. 'ferry COMMAND --help' explains a command; the manual\n"
-    "is ferry(1).";
+    "ADDR is tcp:HOST:PORT or unix:PATH. 'ferry COMMAND --help' explains a command;\n"
+    "the manual is ferry(1).";
 
 constexpr const char* kRunExamples =
     "Examples:\n"
     "  ferry run --kernel guest.elf --memory 512M --cmdline 'tick=10'\n"
-    "  ferry run --kernel guest.elf --cpus 4 --serial file:console.log --api-socket vm.sock\n"
-    "On a terminal, Ctrl-A X ends the VM and Ctrl-A Ctrl-A sends one Ctrl-A to the guest.\n"
-    "Ends with the low 6 bits of what the guest wrote to its exit port (0xf4), or with 0 when the\n"
-    "guest powered off or has moved to another process.";
+    "  ferry run --kernel g.elf --cpus 4 --serial file:log.txt --api-socket a.sock\n"
+    "On a terminal, Ctrl-A X ends the VM and Ctrl-A Ctrl-A sends one Ctrl-A to the\n"
+    "guest. Ends with the low 6 bits of what the guest wrote to its exit port (0xf4),\n"
+    "or with 0 when the guest powered off or has moved to another process.";
 
 constexpr const char* kReceiveExamples =
     "Examples:\n"
@@ -45,19 +50,19 @@ constexpr const char* kReceiveExamples =
 constexpr const char* kMigrateExamples =
     "Examples:\n"
     "  ferry migrate --api-socket vm.sock --to tcp:host-b:7000\n"
-    "  ferry migrate --api-socket vm.sock --to tcp:host-b:7000 --max-downtime 5ms --channels 2\n"
-    "  ferry migrate --api-socket vm.sock --to tcp:host-b:7000 --max-bandwidth 1Gbit --json\n"
+    "  ferry migrate --api-socket vm.sock --to tcp:host-b:7000 --max-downtime 5ms\n"
+    "  ferry migrate --api-socket vm.sock --to tcp:b:7000 --max-bandwidth 1Gbit\n"
     "  ferry migrate --api-socket vm.sock --to tcp:host-b:7000 --mode post-copy\n"
-    "Ctrl-C cancels: the VM goes on at the source; once it runs at the destination it is too late\n"
-    "for that. Ends with 0 when the VM has moved, and with 1 when it has not; the message says "
-    "who\n"
-    "owns it.";
+    "Ctrl-C cancels: the VM goes on at the source; once it runs at the destination it\n"
+    "is too late for that. Ends with 0 when the VM has moved, and with 1 when it has\n"
+    "not; the message says who owns it.";
 
 constexpr const char* kImagesExamples =
     "Examples:\n"
     "  ferry images\n"
-    "  ferry images drop --image-store /var/lib/vm/images 0a1b2c3d-0000-4111-8222-333344445555\n"
-    "An image is the RAM that a VM left here, so that only what changed has to come back with it.";
+    "  ferry images drop --image-store /srv/vm 0a1b2c3d-0000-4111-8222-333344445555\n"
+    "An image is the RAM that a VM left here, so that only what changed has to come\n"
+    "back with it.";
 
 /// A parser of ours as an option of CLI11, which wants failures as its own type.
 template <typename Value>
@@ -103,8 +108,19 @@ std::chrono::milliseconds parse_timeout(std::string_view text) {
   return timeout;
 }
 
+std::string parse_path(std::string_view text) {
+  if (text.empty()) throw std::invalid_argument("the path is empty");
+  return std::string(text);
+}
+
 std::string parse_socket_path(std::string_view text) {
-  return migration::parse_address(fmt::format("unix:{}", text)).path;
+  constexpr std::size_t kLimit = sizeof(sockaddr_un::sun_path) - 1;
+  if (text.size() > kLimit) {
+    throw std::invalid_argument(
+        fmt::format("the path has {} bytes and a socket's may have {}: choose a shorter one",
+                    text.size(), kLimit));
+  }
+  return parse_path(text);
 }
 
 std::string parse_name(std::string_view text) {
@@ -132,18 +148,17 @@ void add_console(CLI::App& command, SerialChoice& serial, std::string& api_socke
 }
 
 void add_api(CLI::App& command, std::string& api_socket, bool& json) {
-  command.add_option("--api-socket", api_socket, "control socket of the process with the VM")
+  add(command, "--api-socket", api_socket, &parse_socket_path,
+      "control socket of the process with the VM")
       ->type_name("PATH")
       ->required();
   command.add_flag("--json", json, "print JSON on standard output");
 }
 
 void add_images(CLI::App& command, ImageStoreChoice& images) {
-  command
-      .add_option(
-          "--image-store", images.directory,
-          "where images of VMs that left are kept; on a tmpfs it holds the guest's RAM too, "
-          "so that keeping copies nothing")
+  add(command, "--image-store", images.directory, &parse_path,
+      "where images of VMs that left are kept; on a tmpfs it holds the guest's RAM too, "
+      "so that keeping copies nothing")
       ->type_name("DIR");
   add(command, "--image-store-limit", images.limit, &parse_size,
       "keep no more than this; the oldest images go first")
@@ -300,9 +315,8 @@ void define_control(CLI::App& app, ControlCommand& control) {
 void define_images(CLI::App& app, ImagesCommand& images) {
   CLI::App& command =
       *add_command(app, "images", "list the kept images of VMs that have left", kImagesExamples);
-  command
-      .add_option("--image-store", images.image_store,
-                  "directory of the images (default: ferry/images in the user's state directory)")
+  add(command, "--image-store", images.image_store, &parse_path,
+      "directory of the images (default: ferry/images in the user's state directory)")
       ->type_name("DIR");
   command.add_flag("--json", images.json, "print JSON on standard output");
   CLI::App& drop = *add_command(command, "drop", "remove the image of one VM");
@@ -310,24 +324,11 @@ void define_images(CLI::App& app, ImagesCommand& images) {
   drop.add_option("ID", images.drop, "the VM's id, as the list shows it")->required();
 }
 
-Failure usage_failure(const CLI::App& app, int argc, const char* const* argv,
-                      std::string_view message) {
-  const auto chosen = app.get_subcommands();
-  if (!chosen.empty()) {
-    return {ExitStatus::usage,
-            fmt::format("{}\nTry 'ferry {} --help'.", message, chosen.front()->get_name())};
-  }
-  const std::string_view first = argc > 1 ? argv[1] : "";
-  const bool word = !first.empty() && !first.starts_with('-');
-  return {ExitStatus::usage,
-          fmt::format("{}\nTry 'ferry --help'.",
-                      word ? fmt::format("there is no command '{}'", first) : message)};
-}
-
 }  // namespace
 
 std::optional<Command> parse_command_line(int argc, const char* const* argv) {
   CLI::App app(kAbout, "ferry");
+  app.formatter(std::make_shared<HelpFormat>());
   app.set_version_flag("--version", std::string("ferry ") + FERRY_VERSION);
   app.require_subcommand(1);
   RunCommand run;
@@ -342,6 +343,9 @@ std::optional<Command> parse_command_line(int argc, const char* const* argv) {
   define_set(app, set);
   define_control(app, control);
   define_images(app, images);
+  std::vector<std::string> topic;
+  add_command(app, "help", "explain a command, as 'ferry help run'")
+      ->add_option("COMMAND", topic, "the command; none: all of them");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -349,7 +353,11 @@ std::optional<Command> parse_command_line(int argc, const char* const* argv) {
       app.exit(error);
       return std::nullopt;
     }
-    throw usage_failure(app, argc, argv, error.what());
+    throw usage_failure(app, argc, argv, error);
+  }
+  if (app.got_subcommand("help")) {
+    fmt::print("{}", help_on(app, topic));
+    return std::nullopt;
   }
   if (app.got_subcommand("run")) return run;
   if (app.got_subcommand("receive")) return receive;

@@ -97,7 +97,8 @@ int images(const ImagesCommand& command) {
     if (!command.drop) return print_images({}, command.json);
     throw Failure(ExitStatus::failed, fmt::format("there is no image of {}", *command.drop));
   };
-  if (!std::filesystem::exists(directory)) {
+  std::error_code unknown;  // then the store says why
+  if (!std::filesystem::exists(directory, unknown) && !unknown) {
     if (command.image_store.empty()) return none();
     throw Failure(ExitStatus::no_input,
                   fmt::format("there is no image store {}", directory.string()));

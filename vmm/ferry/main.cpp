@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <chrono>
 #include <exception>
 #include <string_view>
@@ -56,12 +55,13 @@ bool has_vm(const Command& command) {
          std::holds_alternative<ReceiveCommand>(command);
 }
 
-ExitStatus status_of(const std::system_error& error) {
-  const int code = error.code().value();
-  if (code == EACCES || code == EPERM) return ExitStatus::no_permission;
-  const bool network = code == EADDRINUSE || code == EADDRNOTAVAIL || code == ENAMETOOLONG ||
-                       code == EHOSTUNREACH || code == ENOENT;
-  return network ? ExitStatus::unavailable : ExitStatus::os_error;
+ExitStatus status_of_boot(vmm::BootError::Kind kind) {
+  switch (kind) {
+    case vmm::BootError::Kind::missing_file: return ExitStatus::no_input;
+    case vmm::BootError::Kind::forbidden_file: return ExitStatus::no_permission;
+    case vmm::BootError::Kind::bad_image: break;
+  }
+  return ExitStatus::bad_image;
 }
 
 int guarded_main(int argc, const char* const* argv) {
@@ -75,14 +75,13 @@ int guarded_main(int argc, const char* const* argv) {
     status = error.status();
     tell(error.what());
   } catch (const vmm::BootError& error) {
-    status = error.kind() == vmm::BootError::Kind::missing_file ? ExitStatus::no_input
-                                                                : ExitStatus::bad_image;
+    status = status_of_boot(error.kind());
     tell(error.what());
   } catch (const vmm::KvmUnavailable& error) {
     status = error.permission() ? ExitStatus::no_permission : ExitStatus::unavailable;
     tell(error.what());
   } catch (const std::system_error& error) {
-    status = status_of(error);
+    status = status_of(error.code());
     tell(error.what());
   } catch (const std::exception& error) {
     status = ExitStatus::software;

@@ -13,10 +13,7 @@ std::shared_ptr<migration::ImageStore> open_image_store(const std::filesystem::p
   try {
     return std::make_shared<migration::ImageStore>(directory, limit, say);
   } catch (const std::system_error& error) {
-    const auto& code = error.code();
-    const bool forbidden = code == std::errc::permission_denied ||
-                           code == std::errc::operation_not_permitted ||
-                           code == std::errc::read_only_file_system;
+    const bool forbidden = status_of(error.code()) == ExitStatus::no_permission;
     throw Failure(forbidden ? ExitStatus::no_permission : ExitStatus::os_error, error.what());
   } catch (const std::exception& error) {
     throw Failure(ExitStatus::no_permission, error.what());

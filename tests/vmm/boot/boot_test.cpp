@@ -1,6 +1,7 @@
 #include "vmm/boot/boot.hpp"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <unistd.h>
 
@@ -112,6 +113,11 @@ TEST_F(Boot, NamesTheFileThatIsMissingOrNone) {
   EXPECT_EQ(failure(good, {good, "/no/disk"}).first, BootError::Kind::missing_file);
   EXPECT_SAYS(failure(good, {good, "/no/disk"}).second, "initramfs '/no/disk'");
   EXPECT_EQ(failure(testing::TempDir(), {}).first, BootError::Kind::missing_file);
+  if (::geteuid() != 0) {  // to whom nothing is forbidden
+    const auto forbidden = file("forbidden", good_kernel().build());
+    std::filesystem::permissions(forbidden, std::filesystem::perms::none);
+    EXPECT_EQ(failure(forbidden, {}).first, BootError::Kind::forbidden_file);
+  }
   EXPECT_EQ(failure(file("empty", {}), {}).first, BootError::Kind::bad_image);
 }
 
