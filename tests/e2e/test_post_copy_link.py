@@ -74,8 +74,12 @@ class ALink(ReuseTest, BrokenPostCopyTest):
         self.wait_for(broken)
         self.target.stderr.wait_for(rb"the link to it is lost")
         self.source.wait_info(lambda info: info["state"] == "in-doubt", "in doubt")
+        self.assertRegex(self.source.cli("info").stdout, r"(?m)^  phase +link lost; \d+ % done$")
+        self.assertTrue(self.target.info()["arrival"]["link_lost"])
+        self.assertRegex(self.target.cli("info").stdout, r"(?m)^  link +lost: ")
         self.between.restore()
         self.source.wait_info(lambda info: info["state"] == "migrating", "back")
+        self.assertFalse(self.target.info()["arrival"]["link_lost"])
         # `ferry migrate` has told the doubt, and ended by it.
         self.assertEqual(self.migration.report(1)["outcome"], "in-doubt")
         self.source.cli("set", "--max-bandwidth", "8Gbit")

@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 import unittest
 
-from harness import DEADLINE
+from harness import DEADLINE, GUEST
 from post_copy import BrokenPostCopyTest
 from proxy import hold
 from reuse import FEW, MIB, SMALL, ReuseTest
@@ -41,7 +41,7 @@ class StoreTest(ReuseTest):
 
     def assert_refused(self, store, status, pattern):
         for command in (("receive", "--listen", "tcp:127.0.0.1:0"),
-                        ("run", "--kernel", os.devnull, "--memory", "32M")):
+                        ("run", "--kernel", GUEST, "--memory", "32M")):
             done = self.ferry(*command, "--image-store", store)
             self.assertRegex(done.stderr.text(), pattern)
             self.assertNotIn("internal error", done.stderr.text())
@@ -154,11 +154,14 @@ class AStoreThatIsFull(StoreTest, BrokenPostCopyTest):
 
     def assert_leaves_without_image(self, source, why):
         away = self.receive("tcp")
-        report = self.migrate(source, away, "--keep-image", "--verify").report()
+        migration = self.migrate(source, away, "--keep-image", "--verify")
+        report = migration.report()
         self.assertEqual(report["outcome"], "completed")
         self.assertFalse(report["kept_image"] and report["kept_image"]["pages"])
         self.assertEqual(source.wait(), 0)
-        source.stderr.wait_for(why)
+        for told in (source, migration):
+            told.stderr.wait_for(why)
+        self.assertIn(report["kept_image"]["error"], migration.stderr.text())
         self.finish(source, away)
 
     def test_limited_gives_up_the_oldest_image(self):
@@ -181,9 +184,11 @@ class AStoreThatIsFull(StoreTest, BrokenPostCopyTest):
 
 class AStoreThatIsReadOnly(StoreTest):
     def test_from_the_start_is_refused_for_ram(self):
-        vm = self.run_vm(SMALL, "--image-store", self.mount("size=64m,ro"))
-        self.assertEqual(vm.wait(), 71)
+        store = self.mount("size=64m,ro")
+        vm = self.run_vm(SMALL, "--image-store", store)
+        self.assertEqual(vm.wait(), 77)
         vm.stderr.wait_for(rb"cannot make a file in the image store .*[Rr]ead-only")
+        self.assert_refused(f"{store}/new", 77, "cannot make the image store .*[Rr]ead-only")
 
     def test_at_the_return_has_an_image_that_cannot_be_taken(self):
         """It cannot be made void, so it must not be used, and there is no room for RAM either."""

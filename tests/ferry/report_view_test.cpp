@@ -14,6 +14,7 @@ migration::MigrationReport example() {
   report.mode = "pre-copy";
   report.transport = "tcp";
   report.phase = "round 2";
+  report.progress = 50.9;
   report.owner = "the VM runs at tcp:b:7000";
   report.total_ms = 500;
   report.downtime_ms = 2.5;
@@ -42,10 +43,37 @@ TEST(ReportView, ProgressTellsPhaseBytesAndRate) {
   EXPECT_EQ(line.find('\n'), std::string::npos);
 }
 
-TEST(ReportView, TheBarShowsPagesSentOnceOfThoseThatTheGuestHas) {
-  EXPECT_TRUE(contains(progress_bar(example()), " 50 %")) << progress_bar(example());
-  migration::MigrationReport empty;
-  EXPECT_TRUE(contains(progress_bar(empty), "100 %"));
+std::string bar(const migration::MigrationReport& report, std::size_t columns) {
+  return progress_bar(report, columns);
+}
+
+TEST(ReportView, TheBarShowsTheProgressAndNeverMoreThanIsDone) {
+  EXPECT_TRUE(contains(bar(example(), 200), "[==============              ]  50 % round 2"))
+      << bar(example(), 200);
+  migration::MigrationReport report = example();
+  report.progress = 99.9;
+  EXPECT_TRUE(contains(bar(report, 200), " 99 %"));
+  report.progress = 250;
+  EXPECT_TRUE(contains(bar(report, 200), "] 100 %"));
+  report.progress = -3;
+  EXPECT_TRUE(contains(bar(report, 200), "  0 %"));
+}
+
+TEST(ReportView, TheBarLeavesTheLastColumnFreeHoweverNarrowTheTerminal) {
+  migration::MigrationReport report = example();
+  for (const char* phase : {"round 2", "", "comparing with the image there", "1234567 missing"}) {
+    report.phase = phase;
+    for (std::size_t columns = 1; columns < 200; ++columns) {
+      EXPECT_LT(bar(report, columns).size(), columns) << phase;
+    }
+  }
+  EXPECT_TRUE(contains(bar(example(), 20), "50 %")) << bar(example(), 20);
+  EXPECT_TRUE(contains(bar(example(), 40), "50 % round 2 50.0 MiB sent")) << bar(example(), 40);
+  EXPECT_TRUE(contains(bar(example(), 200), "slowed by 40 %"));
+}
+
+TEST(ReportView, TheBarTakesATerminalThatDoesNotTellItsWidthForAUsualOne) {
+  EXPECT_EQ(bar(example(), 0), bar(example(), 80));
 }
 
 TEST(ReportView, TheTableHasEveryRound) {
@@ -87,6 +115,84 @@ TEST(ReportView, TheTableSaysWhatWentWrong) {
   const std::string table = report_table(report);
   EXPECT_TRUE(contains(table, "the destination refused: no room"));
   EXPECT_TRUE(contains(table, "verified"));
+}
+
+TEST(ReportView, TheTableSaysHowFarItIsWhileItGoesOn) {
+  migration::MigrationReport report = example();
+  EXPECT_FALSE(contains(report_table(report), "phase"));
+  report.outcome = migration::Outcome::running;
+  report.pages.unpopulated = 0;
+  EXPECT_TRUE(contains(report_table(report), "phase         round 2; 50 % done\n"));
+  EXPECT_FALSE(contains(report_table(report), "never touched"));
+  report.outcome = migration::Outcome::in_doubt;
+  report.phase = "link lost";
+  EXPECT_TRUE(contains(report_table(report), "phase         link lost; 50 % done\n"));
+}
+
+TEST(ReportView, FiguresOfWhatCameToNothingAreNone) {
+  migration::MigrationReport report;
+  report.outcome = migration::Outcome::failed;
+  report.error = "no answer";
+  report.total_ms = 12;
+  report.wire_bytes = 300;
+  report.pages.total = 4096;
+  EXPECT_EQ(figures_table(report), "");
+  const std::string table = report_table(report);
+  EXPECT_TRUE(contains(table, "no answer"));
+  EXPECT_FALSE(contains(table, " 0 ")) << table;
+  report.pages.raw = 7;
+  EXPECT_TRUE(contains(figures_table(report), "7 raw"));
+  EXPECT_FALSE(contains(figures_table(report), "no answer"));
+  EXPECT_FALSE(contains(figures_table(report), "destination"));
+}
+
+TEST(ReportView, TheTableSaysWhyNoImageIsKept) {
+  migration::MigrationReport report = example();
+  EXPECT_FALSE(contains(report_table(report), "kept image"));
+  report.kept_image.error = "the store is full";
+  EXPECT_TRUE(contains(report_table(report), "kept image    none: the store is full\n"));
+}
+
+nlohmann::json info_of_a_vm() {
+  return {{"state", "running"},
+          {"owner", "this process runs the VM"},
+          {"id", "2f6d"},
+          {"name", "demo"},
+          {"cpus", 1},
+          {"memory", 64 << 20},
+          {"pid", 7},
+          {"arrival", nullptr},
+          {"migration", nullptr}};
+}
+
+TEST(ReportView, InfoOfAReceiverTellsWhereItListensAndWhatHasCome) {
+  nlohmann::json info = info_of_a_vm();
+  info["state"] = "receiving";
+  info["listening"] = "tcp:127.0.0.1:7000";
+  info["receiving"] = {
+      {"phase", "round 2"}, {"round", 2}, {"pages", 1234}, {"wire_bytes", 5 << 20}};
+  const std::string table = info_table(info);
+  EXPECT_TRUE(contains(table, "listening     on tcp:127.0.0.1:7000\n")) << table;
+  EXPECT_TRUE(contains(table, "receiving     round 2; 1,234 pages have landed, 5.0 MiB\n"))
+      << table;
+}
+
+TEST(ReportView, InfoTellsOfALinkThatIsLost) {
+  nlohmann::json info = info_of_a_vm();
+  info["arrival"] = {{"missing", 5},
+                     {"link_lost", true},
+                     {"faults", {{"count", 0}, {"p50_us", 0.0}, {"p99_us", 0.0}}}};
+  const std::string table = info_table(info);
+  EXPECT_TRUE(contains(table, "arrival       5 pages missing; no faults\n")) << table;
+  EXPECT_TRUE(contains(table, "link          lost")) << table;
+}
+
+TEST(ReportView, InfoTellsHowTheVmCame) {
+  nlohmann::json info = info_of_a_vm();
+  info["arrived_by"] = migration::to_json(example());
+  const std::string table = info_table(info);
+  EXPECT_TRUE(contains(table, "arrived by pre-copy over tcp:\n")) << table;
+  EXPECT_TRUE(contains(table, "40,000 raw")) << table;
 }
 
 TEST(ReportView, InfoOfAReceiverThatWaitsHasNoMachine) {

@@ -1,6 +1,7 @@
 #include "vmm/ferry/client_commands.hpp"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <boost/asio/co_spawn.hpp>
@@ -35,7 +36,7 @@ class Progress {
  public:
   void show(const MigrationReport& report) {
     if (terminal_) {
-      fmt::print(stderr, "\r\x1b[K{}", progress_bar(report));
+      fmt::print(stderr, "\r\x1b[K{}", progress_bar(report, columns()));
       drawn_ = true;
     } else if (report.phase != phase_ || report.total_ms >= next_ms_) {
       fmt::print(stderr, "{}\n", progress_line(report));
@@ -48,6 +49,12 @@ class Progress {
   }
 
  private:
+  /// At each draw: windows are resized. 0 when the terminal does not know.
+  static unsigned columns() {
+    winsize size{};
+    return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+  }
+
   const bool terminal_ = ::isatty(STDERR_FILENO) == 1;
   bool drawn_ = false;
   std::string phase_;
@@ -113,20 +120,25 @@ int migrate(const MigrateCommand& command) {
     try {
       std::rethrow_exception(failure);
     } catch (const Failure& error) {
-      throw Failure(ExitStatus::failed,
+      throw Failure(error.status(),
                     fmt::format("{}{}", error.what(),
                                 last ? "\nThe migration was under way: 'ferry info' on both sides "
                                        "says who owns the VM"
                                      : ""));
     }
   }
+  const bool completed = last->outcome == Outcome::completed;
   if (command.json) {
     fmt::print("{}\n", answer.dump(2));
   } else {
-    fmt::print("{}", report_table(*last));
+    // What went wrong is told below.
+    fmt::print("{}", completed ? report_table(*last) : figures_table(*last));
   }
-  if (last->outcome == Outcome::completed) return static_cast<int>(ExitStatus::ok);
-  fmt::print(stderr, "ferry: migration {}: {}. {}\n",
+  if (last->kept_image.error) {
+    fmt::print(stderr, "ferry: the image of the VM is not kept: {}\n", *last->kept_image.error);
+  }
+  if (completed) return static_cast<int>(ExitStatus::ok);
+  fmt::print(stderr, "ferry: migration {}: {}; {}\n",
              last->outcome == Outcome::in_doubt ? "in doubt" : migration::to_string(last->outcome),
              last->error.value_or("no reason given"), last->owner);
   return static_cast<int>(ExitStatus::failed);

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "migration/policy/progress.hpp"
 #include "vmm/ferry/units.hpp"
 
 namespace ferry {
@@ -15,19 +16,22 @@ namespace {
 
 using migration::MigrationReport;
 
-constexpr unsigned kBarWidth = 28;
+constexpr std::size_t kBarWidth = 28;
+/// Of a terminal that does not tell.
+constexpr std::size_t kUsualColumns = 80;
 
 std::uint64_t pages_sent(const MigrationReport& report) {
   return report.pages.zero + report.pages.raw + report.pages.compressed;
 }
 
-/// Of the pages that the guest has, which are all of them until the first round has found out.
-double fraction_sent(const MigrationReport& report) {
-  const auto& pages = report.pages;
-  const auto all =
-      static_cast<double>(pages.total - pages.unpopulated - pages.reused - pages.duplicate);
-  const auto sent = static_cast<double>(pages_sent(report) - report.pages.resent);
-  return all <= 0 ? 1 : std::min(sent / all, 1.0);
+/// As many of its parts, which commas separate, as fit without what aligns them; else `least`.
+std::string shortened(std::string line, std::size_t columns, std::string_view least) {
+  if (line.size() <= columns) return line;
+  const auto blanks = [](char left, char right) { return left == ' ' && right == ' '; };
+  line.erase(std::unique(line.begin(), line.end(), blanks), line.end());
+  if (line.size() <= columns) return line;
+  const std::size_t comma = line.rfind(", ", columns);
+  return comma != std::string::npos ? line.substr(0, comma) : std::string(least.substr(0, columns));
 }
 
 void row(std::string& table, std::string_view name, const std::string& value) {
@@ -52,85 +56,163 @@ std::string progress_line(const MigrationReport& report) {
   return line;
 }
 
-std::string progress_bar(const MigrationReport& report) {
-  const double fraction = fraction_sent(report);
-  const auto filled = static_cast<unsigned>(fraction * kBarWidth);
-  return fmt::format("[{}{}] {:3.0f} % {}", std::string(filled, '='),
-                     std::string(kBarWidth - filled, ' '), fraction * 100, progress_line(report));
+/// The last column stays free: some terminals go on to the next line with it.
+std::string progress_bar(const MigrationReport& report, std::size_t columns) {
+  const std::size_t room = (columns == 0 ? kUsualColumns : columns) - 1;
+  const double fraction = std::clamp(report.progress / migration::Progress::kDone, 0.0, 1.0);
+  const std::string percent = fmt::format("{:3} %", static_cast<unsigned>(fraction * 100));
+  const std::size_t width = std::min(kBarWidth, room / 4);
+  const auto filled = static_cast<std::size_t>(fraction * static_cast<double>(width));
+  const std::string bar = fmt::format("[{}{}] {} ", std::string(filled, '='),
+                                      std::string(width - filled, ' '), percent);
+  if (bar.size() > room) return percent.substr(0, room);
+  return bar + shortened(progress_line(report), room - bar.size(), report.phase);
 }
+
+namespace {
+
+void add_downtime(std::string& table, const MigrationReport& report) {
+  const auto& phases = report.phases_ms;
+  if (report.downtime_ms <= 0) return;
+  row(table, "downtime",
+      fmt::format(
+          "{} (stop {:.2f}, last pages {:.2f}, state {:.2f}, restore {:.2f}, commit {:.2f})",
+          format_milliseconds(report.downtime_ms), phases.stop, phases.last_pages, phases.state,
+          phases.restore, phases.commit));
+}
+
+void add_pages(std::string& table, const MigrationReport::Pages& pages) {
+  row(table, "pages",
+      fmt::format(
+          "{} in all: {}{} zero, {} raw, {} compressed", format_count(pages.total),
+          // Not known before the first round has ended.
+          pages.unpopulated > 0 ? fmt::format("{} never touched, ", format_count(pages.unpopulated))
+                                : "",
+          format_count(pages.zero), format_count(pages.raw), format_count(pages.compressed)));
+  if (pages.held_back > 0) {
+    row(table, "held back",
+        fmt::format("{} pages that the guest wrote again and again, from the first round",
+                    format_count(pages.held_back)));
+  }
+  if (pages.reused + pages.duplicate > 0) {
+    row(table, "not sent",
+        fmt::format("{} pages reused, {} had elsewhere", format_count(pages.reused),
+                    format_count(pages.duplicate)));
+  }
+}
+
+void add_post_copy(std::string& table, const MigrationReport& report) {
+  if (report.pages.demand + report.pages.pushed == 0) return;
+  row(table, "post-copy",
+      fmt::format("{} pages waited for, {} pushed", format_count(report.pages.demand),
+                  format_count(report.pages.pushed)));
+  if (report.faults.count == 0) return;
+  row(table, "faults",
+      fmt::format("{}: half within {:.0f} us, 99 % within {:.0f} us, all within {:.0f} us",
+                  format_count(report.faults.count), report.faults.p50_us, report.faults.p99_us,
+                  report.faults.max_us));
+}
+
+void add_kept_image(std::string& table, const MigrationReport::KeptImage& kept) {
+  if (kept.error) row(table, "kept image", "none: " + *kept.error);
+  if (kept.pages == 0) return;
+  row(table, "kept image",
+      fmt::format("{} pages, {}", format_count(kept.pages), format_bytes(kept.bytes)));
+}
+
+/// The destination says what it took at the end only.
+void add_usage(std::string& table, const MigrationReport& report) {
+  const bool both = report.peak_rss_destination > 0;
+  row(table, "CPU time",
+      fmt::format("{:.2f} s source", report.cpu_seconds_source) +
+          (both ? fmt::format(", {:.2f} s destination", report.cpu_seconds_destination) : ""));
+  row(table, "peak memory",
+      fmt::format("{} source", format_bytes(report.peak_rss_source)) +
+          (both ? fmt::format(", {} destination", format_bytes(report.peak_rss_destination)) : ""));
+}
+
+void add_rounds(std::string& table, const std::vector<migration::RoundReport>& rounds) {
+  if (rounds.empty()) return;
+  table += "  round        pages       on wire          time       dirtied\n";
+  for (std::size_t index = 0; index < rounds.size(); ++index) {
+    const migration::RoundReport& round = rounds[index];
+    fmt::format_to(std::back_inserter(table), "  {:>5} {:>12} {:>13} {:>13} {:>13}{}\n", index + 1,
+                   format_count(round.pages), format_bytes(round.wire_bytes),
+                   format_milliseconds(round.duration_ms), format_count(round.dirtied),
+                   round.throttle > 0 ? fmt::format("  slowed by {} %", round.throttle) : "");
+  }
+}
+
+}  // namespace
 
 std::string report_table(const MigrationReport& report) {
   std::string table;
   row(table, "outcome",
       fmt::format("{} ({} over {})", migration::to_string(report.outcome), report.mode,
                   report.transport));
+  const bool goes_on = report.outcome == migration::Outcome::running ||
+                       report.outcome == migration::Outcome::in_doubt;
+  if (goes_on) {
+    row(table, "phase",
+        fmt::format("{}; {} % done", report.phase, static_cast<unsigned>(report.progress)));
+  }
   if (report.error) row(table, "error", *report.error);
   row(table, "owner", report.owner);
+  return table + figures_table(report);
+}
+
+std::string figures_table(const MigrationReport& report) {
+  std::string table;
+  const bool completed = report.outcome == migration::Outcome::completed;
+  if (!completed && pages_sent(report) == 0) return table;
   if (report.switched) row(table, "switched", "to post-copy: " + *report.switched);
   row(table, "total", format_milliseconds(report.total_ms));
-  const auto& phases = report.phases_ms;
-  if (report.downtime_ms > 0) {
-    row(table, "downtime",
-        fmt::format("{} (stop {:.2f}, last pages {:.2f}, state {:.2f}, restore {:.2f}, commit "
-                    "{:.2f})",
-                    format_milliseconds(report.downtime_ms), phases.stop, phases.last_pages,
-                    phases.state, phases.restore, phases.commit));
-  }
+  add_downtime(table, report);
   row(table, "on the wire",
       fmt::format("{} sent, {} back", format_bytes(report.wire_bytes),
                   format_bytes(report.wire_bytes_back)));
-  row(table, "pages",
-      fmt::format("{} in all: {} never touched, {} zero, {} raw, {} compressed",
-                  format_count(report.pages.total), format_count(report.pages.unpopulated),
-                  format_count(report.pages.zero), format_count(report.pages.raw),
-                  format_count(report.pages.compressed)));
-  if (report.pages.held_back > 0) {
-    row(table, "held back",
-        fmt::format("{} pages that the guest wrote again and again, from the first round",
-                    format_count(report.pages.held_back)));
-  }
-  if (report.pages.reused + report.pages.duplicate > 0) {
-    row(table, "not sent",
-        fmt::format("{} pages reused, {} had elsewhere", format_count(report.pages.reused),
-                    format_count(report.pages.duplicate)));
-  }
-  if (report.pages.demand + report.pages.pushed > 0) {
-    row(table, "post-copy",
-        fmt::format("{} pages waited for, {} pushed", format_count(report.pages.demand),
-                    format_count(report.pages.pushed)));
-    row(table, "faults",
-        fmt::format("{}: half within {:.0f} us, 99 % within {:.0f} us, all within {:.0f} us",
-                    format_count(report.faults.count), report.faults.p50_us, report.faults.p99_us,
-                    report.faults.max_us));
-  }
-  if (report.kept_image.pages > 0) {
-    row(table, "kept image",
-        fmt::format("{} pages, {}", format_count(report.kept_image.pages),
-                    format_bytes(report.kept_image.bytes)));
-  }
+  add_pages(table, report.pages);
+  add_post_copy(table, report);
+  add_kept_image(table, report.kept_image);
   if (report.verified) {
     row(table, "verified",
         fmt::format("{}, in {}", *report.verified ? "every byte of RAM and state" : "no",
-                    format_milliseconds(phases.verify)));
+                    format_milliseconds(report.phases_ms.verify)));
   }
-  row(table, "CPU time",
-      fmt::format("{:.2f} s source, {:.2f} s destination", report.cpu_seconds_source,
-                  report.cpu_seconds_destination));
-  row(table, "peak memory",
-      fmt::format("{} source, {} destination", format_bytes(report.peak_rss_source),
-                  format_bytes(report.peak_rss_destination)));
-  if (!report.rounds.empty()) {
-    table += "  round        pages       on wire          time       dirtied\n";
-  }
-  for (std::size_t index = 0; index < report.rounds.size(); ++index) {
-    const migration::RoundReport& round = report.rounds[index];
-    fmt::format_to(std::back_inserter(table), "  {:>5} {:>12} {:>13} {:>13} {:>13}{}\n", index + 1,
-                   format_count(round.pages), format_bytes(round.wire_bytes),
-                   format_milliseconds(round.duration_ms), format_count(round.dirtied),
-                   round.throttle > 0 ? fmt::format("  slowed by {} %", round.throttle) : "");
-  }
+  add_usage(table, report);
+  add_rounds(table, report.rounds);
   return table;
 }
+
+namespace {
+
+void add_receiving(std::string& table, const nlohmann::json& receiving) {
+  row(table, "receiving",
+      fmt::format("{}; {} pages have landed, {}", receiving.at("phase").get<std::string>(),
+                  format_count(receiving.at("pages").get<std::uint64_t>()),
+                  format_bytes(receiving.at("wire_bytes").get<std::uint64_t>())));
+}
+
+void add_arrival(std::string& table, const nlohmann::json& arrival) {
+  const auto& faults = arrival.at("faults");
+  const auto count = faults.at("count").get<std::uint64_t>();
+  row(table, "arrival",
+      fmt::format("{} pages missing; ", format_count(arrival.at("missing").get<std::uint64_t>())) +
+          (count == 0 ? "no faults"
+                      : fmt::format("{} faults, half within {:.0f} us, 99 % within {:.0f} us",
+                                    format_count(count), faults.at("p50_us").get<double>(),
+                                    faults.at("p99_us").get<double>())));
+  if (arrival.value("link_lost", false)) {
+    row(table, "link", "lost: the source is expected to come back");
+  }
+}
+
+/// Null also where whoever answers does not know the field.
+nlohmann::json part(const nlohmann::json& info, const char* name) {
+  return info.value(name, nlohmann::json(nullptr));
+}
+
+}  // namespace
 
 std::string info_table(const nlohmann::json& info) {
   std::string table;
@@ -143,17 +225,21 @@ std::string info_table(const nlohmann::json& info) {
         fmt::format("{} vCPU, {} of memory", info.at("cpus").get<unsigned>(),
                     format_bytes(info.at("memory").get<std::uint64_t>())));
   }
-  if (const auto& arrival = info.at("arrival"); !arrival.is_null()) {
-    const auto& faults = arrival.at("faults");
-    row(table, "arrival",
-        fmt::format("{} pages missing; {} faults, half within {:.0f} us, 99 % within {:.0f} us",
-                    format_count(arrival.at("missing").get<std::uint64_t>()),
-                    format_count(faults.at("count").get<std::uint64_t>()),
-                    faults.at("p50_us").get<double>(), faults.at("p99_us").get<double>()));
+  if (const auto listening = part(info, "listening"); !listening.is_null()) {
+    row(table, "listening", "on " + listening.get<std::string>());
   }
+  if (const auto receiving = part(info, "receiving"); !receiving.is_null()) {
+    add_receiving(table, receiving);
+  }
+  if (const auto arrival = part(info, "arrival"); !arrival.is_null()) add_arrival(table, arrival);
   row(table, "process", fmt::format("{}", info.at("pid").get<int>()));
   if (const auto& migration = info.at("migration"); !migration.is_null()) {
     table += "migration:\n" + report_table(migration::report_from_json(migration));
+  }
+  if (const auto report = part(info, "arrived_by"); !report.is_null()) {
+    const MigrationReport arrival = migration::report_from_json(report);
+    table += fmt::format("arrived by {} over {}:\n", arrival.mode, arrival.transport) +
+             figures_table(arrival);
   }
   return table;
 }

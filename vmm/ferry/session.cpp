@@ -159,7 +159,9 @@ void Session::arrived(Arrival arrival) {
   memory_bytes_ = config.memory_bytes;
   console_->connect(serial_);
   own(std::move(arrival.machine));
-  if (incoming_) say(fmt::format("'{}' has arrived", name_));
+  if (incoming_) {
+    say(fmt::format("'{}' has arrived{}", name_, machine_->running() ? "" : ", paused"));
+  }
   if (!arrival.tracked_since) return;
   const vmm::DirtyBitmap none(machine_->memory().page_count());
   tracking_ = {*arrival.tracked_since, none, none, none};

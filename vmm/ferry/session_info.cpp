@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <nlohmann/json.hpp>
@@ -23,12 +24,20 @@ json fetching_json(const IncomingMigration::Status::Fetching& fetching) {
     histogram.push_back({{"up_to_us", bucket.upper_us}, {"count", bucket.count}});
   }
   return {{"missing", fetching.missing},
+          {"link_lost", fetching.link_lost},
           {"faults",
            {{"count", waits.count()},
             {"p50_us", waits.percentile(50)},
             {"p99_us", waits.percentile(99)},
             {"max_us", waits.max()},
             {"histogram", std::move(histogram)}}}};
+}
+
+json receiving_json(const IncomingMigration::Status::Receiving& receiving) {
+  return {{"phase", fmt::format("round {}", receiving.round)},
+          {"round", receiving.round},
+          {"pages", receiving.pages},
+          {"wire_bytes", receiving.bytes}};
 }
 
 }  // namespace
@@ -48,11 +57,12 @@ std::string Session::state() const {
 
 std::string Session::owner() const {
   if (lent()) return outgoing_->live().owner;
-  if (const auto status = fetching(); status && status->missing > 0) {
-    return incoming_->status().detail;
-  }
   if (machine_) {
-    return machine_->running() ? "this process runs the VM" : "this process has the VM, paused";
+    const auto status = fetching();
+    if (status && status->link_lost) return incoming_->status().detail;
+    return fmt::format(
+        "this process {}{}", machine_->running() ? "runs the VM" : "has the VM, paused",
+        status && status->missing > 0 ? "; pages that it lacks are still at the source" : "");
   }
   if (keeper_) return last_report_->owner + "; its image is kept here for its return";
   return incoming_ ? incoming_->status().detail : "the VM has left this process";
@@ -77,15 +87,28 @@ json Session::info() const {
   } else if (last_report_) {
     migration = migration::to_json(*last_report_);
   }
+  json listening = nullptr;
+  json receiving = nullptr;
+  IncomingMigration::Status::Receiving vm{id_, name_, cpus_, memory_bytes_};
+  if (incoming_) {
+    const IncomingMigration::Status status = incoming_->status();
+    if (status.listening) listening = migration::to_string(*status.listening);
+    if (status.receiving && id_.empty()) {
+      vm = *status.receiving;
+      receiving = receiving_json(vm);
+    }
+  }
   return {{"state", state()},
           {"owner", owner()},
-          {"id", id_},
-          {"name", name_},
-          {"cpus", cpus_},
-          {"memory", memory_bytes_},
+          {"id", vm.id},
+          {"name", vm.name},
+          {"cpus", vm.cpus},
+          {"memory", vm.memory_bytes},
           {"pid", ::getpid()},
           {"version", FERRY_VERSION},
           {"messages_dropped", messages().dropped()},
+          {"listening", std::move(listening)},
+          {"receiving", std::move(receiving)},
           {"arrival", std::move(arrival)},
           {"arrived_by", std::move(arrived_by)},
           {"migration", std::move(migration)}};

@@ -23,6 +23,12 @@ using nlohmann::json;
 vmm::Machine& Session::machine_for(const char* what) const {
   if (lent()) {
     const Outcome outcome = outgoing_->live().outcome;
+    if (outcome != Outcome::in_doubt && outgoing_->serving()) {
+      throw Conflict(
+          fmt::format("cannot {}: the VM is elsewhere by now, and this process only "
+                      "serves the pages that it lacks there",
+                      what));
+    }
     throw Conflict(outcome == Outcome::in_doubt
                        ? fmt::format("cannot {}: who runs the VM is in doubt. See 'ferry info'; "
                                      "'ferry resume --force' runs it here",
@@ -32,10 +38,10 @@ vmm::Machine& Session::machine_for(const char* what) const {
                                      what));
   }
   if (!machine_) {
-    throw Conflict(
-        fmt::format("cannot {}: no VM runs here ({}). A VM that waits for its source "
-                    "is resumed by 'ferry resume --force' alone",
-                    what, owner()));
+    throw Conflict(fmt::format("cannot {}: no VM runs here ({}){}", what, owner(),
+                               state() == "prepared" ? ". A VM that waits for its source is "
+                                                       "resumed by 'ferry resume --force' alone"
+                                                     : ""));
   }
   return *machine_;
 }
@@ -63,7 +69,13 @@ void Session::resume(bool force) {
 
 void Session::stop() {
   if (lent() && outgoing_->live().outcome != Outcome::in_doubt) {
-    if (const std::string refusal = outgoing_->cancel(); !refusal.empty()) throw Conflict(refusal);
+    if (const std::string refusal = outgoing_->cancel(); !refusal.empty()) {
+      throw Conflict(outgoing_->serving()
+                         ? "cannot stop: the VM is elsewhere by now and lacks pages that are here. "
+                           "This process ends by itself once they have gone"
+                         : "cannot stop: the VM is just being handed over. See 'ferry info' for "
+                           "what comes of it");
+    }
     ending_ = static_cast<int>(ExitStatus::ok);
     return;
   }
@@ -131,8 +143,9 @@ void Session::set(const json& request) {
   if (!lent()) throw Conflict("no migration of this VM runs: nothing to set");
   if (settings.to && !outgoing_->link_lost()) {
     throw Conflict(
-        "where the VM goes can be set only while the link is lost after the handover: cancel the "
-        "migration and start another");
+        fmt::format("where the VM goes can be set only while the link is lost after the "
+                    "handover{}",
+                    outgoing_->serving() ? "" : ": cancel the migration and start another"));
   }
   outgoing_->set(settings);
 }
@@ -142,9 +155,10 @@ void Session::progressed(const MigrationReport& report) {
 }
 
 void Session::in_doubt(const MigrationReport& report) {
-  say(fmt::format("{}. {}", report.error.value_or(""), report.owner));
-  if (ending_)
+  say(fmt::format("{}; {}", report.error.value_or(""), report.owner));
+  if (ending_) {
     say("this process ends once that is settled. Another signal or Ctrl-A X ends it now");
+  }
   if (watcher_) std::exchange(watcher_, nullptr)->end(migration::to_json(report).dump() + '\n');
 }
 
