@@ -5,15 +5,19 @@
 #include <linux/types.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdint>
+#include <mutex>
 #include <span>
 #include <string>
 #include <system_error>
+
+#include "vmm/kvm/unique_fd.hpp"
 
 // What headers before Linux 6.7 lack, with the kernel's values.
 #ifndef PAGEMAP_SCAN
@@ -54,11 +58,33 @@ constexpr std::uint64_t kPageSwapped = std::uint64_t{1} << 62;
   throw std::system_error(errno, std::generic_category(), what);
 }
 
+UniqueFd open_pagemap() { return UniqueFd(::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)); }
+
+/// A program with file capabilities or a set-group-id bit, or one that its user may not read, is
+/// not dumpable, and the files of its process below /proc are root's. So it is made dumpable for
+/// the moment in which one is opened. Who may trace it then the kernel decides by its capabilities
+/// and ids as ever; that it was dumpable for root alone cannot be set again, so it is for nobody.
+UniqueFd open_pagemap_of_undumpable() {
+  if (::prctl(PR_SET_DUMPABLE, 1) < 0) cannot_tell("PR_SET_DUMPABLE");
+  UniqueFd file = open_pagemap();
+  const int error = errno;
+  ::prctl(PR_SET_DUMPABLE, 0);
+  errno = error;
+  return file;
+}
+
 /// The kernel's map of this process's pages, opened once. Asking it touches no page.
 int pagemap() {
-  static const int fd = ::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-  if (fd < 0) cannot_tell("cannot open /proc/self/pagemap (is /proc mounted?)");
-  return fd;
+  static std::mutex mutex;
+  static UniqueFd file;
+  const std::lock_guard lock(mutex);
+  if (file.get() >= 0) return file.get();
+  file = open_pagemap();
+  if (file.get() < 0 && errno == EACCES && ::prctl(PR_GET_DUMPABLE) != 1) {
+    file = open_pagemap_of_undumpable();
+  }
+  if (file.get() < 0) cannot_tell("cannot open /proc/self/pagemap (is /proc mounted?)");
+  return file.get();
 }
 
 /// Fills `regions` with the next runs of pages in [start, end) that have content, moves `start`
@@ -96,6 +122,8 @@ void add_entries(std::uint64_t first_entry, PageRange range, DirtyBitmap& into) 
 }
 
 }  // namespace
+
+void open_page_map() { static_cast<void>(pagemap()); }
 
 bool passes_over_holes() {
   static const bool passes = [] {

@@ -8,6 +8,10 @@
 /// Which pages of a mapping were ever touched, found without touching any.
 namespace vmm {
 
+/// Opens what add_present() needs, which does so otherwise: beforehand, as a process may have no
+/// descriptor left when it does. std::system_error when it cannot.
+void open_page_map();
+
 /// Adds to `into` the pages of `range` of the anonymous memory at `base` that have content, be it
 /// in memory or in the swap. std::system_error when the kernel does not tell.
 void add_present(const std::byte* base, PageRange range, DirtyBitmap& into);
