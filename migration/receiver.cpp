@@ -19,6 +19,7 @@
 #include "migration/options.hpp"
 #include "migration/usage.hpp"
 #include "vmm/machine/machine_config.hpp"
+#include "vmm/machine/thread.hpp"
 
 namespace migration {
 
@@ -70,7 +71,7 @@ IncomingMigration::Receiver::Receiver(ReceiveOptions options, MachineFactory fac
     detail_ = fmt::format("looks {} up, to listen there", options_.listen.host);
   }
   asio::co_spawn(context_, open(), asio::detached);
-  thread_ = std::thread([this] {
+  thread_ = vmm::start_thread([this] {
     ::pthread_setname_np(::pthread_self(), "migration");
     context_.run();
   });
@@ -113,9 +114,10 @@ asio::awaitable<void> IncomingMigration::Receiver::accept_all(net::Acceptor& acc
         co_await acceptor.async_accept(asio::redirect_error(asio::use_awaitable, error));
     if (error == asio::error::bad_descriptor) co_return;
     if (error) {
-      if (!std::exchange(told, true)) {
-        callbacks_.message("accepting a connection failed: " + error.message());
-      }
+      const std::string what = "accepting a connection failed: " + error.message();
+      if (!std::exchange(told, true)) callbacks_.message(what);
+      // The source would wait for its connections without end: its signs of life go on.
+      if (awaits_connections()) link_lost({what});
       pause.expires_after(kAcceptPause);
       co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
       continue;
@@ -346,6 +348,11 @@ void IncomingMigration::Receiver::channel_failed(std::exception_ptr failure) {
 bool IncomingMigration::Receiver::taking_pages() const {
   if (stage_ == Stage::receiving) return !last_round_ || round_ <= *last_round_ || post_copy_;
   return (stage_ == Stage::prepared && post_copy_) || fetching();
+}
+
+bool IncomingMigration::Receiver::awaits_connections() const {
+  if (!taking_pages()) return false;
+  return opened_.size() < offer_.channels || (post_copy_ && !faults_connected_);
 }
 
 void IncomingMigration::Receiver::page_connection_lost(const std::exception_ptr& failure) {

@@ -87,6 +87,7 @@ class IncomingMigration::Receiver {
   [[nodiscard]] bool fetching() const { return stage_ == Stage::running && fetcher_ != nullptr; }
   /// Whether the page connections are needed.
   [[nodiscard]] bool taking_pages() const;
+  [[nodiscard]] bool awaits_connections() const;
   [[nodiscard]] std::optional<Status::Fetching> fetching_status() const;
   /// Why this host cannot take pages after the handover; empty when it can.
   std::string open_userfault();

@@ -15,6 +15,7 @@
 #include "migration/elapsed.hpp"
 #include "migration/usage.hpp"
 #include "vmm/machine/machine_config.hpp"
+#include "vmm/machine/thread.hpp"
 
 namespace migration {
 
@@ -67,7 +68,7 @@ OutgoingMigration::Source::Source(std::unique_ptr<vmm::Machine>&& machine, Migra
   machine_ = std::move(machine);
   machine_->on_end([this] { asio::post(context_, [this] { abandon(kGuestEnded); }); });
   try {
-    thread_ = std::thread([this] {
+    thread_ = vmm::start_thread([this] {
       ::pthread_setname_np(::pthread_self(), "migration");
       context_.run();
     });

@@ -12,6 +12,7 @@
 #include "migration/pages/page_content.hpp"
 #include "migration/verify.hpp"
 #include "vmm/machine/scheduling.hpp"
+#include "vmm/machine/thread.hpp"
 
 namespace migration {
 
@@ -68,7 +69,7 @@ PageSender::PageSender(net::Socket socket, wire::Bytes greeting, Shared& shared,
       shared_(shared),
       done_(std::move(done)),
       policy_(shared.compression, cap_per_channel(shared)),
-      thread_([this] { run(); }) {}
+      thread_(vmm::start_thread([this] { run(); })) {}
 
 PageSender::~PageSender() {
   {

@@ -17,6 +17,7 @@
 #include "migration/verify.hpp"
 #include "migration/wire/encode.hpp"
 #include "vmm/machine/scheduling.hpp"
+#include "vmm/machine/thread.hpp"
 
 namespace migration {
 
@@ -56,7 +57,7 @@ PageFetcher::PageFetcher(vmm::GuestMemory& memory, std::shared_ptr<const vmm::Us
       in_(kReadAhead),
       page_(vmm::kPageSize) {
   if (!covered_) userfault_->register_missing(memory_.pages({0, memory_.page_count()}));
-  thread_ = std::thread([this] { run(); });
+  thread_ = vmm::start_thread([this] { run(); });
 }
 
 PageFetcher::~PageFetcher() {

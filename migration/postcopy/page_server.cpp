@@ -14,6 +14,7 @@
 #include "migration/policy/arrival_watch.hpp"
 #include "migration/verify.hpp"
 #include "vmm/machine/scheduling.hpp"
+#include "vmm/machine/thread.hpp"
 
 namespace migration {
 
@@ -95,7 +96,7 @@ void PageServer::serve(net::Socket socket, std::function<void(std::exception_ptr
   // What a lost link has left.
   frames_.clear();
   inserts_.clear();
-  thread_ = std::thread([this, failed = std::move(failed)] {
+  thread_ = vmm::start_thread([this, failed = std::move(failed)] {
     ::pthread_setname_np(::pthread_self(), "faults");
     const bool real_time = !greedy_peer_ && vmm::wake_at_once();
     try {

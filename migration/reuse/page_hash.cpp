@@ -107,7 +107,11 @@ auto map_pages(const vmm::GuestMemory& memory, const vmm::DirtyBitmap& pages,
     const auto wanted = std::min<std::size_t>(
         std::clamp(std::thread::hardware_concurrency(), 1U, kMaxThreads), turns);
     std::vector<std::jthread> threads;
-    for (std::size_t i = 1; i < wanted; ++i) threads.emplace_back(work);
+    try {
+      for (std::size_t i = 1; i < wanted; ++i) threads.emplace_back(work);
+    } catch (const std::system_error&) {
+      // The process may have no more threads: those that there are do it.
+    }
     work();
   }
   if (failure) std::rethrow_exception(failure);

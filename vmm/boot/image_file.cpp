@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <system_error>
 #include <utility>
 
 #include "vmm/memory/guest_memory.hpp"
@@ -32,6 +33,9 @@ UniqueFd open_for_reading(const std::filesystem::path& path) {
 ImageFile::ImageFile(const std::filesystem::path& path, const char* what)
     : name_(fmt::format("{} '{}'", what, path.string())) {
   const UniqueFd fd = open_for_reading(path);
+  if (fd.get() < 0 && (errno == EMFILE || errno == ENFILE)) {  // the file may be there
+    throw std::system_error(errno, std::generic_category(), name_);
+  }
   if (fd.get() < 0) {
     fail(errno == EACCES || errno == EPERM ? BootError::Kind::forbidden_file
                                            : BootError::Kind::missing_file,

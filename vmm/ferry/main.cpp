@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <boost/system/system_error.hpp>
 #include <chrono>
 #include <exception>
 #include <string_view>
@@ -81,6 +82,9 @@ int guarded_main(int argc, const char* const* argv) {
     status = error.permission() ? ExitStatus::no_permission : ExitStatus::unavailable;
     tell(error.what());
   } catch (const std::system_error& error) {
+    status = status_of(error.code());
+    tell(error.what());
+  } catch (const boost::system::system_error& error) {  // no std::system_error
     status = status_of(error.code());
     tell(error.what());
   } catch (const std::exception& error) {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "vmm/memory/huge_page.hpp"
+#include "vmm/memory/memory_faults.hpp"
 
 namespace vmm {
 
@@ -38,6 +39,7 @@ Mapping::Mapping(std::uint64_t size, int file) {
     ::munmap(data_, size_);
     throw;
   }
+  note_guest_ram(data_, size_);
 }
 
 void Mapping::remap(std::uint64_t offset, std::uint64_t size, int file) {
@@ -58,7 +60,9 @@ void Mapping::advise_huge() {
 }
 
 Mapping::~Mapping() {
-  if (data_ != nullptr) ::munmap(data_, size_);
+  if (data_ == nullptr) return;
+  forget_guest_ram(data_);
+  ::munmap(data_, size_);
 }
 
 Mapping::Mapping(Mapping&& other) noexcept
