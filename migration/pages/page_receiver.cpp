@@ -10,6 +10,7 @@
 
 #include "migration/postcopy/page_fetcher.hpp"
 #include "vmm/machine/scheduling.hpp"
+#include "vmm/machine/thread.hpp"
 #include "vmm/memory/huge_page.hpp"
 
 namespace migration {
@@ -51,7 +52,7 @@ PageReceiver::PageReceiver(net::Socket socket, PageTarget& target, Done done)
       target_(target),
       memory_(target.memory),
       done_(std::move(done)),
-      thread_([this] { run(); }) {}
+      thread_(vmm::start_thread([this] { run(); })) {}
 
 PageReceiver::~PageReceiver() {
   stream_.interrupt();
@@ -125,6 +126,7 @@ void PageReceiver::receive_raw(const std::vector<vmm::PageRange>& ranges, std::s
   for (const vmm::PageRange& range : ranges) {
     const auto pages = memory_.pages(range);
     parts_.push_back({pages.data(), pages.size()});
+    memory_.reserve(range);
     target_.landed.put(range);
   }
   in_.read(parts_);
@@ -133,7 +135,10 @@ void PageReceiver::receive_raw(const std::vector<vmm::PageRange>& ranges, std::s
 void PageReceiver::receive_compressed(const std::vector<vmm::PageRange>& ranges,
                                       std::size_t bytes) {
   const std::span<const std::byte> block = in_.take(bytes);
-  for (const vmm::PageRange& range : ranges) target_.landed.put(range);
+  for (const vmm::PageRange& range : ranges) {
+    memory_.reserve(range);
+    target_.landed.put(range);
+  }
   // One range, the usual case, is unpacked in place. A damaged block may leave anything there, and
   // nobody ever sees it: no vCPU runs yet, and the migration ends before the VM is prepared.
   if (ranges.size() == 1) return unpack(block, memory_.pages(ranges.front()));

@@ -2,13 +2,18 @@
 
 #include <fmt/format.h>
 #include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <exception>
 #include <set>
+#include <span>
 #include <stdexcept>
+#include <system_error>
 #include <utility>
 
 namespace migration {
@@ -28,32 +33,92 @@ std::string name_of(const std::string& vm_id, std::string_view suffix) {
 }  // namespace
 
 ImageStore::ImageStore(const std::filesystem::path& directory, std::uint64_t limit, Message message,
-                       std::chrono::milliseconds patience)
+                       std::shared_ptr<const RoomLedger> ledger, std::chrono::milliseconds patience)
     : limit_(limit),
       message_(std::move(message)),
       patience_(patience),
       directory_(directory),
-      tmpfs_(directory_.is_tmpfs()) {}
+      tmpfs_(directory_.is_tmpfs()),
+      ledger_(std::move(ledger)) {}
 
 vmm::UniqueFd ImageStore::make_ram(std::uint64_t bytes) const {
+  // Asked for, and not tried: the signal that comes with the error may end the process.
+  rlimit most{};
+  if (::getrlimit(RLIMIT_FSIZE, &most) == 0 && most.rlim_cur < bytes) {
+    throw std::system_error(
+        EFBIG, std::generic_category(),
+        fmt::format("no file of the image store can be so large as the VM's RAM, as files of this "
+                    "process are limited to {} bytes ('ulimit -f')",
+                    most.rlim_cur));
+  }
   vmm::UniqueFd file = directory_.make_unnamed();
   store::resize(file.get(), bytes);
   return file;
 }
 
-/// Tells when a tmpfs has none.
-bool ImageStore::has_room_for_ram(std::uint64_t bytes) const {
-  if (!tmpfs_) return false;
-  if (directory_.available() >= bytes) return true;
-  tell(
-      "the image store has no room for the VM's RAM, which is anonymous memory therefore: it will "
-      "be copied when an image is kept");
-  return false;
+/// All directories of a tmpfs share its room.
+std::string ImageStore::file_system() const {
+  const std::uint64_t device = store::id_of(directory_.fd()).device;
+  return fmt::format("file system {}:{}", major(device), minor(device));
 }
 
-vmm::GuestMemory ImageStore::memory_for(std::uint64_t bytes) const {
-  if (!has_room_for_ram(bytes)) return vmm::GuestMemory(bytes);
-  return {bytes, make_ram(bytes)};
+std::uint64_t ImageStore::room_beside(std::span<const Claim> others) const {
+  const std::uint64_t available = directory_.available();
+  return available - std::min(available, promised_of(others, file_system()));
+}
+
+/// Of `bytes`, of which so much is there, the rest is promised to this process.
+void ImageStore::promise_room(std::uint64_t bytes, std::uint64_t there, const char* what) {
+  promise_.reset();
+  const auto check = [&](std::span<const Claim> others) {
+    if (room_beside(others) >= bytes - there) return;
+    throw std::system_error(
+        ENOSPC, std::generic_category(),
+        fmt::format("the image store has no room for {} ({})", what, directory_.path_of("")));
+  };
+  if (!ledger_) return check({});
+  promise_ = ledger_->promise({{file_system()}, bytes, there}, check);
+}
+
+/// RAM can be a file here, of which so much is there. False, and told, where it cannot.
+bool ImageStore::promise_ram(std::uint64_t bytes, std::uint64_t there) {
+  if (!tmpfs_) return false;
+  try {
+    promise_room(bytes, there, "the VM's RAM");
+    return true;
+  } catch (const std::exception& error) {
+    tell_anonymous(error);
+    return false;
+  }
+}
+
+void ImageStore::tell_anonymous(const std::exception& why) const {
+  tell(
+      fmt::format("{}. The VM's RAM is anonymous memory therefore, and is copied when an image is "
+                  "kept",
+                  why.what()));
+}
+
+vmm::GuestMemory ImageStore::memory_for(std::uint64_t bytes) {
+  if (!promise_ram(bytes, 0)) return vmm::GuestMemory(bytes);
+  try {
+    return {bytes, make_ram(bytes)};
+  } catch (const std::system_error& error) {
+    promise_.reset();
+    if (error.code() != std::errc::file_too_large) throw;
+    tell_anonymous(error);
+    return vmm::GuestMemory(bytes);
+  }
+}
+
+bool ImageStore::has_room_for_rest(const vmm::GuestMemory& memory) {
+  if (store::size_of(memory.file()) < memory.size()) {
+    throw std::runtime_error(
+        fmt::format("the VM has lost its RAM: somebody has cut its file in {} short", path()));
+  }
+  const std::uint64_t taken = std::min(memory.size(), store::allocated(memory.file()));
+  if (promise_) promise_->take(taken);
+  return directory_.available() >= memory.size() - taken;
 }
 
 bool ImageStore::has(const std::string& vm_id, const wire::Token& token) const {

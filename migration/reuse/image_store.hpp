@@ -2,14 +2,17 @@
 
 #include <chrono>
 #include <cstdint>
+#include <exception>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "migration/reuse/manifest.hpp"
 #include "migration/reuse/page_hash.hpp"
+#include "migration/reuse/room_ledger.hpp"
 #include "migration/reuse/store_files.hpp"
 #include "migration/wire/format.hpp"
 #include "vmm/kvm/unique_fd.hpp"
@@ -34,10 +37,11 @@ class ImageStore {
 
   /// Makes the directory, of mode 0700, when it is not there. `limit` in bytes on the file system.
   /// `patience`: how long to wait for another process that is at the store; none holds it for more
-  /// than some milliseconds, since data is copied and hashed without. std::system_error, or
+  /// than some milliseconds, since data is copied and hashed without. `ledger`: where RAM that is
+  /// a file here is written down, so that others leave it its room. std::system_error, or
   /// std::runtime_error for a directory of another user's or one that is open to others.
   explicit ImageStore(const std::filesystem::path& directory, std::uint64_t limit = kUnlimited,
-                      Message message = {},
+                      Message message = {}, std::shared_ptr<const RoomLedger> ledger = nullptr,
                       std::chrono::milliseconds patience = std::chrono::seconds(5));
 
   /// To watch: a name there goes when an image does.
@@ -48,9 +52,16 @@ class ImageStore {
   [[nodiscard]] vmm::UniqueFd make_ram(std::uint64_t bytes) const;
 
   /// RAM of a VM here: a file of the store where that can be, else anonymous memory. Not where the
-  /// file system has no room for all of it: a write that finds it full would kill the process, or
-  /// be waited for without end. That is told.
-  [[nodiscard]] vmm::GuestMemory memory_for(std::uint64_t bytes) const;
+  /// file system has no room for all of it, without what RAM of others there has been promised: a
+  /// write that finds it full would kill the process, or be waited for without end. That is told.
+  /// The store promises room for the RAM of one VM: for that which was made or taken last.
+  [[nodiscard]] vmm::GuestMemory memory_for(std::uint64_t bytes);
+  /// To be asked now and then, while `memory` is a file that memory_for() or take() gave: whether
+  /// there is room for what it has not taken yet. Others than Ferry may have filled the store.
+  /// std::runtime_error when the file is not what it was.
+  [[nodiscard]] bool has_room_for_rest(const vmm::GuestMemory& memory);
+  /// RAM is no file here any more, or grows no more.
+  void give_up_room() { promise_.reset(); }
 
   struct Departure {
     std::string vm_id;
@@ -140,14 +151,20 @@ class ImageStore {
                                            const std::vector<std::uint64_t>& digests) const;
   [[nodiscard]] vmm::UniqueFd copy(const vmm::GuestMemory& memory,
                                    const vmm::DirtyBitmap& pages) const;
-  [[nodiscard]] bool has_room_for_ram(std::uint64_t bytes) const;
-  [[nodiscard]] Taken load(Found found) const;
+  [[nodiscard]] std::string file_system() const;
+  [[nodiscard]] std::uint64_t room_beside(std::span<const Claim> others) const;
+  void promise_room(std::uint64_t bytes, std::uint64_t there, const char* what);
+  [[nodiscard]] bool promise_ram(std::uint64_t bytes, std::uint64_t there);
+  void tell_anonymous(const std::exception& why) const;
+  [[nodiscard]] Taken load(Found found);
 
   std::uint64_t limit_;
   Message message_;
   std::chrono::milliseconds patience_;
   store::Directory directory_;
   bool tmpfs_;
+  std::shared_ptr<const RoomLedger> ledger_;
+  std::unique_ptr<RoomLedger::Promise> promise_;
 };
 
 /// $XDG_STATE_HOME/ferry/images, or ~/.local/state/ferry/images. std::runtime_error when neither

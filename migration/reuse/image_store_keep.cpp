@@ -129,6 +129,8 @@ ImageStore::Kept ImageStore::keep(const Departure& departure, vmm::GuestMemory& 
       make_room(vm_id, bytes);
       adopted = adopt(memory.file(), vm_id);
     }
+    // In place of what RAM had been promised: that grows no more.
+    if (tmpfs_) promise_room(adopted ? needed(0, held) : bytes, 0, "the image");
     // The long part is done without the lock, in files that no image has yet.
     std::vector<PageHash> hashes = hash_pages(memory, held, populated, manifest.key);
     vmm::UniqueFd copied;
@@ -155,8 +157,10 @@ ImageStore::Kept ImageStore::keep(const Departure& departure, vmm::GuestMemory& 
     directory_.link(hash_file.get(), vm_id + std::string(store::kHashes));
     directory_.sync();
     write_manifest(manifest);
+    promise_.reset();
     return {held.count(), bytes_of(vm_id), std::move(hashes)};
   } catch (...) {
+    promise_.reset();
     abandon(vm_id, adopted);
     throw;
   }

@@ -91,13 +91,13 @@ std::optional<ImageStore::Found> ImageStore::take_out(const std::string& vm_id,
 }
 
 /// Makes it RAM, without the pages that do not match their digests.
-ImageStore::Taken ImageStore::load(Found found) const {
+ImageStore::Taken ImageStore::load(Found found) {
   Manifest& manifest = found.manifest;
   const std::uint64_t bytes = manifest.memory_bytes;
   const vmm::PageRange all{0, manifest.held.pages()};
   vmm::DirtyBitmap others(all.count);  // pages that may be there and are not held
   const std::uint64_t there = std::min(bytes, store::allocated(found.ram.get()));
-  vmm::GuestMemory memory = has_room_for_ram(bytes - there)
+  vmm::GuestMemory memory = promise_ram(bytes, there)
                                 ? vmm::GuestMemory(bytes, std::move(found.ram))
                                 : vmm::GuestMemory(bytes);
   std::vector<std::uint64_t> digests;

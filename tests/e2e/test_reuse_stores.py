@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import subprocess
 import tempfile
 import unittest
@@ -122,6 +123,57 @@ class AStoreThatIsFull(StoreTest, BrokenPostCopyTest):
                 away.stderr.wait_for(why)
                 self.finish(source, away)
 
+    def test_by_the_ram_of_another_vm_holds_no_second(self):
+        """Each of the two finds room for it when it starts, as the first has not touched it yet."""
+        here = self.mount("size=48m")
+        first = self.run_vm("tick=2 fill=20 check end=byte", "--image-store", here)
+        first.wait_ready()
+        second = self.guest_with_store(here, "tick=2 fill=20 zero=0 random=100 text=0 end=byte")
+        second.stderr.wait_for(rb"the image store has no room for the VM's RAM \(" + here.encode())
+        first.stdout.wait_for(rb"^# fill done")
+        first.wait_ticks(10)
+        self.assertEqual(first.stderr.text(), "")
+        for vm in (first, second):
+            self.end(vm)
+
+    def test_by_others_while_the_guest_needs_it_leaves_the_guest_running(self):
+        here = self.mount("size=64m")
+        grows = "tick=2 fill=24 zero=0 random=100 text=0 check end=byte"
+        source = self.run_vm(grows, "--image-store", here)
+        source.stdout.wait_for(rb"^# hello")
+        self.fill_up(here)
+        source.stderr.wait_for(rb"others have filled the image store .*" + here.encode())
+        source.stdout.wait_for(rb"^# fill done")
+        self.wait_walk(source)
+        os.remove(f"{here}/filler")
+        away = self.receive("tcp", "--image-store", self.make_store())
+        report = self.migrate(source, away, "--verify", "--keep-image").report()
+        self.assertIs(report["verified"], True)
+        self.assertGreater(report["kept_image"]["pages"], 0, source.stderr.text())
+        self.wait_walk(away)
+        self.finish(source, away)
+
+    def test_by_others_while_a_vm_arrives_refuses_it_with_the_reason(self):
+        for compression in ("none", "lz4"):
+            with self.subTest(compression):
+                cmdline = "tick=2 fill=32 zero=0 random=50 text=50 check end=byte"
+                there = self.mount("size=80m")
+                self.begin_through_proxy(cmdline=cmdline, receive=("--image-store", there))
+                accepted = self.between.on("accept", hold)
+                self.migration = self.migrate(
+                    self.source, self.between.address, "--mode", "pre-copy",
+                    "--compression", compression,
+                )
+                self.wait_for(accepted)
+                self.fill_up(there)
+                self.between.release()
+                report = self.migration.report(1)
+                self.assertEqual(report["outcome"], "failed")
+                self.assertEqual(self.target.wait(), 69, self.target.stderr.text())
+                self.target.stderr.wait_for(rb"[Nn]o space left")
+                self.assertEqual(self.source.info()["state"], "running")
+                self.finish(self.source)
+
     def test_of_ram_that_arrives_by_post_copy_leaves_it_in_anonymous_memory(self):
         # In small pieces, with zero pages between them, or in whole huge pages.
         for most, content in (("200Mbit", "zero=30 random=70"), ("0", "zero=0 random=100")):
@@ -180,6 +232,28 @@ class AStoreThatIsFull(StoreTest, BrokenPostCopyTest):
         back, report = self.come_back(away, here)
         self.assertGreater(report["pages"]["reused"], kept - FEW)
         self.finish(newer, away, back)
+
+
+class RamInAStore(StoreTest):
+    def ram_of(self, vm):
+        """The path by which others reach the file."""
+        for number in os.listdir(f"/proc/{vm.pid}/fd"):
+            path = f"/proc/{vm.pid}/fd/{number}"
+            if os.readlink(path).endswith(" (deleted)") and os.stat(path).st_size >= 16 * MIB:
+                return path
+        raise AssertionError("its RAM is no file")
+
+    def test_that_is_larger_than_files_may_be_is_none(self):
+        limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (MIB, MIB))
+        vm = self.guest_with_store(self.make_store(), SMALL, preexec_fn=limit)
+        vm.stderr.wait_for(rb"ulimit -f.*The VM's RAM is anonymous memory therefore")
+        self.end(vm)
+
+    def test_that_others_cut_short_ends_the_vm_with_the_reason(self):
+        vm = self.guest_with_store(self.make_store(), SMALL)
+        os.truncate(self.ram_of(vm), 0)
+        self.assertEqual(vm.wait(), 71)
+        self.assertRegex(vm.stderr.text(), "lost its RAM: somebody has cut its file|guest RAM .offset")
 
 
 class AStoreThatIsReadOnly(StoreTest):

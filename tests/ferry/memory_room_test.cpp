@@ -101,14 +101,33 @@ TEST(RoomRefusal, NamesTheLeastRoomAndBothFigures) {
                             MemoryRoom{"the cgroup /job", 2 << 20},
                             MemoryRoom{"the cgroup /", 3 << 20}};
   EXPECT_EQ(room_refusal(2 << 20, rooms), std::nullopt);
-  EXPECT_EQ(room_refusal(5 << 20, rooms),
-            "the guest needs 5.0 MiB of memory and the cgroup /job has 2.0 MiB left");
+  EXPECT_EQ(
+      room_refusal(5 << 20, rooms),
+      "the guest needs 5.0 MiB of memory and the cgroup /job has 2.0 MiB left. 'ferry receive "
+      "--overcommit' takes it all the same");
   EXPECT_EQ(room_refusal(5 << 20, {}), std::nullopt);
 }
 
+TEST(RoomRefusal, LeavesToOthersWhatTheyWerePromised) {
+  const std::array rooms = {MemoryRoom{"this host", 5 << 20, 4 << 20},
+                            MemoryRoom{"the cgroup /job", 2 << 20}};
+  EXPECT_EQ(room_refusal(1 << 20, rooms), std::nullopt);
+  EXPECT_EQ(
+      room_refusal(2 << 20, rooms),
+      "the guest needs 2.0 MiB of memory and this host has 5.0 MiB left, of which 4.0 MiB are "
+      "promised to VMs that are arriving in other processes. 'ferry receive --overcommit' "
+      "takes it all the same");
+  const std::array taken = {MemoryRoom{"this host", 1 << 20, 4 << 20}};
+  EXPECT_NE(room_refusal(1, taken), std::nullopt);
+  EXPECT_EQ(room_refusal(0, taken), std::nullopt);
+}
+
 TEST(CheckRoom, TellsWhatThisHostHasFromWhatItHasNot) {
-  EXPECT_NO_THROW(check_room(0));
-  EXPECT_THROW(check_room(std::numeric_limits<std::uint64_t>::max()), Failure);
+  constexpr std::uint64_t kMost = std::numeric_limits<std::uint64_t>::max();
+  EXPECT_NO_THROW(MemoryPromise(nullptr, 0, 0, false));
+  EXPECT_THROW(MemoryPromise(nullptr, kMost, 0, false), Failure);
+  EXPECT_NO_THROW(MemoryPromise(nullptr, kMost, kMost, false));
+  EXPECT_NO_THROW(MemoryPromise(nullptr, kMost, 0, true));
 }
 
 }  // namespace

@@ -165,6 +165,11 @@ void add_images(CLI::App& command, ImageStoreChoice& images) {
       ->type_name("SIZE");
 }
 
+void add_overcommit(CLI::App& command, bool& overcommit) {
+  command.add_flag("--overcommit", overcommit,
+                   "take a guest with more memory than there is, as it will not use it all");
+}
+
 bool parse_switch(std::string_view text) {
   if (text != "on" && text != "off") {
     throw std::invalid_argument(fmt::format("'{}' is neither on nor off", text));
@@ -189,6 +194,7 @@ void define_run(CLI::App& app, RunCommand& run) {
   add(command, "--name", run.name, &parse_name, "what people call the VM")->type_name("NAME");
   add_console(command, run.serial, run.api_socket);
   add_images(command, run.images);
+  add_overcommit(command, run.overcommit);
 }
 
 void define_receive(CLI::App& app, ReceiveCommand& receive) {
@@ -204,6 +210,7 @@ void define_receive(CLI::App& app, ReceiveCommand& receive) {
       ->type_name("TIME");
   add_console(command, receive.serial, receive.api_socket);
   add_images(command, receive.images);
+  add_overcommit(command, receive.overcommit);
   add(command, "--tracking", receive.tracking, &parse_switch,
       "watch what a VM whose image is kept changes, so that its return sends exactly that: on (the "
       "default) or off")

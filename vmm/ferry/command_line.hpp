@@ -30,6 +30,7 @@ struct RunCommand {
   SerialChoice serial;
   std::string api_socket;
   ImageStoreChoice images;
+  bool overcommit = false;
 };
 
 struct ReceiveCommand {
@@ -39,6 +40,7 @@ struct ReceiveCommand {
   std::chrono::microseconds timeout{10'000'000};
   ImageStoreChoice images;
   bool tracking = true;
+  bool overcommit = false;
 };
 
 struct MigrateCommand {

@@ -2,14 +2,22 @@
 
 #include <fmt/format.h>
 #include <sys/sysinfo.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <span>
 #include <string>
+#include <system_error>
+#include <utility>
 #include <vector>
 
+#include "migration/usage.hpp"
 #include "vmm/ferry/exit_status.hpp"
 #include "vmm/ferry/memory_room.hpp"
+#include "vmm/ferry/say.hpp"
 #include "vmm/ferry/units.hpp"
 
 namespace ferry {
@@ -29,6 +37,16 @@ CgroupMemory read_cgroup(const MemoryCgroup& cgroup) {
           text_of(prefix + "stat")};
 }
 
+std::vector<MemoryRoom> rooms_of_process() {
+  std::vector<MemoryRoom> rooms;
+  if (const auto host = host_room(text_of("/proc/meminfo"))) rooms.push_back(*host);
+  for (const MemoryCgroup& cgroup :
+       memory_cgroups(text_of("/proc/self/cgroup"), text_of("/proc/self/mountinfo"))) {
+    if (const auto room = cgroup_room(cgroup, read_cgroup(cgroup))) rooms.push_back(*room);
+  }
+  return rooms;
+}
+
 }  // namespace
 
 void check_host_memory(std::uint64_t bytes) {
@@ -37,18 +55,64 @@ void check_host_memory(std::uint64_t bytes) {
   const std::uint64_t total = (std::uint64_t{host.totalram} + host.totalswap) * host.mem_unit;
   if (bytes <= total) return;
   throw Failure(ExitStatus::unavailable,
-                fmt::format("the guest wants {} of memory and this host has {} in all",
+                fmt::format("the guest wants {} of memory and this host has {} in all: where it "
+                            "will not use it all, --overcommit allows that",
                             format_bytes(bytes), format_bytes(total)));
 }
 
-void check_room(std::uint64_t needed) {
-  std::vector<MemoryRoom> rooms;
-  if (const auto host = host_room(text_of("/proc/meminfo"))) rooms.push_back(*host);
-  for (const MemoryCgroup& cgroup :
-       memory_cgroups(text_of("/proc/self/cgroup"), text_of("/proc/self/mountinfo"))) {
-    if (const auto room = cgroup_room(cgroup, read_cgroup(cgroup))) rooms.push_back(*room);
+std::filesystem::path ledger_directory() {
+  const uid_t user = ::geteuid();
+  // Not in a root login's own directory, which services of root do not have.
+  if (user == 0) return "/run/ferry";
+  const char* const runtime = ::secure_getenv("XDG_RUNTIME_DIR");
+  if (runtime != nullptr && *runtime == '/') return std::filesystem::path(runtime) / "ferry";
+  const std::filesystem::path usual = fmt::format("/run/user/{}", user);
+  std::error_code error;
+  if (std::filesystem::is_directory(usual, error)) return usual / "ferry";
+  return fmt::format("/tmp/ferry-{}", user);
+}
+
+std::shared_ptr<const migration::RoomLedger> open_ledger() {
+  try {
+    return std::make_shared<const migration::RoomLedger>(ledger_directory());
+  } catch (const std::exception& error) {
+    say(fmt::format("cannot tell what other processes have been promised: {}", error.what()));
+    return nullptr;
   }
-  if (const auto why = room_refusal(needed, rooms)) throw Failure(ExitStatus::unavailable, *why);
+}
+
+MemoryPromise::MemoryPromise(const migration::RoomLedger* ledger, std::uint64_t needed,
+                             std::uint64_t there, bool overcommit)
+    : resident_before_(migration::resident_bytes() + there) {
+  needed -= std::min(needed, there);
+  std::vector<MemoryRoom> rooms = rooms_of_process();
+  const auto check = [&](std::span<const migration::Claim> others) {
+    for (MemoryRoom& room : rooms) room.promised = migration::promised_of(others, room.where);
+    if (overcommit) return;
+    if (const auto why = room_refusal(needed, rooms)) throw Failure(ExitStatus::unavailable, *why);
+  };
+  if (ledger == nullptr) {
+    check({});
+    return;
+  }
+  migration::Claim wanted{{}, needed, 0};
+  for (const MemoryRoom& room : rooms) {
+    if (room.where.find('\n') == std::string::npos) wanted.of.push_back(room.where);
+  }
+  try {
+    noted_ = ledger->promise(std::move(wanted), check);
+  } catch (const Failure&) {
+    throw;
+  } catch (const std::exception& error) {
+    say(fmt::format("cannot note what this process has been promised: {}", error.what()));
+    check({});
+  }
+}
+
+void MemoryPromise::update() {
+  if (!noted_) return;
+  const std::uint64_t resident = migration::resident_bytes();
+  noted_->take(resident - std::min(resident, resident_before_));
 }
 
 }  // namespace ferry

@@ -1,14 +1,39 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
+#include <memory>
+
+#include "migration/reuse/room_ledger.hpp"
 
 namespace ferry {
 
 /// Throws Failure when the host can never give a guest so much RAM.
 void check_host_memory(std::uint64_t bytes);
 
-/// Throws Failure when this process may not take so many bytes more now, which names the host or
-/// the cgroup that has too little, and how much. It promises nothing: others take memory too.
-void check_room(std::uint64_t needed);
+/// Where processes of one user note the memory, and the room in tmpfs stores, that they have been
+/// promised: /run/ferry for root, else ferry in $XDG_RUNTIME_DIR or in /run/user/UID, or
+/// /tmp/ferry-UID.
+[[nodiscard]] std::filesystem::path ledger_directory();
+/// Null, which is told, when that directory cannot be used: others are not heard of then.
+[[nodiscard]] std::shared_ptr<const migration::RoomLedger> open_ledger();
+
+/// Memory that this process has been promised, and takes by and by.
+class MemoryPromise {
+ public:
+  /// Of `needed` bytes so many are there already, as an image of the VM. Throws Failure when this
+  /// process may not take the others now, besides what its neighbours have been promised; it names
+  /// the host or the cgroup that has too little, and how much. `overcommit`: it is only noted. It
+  /// binds nobody but other receivers: guests take memory too.
+  MemoryPromise(const migration::RoomLedger* ledger, std::uint64_t needed, std::uint64_t there,
+                bool overcommit);
+
+  /// Notes for others how much is taken by now: as much as this process has grown.
+  void update();
+
+ private:
+  std::uint64_t resident_before_;
+  std::unique_ptr<migration::RoomLedger::Promise> noted_;
+};
 
 }  // namespace ferry

@@ -134,10 +134,18 @@ std::optional<MemoryRoom> cgroup_room(const MemoryCgroup& cgroup, const CgroupMe
 }
 
 std::optional<std::string> room_refusal(std::uint64_t needed, std::span<const MemoryRoom> rooms) {
-  const auto least = std::ranges::min_element(rooms, {}, &MemoryRoom::bytes);
-  if (least == rooms.end() || needed <= least->bytes) return std::nullopt;
-  return fmt::format("the guest needs {} of memory and {} has {} left", format_bytes(needed),
-                     least->where, format_bytes(least->bytes));
+  const auto free = [](const MemoryRoom& room) {
+    return room.bytes - std::min(room.bytes, room.promised);
+  };
+  const auto least = std::ranges::min_element(rooms, {}, free);
+  if (least == rooms.end() || needed <= free(*least)) return std::nullopt;
+  std::string why = fmt::format("the guest needs {} of memory and {} has {} left",
+                                format_bytes(needed), least->where, format_bytes(least->bytes));
+  if (least->promised > 0) {
+    why += fmt::format(", of which {} are promised to VMs that are arriving in other processes",
+                       format_bytes(least->promised));
+  }
+  return why + ". 'ferry receive --overcommit' takes it all the same";
 }
 
 }  // namespace ferry

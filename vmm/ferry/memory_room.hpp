@@ -15,6 +15,7 @@ namespace ferry {
 struct MemoryRoom {
   std::string where;  ///< "this host", "the cgroup /sys/fs/cgroup/..."
   std::uint64_t bytes = 0;
+  std::uint64_t promised = 0;  ///< of these, to VMs that arrive in other processes
   bool operator==(const MemoryRoom&) const = default;
 };
 
@@ -47,7 +48,8 @@ struct CgroupMemory {
 [[nodiscard]] std::optional<MemoryRoom> cgroup_room(const MemoryCgroup& cgroup,
                                                     const CgroupMemory& memory);
 
-/// Why `needed` bytes are too many; nullopt when they are not. It names the least room.
+/// Why `needed` bytes are too many; nullopt when they are not. It names the least room: what is not
+/// promised to others counts.
 [[nodiscard]] std::optional<std::string> room_refusal(std::uint64_t needed,
                                                       std::span<const MemoryRoom> rooms);
 

@@ -15,7 +15,6 @@
 #include "devices/standard.hpp"
 #include "migration/reuse/image_store.hpp"
 #include "vmm/ferry/exit_status.hpp"
-#include "vmm/ferry/host_memory.hpp"
 #include "vmm/ferry/say.hpp"
 #include "vmm/ferry/signals.hpp"
 
@@ -48,7 +47,10 @@ Session::Session(const Options& options)
     : signals_(context_),
       had_terminal_(has_terminal()),
       image_store_(options.image_store),
-      tell_changes_(context_) {
+      tell_changes_(context_),
+      ledger_(options.ledger),
+      overcommit_(options.overcommit),
+      room_watch_(context_) {
   add_unless_ignored(signals_, {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT});
   wait_for_signal();
   if (!options.api_socket.empty()) {
@@ -94,15 +96,19 @@ void Session::receive(migration::ReceiveOptions options) {
   auto serial = std::make_shared<std::shared_ptr<devices::Serial>>();
   const auto factory = [this, serial](vmm::MachineConfig config, std::uint64_t used_bytes,
                                       const migration::MakeRam& make_ram) {
-    check_host_memory(config.memory_bytes);
-    const std::uint64_t needed = std::min(used_bytes, config.memory_bytes);
-    check_room(needed - std::min(needed, kept_of(config.id)));
+    if (!overcommit_) check_host_memory(config.memory_bytes);
+    const auto promise = std::make_shared<MemoryPromise>(
+        ledger_.get(), std::min(used_bytes, config.memory_bytes), kept_of(config.id), overcommit_);
     vmm::Kvm kvm;
     vmm::GuestMemory ram = make_ram(config);
     auto machine =
         std::make_unique<vmm::Machine>(std::move(kvm), std::move(config), std::move(ram));
     *serial = devices::attach_standard_devices(*machine);
     console_->observe(**serial);
+    asio::post(context_, [this, promise] {
+      memory_promise_ = promise;
+      watch_room();
+    });
     return machine;
   };
   incoming_ = std::make_unique<IncomingMigration>(
@@ -141,6 +147,7 @@ void Session::receive(migration::ReceiveOptions options) {
               [this] {
                 asio::post(context_, [this] {
                   if (machine_) machine_->set_userfault(nullptr);
+                  memory_promise_.reset();
                 });
               }});
 }
@@ -159,6 +166,7 @@ void Session::arrived(Arrival arrival) {
   memory_bytes_ = config.memory_bytes;
   console_->connect(serial_);
   own(std::move(arrival.machine));
+  if (!machine_->lacks_pages()) memory_promise_.reset();
   if (incoming_) {
     say(fmt::format("'{}' has arrived{}", name_, machine_->running() ? "" : ", paused"));
   }
@@ -171,11 +179,13 @@ void Session::arrived(Arrival arrival) {
 void Session::own(std::unique_ptr<vmm::Machine> machine) {
   machine_ = std::move(machine);
   machine_->on_end([this] { asio::post(context_, [this] { guest_ended(); }); });
+  watch_room();
 }
 
 void Session::guest_ended() {
   if (!machine_) return;  // lent out meanwhile: it will come back ended
   const vmm::GuestEnd end = machine_->ended().value();
+  if (end.kind == vmm::GuestEnd::Kind::crashed) look_at_store();  // it may be the cause
   leave(status_of(end));
   if (end.kind == vmm::GuestEnd::Kind::crashed) say("the guest crashed: " + end.message);
 }

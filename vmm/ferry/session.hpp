@@ -14,6 +14,7 @@
 #include "migration/outgoing.hpp"
 #include "vmm/ferry/console.hpp"
 #include "vmm/ferry/control_api.hpp"
+#include "vmm/ferry/host_memory.hpp"
 #include "vmm/machine/machine.hpp"
 
 namespace ferry {
@@ -31,6 +32,9 @@ class Session final : public Controlled {
     std::string api_socket;  ///< none when empty
     /// Where images are kept; null: in the user's default place, as anonymous memory is copied.
     std::shared_ptr<migration::ImageStore> image_store;
+    /// What other processes have been promised; null: nobody is asked.
+    std::shared_ptr<const migration::RoomLedger> ledger = nullptr;
+    bool overcommit = false;
   };
 
   /// Opens the console and the control API.
@@ -79,6 +83,11 @@ class Session final : public Controlled {
   void tell_all_changes();
   void given_up(const std::vector<vmm::PageRange>& pages);
 
+  // session_room.cpp
+  void watch_room();
+  void look_at_store();
+  void leave_store();
+
   void own(std::unique_ptr<vmm::Machine> machine);
   void guest_ended();
   void migration_ended(migration::OutgoingMigration::Result result);
@@ -112,6 +121,10 @@ class Session final : public Controlled {
   };
   std::optional<Tracking> tracking_;
   boost::asio::steady_timer tell_changes_;
+  const std::shared_ptr<const migration::RoomLedger> ledger_;
+  const bool overcommit_;
+  std::shared_ptr<MemoryPromise> memory_promise_;  ///< while memory of the VM is to come
+  boost::asio::steady_timer room_watch_;
   std::unique_ptr<Console> console_;
   std::shared_ptr<devices::Serial> serial_;
   std::unique_ptr<vmm::Machine> machine_;

@@ -2,26 +2,38 @@
 
 #include <exception>
 #include <system_error>
+#include <utility>
 
 #include "vmm/ferry/exit_status.hpp"
 #include "vmm/ferry/say.hpp"
 
 namespace ferry {
 
-std::shared_ptr<migration::ImageStore> open_image_store(const std::filesystem::path& directory,
-                                                        std::uint64_t limit) {
+namespace {
+
+[[noreturn]] void fail(const std::system_error& error) {
+  const bool forbidden = status_of(error.code()) == ExitStatus::no_permission;
+  throw Failure(forbidden ? ExitStatus::no_permission : ExitStatus::os_error, error.what());
+}
+
+}  // namespace
+
+std::shared_ptr<migration::ImageStore> open_image_store(
+    const std::filesystem::path& directory, std::uint64_t limit,
+    std::shared_ptr<const migration::RoomLedger> ledger) {
   try {
-    return std::make_shared<migration::ImageStore>(directory, limit, say);
+    return std::make_shared<migration::ImageStore>(directory, limit, say, std::move(ledger));
   } catch (const std::system_error& error) {
-    const bool forbidden = status_of(error.code()) == ExitStatus::no_permission;
-    throw Failure(forbidden ? ExitStatus::no_permission : ExitStatus::os_error, error.what());
+    fail(error);
   } catch (const std::exception& error) {
     throw Failure(ExitStatus::no_permission, error.what());
   }
 }
 
-StoreOfProcess::StoreOfProcess(const ImageStoreChoice& choice) {
-  if (!choice.directory.empty()) store_ = open_image_store(choice.directory, choice.limit);
+StoreOfProcess::StoreOfProcess(const ImageStoreChoice& choice,
+                               std::shared_ptr<const migration::RoomLedger> ledger) {
+  if (choice.directory.empty()) return;
+  store_ = open_image_store(choice.directory, choice.limit, std::move(ledger));
 }
 
 StoreOfProcess::~StoreOfProcess() {
@@ -33,7 +45,12 @@ StoreOfProcess::~StoreOfProcess() {
 }
 
 vmm::GuestMemory StoreOfProcess::memory_for(std::uint64_t bytes) const {
-  return store_ ? store_->memory_for(bytes) : vmm::GuestMemory(bytes);
+  if (!store_) return vmm::GuestMemory(bytes);
+  try {
+    return store_->memory_for(bytes);
+  } catch (const std::system_error& error) {
+    fail(error);
+  }
 }
 
 }  // namespace ferry

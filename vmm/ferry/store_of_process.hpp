@@ -11,14 +11,15 @@ namespace ferry {
 
 /// Failure that says what is wrong with the directory.
 [[nodiscard]] std::shared_ptr<migration::ImageStore> open_image_store(
-    const std::filesystem::path& directory,
-    std::uint64_t limit = migration::ImageStore::kUnlimited);
+    const std::filesystem::path& directory, std::uint64_t limit = migration::ImageStore::kUnlimited,
+    std::shared_ptr<const migration::RoomLedger> ledger = nullptr);
 
 /// The store that was named on the command line, if one was. It outlives the VM: RAM that was an
 /// image is given back when both are done with it.
 class StoreOfProcess {
  public:
-  explicit StoreOfProcess(const ImageStoreChoice& choice);
+  StoreOfProcess(const ImageStoreChoice& choice,
+                 std::shared_ptr<const migration::RoomLedger> ledger);
   ~StoreOfProcess();
   StoreOfProcess(const StoreOfProcess&) = delete;
   StoreOfProcess& operator=(const StoreOfProcess&) = delete;

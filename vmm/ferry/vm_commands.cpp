@@ -1,22 +1,49 @@
 #include "vmm/ferry/vm_commands.hpp"
 
+#include <fmt/format.h>
+
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include "devices/standard.hpp"
 #include "vmm/boot/boot.hpp"
 #include "vmm/ferry/exit_status.hpp"
 #include "vmm/ferry/host_memory.hpp"
+#include "vmm/ferry/say.hpp"
 #include "vmm/ferry/session.hpp"
 #include "vmm/ferry/store_of_process.hpp"
+#include "vmm/memory/memory_faults.hpp"
+#include "vmm/memory/populated.hpp"
 
 namespace ferry {
 
+namespace {
+
+/// Before there is a VM that is to leave some day. Without it a VM runs well enough.
+void open_what_leaving_needs() {
+  try {
+    vmm::open_page_map();
+  } catch (const std::system_error& error) {
+    say(fmt::format("a VM that is not in a tmpfs store cannot leave this process: {}",
+                    error.what()));
+  }
+}
+
+/// Only RAM in a store shares room with others from the start.
+std::shared_ptr<const migration::RoomLedger> ledger_for(const ImageStoreChoice& images) {
+  return images.directory.empty() ? nullptr : open_ledger();
+}
+
+}  // namespace
+
 int run(const RunCommand& command) {
+  vmm::explain_memory_faults(static_cast<int>(ExitStatus::os_error));
   vmm::Kvm kvm;
-  check_host_memory(command.memory_bytes);
+  if (!command.overcommit) check_host_memory(command.memory_bytes);
+  open_what_leaving_needs();
   vmm::MachineConfig config;
   config.id = vmm::make_uuid();
   config.name = command.name.empty() ? std::filesystem::path(command.kernel).filename().string()
@@ -26,7 +53,7 @@ int run(const RunCommand& command) {
   // Before anybody hears signals: it waits for who writes into a pipe.
   std::optional<vmm::BootFiles> files(
       vmm::BootSource{command.kernel, command.initramfs, command.cmdline});
-  const StoreOfProcess store(command.images);
+  const StoreOfProcess store(command.images, ledger_for(command.images));
   Session session({command.serial, command.api_socket, store.get()});
   std::unique_ptr<vmm::Machine> machine;
   try {
@@ -43,10 +70,13 @@ int run(const RunCommand& command) {
 }
 
 int receive(const ReceiveCommand& command) {
+  vmm::explain_memory_faults(static_cast<int>(ExitStatus::os_error));
   // Better now than when a VM is at the door.
   static_cast<void>(vmm::Kvm());
-  const StoreOfProcess store(command.images);
-  Session session({command.serial, command.api_socket, store.get()});
+  open_what_leaving_needs();
+  const auto ledger = open_ledger();
+  const StoreOfProcess store(command.images, ledger);
+  Session session({command.serial, command.api_socket, store.get(), ledger, command.overcommit});
   session.receive({command.listen,
                    std::chrono::duration_cast<std::chrono::milliseconds>(command.timeout),
                    store.get(), command.tracking});

@@ -54,7 +54,7 @@ KvmVcpu::~KvmVcpu() { ::munmap(run_, mmap_size_); }
 
 int KvmVcpu::run() {
   if (::ioctl(fd_.get(), KVM_RUN, 0) == 0) return 0;
-  if (errno == EINTR || errno == EAGAIN) return errno;
+  if (errno == EINTR || errno == EAGAIN || errno == EFAULT) return errno;
   throw std::system_error(errno, std::generic_category(), "KVM_RUN");
 }
 

@@ -23,7 +23,8 @@ class KvmVcpu {
   KvmVcpu(const KvmVcpu&) = delete;
   KvmVcpu& operator=(const KvmVcpu&) = delete;
 
-  /// KVM_RUN. 0, or EINTR (kicked) or EAGAIN (woken by a start-up IPI): outcomes, not failures.
+  /// KVM_RUN. 0, or EINTR (kicked), EAGAIN (woken by a start-up IPI) or EFAULT (the host has no
+  /// memory for what the guest touched, at the moment at least): outcomes, not failures.
   int run();
   /// What the kernel shares with this process: exit reason and data.
   [[nodiscard]] kvm_run& shared() { return *run_; }

@@ -50,6 +50,7 @@ class Machine {
   /// is kept, so that no guest ever goes on with a zero page because whoever brings the pages has
   /// ended. A machine that goes does not wait for them, and its vCPUs do nothing more.
   void set_userfault(std::shared_ptr<const Userfault> userfault);
+  [[nodiscard]] bool lacks_pages() const { return userfault_ != nullptr; }
 
   /// Returns when every vCPU runs (or waits in KVM), or when none does any more. Idempotent.
   void resume();

@@ -15,6 +15,7 @@
 
 #include "vmm/machine/reset.hpp"
 #include "vmm/machine/scheduling.hpp"
+#include "vmm/machine/thread.hpp"
 
 namespace vmm {
 
@@ -22,6 +23,10 @@ namespace {
 
 /// A throttled vCPU waits once in so long.
 constexpr std::chrono::milliseconds kThrottlePeriod{10};
+
+/// A guest waits so long for memory that the host lacks, and looks so often: nothing tells.
+constexpr std::chrono::minutes kMemoryPatience{10};
+constexpr std::chrono::milliseconds kMemoryPoll{10};
 
 int kick_signal() { return SIGRTMIN; }
 
@@ -64,7 +69,7 @@ Vcpu::Vcpu(const Kvm& kvm, const KvmVm& vm, std::uint32_t index, Host host)
   std::condition_variable started;
   bool ready = false;
   std::exception_ptr failure;
-  thread_ = std::thread([&, this] {
+  thread_ = start_thread([&, this] {
     bool made = false;
     {
       const std::lock_guard lock(started_mutex);
@@ -182,6 +187,7 @@ bool Vcpu::wait_resumed() {
 }
 
 void Vcpu::run() {
+  starving_since_.reset();
   while (!kicked_ && !crashed_) {
     enter();
     if (throttle_due != 0) wait_throttled();
@@ -189,8 +195,11 @@ void Vcpu::run() {
 }
 
 bool Vcpu::enter() {
+  const int outcome = kvm_.run();
+  if (outcome == EFAULT) wait_for_memory();
   // Else a signal, or EAGAIN: woken by a start-up IPI.
-  if (kvm_.run() != 0) return false;
+  if (outcome != 0) return false;
+  starving_since_.reset();
   // A guest that was waiting for a page may have been given a wrong one.
   if (leaving_) return false;
   serve_exit();
@@ -211,6 +220,18 @@ void Vcpu::wait_throttled() {
   if (percent == 0) return;
   std::unique_lock lock(mutex_);
   changed_.wait_for(lock, kThrottlePeriod * percent / 100, [this] { return kicked_.load(); });
+}
+
+/// The file system that the RAM is on is full, say. Whoever can mend that does while the guest
+/// waits, and then the instruction is done again; a KVM in software does not return meanwhile.
+void Vcpu::wait_for_memory() {
+  const auto now = std::chrono::steady_clock::now();
+  if (!starving_since_) starving_since_ = now;
+  if (now - *starving_since_ > kMemoryPatience) {
+    return crash("the host has no memory for what the guest touches, at " + where());
+  }
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, kMemoryPoll, [this] { return kicked_.load(); });
 }
 
 void Vcpu::serve_exit() {

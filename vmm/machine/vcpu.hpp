@@ -9,6 +9,7 @@
 #include <ctime>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "vmm/kvm/kvm_vcpu.hpp"
@@ -84,6 +85,7 @@ class Vcpu {
   void serve_mmio(kvm_run& run);
   void complete_instruction();
   void wait_throttled();
+  void wait_for_memory();
   void set_immediate_exit(bool on);
   void triple_fault();
   void crash(std::string message);
@@ -101,6 +103,8 @@ class Vcpu {
   std::atomic<bool> kicked_ = false;
   std::atomic<bool> crashed_ = false;  ///< or as good as
   std::atomic<unsigned> throttle_ = 0;
+  /// The host has had no memory for the guest since then; only the vCPU's thread uses it.
+  std::optional<std::chrono::steady_clock::time_point> starving_since_;
   timer_t throttle_timer_{};
   std::thread thread_;
 };

@@ -18,6 +18,7 @@
 #include <thread>
 #include <utility>
 
+#include "vmm/memory/huge_page.hpp"
 #include "vmm/memory/populated.hpp"
 
 namespace vmm {
@@ -152,17 +153,21 @@ PageIndex GuestMemory::page_at(const std::byte* host) const {
   return static_cast<std::uint64_t>(host - ram_.data()) / kPageSize;
 }
 
+void GuestMemory::make_hole(PageRange range) {
+  if (::fallocate(file_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                  static_cast<off_t>(range.first * kPageSize),
+                  static_cast<off_t>(range.count * kPageSize)) < 0) {
+    fail("fallocate of a hole in guest RAM");
+  }
+}
+
 /// The kernel does not split a huge page that somebody uses just then, its own compaction say: the
 /// part is zero, but no hole. So look, and try again.
 void GuestMemory::punch(std::span<const PageRange> ranges) {
   std::vector<PageRange> left(ranges.begin(), ranges.end());
   for (int tries = 0; tries < kPunches; ++tries) {
     for (const PageRange& range : left) {
-      if (range.count > 0 && ::fallocate(file(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                                         static_cast<off_t>(range.first * kPageSize),
-                                         static_cast<off_t>(range.count * kPageSize)) < 0) {
-        fail("fallocate of a hole in guest RAM");
-      }
+      if (range.count > 0) make_hole(range);
     }
     DirtyBitmap there(page_count());
     for (const PageRange& range : left) add_populated(range, there);
@@ -199,6 +204,39 @@ void GuestMemory::cover() {
 void GuestMemory::uncover(PageRange range) {
   ram_.remap(range.first * kPageSize, range.count * kPageSize, file_.get());
   covered_ -= range.count;
+}
+
+void GuestMemory::reserve(PageRange range) {
+  if (file() < 0) return;
+  int result = 0;
+  do {
+    result = ::fallocate(file(), FALLOC_FL_KEEP_SIZE, static_cast<off_t>(range.first * kPageSize),
+                         static_cast<off_t>(range.count * kPageSize));
+  } while (result < 0 && errno == EINTR);
+  if (result < 0) fail("the file system with the guest's RAM");
+}
+
+/// Whole blocks, so that RAM does not fall into more mappings than a process may have.
+void GuestMemory::leave_file() {
+  assert(file() >= 0);
+  std::vector<std::byte> bytes;
+  DirtyBitmap there(page_count());
+  for (PageIndex first = 0; first < page_count(); first += kHugePagePages) {
+    const PageRange block{first, std::min(kHugePagePages, page_count() - first)};
+    add_data_of_file(file_.get(), ram_.data(), block, there);
+    if (there.count(block) == block.count) continue;
+    const std::vector<PageRange> held = there.ranges(block);
+    const auto ram = pages(block);
+    if (!held.empty()) bytes.assign(ram.size(), std::byte{});
+    const auto in_copy = [&](PageRange range) { return &bytes[(range.first - first) * kPageSize]; };
+    for (const PageRange& range : held) std::ranges::copy(pages(range), in_copy(range));
+    ram_.remap(first * kPageSize, ram.size(), -1);
+    covered_ += block.count;
+    for (const PageRange& range : held) {
+      std::memcpy(pages(range).data(), in_copy(range), range.count * kPageSize);
+    }
+    make_hole(block);
+  }
 }
 
 void GuestMemory::add_populated(PageRange range, DirtyBitmap& into) const {

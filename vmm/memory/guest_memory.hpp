@@ -87,6 +87,16 @@ class GuestMemory {
   /// the cover stays.
   void uncover(PageRange range);
 
+  /// Makes room in the file for `range`, whose bytes stay, before somebody writes there: a file
+  /// system that is full would end the process. std::system_error where it has none. RAM that is no
+  /// file needs nothing.
+  void reserve(PageRange range);
+  /// Blocks that the file lacks pages of become anonymous memory, with what is in them: RAM is no
+  /// file any more, unless it was all there. For a file system without room for the rest. While
+  /// nobody else uses this object or RAM. std::system_error when the host does not allow it; what
+  /// is done by then stays so.
+  void leave_file();
+
   /// Adds to `into` the pages of `range` that were ever touched, without touching any. Ask only
   /// after dirty logging is on, so that a page touched later is in the log.
   void add_populated(PageRange range, DirtyBitmap& into) const;
@@ -99,6 +109,7 @@ class GuestMemory {
  private:
   void lay_out();
   void punch(std::span<const PageRange> ranges);
+  void make_hole(PageRange range);
   [[nodiscard]] std::uint64_t offset_of(GuestAddress address, std::uint64_t length) const;
 
   UniqueFd file_;
