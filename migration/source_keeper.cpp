@@ -83,7 +83,9 @@ asio::awaitable<void> OutgoingMigration::Source::watch_image() {
 
 asio::awaitable<void> OutgoingMigration::Source::watch_store() {
   try {
-    asio::posix::stream_descriptor events(context_, ::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+    const int watch = ::inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    if (watch < 0) throw std::system_error(errno, std::generic_category(), "inotify");
+    asio::posix::stream_descriptor events(context_, watch);
     if (::inotify_add_watch(events.native_handle(), options_.keep_in->path().c_str(),
                             IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO) < 0) {
       throw std::system_error(errno, std::generic_category(), "inotify");

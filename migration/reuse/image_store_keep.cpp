@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstring>
 #include <exception>
+#include <limits>
 #include <stdexcept>
 #include <utility>
 
@@ -48,6 +49,14 @@ std::uint64_t needed(std::uint64_t data_pages, const vmm::DirtyBitmap& held) {
   };
   return data_pages * vmm::kPageSize + rounded(held.pages() * kHashBytes) +
          rounded(512 + held.pages() / 8);
+}
+
+/// The moment after the last of these images was kept, by what it says: the oldest go first, and a
+/// clock that was set back must not make the next one the oldest.
+std::int64_t behind(const std::vector<ImageStore::Entry>& oldest_first) {
+  constexpr std::int64_t kLast = std::numeric_limits<std::int64_t>::max();
+  if (oldest_first.empty()) return 0;
+  return std::min(oldest_first.back().kept_at, kLast - 1) + 1;
 }
 
 }  // namespace
@@ -146,6 +155,7 @@ ImageStore::Kept ImageStore::keep(const Departure& departure, vmm::GuestMemory& 
     const vmm::UniqueFd guard = lock();
     remove(vm_id);
     make_room(vm_id, bytes);
+    manifest.kept_at = std::max(manifest.kept_at, behind(entries()));
     const std::string ram = vm_id + std::string(store::kRam);
     if (adopted) {
       directory_.rename(*adopted, ram);

@@ -80,7 +80,8 @@ std::uint64_t promised_of(std::span<const Claim> claims, std::string_view of) {
 }
 
 RoomLedger::RoomLedger(const std::filesystem::path& directory)
-    : directory_(std::make_shared<const store::Directory>(directory)) {}
+    : directory_(
+          std::make_shared<const store::Directory>(directory, "the ledger of promised room")) {}
 
 std::unique_ptr<RoomLedger::Promise> RoomLedger::promise(
     Claim wanted, const std::function<void(std::span<const Claim>)>& check) const {

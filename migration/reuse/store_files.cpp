@@ -13,6 +13,7 @@
 #include <stdexcept>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 namespace migration::store {
 
@@ -40,7 +41,8 @@ std::string used_name(std::string_view vm_id) {
   return fmt::format("{}.{:08x}{}", vm_id, number, kUsed);
 }
 
-Directory::Directory(const std::filesystem::path& path) : path_(path) {
+Directory::Directory(const std::filesystem::path& path, std::string what)
+    : path_(path), what_(std::move(what)) {
   const std::string text = path.string();
   if (path.has_parent_path()) {
     std::error_code error;
@@ -49,25 +51,23 @@ Directory::Directory(const std::filesystem::path& path) : path_(path) {
   }
   const int refused = ::mkdir(text.c_str(), 0700) < 0 ? errno : 0;
   if (refused != 0 && refused != EEXIST && refused != EROFS) {
-    fail("cannot make the image store " + text);
+    fail(fmt::format("cannot make {} {}", what_, text));
   }
   fd_ = vmm::UniqueFd(::open(text.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (fd_.get() < 0 && errno == ENOENT && refused == EROFS) {
     errno = refused;  // it is not there since it could not be made
-    fail("cannot make the image store " + text);
+    fail(fmt::format("cannot make {} {}", what_, text));
   }
-  if (fd_.get() < 0) fail("cannot open the image store " + text);
+  if (fd_.get() < 0) fail(fmt::format("cannot open {} {}", what_, text));
   const struct stat status = status_of(fd_.get(), text);
   if (status.st_uid != ::geteuid()) {
     throw std::runtime_error(
-        fmt::format("the image store {} belongs to another user (uid {}): choose a directory of "
-                    "your own",
+        fmt::format("{} {} belongs to another user (uid {}): choose a directory of your own", what_,
                     text, status.st_uid));
   }
   if ((status.st_mode & 077) != 0) {
-    throw std::runtime_error(
-        fmt::format("the image store {} is open to other users, and RAM is private: 'chmod 700 {}'",
-                    text, text));
+    throw std::runtime_error(fmt::format(
+        "{} {} is open to other users, and private: 'chmod 700 {}'", what_, text, text));
   }
 }
 
@@ -106,7 +106,7 @@ vmm::UniqueFd Directory::lock(std::chrono::milliseconds patience) const {
     if (errno != EWOULDBLOCK && errno != EINTR) fail("flock of " + path_.string());
     if (std::chrono::steady_clock::now() >= deadline) {
       throw std::runtime_error(
-          fmt::format("the image store {} is locked by another process ('lsof {}' shows it)",
+          fmt::format("{} {} is locked by another process ('lsof {}' shows it)", what_,
                       path_.string(), path_.string()));
     }
     std::this_thread::sleep_for(kLockPoll);

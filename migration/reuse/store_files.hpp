@@ -33,8 +33,8 @@ inline constexpr std::string_view kUsed = ".used";
 class Directory {
  public:
   /// Makes the directory, of mode 0700, and those above it. std::runtime_error when it belongs to
-  /// another user or is open to others.
-  explicit Directory(const std::filesystem::path& path);
+  /// another user or is open to others. `what` it is, for people.
+  explicit Directory(const std::filesystem::path& path, std::string what = "the image store");
 
   [[nodiscard]] int fd() const { return fd_.get(); }
   [[nodiscard]] bool is_tmpfs() const;
@@ -67,6 +67,7 @@ class Directory {
 
  private:
   std::filesystem::path path_;
+  std::string what_;
   vmm::UniqueFd fd_;
 };
 

@@ -5,6 +5,7 @@
 #include <boost/system/system_error.hpp>
 #include <chrono>
 #include <exception>
+#include <new>
 #include <string_view>
 #include <system_error>
 
@@ -87,6 +88,9 @@ int guarded_main(int argc, const char* const* argv) {
   } catch (const boost::system::system_error& error) {  // no std::system_error
     status = status_of(error.code());
     tell(error.what());
+  } catch (const std::bad_alloc&) {
+    status = ExitStatus::os_error;
+    tell("the host gives this process no more memory");
   } catch (const std::exception& error) {
     status = ExitStatus::software;
     tell(fmt::format("internal error: {}", error.what()));

@@ -1,3 +1,6 @@
+#include <fstream>
+#include <iterator>
+#include <span>
 #include <stdexcept>
 #include <system_error>
 #include <thread>
@@ -167,6 +170,28 @@ TEST_P(ImageStoreTest, ListsTheOldestFirstAndDropsById) {
   EXPECT_EQ(files().size(), 3U);
 }
 
+/// As if the clock had been set back by an hour since.
+TEST_P(ImageStoreTest, ListsAnImageBehindThoseThatWereThereWhateverTheClockSays) {
+  constexpr std::int64_t kHour = 3'600'000'000;
+  ImageStore store = open();
+  keep(store);
+  {
+    std::ifstream in(file(".image"), std::ios::binary);
+    const std::string text{std::istreambuf_iterator<char>(in), {}};
+    Manifest manifest = decode_manifest(std::as_bytes(std::span(text)));
+    manifest.kept_at += kHour;
+    const wire::Bytes bytes = encode(manifest);
+    std::ofstream(file(".image"), std::ios::binary | std::ios::in)
+        .write(reinterpret_cast<const char*>(bytes.data()),
+               static_cast<std::streamsize>(bytes.size()));
+  }
+  keep(store, 2, kOther);
+  const auto images = store.list();
+  ASSERT_EQ(images.size(), 2U);
+  EXPECT_EQ(images[0].vm_id, kVm);
+  EXPECT_EQ(images[1].vm_id, kOther);
+}
+
 TEST_P(ImageStoreTest, RefusesWhatIsNoIdOfAVm) {
   ImageStore store = open();
   EXPECT_THROW(keep(store, 1, "../evil"), std::invalid_argument);
@@ -179,7 +204,7 @@ TEST_P(ImageStoreTest, SaysThatAnotherHasItLocked) {
   keep(store);
   ImageStore hurried(
       path_, ImageStore::kUnlimited, [this](const std::string& text) { told_ += text; },
-      std::chrono::milliseconds(1));
+      nullptr, std::chrono::milliseconds(1));
   {
     const auto lock = store::Directory(path_).lock(std::chrono::milliseconds(0));
     EXPECT_FALSE(hurried.take(kVm, kRam));
