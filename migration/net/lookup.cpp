@@ -22,6 +22,7 @@
 #include <utility>
 
 #include "migration/net/address_error.hpp"
+#include "vmm/machine/thread.hpp"
 
 namespace migration::net {
 
@@ -89,7 +90,7 @@ std::shared_ptr<Answer> begin(const Address& address, std::function<void()> wake
     fail(address, "as many names are being looked up as may be, and the name server is silent");
   }
   try {
-    std::thread([address, shared] { answer(address, *shared); }).detach();
+    vmm::start_thread([address, shared] { answer(address, *shared); }).detach();
   } catch (const std::system_error& error) {
     --at_once;
     fail(address, error.what());

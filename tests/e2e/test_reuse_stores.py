@@ -170,7 +170,7 @@ class AStoreThatIsFull(StoreTest, BrokenPostCopyTest):
                 report = self.migration.report(1)
                 self.assertEqual(report["outcome"], "failed")
                 self.assertEqual(self.target.wait(), 69, self.target.stderr.text())
-                self.target.stderr.wait_for(rb"[Nn]o space left")
+                self.target.stderr.wait_for(there.encode() + rb": [Nn]o space left")
                 self.assertEqual(self.source.info()["state"], "running")
                 self.finish(self.source)
 

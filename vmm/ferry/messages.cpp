@@ -14,6 +14,8 @@
 #include <thread>
 #include <utility>
 
+#include "vmm/machine/thread.hpp"
+
 namespace ferry {
 
 namespace {
@@ -108,7 +110,7 @@ Messages::~Messages() {
 }
 
 void Messages::write_in_background() {
-  std::thread writer([shared = shared_] {
+  std::thread writer = vmm::start_thread([shared = shared_] {
     ::pthread_setname_np(::pthread_self(), "messages");
     shared->write_waiting();
   });

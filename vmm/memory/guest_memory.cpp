@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <filesystem>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -63,6 +64,13 @@ std::uint64_t checked(std::uint64_t size) {
                     size / 1_GiB, kMaxMemory / 1_GiB));
   }
   return size;
+}
+
+/// For people, of a file that may have no name.
+std::string directory_of(int file) {
+  std::error_code unknown;
+  const auto path = std::filesystem::read_symlink(fmt::format("/proc/self/fd/{}", file), unknown);
+  return unknown ? "its file system" : path.parent_path().string();
 }
 
 UniqueFd make_memfd(std::uint64_t size) {
@@ -213,7 +221,10 @@ void GuestMemory::reserve(PageRange range) {
     result = ::fallocate(file(), FALLOC_FL_KEEP_SIZE, static_cast<off_t>(range.first * kPageSize),
                          static_cast<off_t>(range.count * kPageSize));
   } while (result < 0 && errno == EINTR);
-  if (result < 0) fail("the file system with the guest's RAM");
+  if (result == 0) return;
+  const int error = errno;
+  throw std::system_error(error, std::generic_category(),
+                          "cannot make room for guest RAM in " + directory_of(file()));
 }
 
 /// Whole blocks, so that RAM does not fall into more mappings than a process may have.

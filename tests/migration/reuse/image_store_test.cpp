@@ -203,8 +203,8 @@ TEST_P(ImageStoreTest, SaysThatAnotherHasItLocked) {
   ImageStore store = open();
   keep(store);
   ImageStore hurried(
-      path_, ImageStore::kUnlimited, [this](const std::string& text) { told_ += text; },
-      nullptr, std::chrono::milliseconds(1));
+      path_, ImageStore::kUnlimited, [this](const std::string& text) { told_ += text; }, nullptr,
+      std::chrono::milliseconds(1));
   {
     const auto lock = store::Directory(path_).lock(std::chrono::milliseconds(0));
     EXPECT_FALSE(hurried.take(kVm, kRam));
