@@ -125,6 +125,7 @@ class Session final : public Controlled {
   const bool overcommit_;
   std::shared_ptr<MemoryPromise> memory_promise_;  ///< while memory of the VM is to come
   boost::asio::steady_timer room_watch_;
+  bool store_trouble_told_ = false;
   std::unique_ptr<Console> console_;
   std::shared_ptr<devices::Serial> serial_;
   std::unique_ptr<vmm::Machine> machine_;

@@ -1,6 +1,7 @@
 #include <chrono>
 #include <exception>
 #include <system_error>
+#include <utility>
 
 #include "migration/reuse/image_store.hpp"
 #include "vmm/ferry/exit_status.hpp"
@@ -39,7 +40,8 @@ void Session::look_at_store() {
   try {
     if (!image_store_->has_room_for_rest(machine_->memory())) leave_store();
   } catch (const std::system_error& error) {
-    say(error.what());  // it is tried again
+    if (!std::exchange(store_trouble_told_, true))
+      say(error.what());  // the guest goes on as far as it comes
   } catch (const std::exception& error) {
     say(error.what());
     leave(static_cast<int>(ExitStatus::os_error));
@@ -50,9 +52,6 @@ void Session::look_at_store() {
 /// does not even return. What the guest has not touched yet becomes anonymous memory before that,
 /// or while it waits.
 void Session::leave_store() {
-  say("others have filled the image store " + image_store_->path() +
-      ", which has no room for what the guest has not touched yet: that is anonymous memory from "
-      "now on, and an image of the VM will be copied");
   const bool runs = machine_->running();
   if (runs) machine_->pause();
   try {
@@ -63,6 +62,9 @@ void Session::leave_store() {
   }
   if (runs) machine_->resume();
   image_store_->give_up_room();
+  say("others have filled the image store " + image_store_->path() +
+      ", which has no room for what the guest has not touched yet: that is anonymous memory from "
+      "now on, and an image of the VM will be copied");
 }
 
 }  // namespace ferry
