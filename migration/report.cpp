@@ -1,5 +1,6 @@
 #include "migration/report.hpp"
 
+#include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
@@ -94,9 +95,10 @@ json to_json(const MigrationReport& report) {
 MigrationReport report_from_json(const json& from) {
   MigrationReport report;
   const auto outcome = from.at("outcome").get<std::string>();
-  for (const Outcome known : kOutcomes) {
-    if (to_string(known) == outcome) report.outcome = known;
-  }
+  const auto* const known = std::ranges::find(
+      kOutcomes, outcome, [](Outcome each) { return std::string(to_string(each)); });
+  if (known == kOutcomes.end()) throw std::invalid_argument("\"outcome\" is none that there is");
+  report.outcome = *known;
   if (!from.at("error").is_null()) report.error = from.at("error").get<std::string>();
   from.at("owner").get_to(report.owner);
   from.at("mode").get_to(report.mode);

@@ -62,6 +62,7 @@ struct MigrationReport {
 };
 
 [[nodiscard]] nlohmann::json to_json(const MigrationReport& report);
+/// nlohmann::json::exception or std::invalid_argument when it is no report.
 [[nodiscard]] MigrationReport report_from_json(const nlohmann::json& json);
 [[nodiscard]] std::string_view to_string(Outcome outcome);
 

@@ -95,8 +95,6 @@ inline constexpr std::size_t kDigestBytes = 8;
 inline constexpr std::size_t kMaxOfferBytes = std::size_t{256} << 10;
 inline constexpr std::size_t kMaxTextBytes = std::size_t{64} << 10;
 inline constexpr std::size_t kMaxMessageBytes = std::size_t{4} << 10;
-/// Objects and lists within each other, in any message.
-inline constexpr int kMaxJsonDepth = 16;
 inline constexpr std::size_t kMaxStateBytes = std::size_t{8} << 20;
 inline constexpr std::size_t kMaxStateSections = 4096;
 

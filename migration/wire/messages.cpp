@@ -3,17 +3,18 @@
 #include <fmt/format.h>
 #include <sys/random.h>
 
-#include <algorithm>
 #include <array>
-#include <cctype>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 #include <string_view>
 #include <system_error>
 #include <utility>
 
 #include "migration/options.hpp"
+#include "vmm/text/json_text.hpp"
+#include "vmm/text/printable.hpp"
 
 namespace migration::wire {
 
@@ -22,10 +23,14 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kMaxReasonBytes = 4096;
-/// A byte that is no UTF-8 takes three in JSON.
-constexpr std::size_t kMaxReasonSent = kMaxReasonBytes / 3;
 /// Page numbers are of 32 bits.
 constexpr std::uint64_t kMaxPages = std::uint64_t{1} << 32;
+
+/// A reason that the peer's decoder takes, whatever it is made of: what is no text would grow on
+/// its way into JSON.
+std::string reason_text(std::string_view reason) {
+  return vmm::printable(vmm::start_of(reason, kMaxReasonBytes));
+}
 
 constexpr std::array<std::pair<VmStatus, std::string_view>, 4> kStatusNames = {
     {{VmStatus::unknown, "unknown"},
@@ -36,28 +41,16 @@ constexpr std::array<std::pair<VmStatus, std::string_view>, 4> kStatusNames = {
 Bytes to_bytes(const json& message) {
   // Text from the kernel or the user (a reason, a name) may not be UTF-8; it must not stop a
   // handover.
-  const std::string text = message.dump(-1, ' ', false, json::error_handler_t::replace);
+  const std::string text = vmm::json_text(message);
   const auto bytes = std::as_bytes(std::span(text));
   return {bytes.begin(), bytes.end()};
-}
-
-/// It may be shown to people: it must not start a line of its own or steer their terminal.
-void make_harmless(std::string& words) {
-  std::ranges::replace_if(
-      words, [](unsigned char character) { return std::iscntrl(character) != 0; }, '?');
 }
 
 /// A JSON object from a peer, with checked access.
 class Fields {
  public:
   explicit Fields(std::span<const std::byte> payload) {
-    const auto* text = reinterpret_cast<const char*>(payload.data());
-    // What is deep costs stack where it is copied.
-    const auto shallow = [](int depth, json::parse_event_t, const json&) {
-      if (depth > kMaxJsonDepth) throw ProtocolError("the peer sent a message without an end");
-      return true;
-    };
-    object_ = json::parse(text, text + payload.size(), shallow, false);
+    object_ = vmm::parse_json({reinterpret_cast<const char*>(payload.data()), payload.size()});
     if (!object_.is_object()) throw ProtocolError("the peer sent a message that is no JSON object");
   }
 
@@ -104,9 +97,7 @@ class Fields {
   }
   /// What may be shown to people.
   std::string words(const char* name, std::size_t limit) const {
-    std::string words = text(name, limit);
-    make_harmless(words);
-    return words;
+    return vmm::printable(text(name, limit));
   }
   [[nodiscard]] const json& all() const { return object_; }
   std::string incarnation() const { return text("incarnation", 64); }
@@ -196,12 +187,14 @@ MigrationReport decode(std::span<const std::byte> payload) {
     report = report_from_json(Fields(payload).all());
   } catch (const json::exception&) {
     throw ProtocolError("the peer sent an unsound report");
+  } catch (const std::invalid_argument&) {
+    throw ProtocolError("the peer sent a report of an unknown outcome");
   }
   for (std::string* text : {&report.mode, &report.transport, &report.phase, &report.owner}) {
-    make_harmless(*text);
+    *text = vmm::printable(*text);
   }
   for (auto* text : {&report.error, &report.switched, &report.kept_image.error}) {
-    if (*text) make_harmless(**text);
+    if (*text) *text = vmm::printable(**text);
   }
   return report;
 }
@@ -209,7 +202,7 @@ MigrationReport decode(std::span<const std::byte> payload) {
 Bytes encode(const Accept& message) {
   const bool any = message.image_pages > 0;
   return to_bytes({{"incarnation", message.incarnation},
-                   {"no_post_copy", message.no_post_copy.substr(0, kMaxReasonSent)},
+                   {"no_post_copy", reason_text(message.no_post_copy)},
                    {"image",
                     {{"pages", message.image_pages},
                      {"by", any ? to_string(message.image_by) : ""},
@@ -235,9 +228,7 @@ Accept decode(std::span<const std::byte> payload) {
   return accept;
 }
 
-Bytes encode(const Reason& message) {
-  return to_bytes({{"reason", message.reason.substr(0, kMaxReasonSent)}});
-}
+Bytes encode(const Reason& message) { return to_bytes({{"reason", reason_text(message.reason)}}); }
 
 template <>
 Reason decode(std::span<const std::byte> payload) {

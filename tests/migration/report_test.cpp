@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 
 namespace migration {
 namespace {
@@ -90,6 +91,12 @@ TEST(MigrationReport, HasEveryFieldOfTheFixedForm) {
                            "/peak_rss_bytes/destination"}) {
     EXPECT_TRUE(json.contains(nlohmann::json::json_pointer(path))) << path;
   }
+}
+
+TEST(MigrationReport, IsNoneWithAnOutcomeThatThereIsNot) {
+  nlohmann::json json = to_json(MigrationReport{});
+  json["outcome"] = "triumph";
+  EXPECT_THROW(static_cast<void>(report_from_json(json)), std::invalid_argument);
 }
 
 }  // namespace

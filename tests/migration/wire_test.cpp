@@ -247,6 +247,19 @@ TEST(Messages, SurviveTheTrip) {
   }
 }
 
+TEST(Messages, ALongReasonStillTravelsWhateverItIsMadeOf) {
+  for (const std::string& reason :
+       {std::string(5000, '\xff'), std::string("z") + std::string(4094, 'a') + "\xc3\xa9",
+        std::string(5000, '\n')}) {
+    const std::string back = decode<Reason>(encode(Reason{reason})).reason;
+    EXPECT_GE(back.size(), 4094U);
+    EXPECT_LE(back.size(), 4096U);
+    Accept accept;
+    accept.no_post_copy = reason;
+    EXPECT_EQ(decode<Accept>(encode(accept)).no_post_copy, back);
+  }
+}
+
 TEST(Messages, AReasonThatIsNotUtf8StillTravels) {
   EXPECT_FALSE(decode<Reason>(encode(Reason{"bad \xff byte"})).reason.empty());
   // Each of these bytes takes three, and the limit is the reader's.
@@ -281,6 +294,11 @@ Bytes text(std::string_view json) {
   return {bytes.begin(), bytes.end()};
 }
 
+TEST(Messages, AReasonSteersNoTerminal) {
+  EXPECT_EQ(decode<Reason>(text(R"({"reason": "a\u001b[2J\u007f\u009b31m"})")).reason,
+            "a?[2J??31m");
+}
+
 TEST(Messages, UnsoundOnesNameTheField) {
   const auto offer = [](std::string_view json) {
     return [bytes = text(json)] { static_cast<void>(decode<Offer>(bytes)); };
@@ -304,10 +322,12 @@ TEST(Messages, UnsoundOnesNameTheField) {
                "without \"no_post_copy\"");
   expect_error([] { static_cast<void>(decode<MigrationReport>(text(R"({"outcome":7})"))); },
                "unsound report");
+  expect_error([] { static_cast<void>(decode<MigrationReport>(text(R"({"outcome":"x"})"))); },
+               "unknown outcome");
   // Copying what is so deep would need more stack than there is.
   const std::string deep = R"({"incarnation":"i","no_post_copy":"","image":)" +
                            std::string(30'000, '[') + std::string(30'000, ']') + "}";
-  expect_error([&] { static_cast<void>(decode<Accept>(text(deep))); }, "without an end");
+  expect_error([&] { static_cast<void>(decode<Accept>(text(deep))); }, "no JSON object");
   expect_error(
       [] { static_cast<void>(decode<Prepared>(text(R"({"incarnation":"i","restore_ms":-1})"))); },
       "\"restore_ms\"");

@@ -2,17 +2,7 @@
 
 #include <unistd.h>
 
-#include <algorithm>
-#include <cctype>
-#include <utility>
-
 namespace ferry {
-
-std::string printable(std::string text) {
-  std::ranges::replace_if(
-      text, [](unsigned char character) { return std::iscntrl(character) != 0; }, '?');
-  return text;
-}
 
 Messages& messages() noexcept {
   // Never destroyed: threads may have something to say until the process is gone.
@@ -22,7 +12,7 @@ Messages& messages() noexcept {
 
 void say(std::string message) noexcept {
   try {
-    messages().add("ferry: " + printable(std::move(message)));
+    messages().add("ferry: " + printable(message));
   } catch (...) {
     messages().add("ferry: (no memory for a message)");
   }

@@ -3,11 +3,11 @@
 #include <string>
 
 #include "vmm/ferry/messages.hpp"
+#include "vmm/text/printable.hpp"
 
 namespace ferry {
 
-/// Text of a peer or a file, without what would pass for another line or steer a terminal.
-[[nodiscard]] std::string printable(std::string text);
+using vmm::printable;
 
 /// What goes to standard error. It lives as long as the process: also its last words are messages.
 [[nodiscard]] Messages& messages() noexcept;

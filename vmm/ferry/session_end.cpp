@@ -13,6 +13,7 @@
 
 #include "vmm/ferry/say.hpp"
 #include "vmm/ferry/session.hpp"
+#include "vmm/text/json_text.hpp"
 
 /// How the process ends: what signals and Ctrl-A X ask for, and its last acts.
 namespace ferry {
@@ -99,7 +100,8 @@ void Session::end_now(int status) {
   say("ends now: " + report.owner);
   report.outcome = committed ? Outcome::in_doubt : Outcome::failed;
   report.error = "the process that had the VM was made to end";
-  if (watcher_) std::exchange(watcher_, nullptr)->end(migration::to_json(report).dump() + '\n');
+  if (watcher_)
+    std::exchange(watcher_, nullptr)->end(vmm::json_text(migration::to_json(report)) + '\n');
   leave(status);
 }
 

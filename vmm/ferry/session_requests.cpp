@@ -9,6 +9,7 @@
 #include "vmm/ferry/say.hpp"
 #include "vmm/ferry/session.hpp"
 #include "vmm/ferry/store_of_process.hpp"
+#include "vmm/text/json_text.hpp"
 
 /// What the control API and signals ask of the process, and how a migration that was asked for
 /// ends.
@@ -151,7 +152,7 @@ void Session::set(const json& request) {
 }
 
 void Session::progressed(const MigrationReport& report) {
-  if (watcher_) watcher_->progress(migration::to_json(report).dump() + '\n');
+  if (watcher_) watcher_->progress(vmm::json_text(migration::to_json(report)) + '\n');
 }
 
 void Session::in_doubt(const MigrationReport& report) {
@@ -159,13 +160,15 @@ void Session::in_doubt(const MigrationReport& report) {
   if (ending_) {
     say("this process ends once that is settled. Another signal or Ctrl-A X ends it now");
   }
-  if (watcher_) std::exchange(watcher_, nullptr)->end(migration::to_json(report).dump() + '\n');
+  if (watcher_)
+    std::exchange(watcher_, nullptr)->end(vmm::json_text(migration::to_json(report)) + '\n');
 }
 
 void Session::migration_ended(OutgoingMigration::Result result) {
   const MigrationReport& report = result.report;
   last_report_ = report;
-  if (watcher_) std::exchange(watcher_, nullptr)->end(migration::to_json(report).dump() + '\n');
+  if (watcher_)
+    std::exchange(watcher_, nullptr)->end(vmm::json_text(migration::to_json(report)) + '\n');
   const std::string what =
       fmt::format("migration {}{}{}: {}", migration::to_string(report.outcome),
                   report.error ? ", " : "", report.error.value_or(""), report.owner);

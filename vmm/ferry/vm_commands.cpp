@@ -46,8 +46,9 @@ int run(const RunCommand& command) {
   open_what_leaving_needs();
   vmm::MachineConfig config;
   config.id = vmm::make_uuid();
-  config.name = command.name.empty() ? std::filesystem::path(command.kernel).filename().string()
-                                     : command.name;
+  config.name = vmm::sound_name(command.name.empty()
+                                    ? std::filesystem::path(command.kernel).filename().string()
+                                    : command.name);
   config.memory_bytes = command.memory_bytes;
   config.cpus = command.cpus;
   // Before anybody hears signals: it waits for who writes into a pipe.

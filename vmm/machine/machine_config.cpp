@@ -3,15 +3,15 @@
 #include <fmt/format.h>
 #include <sys/random.h>
 
-#include <algorithm>
 #include <array>
-#include <cctype>
 #include <cerrno>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <system_error>
 
 #include "vmm/memory/guest_memory.hpp"
+#include "vmm/text/json_text.hpp"
+#include "vmm/text/printable.hpp"
 
 namespace vmm {
 
@@ -36,9 +36,7 @@ std::string text(const json& object, const char* field) {
   const json& value = member(object, field);
   if (!value.is_string()) unsound(field);
   const auto& text = value.get_ref<const std::string&>();
-  const bool printable = std::ranges::none_of(
-      text, [](unsigned char character) { return std::iscntrl(character) != 0; });
-  if (text.size() > kMaxText || !printable) unsound(field);
+  if (text.size() > kMaxText) unsound(field);
   return text;
 }
 
@@ -86,6 +84,8 @@ std::string make_uuid() {
   return uuid;
 }
 
+std::string sound_name(std::string_view text) { return printable(start_of(text, kMaxName)); }
+
 std::string to_json(const MachineConfig& config) {
   json cpuid = json::array();
   for (const kvm_cpuid_entry2& entry : config.cpuid) {
@@ -95,15 +95,17 @@ std::string to_json(const MachineConfig& config) {
   const json object = {
       {"id", config.id},     {"name", config.name},       {"memory", config.memory_bytes},
       {"cpus", config.cpus}, {"tsc_khz", config.tsc_khz}, {"cpuid", std::move(cpuid)}};
-  return object.dump(-1, ' ', false, json::error_handler_t::replace);
+  return json_text(object);
 }
 
 MachineConfig machine_config_from_json(std::string_view document) {
-  const json object = json::parse(document, nullptr, false);
+  const json object = parse_json(document);
   if (!object.is_object()) throw std::invalid_argument("it is no JSON object");
   MachineConfig config;
   config.id = text(object, "id");
-  config.name = text(object, "name");
+  if (!is_printable(config.id)) unsound("id");
+  // A name is for people alone: no VM is turned away for it.
+  config.name = printable(text(object, "name"));
   config.memory_bytes = number(object, "memory", kMinMemory, kMaxMemory);
   if (config.memory_bytes % 1_MiB != 0) unsound("memory");
   config.cpus = static_cast<std::uint32_t>(number(object, "cpus", 1, kMaxCpus));

@@ -2,6 +2,7 @@
 
 #include "vmm/kvm/kvm_api.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -10,12 +11,13 @@
 namespace vmm {
 
 inline constexpr std::uint32_t kMaxCpus = 16;
+inline constexpr std::size_t kMaxName = 255;  ///< bytes of a VM's name
 
 /// What a machine is made of: what `ferry run` decides once, and what travels, so that a receiver
 /// needs no flags. Devices that every machine has are not listed.
 struct MachineConfig {
   std::string id;    ///< UUID, fixed for the life of the guest
-  std::string name;  ///< for people
+  std::string name;  ///< for people: printable, at most kMaxName bytes
   std::uint64_t memory_bytes = 0;
   std::uint32_t cpus = 1;
   std::uint32_t tsc_khz = 0;
@@ -24,6 +26,9 @@ struct MachineConfig {
 
 /// A fresh random UUID, version 4.
 [[nodiscard]] std::string make_uuid();
+
+/// A VM's name out of any text, such as that of a file.
+[[nodiscard]] std::string sound_name(std::string_view text);
 
 /// JSON, as it travels; docs/protocol.md names the fields.
 [[nodiscard]] std::string to_json(const MachineConfig& config);

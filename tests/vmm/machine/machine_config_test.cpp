@@ -88,6 +88,26 @@ TEST(MachineConfig, IsBounded) {
   EXPECT_NE(with("cpuid", json(std::vector<std::vector<int>>(10'000, std::vector<int>(7)))), "");
 }
 
+TEST(MachineConfig, TravelsWithAnyName) {
+  MachineConfig config = example_config();
+  for (const std::string& name :
+       {std::string("a\tb\n.elf"), std::string("caf\xe9"), std::string("\xc2\x9b") + "31m",
+        std::string(400, '\xff'), std::string("z") + std::string(400, '\xc3')}) {
+    config.name = sound_name(name);
+    EXPECT_LE(config.name.size(), kMaxName);
+    EXPECT_EQ(machine_config_from_json(to_json(config)).name, config.name) << name;
+  }
+  EXPECT_EQ(sound_name("a\tb.elf"), "a?b.elf");
+}
+
+TEST(MachineConfig, IsTakenWithANameThatIsNotPrintable) {
+  json document = json::parse(to_json(example_config()));
+  document["name"] = "a\tb\xc2\x9b";
+  EXPECT_EQ(machine_config_from_json(document.dump()).name, "a?b?");
+  document["id"] = "a\tb";
+  EXPECT_NE(refusal(document), "");
+}
+
 TEST(MachineConfig, IsRefusedWhenItIsNoJsonObject) {
   for (const char* text : {"", "{", "[]", "7", "null", "\"x\"", "{}"}) {
     EXPECT_THROW(static_cast<void>(machine_config_from_json(text)), std::invalid_argument) << text;
