@@ -20,6 +20,8 @@ struct Address {
 
 /// Throws std::invalid_argument that says what is wrong with `text`.
 [[nodiscard]] Address parse_address(std::string_view text);
+/// The same for one to dial: not port 0, and not an address that stands for all of a host's own.
+[[nodiscard]] Address parse_destination(std::string_view text);
 [[nodiscard]] std::string to_string(const Address& address);
 
 }  // namespace migration

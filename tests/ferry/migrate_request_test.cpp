@@ -103,6 +103,48 @@ TEST(MigrateRequest, NamesTheFieldThatIsWrong) {
   EXPECT_NE(request_refusal({{"to", "nowhere"}}).find("nowhere"), std::string::npos);
 }
 
+TEST(MigrateRequest, BoundsEveryNumber) {
+  const auto with = [](const char* field, const std::string& number) {
+    return request_refusal(
+        json::parse(R"({"to":"unix:/b",")" + std::string(field) + "\":" + number + "}"));
+  };
+  for (const char* number : {"0.9", "1e-9", "-1", "-0.5", "1e16", "1e300", "18446744073709551616",
+                             "true", "null", "\"1\"", "[1]"}) {
+    EXPECT_NE(with("max_bandwidth", number).find("'max_bandwidth'"), std::string::npos) << number;
+  }
+  for (const char* number : {"0", "-0.0", "1", "1.9", "1e15"}) {
+    EXPECT_EQ(with("max_bandwidth", number), "") << number;
+  }
+  for (const char* field : {"channels", "max_rounds"}) {
+    for (const char* number : {"0", "-1", "4294967297", "9223372036854775808", "1e3",
+                               "18446744073709551615", "18446744073709551617"}) {
+      EXPECT_NE(with(field, number).find(field), std::string::npos) << field << number;
+    }
+  }
+  for (const char* field : {"max_downtime_ms", "timeout_ms"}) {
+    for (const char* number : {"-1", "86400001", "1e300", "18446744073709551615"}) {
+      EXPECT_NE(with(field, number).find(field), std::string::npos) << field << number;
+    }
+    EXPECT_EQ(with(field, "86400000"), "");
+  }
+}
+
+TEST(MigrateRequest, NamesAnAddressThatCannotBeDialled) {
+  EXPECT_NE(request_refusal({{"to", "tcp:0.0.0.0:7000"}}).find("listening"), std::string::npos);
+  EXPECT_NE(request_refusal({{"to", "tcp:h:0"}}).find("port 0"), std::string::npos);
+  EXPECT_THROW(static_cast<void>(migrate_settings_from_json({{"to", "tcp:[::]:1"}})),
+               std::invalid_argument);
+}
+
+TEST(MigrateRequest, OfResumeAndTheOthersIsAsStrict) {
+  EXPECT_FALSE(resume_force_from_json(json::object()));
+  EXPECT_TRUE(resume_force_from_json({{"force", true}}));
+  EXPECT_THROW(static_cast<void>(resume_force_from_json({{"force", 1}})), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(resume_force_from_json({{"Force", true}})), std::invalid_argument);
+  check_no_fields(json::object());
+  EXPECT_THROW(check_no_fields({{"x", 1}}), std::invalid_argument);
+}
+
 TEST(MigrateRequest, CarriesTheSettingsThatAreGiven) {
   MigrateSettings settings;
   settings.max_bandwidth = 0;

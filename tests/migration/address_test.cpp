@@ -35,5 +35,30 @@ TEST(Address, SaysWhatIsWrong) {
   EXPECT_NE(error_of("unix:" + std::string(200, 'x')).find("shorter"), std::string::npos);
 }
 
+TEST(Address, HasNoZeroByte) {
+  EXPECT_NE(error_of(std::string_view("unix:/a\0b", 9)).find("zero byte"), std::string::npos);
+  EXPECT_NE(error_of(std::string_view("tcp:h\0x:1", 10)).find("zero byte"), std::string::npos);
+}
+
+TEST(Address, ToDialIsOneThatCanBe) {
+  for (const char* text : {"tcp:127.0.0.1:4444", "tcp:[::1]:1", "tcp:host:7000", "unix:/run/b"}) {
+    EXPECT_EQ(to_string(parse_destination(text)), text);
+  }
+  const auto refusal = [](const char* text) -> std::string {
+    try {
+      static_cast<void>(parse_destination(text));
+    } catch (const std::invalid_argument& error) {
+      return error.what();
+    }
+    return "";
+  };
+  for (const char* text : {"tcp:0.0.0.0:7000", "tcp:[::]:7000", "tcp:0:7000", "tcp:0x0:7000",
+                           "tcp:[0:0::0]:7000", "tcp:[::ffff:0.0.0.0]:7000", "tcp:[::%lo]:7000"}) {
+    EXPECT_NE(refusal(text).find("listening on all"), std::string::npos) << text;
+  }
+  EXPECT_NE(refusal("tcp:127.0.0.1:0").find("port 0"), std::string::npos);
+  EXPECT_NE(refusal("tcp:host").find("no port"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace migration

@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "vmm/ferry/units.hpp"
+
 namespace ferry {
 
 namespace {
@@ -18,11 +20,15 @@ using nlohmann::json;
 constexpr std::string_view kModes = "pre-copy, post-copy, hybrid, stop-and-copy or auto";
 constexpr std::string_view kPrepagings = "bubbling, linear or none";
 constexpr unsigned kMaxRounds = 1'000'000;
-constexpr double kMaxMilliseconds = 86'400'000;
-constexpr double kMaxBandwidth = 1e15;
+constexpr double kMaxMilliseconds =
+    static_cast<double>(std::chrono::milliseconds(kMaxDuration).count());
 
 [[noreturn]] void refuse(std::string_view field, std::string_view wanted) {
   throw std::invalid_argument(fmt::format("'{}' has to be {}", field, wanted));
+}
+
+[[noreturn]] void refuse_unknown(std::string_view field) {
+  throw std::invalid_argument(fmt::format("there is no '{}' in this request", field));
 }
 
 std::string text(const json& value, std::string_view field) {
@@ -56,7 +62,9 @@ std::chrono::microseconds milliseconds(const json& value, std::string_view field
 }
 
 std::uint64_t bandwidth(const json& value, std::string_view field) {
-  return static_cast<std::uint64_t>(number(value, field, 0, kMaxBandwidth));
+  const double rate = number(value, field, 0, kMaxBandwidth);
+  if (rate > 0 && rate < 1) refuse(field, "a byte per second or more, or 0 for no cap");
+  return static_cast<std::uint64_t>(rate);
 }
 
 template <typename Enum>
@@ -100,12 +108,25 @@ json to_json(const MigrateSettings& settings) {
   return result;
 }
 
+bool resume_force_from_json(const json& from) {
+  bool force = false;
+  for (const auto& [field, value] : from.items()) {
+    if (field != "force") refuse_unknown(field);
+    force = flag(value, field);
+  }
+  return force;
+}
+
+void check_no_fields(const json& from) {
+  if (!from.empty()) refuse_unknown(from.begin().key());
+}
+
 MigrateOptions migrate_options_from_json(const json& from) {
   MigrateOptions options;
   if (!from.contains("to")) refuse("to", "there: the address of a 'ferry receive'");
   for (const auto& [field, value] : from.items()) {
     if (field == "to") {
-      options.to = migration::parse_address(text(value, field));
+      options.to = migration::parse_destination(text(value, field));
     } else if (field == "mode") {
       options.mode = one_of(value, field, &migration::mode_from, kModes);
     } else if (field == "max_downtime_ms") {
@@ -135,7 +156,7 @@ MigrateOptions migrate_options_from_json(const json& from) {
       options.timeout =
           std::chrono::duration_cast<std::chrono::milliseconds>(milliseconds(value, field, 10));
     } else {
-      throw std::invalid_argument(fmt::format("nobody knows an option '{}'", field));
+      refuse_unknown(field);
     }
   }
   return options;
@@ -151,9 +172,9 @@ MigrateSettings migrate_settings_from_json(const json& from) {
     } else if (field == "prepaging") {
       settings.prepaging = one_of(value, field, &migration::prepaging_from, kPrepagings);
     } else if (field == "to") {
-      settings.to = migration::parse_address(text(value, field));
+      settings.to = migration::parse_destination(text(value, field));
     } else {
-      throw std::invalid_argument(fmt::format("'{}' cannot be changed", field));
+      refuse_unknown(field);
     }
   }
   return settings;
