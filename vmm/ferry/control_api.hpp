@@ -2,55 +2,15 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <chrono>
-#include <deque>
-#include <functional>
 #include <memory>
-#include <nlohmann/json_fwd.hpp>
-#include <stdexcept>
 #include <string>
 
 #include "migration/net/listener.hpp"
+#include "vmm/ferry/api_session.hpp"
+#include "vmm/ferry/controlled.hpp"
 
 namespace ferry {
-
-/// The request makes sense and cannot be granted now: HTTP 409. The message says why.
-class Conflict : public std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
-/// The reports of one migration, on their way to the client that began it. Main thread only.
-class ReportStream {
- public:
-  explicit ReportStream(boost::asio::io_context& context);
-  /// A report that goes on waiting behind a slow client is replaced by a newer one.
-  void progress(std::string line);
-  /// The last one.
-  void end(std::string line);
-
-  /// The next line; empty after the last.
-  boost::asio::awaitable<std::string> next();
-
- private:
-  std::deque<std::string> lines_;
-  bool ended_ = false;
-  boost::asio::steady_timer changed_;
-};
-
-/// What the control API can ask of a process that has a VM. Each function throws Conflict, or
-/// std::invalid_argument for a request that makes no sense.
-class Controlled {
- public:
-  virtual ~Controlled() = default;
-  [[nodiscard]] virtual nlohmann::json info() const = 0;
-  virtual void pause() = 0;
-  virtual void resume(bool force) = 0;
-  virtual void stop() = 0;
-  virtual void cancel() = 0;
-  virtual std::shared_ptr<ReportStream> migrate(const nlohmann::json& options) = 0;
-  virtual void set(const nlohmann::json& settings) = 0;
-};
 
 /// HTTP and JSON on a Unix socket that only its owner may use (docs/control-api.md).
 class ControlApi {
@@ -65,14 +25,13 @@ class ControlApi {
   boost::asio::awaitable<void> finish(std::chrono::milliseconds limit);
 
  private:
-  class Session;
-  struct Tally;
   boost::asio::awaitable<void> accept_all();
+  void serve(migration::net::Socket socket);
 
   boost::asio::io_context& context_;
   Controlled& controlled_;
   migration::net::Listener listener_;
-  std::shared_ptr<Tally> tally_;
+  std::shared_ptr<ApiSessions> sessions_;
 };
 
 }  // namespace ferry

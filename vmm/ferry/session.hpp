@@ -15,6 +15,7 @@
 #include "vmm/ferry/console.hpp"
 #include "vmm/ferry/control_api.hpp"
 #include "vmm/ferry/host_memory.hpp"
+#include "vmm/ferry/report_stream.hpp"
 #include "vmm/machine/machine.hpp"
 
 namespace ferry {
