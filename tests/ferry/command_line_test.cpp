@@ -132,9 +132,9 @@ TEST(CommandLine, OfImagesListsOrDropsWithTheStoreBeforeOrAfter) {
   EXPECT_EQ(list.image_store, "");
   EXPECT_FALSE(list.drop);
   EXPECT_FALSE(list.json);
-  const auto json = parse_as<ImagesCommand>({"images", "--image-store", "d", "--json"});
-  EXPECT_EQ(json.image_store, "d");
-  EXPECT_TRUE(json.json);
+  const auto as_json = parse_as<ImagesCommand>({"images", "--image-store", "d", "--json"});
+  EXPECT_EQ(as_json.image_store, "d");
+  EXPECT_TRUE(as_json.json);
   const auto after = parse_as<ImagesCommand>({"images", "drop", "--image-store", "d", "id"});
   EXPECT_EQ(after.image_store, "d");
   EXPECT_EQ(after.drop, "id");
@@ -218,6 +218,67 @@ TEST(CommandLine, NamesTheMistakeAndTheHelpForIt) {
             "--kernel can be given once\nTry 'ferry run --help'.");
   EXPECT_EQ(refusal({"run", "--kernel"}), "--kernel needs a value\nTry 'ferry run --help'.");
   EXPECT_EQ(refusal({"images", "drop"}), "ID is required\nTry 'ferry images drop --help'.");
+}
+
+TEST(CommandLine, TakesARelativePathForTheClientsOwn) {
+  const std::string here = std::filesystem::current_path().string();
+  const auto migrate = parse_as<MigrateCommand>({"migrate", "--api-socket", "s", "--to", "unix:m"});
+  EXPECT_EQ(migrate.options.to.path, here + "/m");
+  EXPECT_EQ(migrate.api_socket, "s");
+  EXPECT_EQ(
+      parse_as<SetCommand>({"set", "--api-socket", "s", "--to", "unix:d/m"}).settings.to->path,
+      here + "/d/m");
+  EXPECT_EQ(parse_as<ReceiveCommand>({"receive", "--listen", "unix:m"}).listen.path, "m");
+}
+
+TEST(CommandLine, SaysWhenAPathCannotBeTold) {
+  const std::string longest = "unix:" + std::string(107, 'x');
+  EXPECT_NE(refusal({"migrate", "--api-socket", "s", "--to", longest.c_str()}).find("107"),
+            std::string::npos);
+  EXPECT_NE(refusal({"migrate", "--api-socket", "s", "--to", "unix:caf\xe9"}).find("UTF-8"),
+            std::string::npos);
+}
+
+TEST(CommandLine, RefusesAnAddressThatCannotBeDialled) {
+  for (const char* to : {"tcp:0.0.0.0:7000", "tcp:[::]:7000", "tcp:h:0"}) {
+    EXPECT_NE(refusal({"migrate", "--api-socket", "s", "--to", to}).find("listening"),
+              std::string::npos);
+    EXPECT_NE(refusal({"set", "--api-socket", "s", "--to", to}).find("listening"),
+              std::string::npos);
+  }
+  EXPECT_EQ(parse_as<ReceiveCommand>({"receive", "--listen", "tcp:0.0.0.0:0"}).listen.port, 0);
+}
+
+TEST(CommandLine, RefusesANameThatIsNoText) {
+  const std::string longer(256, 'x');
+  for (const char* name : {"", "a\tb", "caf\xe9", "\xc2\x9b", "\x7f", longer.c_str()}) {
+    EXPECT_NE(refusal({"run", "--kernel", "k", "--name", name}).find("printable"),
+              std::string::npos)
+        << name;
+  }
+  EXPECT_EQ(parse_as<RunCommand>({"run", "--kernel", "k", "--name", "caf\xc3\xa9"}).name,
+            "caf\xc3\xa9");
+}
+
+TEST(CommandLine, AsksForTheUnitOfABareNumber) {
+  EXPECT_NE(refusal({"run", "--kernel", "k", "--memory", "512"}).find("did you mean 512M?"),
+            std::string::npos);
+  EXPECT_NE(refusal({"receive", "--listen", "unix:b", "--timeout", "30"}).find("30s"),
+            std::string::npos);
+  EXPECT_NE(refusal({"set", "--api-socket", "s", "--max-downtime", "50"}).find("50ms"),
+            std::string::npos);
+}
+
+TEST(CommandLine, TellsWhoWantsJsonOfALineThatIsWrong) {
+  const auto wants = [](std::vector<const char*> words) {
+    words.insert(words.begin(), "ferry");
+    return wants_json(static_cast<int>(words.size()), words.data());
+  };
+  EXPECT_TRUE(wants({"migrate", "--json", "--turbo"}));
+  EXPECT_TRUE(wants({"images", "--json"}));
+  EXPECT_FALSE(wants({"info", "--api-socket", "s"}));
+  EXPECT_FALSE(wants({"run", "--name", "--json"}));  // standard output is the guest's
+  EXPECT_FALSE(wants({}));
 }
 
 TEST(CommandLine, RefusesWhatItDoesNotKnowAndNamesIt) {

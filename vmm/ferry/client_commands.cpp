@@ -11,14 +11,19 @@
 #include <csignal>
 #include <exception>
 #include <optional>
+#include <stdexcept>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "migration/report.hpp"
 #include "vmm/ferry/api_client.hpp"
+#include "vmm/ferry/client_output.hpp"
 #include "vmm/ferry/exit_status.hpp"
 #include "vmm/ferry/migrate_request.hpp"
 #include "vmm/ferry/report_view.hpp"
+#include "vmm/ferry/say.hpp"
+#include "vmm/text/json_text.hpp"
 
 namespace ferry {
 
@@ -36,16 +41,16 @@ class Progress {
  public:
   void show(const MigrationReport& report) {
     if (terminal_) {
-      fmt::print(stderr, "\r\x1b[K{}", progress_bar(report, columns()));
+      show_progress(fmt::format("\r\x1b[K{}", progress_bar(report, columns())));
       drawn_ = true;
     } else if (report.phase != phase_ || report.total_ms >= next_ms_) {
-      fmt::print(stderr, "{}\n", progress_line(report));
+      show_progress(fmt::format("{}\n", progress_line(report)));
       phase_ = report.phase;
       next_ms_ = report.total_ms + kPlainLineEveryMs;
     }
   }
   void clear() {
-    if (std::exchange(drawn_, false)) fmt::print(stderr, "\r\x1b[K");
+    if (std::exchange(drawn_, false)) show_progress("\r\x1b[K");
   }
 
  private:
@@ -61,6 +66,14 @@ class Progress {
   double next_ms_ = 0;
 };
 
+/// `value` with texts that do no harm on a terminal.
+void make_printable(json& value) {
+  if (value.is_string()) value = vmm::printable(value.get<std::string>());
+  if (!value.is_structured()) return;
+  for (json& part : value) make_printable(part);
+}
+
+/// What `GET /info` and all other short requests answer.
 json request(const std::string& socket, const char* method, const char* target, json body) {
   asio::io_context context{1};
   std::optional<json> answer;
@@ -75,17 +88,52 @@ json request(const std::string& socket, const char* method, const char* target, 
   return std::move(*answer);
 }
 
-void print(const json& info, bool as_json) {
-  fmt::print("{}", as_json ? info.dump() + '\n' : info_table(info));
+/// The table of an answer to one, as which every ferry's can be shown.
+std::string table_of(json info, const std::string& socket) {
+  try {
+    make_printable(info);
+    return info_table(info);
+  } catch (const json::exception& error) {
+    no_ferry(socket, error.what());
+  } catch (const std::invalid_argument& error) {
+    no_ferry(socket, error.what());
+  }
 }
 
 /// Asks the source to cancel; the migration's own answer then ends the client.
-asio::awaitable<void> cancel(const std::string& socket) {
+asio::awaitable<void> cancel(const std::string& socket, Progress& progress) {
   try {
     co_await api_request(socket, "POST", "/cancel", json::object());
   } catch (const Failure& refused) {
-    fmt::print(stderr, "\nferry: {}\n", refused.what());
+    progress.clear();
+    say(refused.what());
   }
+}
+
+/// Failure, unless the answer to `POST /migrate` came to its end.
+void check_answered(const std::exception_ptr& failure, const std::optional<MigrationReport>& last) {
+  constexpr std::string_view kUnderWay =
+      "\nThe migration was under way: 'ferry info' on both sides says who owns the VM";
+  try {
+    if (failure) std::rethrow_exception(failure);
+  } catch (const Failure& error) {
+    if (!last) throw;
+    throw Failure(ExitStatus::failed, fmt::format("{}{}", error.what(), kUnderWay));
+  }
+  if (last->outcome == Outcome::running) {
+    throw Failure(ExitStatus::failed,
+                  fmt::format("the VM's process told no more amid the migration{}", kUnderWay));
+  }
+}
+
+std::string outcome_of(const MigrationReport& report) {
+  const std::string_view outcome =
+      report.outcome == Outcome::in_doubt ? "in doubt" : migration::to_string(report.outcome);
+  if (report.outcome == Outcome::completed) {
+    return fmt::format("migration {}: {}", outcome, report.owner);
+  }
+  return fmt::format("migration {}: {}; {}", outcome, report.error.value_or("no reason given"),
+                     report.owner);
 }
 
 }  // namespace
@@ -98,14 +146,15 @@ int migrate(const MigrateCommand& command) {
     // A second signal ends this client at once; the migration goes on without it.
     signals.clear();
     if (ended) return;
-    asio::co_spawn(context, cancel(command.api_socket), asio::detached);
+    asio::co_spawn(context, cancel(command.api_socket, progress), asio::detached);
   });
   std::optional<MigrationReport> last;
   json answer;
   std::exception_ptr failure;
   asio::co_spawn(context,
                  api_request(command.api_socket, "POST", "/migrate", to_json(command.options),
-                             [&](const json& line) {
+                             [&](json line) {
+                               make_printable(line);
                                last = migration::report_from_json(line);
                                if (last->outcome == Outcome::running) progress.show(*last);
                              }),
@@ -116,37 +165,27 @@ int migrate(const MigrateCommand& command) {
                  });
   context.run();
   progress.clear();
-  if (failure) {
-    try {
-      std::rethrow_exception(failure);
-    } catch (const Failure& error) {
-      throw Failure(error.status(),
-                    fmt::format("{}{}", error.what(),
-                                last ? "\nThe migration was under way: 'ferry info' on both sides "
-                                       "says who owns the VM"
-                                     : ""));
-    }
-  }
+  check_answered(failure, last);
   const bool completed = last->outcome == Outcome::completed;
-  if (command.json) {
-    fmt::print("{}\n", answer.dump(2));
-  } else {
-    // What went wrong is told below.
-    fmt::print("{}", completed ? report_table(*last) : figures_table(*last));
+  // What went wrong is told below.
+  const std::string table = completed ? report_table(*last) : figures_table(*last);
+  try {
+    print_out(command.json ? vmm::json_text(answer, 2) + '\n' : table);
+  } catch (const std::system_error& error) {
+    throw Failure(ExitStatus::os_error, fmt::format("{}\n{}", error.what(), outcome_of(*last)));
   }
   if (last->kept_image.error) {
-    fmt::print(stderr, "ferry: the image of the VM is not kept: {}\n", *last->kept_image.error);
+    say(fmt::format("the image of the VM is not kept: {}", *last->kept_image.error));
   }
   if (completed) return static_cast<int>(ExitStatus::ok);
-  fmt::print(stderr, "ferry: migration {}: {}; {}\n",
-             last->outcome == Outcome::in_doubt ? "in doubt" : migration::to_string(last->outcome),
-             last->error.value_or("no reason given"), last->owner);
+  say(outcome_of(*last));
   return static_cast<int>(ExitStatus::failed);
 }
 
 int set(const SetCommand& command) {
   const json info = request(command.api_socket, "PUT", "/migration", to_json(command.settings));
-  if (command.json) print(info, true);
+  static_cast<void>(table_of(info, command.api_socket));
+  if (command.json) print_out(vmm::json_text(info) + '\n');
   return static_cast<int>(ExitStatus::ok);
 }
 
@@ -163,7 +202,12 @@ int control(const ControlCommand& command) {
     case Verb::stop: info = ask("POST", "/stop"); break;
     case Verb::cancel: info = ask("POST", "/cancel"); break;
   }
-  if (command.verb == Verb::info || command.json) print(info, command.json);
+  const std::string table = table_of(info, command.api_socket);
+  if (command.json) {
+    print_out(vmm::json_text(info) + '\n');
+  } else if (command.verb == Verb::info) {
+    print_out(table);
+  }
   return static_cast<int>(ExitStatus::ok);
 }
 

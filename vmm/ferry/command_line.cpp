@@ -5,18 +5,21 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cctype>
 #include <charconv>
 #include <concepts>
+#include <filesystem>
 #include <memory>
+#include <sstream>
 #include <stdexcept>
 #include <string_view>
 #include <vector>
 
+#include "vmm/ferry/client_output.hpp"
 #include "vmm/ferry/exit_status.hpp"
 #include "vmm/ferry/help.hpp"
 #include "vmm/ferry/units.hpp"
 #include "vmm/machine/machine_config.hpp"
+#include "vmm/text/printable.hpp"
 
 namespace ferry {
 
@@ -113,21 +116,39 @@ std::string parse_path(std::string_view text) {
   return std::string(text);
 }
 
+constexpr std::size_t kMaxSocketPath = sizeof(sockaddr_un::sun_path) - 1;
+
 std::string parse_socket_path(std::string_view text) {
-  constexpr std::size_t kLimit = sizeof(sockaddr_un::sun_path) - 1;
-  if (text.size() > kLimit) {
+  if (text.size() > kMaxSocketPath) {
     throw std::invalid_argument(
         fmt::format("the path has {} bytes and a socket's may have {}: choose a shorter one",
-                    text.size(), kLimit));
+                    text.size(), kMaxSocketPath));
   }
   return parse_path(text);
 }
 
+/// Where to migrate to. A relative path is one from here, and not from where the VM's process is.
+migration::Address parse_to(std::string_view text) {
+  migration::Address to = migration::parse_destination(text);
+  if (to.kind != migration::Address::Kind::unix_socket) return to;
+  to.path = std::filesystem::absolute(to.path).string();
+  if (to.path.size() > kMaxSocketPath) {
+    throw std::invalid_argument(
+        fmt::format("'{}' is {}, which has {} bytes, and a socket's path may have {}: choose a "
+                    "shorter one",
+                    text, to.path, to.path.size(), kMaxSocketPath));
+  }
+  if (!vmm::is_utf8(to.path)) {
+    throw std::invalid_argument(fmt::format(
+        "'{}' is not UTF-8, and cannot be told to the VM's process: choose another path", text));
+  }
+  return to;
+}
+
 std::string parse_name(std::string_view text) {
-  const bool printable = std::ranges::none_of(
-      text, [](unsigned char character) { return std::iscntrl(character) != 0; });
-  if (text.empty() || text.size() > 255 || !printable) {
-    throw std::invalid_argument("1 to 255 printable characters");
+  if (text.empty() || text.size() > vmm::kMaxName || !vmm::is_printable(text)) {
+    throw std::invalid_argument(
+        fmt::format("1 to {} bytes of printable characters in UTF-8", vmm::kMaxName));
   }
   return std::string(text);
 }
@@ -222,7 +243,7 @@ void define_migrate(CLI::App& app, MigrateCommand& migrate) {
       *add_command(app, "migrate", "move a running VM to a 'ferry receive'", kMigrateExamples);
   migration::MigrateOptions& options = migrate.options;
   add_api(command, migrate.api_socket, migrate.json);
-  add(command, "--to", options.to, &migration::parse_address, "where a 'ferry receive' listens")
+  add(command, "--to", options.to, &parse_to, "where a 'ferry receive' listens")
       ->type_name("ADDR")
       ->required();
   add(command, "--mode", options.mode,
@@ -279,7 +300,7 @@ void define_set(CLI::App& app, SetCommand& set) {
       ->type_name("RATE");
   add(command, "--max-downtime", settings.max_downtime, &parse_duration, "the longest stop")
       ->type_name("TIME");
-  add(command, "--to", settings.to, &migration::parse_address,
+  add(command, "--to", settings.to, &parse_to,
       "where to look for a destination that does not answer")
       ->type_name("ADDR");
   add(command, "--prepaging", settings.prepaging,
@@ -333,6 +354,12 @@ void define_images(CLI::App& app, ImagesCommand& images) {
 
 }  // namespace
 
+bool wants_json(int argc, const char* const* argv) {
+  const std::vector<std::string_view> words(argv, argv + argc);
+  const bool has_vm = argc > 1 && (words[1] == "run" || words[1] == "receive");
+  return !has_vm && std::ranges::find(words, "--json") != words.end();
+}
+
 std::optional<Command> parse_command_line(int argc, const char* const* argv) {
   CLI::App app(kAbout, "ferry");
   app.formatter(std::make_shared<HelpFormat>());
@@ -357,13 +384,15 @@ std::optional<Command> parse_command_line(int argc, const char* const* argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) {
-      app.exit(error);
+      std::ostringstream text;
+      app.exit(error, text, text);
+      print_out(text.str());
       return std::nullopt;
     }
     throw usage_failure(app, argc, argv, error);
   }
   if (app.got_subcommand("help")) {
-    fmt::print("{}", help_on(app, topic));
+    print_out(help_on(app, topic));
     return std::nullopt;
   }
   if (app.got_subcommand("run")) return run;

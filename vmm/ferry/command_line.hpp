@@ -73,7 +73,11 @@ using Command = std::variant<RunCommand, ReceiveCommand, MigrateCommand, SetComm
                              ImagesCommand>;
 
 /// What the user wants; empty when help or the version was asked for and has been printed.
-/// Failure (usage) that says what is wrong.
+/// Failure (usage) that says what is wrong; std::system_error when help cannot be written.
 [[nodiscard]] std::optional<Command> parse_command_line(int argc, const char* const* argv);
+
+/// Whether the command shall print JSON, for whoever reads it, also when it fails: of a line that
+/// makes no sense as well.
+[[nodiscard]] bool wants_json(int argc, const char* const* argv);
 
 }  // namespace ferry

@@ -11,10 +11,12 @@
 #include <system_error>
 
 #include "migration/wire/messages.hpp"
+#include "vmm/ferry/client_output.hpp"
 #include "vmm/ferry/exit_status.hpp"
 #include "vmm/ferry/say.hpp"
 #include "vmm/ferry/store_of_process.hpp"
 #include "vmm/ferry/units.hpp"
+#include "vmm/text/json_text.hpp"
 
 namespace ferry {
 
@@ -46,12 +48,8 @@ std::int64_t now_microseconds() {
 
 int print_images(std::span<const ImageStore::Entry> entries, bool as_json) {
   const std::int64_t now = now_microseconds();
-  if (as_json) {
-    fmt::print("{}\n",
-               images_json(entries, now).dump(2, ' ', false, json::error_handler_t::replace));
-  } else {
-    fmt::print("{}", images_table(entries, now));
-  }
+  print_out(as_json ? vmm::json_text(images_json(entries, now), 2) + '\n'
+                    : images_table(entries, now));
   return static_cast<int>(ExitStatus::ok);
 }
 

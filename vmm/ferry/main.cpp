@@ -6,11 +6,13 @@
 #include <chrono>
 #include <exception>
 #include <new>
+#include <string>
 #include <string_view>
 #include <system_error>
 
 #include "vmm/boot/boot_error.hpp"
 #include "vmm/ferry/client_commands.hpp"
+#include "vmm/ferry/client_output.hpp"
 #include "vmm/ferry/command_line.hpp"
 #include "vmm/ferry/exit_status.hpp"
 #include "vmm/ferry/images_command.hpp"
@@ -18,6 +20,7 @@
 #include "vmm/ferry/signals.hpp"
 #include "vmm/ferry/vm_commands.hpp"
 #include "vmm/kvm/kvm.hpp"
+#include "vmm/text/printable.hpp"
 
 namespace ferry {
 
@@ -25,12 +28,13 @@ namespace {
 
 /// A descriptor 0, 1 or 2 that the caller closed would be taken by the next file that is opened,
 /// /dev/kvm for example, and then be read or written as if it were the console.
+/// What is written to such a standard output is an error, and no loss in silence.
 void occupy_standard_descriptors() {
-  int fd = 0;
-  do {
-    fd = ::open("/dev/null", O_RDWR);
-  } while (fd >= 0 && fd <= STDERR_FILENO);
-  if (fd > STDERR_FILENO) ::close(fd);
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(fd, F_GETFD) >= 0) continue;
+    // The lowest free descriptor, which is this one.
+    static_cast<void>(::open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY));
+  }
 }
 
 /// How long the last messages may take to be written.
@@ -68,6 +72,7 @@ ExitStatus status_of_boot(vmm::BootError::Kind kind) {
 
 int guarded_main(int argc, const char* const* argv) {
   ExitStatus status{};
+  std::string why;
   try {
     const auto command = parse_command_line(argc, argv);
     if (!command) return 0;
@@ -75,26 +80,29 @@ int guarded_main(int argc, const char* const* argv) {
     return dispatch(*command);
   } catch (const Failure& error) {
     status = error.status();
-    tell(error.what());
+    why = error.what();
   } catch (const vmm::BootError& error) {
     status = status_of_boot(error.kind());
-    tell(error.what());
+    why = error.what();
   } catch (const vmm::KvmUnavailable& error) {
     status = error.permission() ? ExitStatus::no_permission : ExitStatus::unavailable;
-    tell(error.what());
+    why = error.what();
   } catch (const std::system_error& error) {
     status = status_of(error.code());
-    tell(error.what());
+    why = error.what();
   } catch (const boost::system::system_error& error) {  // no std::system_error
     status = status_of(error.code());
-    tell(error.what());
+    why = error.what();
   } catch (const std::bad_alloc&) {
     status = ExitStatus::os_error;
-    tell("the host gives this process no more memory");
+    why = "the host gives this process no more memory";
   } catch (const std::exception& error) {
     status = ExitStatus::software;
-    tell(fmt::format("internal error: {}", error.what()));
+    why = fmt::format("internal error: {}", error.what());
   }
+  why = vmm::printable(why, "\n");
+  tell(why);
+  if (wants_json(argc, argv)) print_error_json(why);
   return static_cast<int>(status);
 }
 
