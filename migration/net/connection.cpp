@@ -38,7 +38,8 @@ Connection::Connection(Socket socket, std::chrono::milliseconds timeout)
       deadline_(socket_.get_executor()),
       write_deadline_(socket_.get_executor()),
       heartbeat_(socket_.get_executor()),
-      drained_(socket_.get_executor(), asio::steady_timer::time_point::max()) {}
+      drained_(socket_.get_executor(), asio::steady_timer::time_point::max()),
+      last_deadline_(socket_.get_executor()) {}
 
 asio::awaitable<void> Connection::greet(wire::Role role) {
   side_ = wire::Side::source;
@@ -170,6 +171,7 @@ asio::awaitable<void> Connection::write_queued() {
   }
   write_deadline_.cancel();
   writing_ = false;
+  if (closing_ && !error) close(closing_why_);
   drained_.cancel();
   if (error && !closed_) {
     close(std::make_exception_ptr(
@@ -199,11 +201,13 @@ void Connection::keep_alive() {
 }
 
 void Connection::close_when_drained(std::exception_ptr why, std::chrono::milliseconds limit) {
-  drained_.expires_after(limit);
-  drained_.async_wait([self = shared_from_this(), why](error_code) {
-    self->close(self->writing_ && !why ? timed_out(kDeaf) : why);
+  if (!writing_) return close(why);
+  closing_ = true;
+  closing_why_ = why;
+  last_deadline_.expires_after(limit);
+  last_deadline_.async_wait([self = shared_from_this(), why](error_code cancelled) {
+    if (!cancelled) self->close(why ? why : timed_out(kDeaf));
   });
-  if (!writing_) drained_.cancel();
 }
 
 void Connection::reset_on_close() {
@@ -223,6 +227,7 @@ void Connection::close(std::exception_ptr why) {
   deadline_.cancel();
   write_deadline_.cancel();
   heartbeat_.cancel();
+  last_deadline_.cancel();
   drained_.cancel();
   error_code ignored;
   socket_.shutdown(Socket::shutdown_both, ignored);

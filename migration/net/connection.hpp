@@ -89,10 +89,13 @@ class Connection : public std::enable_shared_from_this<Connection> {
   asio::steady_timer deadline_;                ///< of what is awaited from the peer
   asio::steady_timer write_deadline_;          ///< of what the peer is to take
   asio::steady_timer heartbeat_;
-  asio::steady_timer drained_;  ///< never expires: cancelled to wake who waits for the queue
+  asio::steady_timer drained_;        ///< never expires: cancelled to wake who waits for the queue
+  asio::steady_timer last_deadline_;  ///< of close_when_drained()
   std::function<void(std::size_t)> sending_;
   std::vector<std::byte> queue_;
   bool writing_ = false;
+  bool closing_ = false;  ///< once all is written
+  std::exception_ptr closing_why_;
   bool closed_ = false;
   std::exception_ptr why_closed_;
   std::uint64_t sent_ = 0;

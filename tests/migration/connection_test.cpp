@@ -7,7 +7,9 @@
 #include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <memory>
+#include <stdexcept>
 #include <string>
+#include <thread>
 
 #include "tests/migration/fault_peer.hpp"
 #include "tests/migration/wire_bytes.hpp"
@@ -146,6 +148,23 @@ TEST_F(Connections, APeerThatTakesNothingIsNotWaitedForInTheEnd) {
       [this](std::exception_ptr failure) { note(failure); });
   run();
   EXPECT_NE(said_.find("takes nothing"), std::string::npos) << said_;
+}
+
+TEST_F(Connections, TheLastWordGoesOutWholeHoweverOftenTheEndIsAskedFor) {
+  const auto connection = std::make_shared<Connection>(peer_.socket(context_), kLong);
+  connection->send(FrameType::state, std::vector<std::byte>(wire::kMaxStateBytes));
+  connection->close_when_drained(std::make_exception_ptr(std::runtime_error("first")), kLong);
+  connection->close_when_drained(nullptr, kLong);
+  std::size_t got = 0;
+  std::thread reader(
+      [&] { got = peer_.receive(wire::kHeaderBytes + wire::kMaxStateBytes).size(); });
+  asio::co_spawn(
+      context_, [connection]() -> asio::awaitable<void> { co_await connection->drained(); },
+      [this](std::exception_ptr failure) { note(failure); });
+  run();
+  reader.join();
+  EXPECT_EQ(said_, "all is well");
+  EXPECT_EQ(got, wire::kHeaderBytes + wire::kMaxStateBytes);
 }
 
 }  // namespace
