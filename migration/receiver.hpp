@@ -49,16 +49,21 @@ class IncomingMigration::Receiver {
   Status status() const;
 
  private:
+  /// So many messages about strangers within such a time; the others are counted.
+  static constexpr unsigned kStrangerMessages = 5;
+  static constexpr std::chrono::seconds kStrangerMessagesTime{10};
   /// How long the source may take to tell how the migration was.
   static constexpr std::chrono::milliseconds kReportPatience{2000};
   enum class Stage { listening, receiving, prepared, running, gone };
   using ConnectionPtr = std::shared_ptr<net::Connection>;
 
-  // receiver.cpp
+  // receiver_listen.cpp
   boost::asio::awaitable<void> open();
   boost::asio::awaitable<void> accept_all(net::Acceptor& acceptor);
   void welcome(net::Socket socket);
   void tell_of_stranger(const std::string& what);
+
+  // receiver.cpp
   boost::asio::awaitable<void> serve(ConnectionPtr connection);
   boost::asio::awaitable<void> serve_channel(ConnectionPtr connection);
   boost::asio::awaitable<void> serve_control(ConnectionPtr connection);
@@ -130,7 +135,7 @@ class IncomingMigration::Receiver {
   const std::string incarnation_;
   std::list<ConnectionPtr> strangers_;  ///< do not yet belong to the VM; the oldest first
   ConnectionPtr inquiry_;
-  MessageRate stranger_messages_;
+  MessageRate stranger_messages_{kStrangerMessages, kStrangerMessagesTime};
   boost::asio::steady_timer strangers_told_;
 
   // The one VM.

@@ -26,6 +26,15 @@
 
 namespace migration::net {
 
+/// What the thread and whoever waits share.
+struct LookUpAnswer {
+  std::mutex mutex;  ///< guards what follows
+  bool here = false;
+  std::string error;  ///< empty: there was none
+  std::vector<Endpoint> found;
+  std::function<void()> wake;  ///< empty: nobody waits
+};
+
 namespace {
 
 using boost::system::error_code;
@@ -34,15 +43,6 @@ using boost::system::error_code;
 /// is patient with its name servers, and a source in doubt begins the next meanwhile.
 constexpr unsigned kMostAtOnce = 16;
 std::atomic<unsigned> at_once = 0;
-
-/// What the thread and whoever waits share.
-struct Answer {
-  std::mutex mutex;  ///< guards what follows
-  bool here = false;
-  std::string error;  ///< empty: there was none
-  std::vector<Endpoint> found;
-  std::function<void()> wake;  ///< empty: nobody waits
-};
 
 [[noreturn]] void fail(const Address& address, std::string_view why) {
   throw AddressError(EHOSTUNREACH, fmt::format("cannot resolve {}: {}", to_string(address), why));
@@ -65,7 +65,7 @@ std::string ask(const Address& address, std::vector<Endpoint>& found) {
   return found.empty() ? "the name has no address" : std::string();
 }
 
-void answer(const Address& address, Answer& to) {
+void answer(const Address& address, LookUpAnswer& to) {
   ::pthread_setname_np(::pthread_self(), "look-up");
   std::vector<Endpoint> found;
   std::string error;
@@ -82,8 +82,8 @@ void answer(const Address& address, Answer& to) {
   if (to.wake) to.wake();
 }
 
-std::shared_ptr<Answer> begin(const Address& address, std::function<void()> wake) {
-  auto shared = std::make_shared<Answer>();
+std::shared_ptr<LookUpAnswer> begin(const Address& address, std::function<void()> wake) {
+  auto shared = std::make_shared<LookUpAnswer>();
   shared->wake = std::move(wake);
   if (++at_once > kMostAtOnce) {
     --at_once;
@@ -98,22 +98,22 @@ std::shared_ptr<Answer> begin(const Address& address, std::function<void()> wake
   return shared;
 }
 
+}  // namespace
+
 /// On its end nobody waits any more.
-class Waiter {
+class LookUpWaiter {
  public:
-  explicit Waiter(std::shared_ptr<Answer> answer) : answer_(std::move(answer)) {}
-  ~Waiter() {
+  explicit LookUpWaiter(std::shared_ptr<LookUpAnswer> answer) : answer_(std::move(answer)) {}
+  ~LookUpWaiter() {
     const std::lock_guard lock(answer_->mutex);
     answer_->wake = nullptr;
   }
-  Waiter(const Waiter&) = delete;
-  Waiter& operator=(const Waiter&) = delete;
+  LookUpWaiter(const LookUpWaiter&) = delete;
+  LookUpWaiter& operator=(const LookUpWaiter&) = delete;
 
  private:
-  std::shared_ptr<Answer> answer_;
+  std::shared_ptr<LookUpAnswer> answer_;
 };
-
-}  // namespace
 
 std::vector<Endpoint> endpoints_of(const Address& address) {
   if (address.kind == Address::Kind::unix_socket) {
@@ -134,7 +134,7 @@ asio::awaitable<std::vector<Endpoint>> look_up(Address address, std::chrono::mil
       if (const auto waiting = weak.lock()) waiting->cancel();
     });
   });
-  const Waiter waiter(shared);
+  const LookUpWaiter waiter(shared);
   error_code woken;
   co_await timer->async_wait(asio::redirect_error(asio::use_awaitable, woken));
   const auto cancelled = (co_await asio::this_coro::cancellation_state).cancelled();

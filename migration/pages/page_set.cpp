@@ -11,7 +11,7 @@ namespace {
 constexpr std::uint64_t kAll = ~std::uint64_t{0};
 
 /// In every build: most of what comes here was named by a peer.
-void check(bool inside) {
+void check_inside(bool inside) {
   if (!inside) throw std::out_of_range("pages beyond the end of RAM");
 }
 
@@ -46,13 +46,13 @@ AtomicPageSet::AtomicPageSet(const vmm::DirtyBitmap& pages) : AtomicPageSet(page
 }
 
 bool AtomicPageSet::take(vmm::PageIndex page) {
-  check(page < pages_);
+  check_inside(page < pages_);
   const std::uint64_t bit = bit_of(page);
   return (words_[page / 64].fetch_and(~bit, std::memory_order_acq_rel) & bit) != 0;
 }
 
 void AtomicPageSet::take(vmm::PageRange range, std::vector<vmm::PageRange>& taken) {
-  check(range.first <= pages_ && range.count <= pages_ - range.first);
+  check_inside(range.first <= pages_ && range.count <= pages_ - range.first);
   for_words(range, [&](std::size_t word, std::uint64_t mask) {
     std::uint64_t got = words_[word].fetch_and(~mask, std::memory_order_acq_rel) & mask;
     while (got != 0) {
@@ -65,25 +65,25 @@ void AtomicPageSet::take(vmm::PageRange range, std::vector<vmm::PageRange>& take
 }
 
 bool AtomicPageSet::put(vmm::PageIndex page) {
-  check(page < pages_);
+  check_inside(page < pages_);
   const std::uint64_t bit = bit_of(page);
   return (words_[page / 64].fetch_or(bit, std::memory_order_acq_rel) & bit) == 0;
 }
 
 void AtomicPageSet::put(vmm::PageRange range) {
-  check(range.first <= pages_ && range.count <= pages_ - range.first);
+  check_inside(range.first <= pages_ && range.count <= pages_ - range.first);
   for_words(range, [&](std::size_t word, std::uint64_t mask) {
     words_[word].fetch_or(mask, std::memory_order_acq_rel);
   });
 }
 
 bool AtomicPageSet::test(vmm::PageIndex page) const {
-  check(page < pages_);
+  check_inside(page < pages_);
   return (words_[page / 64].load(std::memory_order_acquire) & bit_of(page)) != 0;
 }
 
 std::uint64_t AtomicPageSet::count(vmm::PageRange range) const {
-  check(range.first <= pages_ && range.count <= pages_ - range.first);
+  check_inside(range.first <= pages_ && range.count <= pages_ - range.first);
   std::uint64_t total = 0;
   for_words(range, [&](std::size_t word, std::uint64_t mask) {
     const std::uint64_t value = words_[word].load(std::memory_order_acquire);

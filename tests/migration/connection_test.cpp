@@ -21,19 +21,19 @@ using wire::FrameType;
 using wire::Role;
 using Clock = std::chrono::steady_clock;
 
-constexpr std::chrono::milliseconds kPatience{150};
-constexpr std::chrono::hours kLong{1};
+constexpr std::chrono::milliseconds kLittleTime{150};
+constexpr std::chrono::hours kLongTime{1};
 
 /// A connection, and the process at its other end.
 class Connections : public testing::Test {
  protected:
   /// What the listening side has to say to what the peer sends.
   std::string welcome(FrameType type) {
-    const auto connection = std::make_shared<Connection>(peer_.socket(context_), kLong);
+    const auto connection = std::make_shared<Connection>(peer_.socket(context_), kLongTime);
     asio::co_spawn(
         context_,
         [connection, type]() -> asio::awaitable<void> {
-          static_cast<void>(co_await connection->welcome(kPatience));
+          static_cast<void>(co_await connection->welcome(kLittleTime));
           static_cast<void>(co_await connection->first_frame(type, "something else"));
         },
         [this](std::exception_ptr failure) { note(failure); });
@@ -109,14 +109,14 @@ TEST_F(Connections, AFirstFrameInTimeIsTaken) {
 }
 
 TEST_F(Connections, AnAnswerHasADeadlineWhateverSignsOfLifeThereAre) {
-  const auto connection = std::make_shared<Connection>(peer_.socket(context_), kPatience);
+  const auto connection = std::make_shared<Connection>(peer_.socket(context_), kLittleTime);
   peer_.send(wire::encode_preamble(Role::control));
   every_turn_ = [this] { peer_.send(alive()); };
   asio::co_spawn(
       context_,
       [connection]() -> asio::awaitable<void> {
         co_await connection->greet(Role::control);
-        static_cast<void>(co_await connection->answer(kPatience));
+        static_cast<void>(co_await connection->answer(kLittleTime));
       },
       [this](std::exception_ptr failure) { note(failure); });
   run();
@@ -124,7 +124,7 @@ TEST_F(Connections, AnAnswerHasADeadlineWhateverSignsOfLifeThereAre) {
 }
 
 TEST_F(Connections, WhatGoesTheOtherWayIsNotRead) {
-  const auto connection = std::make_shared<Connection>(peer_.socket(context_), kLong);
+  const auto connection = std::make_shared<Connection>(peer_.socket(context_), kLongTime);
   peer_.send(wire::encode_preamble(Role::control));
   peer_.send(header(FrameType::state, wire::kMaxStateBytes));
   asio::co_spawn(
@@ -139,10 +139,10 @@ TEST_F(Connections, WhatGoesTheOtherWayIsNotRead) {
 }
 
 TEST_F(Connections, APeerThatTakesNothingIsNotWaitedForInTheEnd) {
-  const auto connection = std::make_shared<Connection>(peer_.socket(context_), kLong);
+  const auto connection = std::make_shared<Connection>(peer_.socket(context_), kLongTime);
   connection->send(FrameType::state, std::vector<std::byte>(wire::kMaxStateBytes));
   EXPECT_TRUE(connection->busy());
-  connection->close_when_drained(nullptr, kPatience);
+  connection->close_when_drained(nullptr, kLittleTime);
   asio::co_spawn(
       context_, [connection]() -> asio::awaitable<void> { co_await connection->drained(); },
       [this](std::exception_ptr failure) { note(failure); });
@@ -151,10 +151,10 @@ TEST_F(Connections, APeerThatTakesNothingIsNotWaitedForInTheEnd) {
 }
 
 TEST_F(Connections, TheLastWordGoesOutWholeHoweverOftenTheEndIsAskedFor) {
-  const auto connection = std::make_shared<Connection>(peer_.socket(context_), kLong);
+  const auto connection = std::make_shared<Connection>(peer_.socket(context_), kLongTime);
   connection->send(FrameType::state, std::vector<std::byte>(wire::kMaxStateBytes));
-  connection->close_when_drained(std::make_exception_ptr(std::runtime_error("first")), kLong);
-  connection->close_when_drained(nullptr, kLong);
+  connection->close_when_drained(std::make_exception_ptr(std::runtime_error("first")), kLongTime);
+  connection->close_when_drained(nullptr, kLongTime);
   std::size_t got = 0;
   std::thread reader(
       [&] { got = peer_.receive(wire::kHeaderBytes + wire::kMaxStateBytes).size(); });
