@@ -5,7 +5,7 @@ import signal
 import time
 import unittest
 
-from harness import DEADLINE, FerryTest, full_pipe
+from harness import DEADLINE, FERRY, FerryTest, Process, full_pipe
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 RANDOM = "zero=0 random=100 text=0"
@@ -104,6 +104,33 @@ class ASignalToASource(FerryTest):
         self.assertEqual(migration.report(status=1)["outcome"], "cancelled")
         target.signal(signal.SIGCONT)
         self.assertEqual(target.wait(), 69)
+
+
+class ASignalToAClient(FerryTest):
+    def begin(self, **options):
+        source = self.run_vm(f"tick=2 fill=16 {RANDOM}")
+        source.stdout.wait_for(rb"^# fill done")
+        target = self.receive()
+        client = self.start(
+            Process, [FERRY, "migrate", "--api-socket", source.api, "--to", target.address,
+                      "--max-bandwidth", "20Mbit"], **options)
+        client.stderr.wait_for(rb"MiB sent")
+        return source, client
+
+    def test_cancels_once_though_it_comes_twice_at_once(self):
+        """As GNU timeout sends it."""
+        source, client = self.begin()
+        client.signal(signal.SIGTERM)
+        client.signal(signal.SIGINT)
+        self.assertEqual(client.wait(), 1)
+        self.assertIn("migration cancelled", client.stderr.text())
+        self.assertEqual(source.info()["state"], "running")
+
+    def test_that_it_was_started_to_ignore_does_not_cancel(self):
+        source, client = self.begin(preexec_fn=ignoring(signal.SIGINT))
+        client.signal(signal.SIGINT)
+        source.cli("set", "--max-bandwidth", "unlimited")
+        self.assertEqual(client.wait(), 0, client.stderr.text())
 
 
 if __name__ == "__main__":

@@ -82,7 +82,8 @@ struct Refusal {
   std::string why;
 };
 
-Refusal client_refusal(const std::string& answer, std::function<void(const json&)> on_line = nullptr) {
+Refusal client_refusal(const std::string& answer,
+                       std::function<void(const json&)> on_line = nullptr) {
   const Answerer answerer(answer);
   try {
     static_cast<void>(ask(answerer.path(), std::move(on_line)));

@@ -79,7 +79,8 @@ TEST(Units, RefusesWhatIsNoDuration) {
 }
 
 TEST(Units, AsksWhichUnitADurationIsIn) {
-  EXPECT_NE(parser_refusal(&parse_duration, "30").find("did you mean 30ms or 30s?"), std::string::npos);
+  EXPECT_NE(parser_refusal(&parse_duration, "30").find("did you mean 30ms or 30s?"),
+            std::string::npos);
 }
 
 TEST(Units, ReadsBandwidthsInBitsAndBytes) {
@@ -105,7 +106,8 @@ TEST(Units, RefusesWhatIsNoBandwidth) {
 
 TEST(Units, RefusesABandwidthOfNothing) {
   for (const char* text : {"1bit", "7bit", "0MB", "0bit", "0.9B", "0.000000001B"}) {
-    EXPECT_NE(parser_refusal(&parse_bandwidth, text).find("less than a byte"), std::string::npos) << text;
+    EXPECT_NE(parser_refusal(&parse_bandwidth, text).find("less than a byte"), std::string::npos)
+        << text;
   }
 }
 

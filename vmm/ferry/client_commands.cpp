@@ -8,8 +8,10 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <chrono>
 #include <csignal>
 #include <exception>
+#include <functional>
 #include <optional>
 #include <stdexcept>
 #include <string_view>
@@ -23,6 +25,7 @@
 #include "vmm/ferry/migrate_request.hpp"
 #include "vmm/ferry/report_view.hpp"
 #include "vmm/ferry/say.hpp"
+#include "vmm/ferry/signals.hpp"
 #include "vmm/text/json_text.hpp"
 
 namespace ferry {
@@ -64,6 +67,38 @@ class Progress {
   bool drawn_ = false;
   std::string phase_;
   double next_ms_ = 0;
+};
+
+/// The first signal asks for something; a later one ends this client at once, by what it does by
+/// default.
+class Interrupts {
+ public:
+  Interrupts(asio::io_context& context, std::function<void()> ask)
+      : signals_(context), ask_(std::move(ask)) {
+    add_unless_ignored(signals_, {SIGINT, SIGTERM});
+    wait();
+  }
+  void stop() { signals_.cancel(); }
+
+ private:
+  void wait() {
+    signals_.async_wait([this](boost::system::error_code stopped, int number) {
+      if (stopped) return;
+      const auto now = std::chrono::steady_clock::now();
+      if (!asked_at_) {
+        asked_at_ = now;
+        ask_();
+      } else if (now >= *asked_at_ + kSameWish) {
+        signals_.clear();
+        ::raise(number);
+      }
+      wait();
+    });
+  }
+
+  asio::signal_set signals_;
+  std::function<void()> ask_;
+  std::optional<std::chrono::steady_clock::time_point> asked_at_;
 };
 
 /// `value` with texts that do no harm on a terminal.
@@ -141,11 +176,7 @@ std::string outcome_of(const MigrationReport& report) {
 int migrate(const MigrateCommand& command) {
   asio::io_context context{1};
   Progress progress;
-  asio::signal_set signals(context, SIGINT, SIGTERM);
-  signals.async_wait([&](boost::system::error_code ended, int) {
-    // A second signal ends this client at once; the migration goes on without it.
-    signals.clear();
-    if (ended) return;
+  Interrupts interrupts(context, [&] {
     asio::co_spawn(context, cancel(command.api_socket, progress), asio::detached);
   });
   std::optional<MigrationReport> last;
@@ -161,7 +192,7 @@ int migrate(const MigrateCommand& command) {
                  [&](std::exception_ptr error, json result) {
                    failure = error;
                    answer = std::move(result);
-                   signals.cancel();
+                   interrupts.stop();
                  });
   context.run();
   progress.clear();

@@ -13,6 +13,7 @@
 
 #include "vmm/ferry/say.hpp"
 #include "vmm/ferry/session.hpp"
+#include "vmm/ferry/signals.hpp"
 #include "vmm/text/json_text.hpp"
 
 /// How the process ends: what signals and Ctrl-A X ask for, and its last acts.
@@ -26,8 +27,6 @@ namespace {
 /// How long a reader that stalls can delay the end of the process.
 constexpr std::chrono::seconds kFlushLimit{5};
 constexpr std::chrono::seconds kAnswerLimit{2};
-/// `timeout` sends its signal to the process and to its group: that is one wish.
-constexpr std::chrono::milliseconds kSameWish{250};
 /// A shell's number of a death by signal.
 constexpr int kSignalStatus = 128;
 

@@ -1,9 +1,14 @@
 #pragma once
 
 #include <boost/asio/signal_set.hpp>
+#include <chrono>
 #include <initializer_list>
 
 namespace ferry {
+
+/// `timeout` sends its signal to the process and then to its group: signals that come so close
+/// together are one wish.
+constexpr std::chrono::milliseconds kSameWish{250};
 
 /// What every process does first. A write to a reader that has left, and one beyond the limit of a
 /// file's size, is an error of that write; to use the terminal from the background is an error too

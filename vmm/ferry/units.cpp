@@ -83,8 +83,8 @@ std::uint64_t parse_size(std::string_view text) {
   const bool known = unit.empty() || unit == "b" || (prefixed && (unit == "i" || unit == "ib"));
   if (!known) refuse_quantity(text, kWrong);
   if (lower.empty() && quantity->number > 0 && quantity->number < kMi) {
-    refuse_quantity(text,
-           fmt::format("is a size without a unit: did you mean {0}M? (bytes are {0}B)", text));
+    refuse_quantity(
+        text, fmt::format("is a size without a unit: did you mean {0}M? (bytes are {0}B)", text));
   }
   return static_cast<std::uint64_t>(
       std::round(checked(text, quantity->number * factor, kMaxSize, "4194304T")));
@@ -102,7 +102,8 @@ std::chrono::microseconds parse_duration(std::string_view text) {
   if (!quantity) refuse_quantity(text, kWrong);
   if (quantity->unit.empty()) {
     if (quantity->number == 0) return std::chrono::microseconds(0);
-    refuse_quantity(text, fmt::format("is a time without a unit: did you mean {0}ms or {0}s?", text));
+    refuse_quantity(text,
+                    fmt::format("is a time without a unit: did you mean {0}ms or {0}s?", text));
   }
   const auto unit = std::ranges::find(kUnits, lower_case(quantity->unit), &Unit::name);
   if (unit == kUnits.end()) refuse_quantity(text, kWrong);
@@ -129,8 +130,9 @@ std::uint64_t parse_bandwidth(std::string_view text) {
   if (!bytes && (unit.empty() || lower_case(unit).starts_with('b'))) {
     const std::string number(text.substr(0, text.size() - quantity->unit.size()));
     const std::string scale = prefix.empty() ? "M" : std::string(prefix);
-    refuse_quantity(text, fmt::format("does not tell bits from bytes: did you mean {0}{1}bit or {0}{1}B?",
-                             number, scale));
+    refuse_quantity(text,
+                    fmt::format("does not tell bits from bytes: did you mean {0}{1}bit or {0}{1}B?",
+                                number, scale));
   }
   if (!bytes) refuse_quantity(text, kWrong);
   const double rate = quantity->number * factor * *bytes;

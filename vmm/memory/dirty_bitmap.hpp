@@ -10,8 +10,8 @@
 namespace vmm {
 
 /// A set of pages of RAM, one bit each: a pure value, in the layout of KVM_GET_DIRTY_LOG (bit n of
-/// word w is page 64 w + n). Bits at and above `pages()` are always zero. std::out_of_range for a page
-/// there, and for a set of another size.
+/// word w is page 64 w + n). Bits at and above `pages()` are always zero. std::out_of_range for a
+/// page there, and for a set of another size.
 class DirtyBitmap {
  public:
   DirtyBitmap() = default;
