@@ -25,7 +25,7 @@ using migration::IncomingMigration;
 
 namespace {
 
-int status_of(const vmm::GuestEnd& end) {
+int status_of_end(const vmm::GuestEnd& end) {
   switch (end.kind) {
     case vmm::GuestEnd::Kind::exit_code: return end.code;
     case vmm::GuestEnd::Kind::power_off: return static_cast<int>(ExitStatus::ok);
@@ -186,7 +186,7 @@ void Session::guest_ended() {
   if (!machine_) return;  // lent out meanwhile: it will come back ended
   const vmm::GuestEnd end = machine_->ended().value();
   if (end.kind == vmm::GuestEnd::Kind::crashed) look_at_store();  // it may be the cause
-  leave(status_of(end));
+  leave(status_of_end(end));
   if (end.kind == vmm::GuestEnd::Kind::crashed) say("the guest crashed: " + end.message);
 }
 
