@@ -74,6 +74,7 @@ class MessagesThatNobodyReads(FerryTest):
         with os.fdopen(reader, "rb", 0) as messages:
             address = re.fullmatch(rb"listening on (\S+)\n", messages.readline())[1].decode()
         source = self.run_vm("tick=2 end=byte")
+        source.wait_ready()
         self.assertEqual(self.migrate(source, address).report()["outcome"], "completed")
         target.wait_ticks(20)
 
