@@ -142,6 +142,7 @@ asio::awaitable<void> IncomingMigration::Receiver::serve_control(ConnectionPtr c
     take_offer(wire::decode<wire::Offer>(first.payload), accept);
   } catch (const std::exception& error) {
     refusal = error.what();
+    if (stage_ == Stage::listening) drop_machine();
   }
   if (!refusal.empty()) {
     tell_of_stranger("refused a VM: " + refusal);
@@ -192,6 +193,15 @@ void IncomingMigration::Receiver::take_offer(const wire::Offer& offer, wire::Acc
   detail_ = fmt::format("receiving '{}'", offered.name);
   offered_ = std::move(offered);
   tally_ = target_->tally;
+}
+
+/// Of an offer that was refused: another may be taken.
+void IncomingMigration::Receiver::drop_machine() {
+  target_.reset();
+  hashes_.reset();
+  image_.reset();
+  machine_.reset();
+  offer_ = {};
 }
 
 void IncomingMigration::Receiver::take_frame(const Frame& frame) {

@@ -68,6 +68,7 @@ class IncomingMigration::Receiver {
   boost::asio::awaitable<void> serve_channel(ConnectionPtr connection);
   boost::asio::awaitable<void> serve_control(ConnectionPtr connection);
   void take_offer(const wire::Offer& offer, wire::Accept& accept);
+  void drop_machine();
   void take_frame(const net::Frame& frame);
   void channel_landed(std::uint32_t round);
   void channel_failed(std::exception_ptr failure);
@@ -86,6 +87,7 @@ class IncomingMigration::Receiver {
   void commit(const ConnectionPtr& answer_to);
   /// There will be no VM here: drops everything and says why. `tell`: the source does not know yet.
   void give_up(const Failure& failure, bool tell);
+  boost::asio::awaitable<void> told();
   boost::asio::awaitable<void> drain_and_fail(Failure failure);
 
   // receiver_post_copy.cpp

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
@@ -65,11 +66,7 @@ void IncomingMigration::Receiver::commit(const ConnectionPtr& answer_to) {
   try {
     if (!offer_.paused) machine_->resume();
   } catch (const std::exception& error) {
-    const std::string why = fmt::format("the VM cannot be resumed: {}", error.what());
-    if (answer_to && answer_to != control_) {
-      answer_to->send(FrameType::refused, wire::encode(wire::Reason{why}));
-    }
-    return give_up({why}, true);
+    return give_up({fmt::format("the VM cannot be resumed: {}", error.what())}, true);
   }
   // The source hears of it before anything else is done: its downtime ends with this frame.
   if (answer_to) answer_to->send(FrameType::running, wire::encode(running_now()));
@@ -165,19 +162,31 @@ void IncomingMigration::Receiver::link_lost(const Failure& failure) {
 
 void IncomingMigration::Receiver::give_up(const Failure& failure, bool tell) {
   if (stage_ == Stage::gone) return;
-  if (tell && control_) control_->send(FrameType::refused, wire::encode(wire::Reason{failure.why}));
+  // The source may be asking just now, on another connection than the one that was lost.
+  for (const ConnectionPtr& connection : {control_, inquiry_}) {
+    if (!tell || !connection) continue;
+    connection->send(FrameType::refused, wire::encode(wire::Reason{failure.why}));
+  }
   enter(Stage::gone, failure.why);
   asio::co_spawn(context_, drain_and_fail(failure), asio::detached);
+}
+
+/// What was to be told is with the kernel, or its connection is gone.
+asio::awaitable<void> IncomingMigration::Receiver::told() {
+  const std::array<ConnectionPtr, 2> connections{control_, inquiry_};
+  for (const ConnectionPtr& connection : connections) {
+    try {
+      if (connection) co_await connection->drained();
+    } catch (const std::exception&) {
+      // The source finds out by the silence.
+    }
+  }
 }
 
 /// Once the reason is on its way, or the link shows that it cannot be: giving RAM back takes a
 /// while, and the guest may wait at the source.
 asio::awaitable<void> IncomingMigration::Receiver::drain_and_fail(Failure failure) {
-  try {
-    if (control_) co_await control_->drained();
-  } catch (const std::exception&) {
-    // The source finds out by the silence.
-  }
+  co_await told();
   if (fetcher_) fetcher_->abandon();
   channels_.clear();
   // Returns when the fault thread is done with RAM, which goes with the machine.
@@ -214,11 +223,7 @@ void IncomingMigration::Receiver::decline(std::function<void()> done) {
     asio::co_spawn(
         context_,
         [this, done]() -> asio::awaitable<void> {
-          try {
-            if (control_) co_await control_->drained();
-          } catch (const std::exception&) {
-            // The source finds out by the silence.
-          }
+          co_await told();
           done();
         },
         asio::detached);

@@ -73,6 +73,7 @@ OutgoingMigration::Source::Source(std::unique_ptr<vmm::Machine>&& machine, Migra
       context_.run();
     });
   } catch (const std::system_error&) {
+    machine_->on_end(nullptr);
     machine = std::move(machine_);
     throw;
   }

@@ -84,7 +84,11 @@ std::optional<std::uint64_t> OutgoingMigration::Source::pages_left(std::uint64_t
 }
 
 void OutgoingMigration::Source::update_progress() {
-  used_.look(machine_->memory(), kLookAtUsed);
+  try {
+    used_.look(machine_->memory(), kLookAtUsed);
+  } catch (const std::exception&) {
+    // It is for people alone. What needs to know these pages fails by itself, and says why.
+  }
   const std::uint64_t used = used_.count(resident_bytes() / vmm::kPageSize);
   if (const auto left = pages_left(used)) progress_.tell(*left, to_travel_.value_or(used));
   const std::lock_guard lock(mutex_);
@@ -98,7 +102,7 @@ void OutgoingMigration::Source::tick() {
     try {
       watch_writes();
       look_for_vain_work();
-    } catch (const std::system_error& error) {
+    } catch (const std::exception& error) {
       abandon(error.what());
     }
     update_counts();
@@ -137,6 +141,7 @@ std::string OutgoingMigration::Source::cancel() {
       return "the VM was handed over and the destination does not answer: it cannot be cancelled "
              "any more. See 'ferry info'";
     }
+    if (stage_ == Stage::settled && report_.outcome != Outcome::completed) return {};  // it is here
     if (stage_ != Stage::copying || report_.outcome != Outcome::running) {
       return "the VM has been handed over: it cannot be cancelled any more";
     }

@@ -125,6 +125,7 @@ void OutgoingMigration::Source::take_prepared(const Frame& frame) {
 }
 
 void OutgoingMigration::Source::commit() {
+  if (failure_) std::rethrow_exception(failure_);  // a page channel's, say
   const std::lock_guard lock(mutex_);
   if (cancelled_) throw std::runtime_error("cancelled by request");
   // Noted before Commit can leave: from here on the VM may run over there.
@@ -192,7 +193,11 @@ void OutgoingMigration::Source::stay(Outcome outcome, const std::string& error) 
     report_.total_ms = ms_since(start_);
     report_.downtime_ms = was_stopped ? ms_since(stopped_at_) : 0;
   }
-  machine_->dirty_log().stop();  // takes a while, and the guest runs already
+  try {
+    machine_->dirty_log().stop();  // takes a while, and the guest runs already
+  } catch (const std::exception& failure) {
+    callbacks_.message(fmt::format("the VM's writes are still logged: {}", failure.what()));
+  }
 }
 
 asio::awaitable<void> OutgoingMigration::Source::tell_abort() {

@@ -34,11 +34,11 @@ constexpr std::chrono::milliseconds kGather{300};
 void OutgoingMigration::Source::keep_image() {
   const vmm::MachineConfig& config = machine_->config();
   const std::uint64_t pages = machine_->memory().page_count();
-  // Those that were never touched are zero, and come back as such without being held.
-  vmm::DirtyBitmap held(pages);
-  machine_->memory().add_populated({0, pages}, held);
-  held -= hot_.hot();
   try {
+    // Those that were never touched are zero, and come back as such without being held.
+    vmm::DirtyBitmap held(pages);
+    machine_->memory().add_populated({0, pages}, held);
+    held -= hot_.hot();
     ImageStore::Kept kept =
         options_.keep_in->keep({config.id, config.name, token_, key_}, machine_->memory(), held);
     kept_hashes_.emplace(std::move(held), std::move(kept.hashes));

@@ -86,6 +86,11 @@ void Connection::arm_deadline(asio::steady_timer& deadline, const char* why,
   });
 }
 
+/// Also one that has gone off and whose handler is about to run: it looks at the time.
+void Connection::disarm(asio::steady_timer& deadline) {
+  deadline.expires_at(asio::steady_timer::time_point::max());
+}
+
 asio::awaitable<void> Connection::read(std::span<std::byte> into) {
   const auto self = shared_from_this();
   error_code error;
@@ -112,7 +117,7 @@ asio::awaitable<Frame> Connection::first_frame(FrameType type, const char* other
   if (header.type != type) throw wire::ProtocolError(otherwise);
   Frame frame{type, std::vector<std::byte>(header.payload)};
   co_await read(frame.payload);
-  deadline_.cancel();
+  disarm(deadline_);
   co_return frame;
 }
 
@@ -141,7 +146,7 @@ asio::awaitable<Frame> Connection::read_payload(wire::FrameHeader header) {
     const std::size_t size = std::min(kPiece, frame.payload.size() - at);
     co_await read(std::span(frame.payload).subspan(at, size));
   }
-  deadline_.cancel();
+  disarm(deadline_);
   co_return frame;
 }
 
@@ -169,7 +174,7 @@ asio::awaitable<void> Connection::write_queued() {
                                           asio::redirect_error(asio::use_awaitable, error));
     }
   }
-  write_deadline_.cancel();
+  disarm(write_deadline_);
   writing_ = false;
   if (closing_ && !error) close(closing_why_);
   drained_.cancel();

@@ -81,6 +81,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   asio::awaitable<wire::FrameHeader> read_header();
   asio::awaitable<Frame> read_payload(wire::FrameHeader header);
   asio::awaitable<void> write_queued();
+  static void disarm(asio::steady_timer& deadline);
   void arm_deadline(asio::steady_timer& deadline, const char* why, std::chrono::milliseconds limit);
 
   Socket socket_;

@@ -145,6 +145,7 @@ void PageFetcher::connect(net::Socket socket) {
       }
     }
     try {
+      give_zeros();
       for (const vmm::PageIndex page : pages) ask(page);
     } catch (...) {
       fail(std::current_exception());
@@ -197,7 +198,16 @@ void PageFetcher::faulted(vmm::PageIndex page) {
   // A page that is not missing was never touched at the source, or was zero there; or it is there
   // by now, and whoever waits has only to look again.
   touched_.put(page);
-  give_zero(page);
+  unserved_.push_back(page);
+  give_zeros();
+}
+
+/// One that cannot be given, for want of room say, is given once the link is taken up again.
+void PageFetcher::give_zeros() {
+  while (!unserved_.empty()) {
+    give_zero(unserved_.back());
+    unserved_.pop_back();
+  }
 }
 
 PageFetcher::Wait PageFetcher::wait_for(vmm::PageIndex page) {

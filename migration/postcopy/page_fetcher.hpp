@@ -125,7 +125,10 @@ class PageFetcher {
                    std::span<std::byte> block, std::span<const std::uint64_t> digests) const;
   /// Puts pages in place that are missing: they have landed then.
   void put(vmm::PageRange range, std::span<const std::byte> data);
+  vmm::Installed install(vmm::PageRange range, std::span<const std::byte> data);
+  void explain_full_store(const std::system_error& error) const;
   void give_zero(vmm::PageIndex page);
+  void give_zeros();
   void settle(vmm::PageRange range);
   /// These pages are here, or known to be zero. Those of them that somebody waited for.
   std::vector<vmm::PageIndex> landed(vmm::PageRange range);
@@ -154,6 +157,9 @@ class PageFetcher {
   mutable std::mutex mutex_;      ///< guards these two
   std::vector<Waiting> waiting_;  ///< few, as threads that wait are
   LatencyHistogram latencies_;
+
+  /// Touched, and known to be zero: somebody waits for these. The fault thread's.
+  std::vector<vmm::PageIndex> unserved_;
 
   std::mutex tasks_mutex_;  ///< guards tasks_
   std::vector<std::function<void()>> tasks_;

@@ -56,11 +56,27 @@ void PageFetcher::check_block(vmm::PageIndex first, std::span<const vmm::PageRan
   }
 }
 
+vmm::Installed PageFetcher::install(vmm::PageRange range, std::span<const std::byte> data) {
+  if (covered_) return covered_->copy(range, data);
+  try {
+    return userfault_->copy(memory_.pages(range).data(), data);
+  } catch (const std::system_error& error) {
+    explain_full_store(error);
+    throw;
+  }
+}
+
+/// The kernel says of a file system that has no room that there is no memory.
+void PageFetcher::explain_full_store(const std::system_error& error) const {
+  if (memory_.file() < 0 || error.code() != std::errc::not_enough_memory) return;
+  throw std::system_error(ENOSPC, std::generic_category(),
+                          "the image store, which RAM is in, has no room for the VM's pages");
+}
+
 void PageFetcher::put(vmm::PageRange range, std::span<const std::byte> data) {
   touched_.put(range);
   while (range.count > 0) {
-    const vmm::Installed done = covered_ ? covered_->copy(range, data)
-                                         : userfault_->copy(memory_.pages(range).data(), data);
+    const vmm::Installed done = install(range, data);
     // Before anything fails: the guest has these.
     const std::uint64_t count = done.bytes / vmm::kPageSize;
     if (count > 0) landed({range.first, count});
@@ -74,7 +90,12 @@ void PageFetcher::put(vmm::PageRange range, std::span<const std::byte> data) {
 void PageFetcher::give_zero(vmm::PageIndex page) {
   if (covered_) return covered_->zero(page);
   const auto bytes = memory_.pages({page, 1});
-  if (userfault_->zero(bytes.data(), bytes.size()).met_present) userfault_->wake(bytes);
+  try {
+    if (userfault_->zero(bytes.data(), bytes.size()).met_present) userfault_->wake(bytes);
+  } catch (const std::system_error& error) {
+    explain_full_store(error);
+    throw;
+  }
 }
 
 /// Pages of these blocks have landed.

@@ -70,14 +70,22 @@ std::uint64_t ImageStore::room_beside(std::span<const Claim> others) const {
 /// Of `bytes`, of which so much is there, the rest is promised to this process.
 void ImageStore::promise_room(std::uint64_t bytes, std::uint64_t there, const char* what) {
   promise_.reset();
+  bool refused = false;
   const auto check = [&](std::span<const Claim> others) {
     if (room_beside(others) >= bytes - there) return;
+    refused = true;
     throw std::system_error(
         ENOSPC, std::generic_category(),
         fmt::format("the image store has no room for {} ({})", what, directory_.path_of("")));
   };
   if (!ledger_) return check({});
-  promise_ = ledger_->promise({{file_system()}, bytes, there}, check);
+  try {
+    promise_ = ledger_->promise({{file_system()}, bytes, there}, check);
+  } catch (const std::exception& error) {
+    if (refused) throw;
+    tell(fmt::format("cannot note what this process has been promised: {}", error.what()));
+    check({});
+  }
 }
 
 /// RAM can be a file here, of which so much is there. False, and told, where it cannot.

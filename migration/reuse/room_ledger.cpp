@@ -1,5 +1,6 @@
 #include "migration/reuse/room_ledger.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
 #include <sys/random.h>
@@ -80,8 +81,8 @@ std::uint64_t promised_of(std::span<const Claim> claims, std::string_view of) {
 }
 
 RoomLedger::RoomLedger(const std::filesystem::path& directory)
-    : directory_(
-          std::make_shared<const store::Directory>(directory, "the ledger of promised room")) {}
+    : directory_(std::make_shared<const store::Directory>(directory, "the ledger of promised room",
+                                                          O_NOFOLLOW)) {}
 
 std::unique_ptr<RoomLedger::Promise> RoomLedger::promise(
     Claim wanted, const std::function<void(std::span<const Claim>)>& check) const {

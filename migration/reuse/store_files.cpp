@@ -41,7 +41,7 @@ std::string used_name(std::string_view vm_id) {
   return fmt::format("{}.{:08x}{}", vm_id, number, kUsed);
 }
 
-Directory::Directory(const std::filesystem::path& path, std::string what)
+Directory::Directory(const std::filesystem::path& path, std::string what, int flags)
     : path_(path), what_(std::move(what)) {
   const std::string text = path.string();
   if (path.has_parent_path()) {
@@ -53,7 +53,7 @@ Directory::Directory(const std::filesystem::path& path, std::string what)
   if (refused != 0 && refused != EEXIST && refused != EROFS) {
     fail(fmt::format("cannot make {} {}", what_, text));
   }
-  fd_ = vmm::UniqueFd(::open(text.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  fd_ = vmm::UniqueFd(::open(text.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | flags));
   if (fd_.get() < 0 && errno == ENOENT && refused == EROFS) {
     errno = refused;  // it is not there since it could not be made
     fail(fmt::format("cannot make {} {}", what_, text));

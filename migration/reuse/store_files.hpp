@@ -33,8 +33,10 @@ inline constexpr std::string_view kUsed = ".used";
 class Directory {
  public:
   /// Makes the directory, of mode 0700, and those above it. std::runtime_error when it belongs to
-  /// another user or is open to others. `what` it is, for people.
-  explicit Directory(const std::filesystem::path& path, std::string what = "the image store");
+  /// another user or is open to others. `what` it is, for people. O_NOFOLLOW in `flags`: it is no
+  /// symbolic link, as where others may make one.
+  explicit Directory(const std::filesystem::path& path, std::string what = "the image store",
+                     int flags = 0);
 
   [[nodiscard]] int fd() const { return fd_.get(); }
   [[nodiscard]] bool is_tmpfs() const;

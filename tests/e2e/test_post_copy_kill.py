@@ -267,6 +267,19 @@ class ASourceThatIsAskedToEnd(BrokenPostCopyTest):
         self.ask()
         self.assert_completes()
 
+    def test_waits_for_a_link_that_is_lost_too(self):
+        self.begin_through_proxy(timeout=0.5)
+        self.go()
+        self.wait_missing(self.target)
+        self.between.cut()
+        self.source.stderr.wait_for(rb"the link to the destination is lost")
+        self.source.signal(signal.SIGTERM)
+        self.source.stderr.wait_for(rb"Another signal or Ctrl-A X ends it now")
+        self.between.restore()
+        self.source.cli("set", "--max-bandwidth", "8Gbit")
+        self.assertEqual(self.source.wait(), 0)
+        self.wait_walk(self.target)
+
     def test_ends_at_the_second_time(self):
         self.ask()
         self.assertEqual(self.source.insist(signal.SIGTERM), 128 + signal.SIGTERM)

@@ -2,7 +2,9 @@
 
 import os
 import re
+import shutil
 import signal
+import tempfile
 import unittest
 
 import proxy
@@ -108,7 +110,9 @@ class OnATerminal(FerryTest):
 
     def test_a_keeper_ends_by_ctrl_a_x(self):
         terminal = self.terminal()
-        vm = self.run_on(terminal, "tick=20", "--image-store", self.path("store"))
+        store = tempfile.mkdtemp(prefix="ferry-store-", dir="/dev/shm")
+        self.addCleanup(shutil.rmtree, store, ignore_errors=True)
+        vm = self.run_on(terminal, "tick=20", "--image-store", store)
         target = self.receive()
         self.assertEqual(self.migrate(vm, target, "--keep-image").report()["outcome"], "completed")
         self.assertEqual(vm.state(), "keeper")

@@ -69,10 +69,11 @@ TEST(TcpListener, DoesNotShareAPortThatIsTakenAtOneAddress) {
 }
 
 class UnixListener : public testing::Test {
- protected:
+ public:
   UnixListener() : directory_(make_directory()), path_(directory_ + "/x.sock") {}
   ~UnixListener() override { fs::remove_all(directory_); }
 
+ protected:
   static std::string make_directory() {
     std::string name = testing::TempDir() + "ferry-listener-XXXXXX";
     if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no directory");

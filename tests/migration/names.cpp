@@ -16,14 +16,14 @@ std::mutex mutex;  // guards what follows
 std::condition_variable changed;
 bool silent = false;
 unsigned asking = 0;
-unsigned asked = 0;
+unsigned names_asked = 0;
 
 }  // namespace
 
 SilentNames::SilentNames() {
   const std::lock_guard lock(mutex);
   silent = true;
-  asked = 0;
+  names_asked = 0;
 }
 
 SilentNames::~SilentNames() {
@@ -35,7 +35,7 @@ SilentNames::~SilentNames() {
 
 bool SilentNames::wait_asked(unsigned times) {
   std::unique_lock lock(mutex);
-  return changed.wait_for(lock, std::chrono::seconds(20), [times] { return asked >= times; });
+  return changed.wait_for(lock, std::chrono::seconds(20), [times] { return names_asked >= times; });
 }
 
 }  // namespace migration
@@ -46,7 +46,7 @@ extern "C" int getaddrinfo(const char* name, const char* service, const addrinfo
   using namespace migration;  // NOLINT(google-build-using-namespace)
   if (name != nullptr && std::string_view(name) == SilentNames::kName) {
     std::unique_lock lock(mutex);
-    ++asked;
+    ++names_asked;
     ++asking;
     changed.notify_all();
     changed.wait(lock, [] { return !silent; });

@@ -36,36 +36,36 @@ TEST(Progress, StaysBelowAllWhateverItIsTold) {
   EXPECT_GT(progress.percent(), 99);
 }
 
-constexpr std::uint64_t kStep = 65536;
-constexpr std::uint64_t kBlock = 512;  ///< touched at once where RAM has huge pages
+constexpr std::uint64_t kLookStep = 65536;
+constexpr std::uint64_t kTouched = 512;  ///< touched at once where RAM has huge pages
 
-void touch(vmm::GuestMemory& memory, std::uint64_t block) {
-  const auto bytes = memory.pages({block * kBlock, kBlock});
+void touch_block(vmm::GuestMemory& memory, std::uint64_t block) {
+  const auto bytes = memory.pages({block * kTouched, kTouched});
   std::ranges::fill(bytes, std::byte{1});
 }
 
 TEST(UsedPages, AreThoseThatWereTouched) {
   vmm::GuestMemory memory(64 << 20);
-  for (const unsigned block : {0U, 5U, 6U, 31U}) touch(memory, block);
+  for (const unsigned block : {0U, 5U, 6U, 31U}) touch_block(memory, block);
   UsedPages used(memory.page_count());
   used.look(memory, std::chrono::seconds(1));
-  EXPECT_EQ(used.count(1'000'000), 4 * kBlock);
+  EXPECT_EQ(used.count(1'000'000), 4 * kTouched);
 }
 
 TEST(UsedPages, AreGuessedByWhatIsResidentWhereNobodyHasLookedYet) {
-  vmm::GuestMemory memory(2 * kStep * vmm::kPageSize);
-  touch(memory, 3);
-  touch(memory, kStep / kBlock + 7);
+  vmm::GuestMemory memory(2 * kLookStep * vmm::kPageSize);
+  touch_block(memory, 3);
+  touch_block(memory, kLookStep / kTouched + 7);
   UsedPages used(memory.page_count());
   EXPECT_EQ(used.count(0), 0U);
   EXPECT_EQ(used.count(5000), 5000U);
-  EXPECT_EQ(used.count(10 * kStep), 2 * kStep);
+  EXPECT_EQ(used.count(10 * kLookStep), 2 * kLookStep);
   used.look(memory, std::chrono::nanoseconds(0));  // one step
-  EXPECT_EQ(used.count(0), kBlock);
+  EXPECT_EQ(used.count(0), kTouched);
   EXPECT_EQ(used.count(5000), 5000U);
-  EXPECT_EQ(used.count(10 * kStep), kBlock + kStep);
+  EXPECT_EQ(used.count(10 * kLookStep), kTouched + kLookStep);
   used.look(memory, std::chrono::nanoseconds(0));
-  EXPECT_EQ(used.count(5000), 2 * kBlock);
+  EXPECT_EQ(used.count(5000), 2 * kTouched);
 }
 
 }  // namespace

@@ -35,6 +35,8 @@ namespace {
 
 /// For an answer, or its next line: a running migration reports ten times a second.
 constexpr std::chrono::seconds kAnswerPatience{20};
+/// Between two lines of an answer: an image that is kept on a disk is written meanwhile.
+constexpr std::chrono::minutes kLinePatience{10};
 /// The report of a migration with a million rounds has some 100 MB.
 constexpr std::size_t kMaxLine = std::size_t{256} << 20;
 
@@ -180,7 +182,7 @@ asio::awaitable<json> api_request(std::string socket_path, std::string method, s
                                    asio::redirect_error(asio::use_awaitable, error));
     if (error) cannot_read(socket_path, error, lost);
     std::string& text = parser.get().body();
-    if (granted && lines.take(text)) stream.expires_after(kAnswerPatience);
+    if (granted && lines.take(text)) stream.expires_after(kLinePatience);
     if (text.size() > kMaxLine) no_ferry(socket_path, "its answer has no end");
   }
   const std::string& rest = parser.get().body();

@@ -78,7 +78,11 @@ class Interrupts {
     add_unless_ignored(signals_, {SIGINT, SIGTERM});
     wait();
   }
-  void stop() { signals_.cancel(); }
+  /// From now on signals do what they do by default.
+  void stop() {
+    signals_.cancel();
+    signals_.clear();
+  }
 
  private:
   void wait() {
@@ -149,6 +153,7 @@ asio::awaitable<void> cancel(const std::string& socket, Progress& progress) {
 void check_answered(const std::exception_ptr& failure, const std::optional<MigrationReport>& last) {
   constexpr std::string_view kUnderWay =
       "\nThe migration was under way: 'ferry info' on both sides says who owns the VM";
+  if (last && last->outcome != Outcome::running) return;
   try {
     if (failure) std::rethrow_exception(failure);
   } catch (const Failure& error) {
@@ -185,13 +190,13 @@ int migrate(const MigrateCommand& command) {
   asio::co_spawn(context,
                  api_request(command.api_socket, "POST", "/migrate", to_json(command.options),
                              [&](json line) {
+                               answer = line;
                                make_printable(line);
                                last = migration::report_from_json(line);
                                if (last->outcome == Outcome::running) progress.show(*last);
                              }),
-                 [&](std::exception_ptr error, json result) {
+                 [&](std::exception_ptr error, const json&) {
                    failure = error;
-                   answer = std::move(result);
                    interrupts.stop();
                  });
   context.run();

@@ -62,13 +62,8 @@ void check_host_memory(std::uint64_t bytes) {
 
 std::filesystem::path ledger_directory() {
   const uid_t user = ::geteuid();
-  // Not in a root login's own directory, which services of root do not have.
-  if (user == 0) return "/run/ferry";
-  const char* const runtime = ::secure_getenv("XDG_RUNTIME_DIR");
-  if (runtime != nullptr && *runtime == '/') return std::filesystem::path(runtime) / "ferry";
-  const std::filesystem::path usual = fmt::format("/run/user/{}", user);
-  std::error_code error;
-  if (std::filesystem::is_directory(usual, error)) return usual / "ferry";
+  // Not in a login's own directory: services do not have it, and it goes with the login.
+  if (user == 0) return "/run/ferry/ledger";
   return fmt::format("/tmp/ferry-{}", user);
 }
 

@@ -12,8 +12,7 @@ namespace ferry {
 void check_host_memory(std::uint64_t bytes);
 
 /// Where processes of one user note the memory, and the room in tmpfs stores, that they have been
-/// promised: /run/ferry for root, else ferry in $XDG_RUNTIME_DIR or in /run/user/UID, or
-/// /tmp/ferry-UID.
+/// promised: /run/ferry/ledger for root, else /tmp/ferry-UID.
 [[nodiscard]] std::filesystem::path ledger_directory();
 /// Null, which is told, when that directory cannot be used: others are not heard of then.
 [[nodiscard]] std::shared_ptr<const migration::RoomLedger> open_ledger();

@@ -4,10 +4,9 @@
 
 namespace ferry {
 
-Messages& messages() noexcept {
-  // Never destroyed: threads may have something to say until the process is gone.
-  static auto* const standard_error = new Messages(STDERR_FILENO);
-  return *standard_error;
+Messages& messages() {
+  static Messages standard_error(STDERR_FILENO);
+  return standard_error;
 }
 
 void say(std::string message) noexcept {

@@ -9,8 +9,8 @@ namespace ferry {
 
 using vmm::printable;
 
-/// What goes to standard error. It lives as long as the process: also its last words are messages.
-[[nodiscard]] Messages& messages() noexcept;
+/// What goes to standard error. No thread may use it once main() has returned.
+[[nodiscard]] Messages& messages();
 
 /// Tells people something, on a line of standard error. Any thread, and it never fails: what cannot
 /// be written is dropped (messages.hpp).

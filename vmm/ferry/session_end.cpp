@@ -68,16 +68,19 @@ void Session::end(int status) {
 }
 
 /// As `ferry stop` does, the migration is cancelled first. Where it is too late for that the VM
-/// needs this process until it has all that is here.
+/// needs this process until it has all that is here, also while the link is lost.
 void Session::end_migration(int status) {
-  if (ending_ || outgoing_->live().outcome == Outcome::in_doubt) return end_now(status);
+  const Outcome outcome = outgoing_->live().outcome;
+  if (ending_ || (outcome == Outcome::in_doubt && !outgoing_->serving())) return end_now(status);
   ending_ = status;
-  if (outgoing_->cancel().empty()) {
-    say("cancels the migration, then ends with the VM. Another signal or Ctrl-A X does not wait "
-        "for the other side");
+  if (outcome == Outcome::completed) {
+    say("the VM has moved: this process ends once its image is kept or given up");
   } else if (outgoing_->serving()) {
     say("the VM runs elsewhere and lacks pages that are here: this process ends once they have "
         "gone. Another signal or Ctrl-A X ends it now, and with it that VM");
+  } else if (outgoing_->cancel().empty()) {
+    say("cancels the migration, then ends with the VM. Another signal or Ctrl-A X does not wait "
+        "for the other side");
   } else {
     say("the VM is being handed over: this process ends once that is settled. Another signal or "
         "Ctrl-A X does not wait, and may end the VM");
@@ -86,21 +89,25 @@ void Session::end_migration(int status) {
 
 void Session::end_now(int status) {
   auto report = outgoing_->live();
-  const bool committed = outgoing_->serving() || report.outcome == Outcome::in_doubt;
-  if (outgoing_->serving()) {
-    report.owner = "the VM ran elsewhere and lacks pages that were here alone: it is lost";
-  } else if (committed) {
-    report.owner = "unless the VM runs at the other side, it is lost";
-  } else {
-    report.owner =
-        "the VM has ended with this process; where it was to go, it may wait, paused, to be "
-        "stopped";
+  if (report.outcome == Outcome::running || report.outcome == Outcome::in_doubt) {
+    report.error = "the process that had the VM was made to end";
+    if (outgoing_->serving()) {
+      report.owner = "the VM ran elsewhere and lacks pages that were here alone: it is lost";
+      report.outcome = Outcome::in_doubt;
+    } else if (outgoing_->cancel().empty()) {  // then nothing has been handed over, nor will be
+      report.owner =
+          "the VM has ended with this process; where it was to go, it may wait, paused, to be "
+          "stopped";
+      report.outcome = Outcome::failed;
+    } else {
+      report.owner = "unless the VM runs at the other side, it is lost";
+      report.outcome = Outcome::in_doubt;
+    }
   }
   say("ends now: " + report.owner);
-  report.outcome = committed ? Outcome::in_doubt : Outcome::failed;
-  report.error = "the process that had the VM was made to end";
-  if (watcher_)
+  if (watcher_) {
     std::exchange(watcher_, nullptr)->end(vmm::json_text(migration::to_json(report)) + '\n');
+  }
   leave(status);
 }
 

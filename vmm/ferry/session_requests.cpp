@@ -69,19 +69,21 @@ void Session::resume(bool force) {
 }
 
 void Session::stop() {
-  if (lent() && outgoing_->live().outcome != Outcome::in_doubt) {
-    if (const std::string refusal = outgoing_->cancel(); !refusal.empty()) {
-      throw Conflict(outgoing_->serving()
-                         ? "cannot stop: the VM is elsewhere by now and lacks pages that are here. "
-                           "This process ends by itself once they have gone"
-                         : "cannot stop: the VM is just being handed over. See 'ferry info' for "
-                           "what comes of it");
-    }
-    ending_ = static_cast<int>(ExitStatus::ok);
-    return;
+  if (!lent()) {
+    if (machine_) machine_->pause();
+    return leave(static_cast<int>(ExitStatus::ok));
   }
-  if (machine_) machine_->pause();
-  leave(static_cast<int>(ExitStatus::ok));
+  if (outgoing_->live().outcome == Outcome::in_doubt) {
+    return end_now(static_cast<int>(ExitStatus::ok));
+  }
+  if (const std::string refusal = outgoing_->cancel(); !refusal.empty()) {
+    throw Conflict(outgoing_->serving()
+                       ? "cannot stop: the VM is elsewhere by now and lacks pages that are here. "
+                         "This process ends by itself once they have gone"
+                       : "cannot stop: the VM is just being handed over. See 'ferry info' for "
+                         "what comes of it");
+  }
+  ending_ = static_cast<int>(ExitStatus::ok);
 }
 
 void Session::cancel() {
@@ -101,6 +103,9 @@ std::shared_ptr<ReportStream> Session::migrate(const json& request) {
     throw Conflict(
         fmt::format("cannot migrate: {} pages of the VM are still to come from where it was before",
                     status->missing));
+  }
+  if (machine.lacks_pages()) {
+    throw Conflict("cannot migrate: the VM's last pages are just being put in place: try again");
   }
   std::erase_if(telling_, [](const auto& earlier) { return earlier->done(); });
   if (outgoing_ && !outgoing_->done()) telling_.push_back(std::move(outgoing_));
@@ -133,8 +138,14 @@ std::shared_ptr<ReportStream> Session::migrate(const json& request) {
 }
 
 std::shared_ptr<migration::ImageStore> Session::image_store() {
-  if (!image_store_) {
+  if (image_store_) return image_store_;
+  try {
     image_store_ = open_image_store(migration::default_image_store());
+  } catch (const std::exception& error) {
+    throw Conflict(
+        fmt::format("cannot keep an image: {}. Start the VM with an --image-store, or "
+                    "move it without --keep-image",
+                    error.what()));
   }
   return image_store_;
 }

@@ -1,5 +1,6 @@
 #include <chrono>
 #include <exception>
+#include <stdexcept>
 #include <system_error>
 #include <utility>
 
@@ -40,11 +41,13 @@ void Session::look_at_store() {
   try {
     if (!image_store_->has_room_for_rest(machine_->memory())) leave_store();
   } catch (const std::system_error& error) {
-    if (!std::exchange(store_trouble_told_, true))
-      say(error.what());  // the guest goes on as far as it comes
-  } catch (const std::exception& error) {
+    // The guest goes on as far as it comes.
+    if (!std::exchange(store_trouble_told_, true)) say(error.what());
+  } catch (const std::runtime_error& error) {  // RAM that was in the file is lost
     say(error.what());
     leave(static_cast<int>(ExitStatus::os_error));
+  } catch (const std::exception& error) {  // no memory, for now
+    if (!std::exchange(store_trouble_told_, true)) say(error.what());
   }
 }
 

@@ -2,8 +2,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cctype>
-#include <cstring>
 #include <utility>
 
 namespace ferry {
@@ -11,6 +11,12 @@ namespace ferry {
 namespace {
 
 constexpr std::byte kCtrlA{0x01};
+
+bool same(const termios& one, const termios& other) {
+  return one.c_iflag == other.c_iflag && one.c_oflag == other.c_oflag &&
+         one.c_cflag == other.c_cflag && one.c_lflag == other.c_lflag &&
+         std::ranges::equal(one.c_cc, other.c_cc);
+}
 
 }  // namespace
 
@@ -29,7 +35,7 @@ void RawTerminal::take(Keys keys) {
   termios now{};
   if (::tcgetattr(fd_, &now) != 0) return;
   // Somebody else has set it meanwhile: a shell does, when the process is stopped and continued.
-  if (before_ && std::memcmp(&now, &ours_, sizeof(now)) != 0) before_.reset();
+  if (before_ && !same(now, ours_)) before_.reset();
   termios raw = before_.value_or(now);
   if (!before_) before_ = now;
   ::cfmakeraw(&raw);

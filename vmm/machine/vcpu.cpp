@@ -24,8 +24,9 @@ namespace {
 /// A throttled vCPU waits once in so long.
 constexpr std::chrono::milliseconds kThrottlePeriod{10};
 
-/// A guest waits so long for memory that the host lacks, and looks so often: nothing tells.
-constexpr std::chrono::minutes kMemoryPatience{10};
+/// A guest waits so long for memory that the host lacks, and looks so often: nothing tells. As long
+/// as a migration takes over a slow link: who has the machine back after it can make room.
+constexpr std::chrono::hours kMemoryPatience{24};
 constexpr std::chrono::milliseconds kMemoryPoll{10};
 
 int kick_signal() { return SIGRTMIN; }

@@ -3,8 +3,6 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <unistd.h>
-
 #include <array>
 #include <cstring>
 #include <string>

@@ -22,7 +22,7 @@ struct EndingWay {
   std::string_view code;
 };
 
-void PrintTo(const EndingWay& way, std::ostream* out) { *out << way.name; }
+std::ostream& operator<<(std::ostream& out, const EndingWay& way) { return out << way.name; }
 
 constexpr EndingWay kEndingWays[] = {
     {"ExitPort", "\xe6\xf4\xf4\xeb\xfd"sv},                                  // out 0xf4, al
