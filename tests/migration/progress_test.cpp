@@ -37,10 +37,10 @@ TEST(Progress, StaysBelowAllWhateverItIsTold) {
 }
 
 constexpr std::uint64_t kLookStep = 65536;
-constexpr std::uint64_t kTouched = 512;  ///< touched at once where RAM has huge pages
+constexpr std::uint64_t kPagesAtOnce = 512;  ///< touched at once where RAM has huge pages
 
 void touch_block(vmm::GuestMemory& memory, std::uint64_t block) {
-  const auto bytes = memory.pages({block * kTouched, kTouched});
+  const auto bytes = memory.pages({block * kPagesAtOnce, kPagesAtOnce});
   std::ranges::fill(bytes, std::byte{1});
 }
 
@@ -49,23 +49,23 @@ TEST(UsedPages, AreThoseThatWereTouched) {
   for (const unsigned block : {0U, 5U, 6U, 31U}) touch_block(memory, block);
   UsedPages used(memory.page_count());
   used.look(memory, std::chrono::seconds(1));
-  EXPECT_EQ(used.count(1'000'000), 4 * kTouched);
+  EXPECT_EQ(used.count(1'000'000), 4 * kPagesAtOnce);
 }
 
 TEST(UsedPages, AreGuessedByWhatIsResidentWhereNobodyHasLookedYet) {
   vmm::GuestMemory memory(2 * kLookStep * vmm::kPageSize);
   touch_block(memory, 3);
-  touch_block(memory, kLookStep / kTouched + 7);
+  touch_block(memory, kLookStep / kPagesAtOnce + 7);
   UsedPages used(memory.page_count());
   EXPECT_EQ(used.count(0), 0U);
   EXPECT_EQ(used.count(5000), 5000U);
   EXPECT_EQ(used.count(10 * kLookStep), 2 * kLookStep);
   used.look(memory, std::chrono::nanoseconds(0));  // one step
-  EXPECT_EQ(used.count(0), kTouched);
+  EXPECT_EQ(used.count(0), kPagesAtOnce);
   EXPECT_EQ(used.count(5000), 5000U);
-  EXPECT_EQ(used.count(10 * kLookStep), kTouched + kLookStep);
+  EXPECT_EQ(used.count(10 * kLookStep), kPagesAtOnce + kLookStep);
   used.look(memory, std::chrono::nanoseconds(0));
-  EXPECT_EQ(used.count(5000), 2 * kTouched);
+  EXPECT_EQ(used.count(5000), 2 * kPagesAtOnce);
 }
 
 }  // namespace
