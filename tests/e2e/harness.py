@@ -120,12 +120,13 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, number)
 
-    def insist(self, number, deadline=DEADLINE):
-        """Signals until it has ended; its status. Signals that come at once count as one."""
+    def insist(self, number, says, deadline=DEADLINE):
+        """Signals until it says so (bytes); then its status. Signals at once count as one."""
         end = time.monotonic() + deadline
-        while not select.select([self._pidfd], [], [], 0.3)[0]:
-            assert time.monotonic() < end, f"{self.args} still runs: {self.stderr.text()[-3000:]}"
+        while says not in self.stderr.bytes():
+            assert time.monotonic() < end, f"{self.args}: {self.stderr.text()[-3000:]}"
             self.signal(number)
+            select.select([self._pidfd], [], [], 0.3)
         return self.wait()
 
     def kill(self):

@@ -73,6 +73,7 @@ class OnATerminal(FerryTest):
         terminal.until(terminal.raw, "raw")
         terminal.type(b"early\n")
         source = self.run_vm("tick=20 echo")
+        source.wait_ready()
         self.assertEqual(self.migrate(source, target).report()["outcome"], "completed")
         terminal.shows(b"# got 6 bytes")
         self.assertEqual(self.quit(terminal, target), 0)

@@ -22,7 +22,9 @@ constexpr std::chrono::milliseconds kLookAtRoom{100};
 
 /// Until there is nothing to look at; own() begins again.
 void Session::watch_room() {
-  const bool ram_in_store = image_store_ && machine_ && machine_->memory().file() >= 0;
+  // While pages are to come, threads that bring them change whether RAM is the file.
+  const bool ram_in_store =
+      image_store_ && machine_ && (machine_->lacks_pages() || machine_->memory().file() >= 0);
   if (!memory_promise_ && !ram_in_store) return;
   room_watch_.expires_after(kLookAtRoom);
   room_watch_.async_wait([this](boost::system::error_code cancelled) {
@@ -35,7 +37,7 @@ void Session::watch_room() {
 
 /// While the VM migrates its RAM is not looked at: who finds the store full then waits.
 void Session::look_at_store() {
-  if (!image_store_ || !machine_ || machine_->memory().file() < 0 || machine_->lacks_pages()) {
+  if (!image_store_ || !machine_ || machine_->lacks_pages() || machine_->memory().file() < 0) {
     return;
   }
   try {
