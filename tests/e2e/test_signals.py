@@ -54,7 +54,8 @@ class ASignalToAVm(FerryTest):
         os.close(writer)
         vm.wait_ready()
         vm.signal(signal.SIGTERM)
-        self.assertEqual(vm.insist(signal.SIGINT, b"ends at once"), 128 + signal.SIGTERM)
+        statuses = (128 + signal.SIGTERM, 128 + signal.SIGINT)  # whichever the kernel gives first
+        self.assertIn(vm.insist(signal.SIGINT, b"ends at once"), statuses)
 
     def test_that_the_caller_has_blocked_does_not_keep_it_from_pausing(self):
         vm = self.run_vm("tick=2", preexec_fn=lambda: signal.pthread_sigmask(
