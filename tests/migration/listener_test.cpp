@@ -160,6 +160,7 @@ TEST_F(UnixListener, IsOneOfManyThatStartAtOnce) {
     std::barrier start(kMany), end(kMany);
     std::atomic<int> listening = 0, refused = 0;
     std::vector<std::thread> threads;
+    threads.reserve(kMany);
     for (int i = 0; i < kMany; ++i) {
       threads.emplace_back([&] {
         asio::io_context context;
