@@ -26,7 +26,8 @@ using nlohmann::json;
 /// A control socket on which one request is answered with these bytes, whatever it is.
 class Answerer {
  public:
-  explicit Answerer(std::string answer) : path_(testing::TempDir() + "/answerer.sock") {
+  explicit Answerer(std::string answer)
+      : path_(testing::TempDir() + "answerer-" + std::to_string(::getpid()) + ".sock") {
     ::unlink(path_.c_str());
     sockaddr_un address{};
     address.sun_family = AF_UNIX;

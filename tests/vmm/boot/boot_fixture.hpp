@@ -1,6 +1,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <cstring>
@@ -22,7 +23,8 @@ class BootTest : public testing::Test {
     const auto* test = testing::UnitTest::GetInstance()->current_test_info();
     std::filesystem::path path =
         std::filesystem::path(testing::TempDir()) /
-        (std::string(test->test_suite_name()) + "." + test->name() + "." + name);
+        (std::string(test->test_suite_name()) + "." + test->name() + "." + name + "-" +
+         std::to_string(::getpid()));
     std::ofstream(path, std::ios::binary)
         .write(reinterpret_cast<const char*>(bytes.data()),
                static_cast<std::streamsize>(bytes.size()));
