@@ -50,7 +50,8 @@ Session::Session(const Options& options)
       tell_changes_(context_),
       ledger_(options.ledger),
       overcommit_(options.overcommit),
-      room_watch_(context_) {
+      room_watch_(context_),
+      store_watch_(image_store_ ? std::make_shared<StoreWatch>(image_store_) : nullptr) {
   add_unless_ignored(signals_, {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT});
   wait_for_signal();
   if (!options.api_socket.empty()) {

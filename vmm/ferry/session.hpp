@@ -16,6 +16,7 @@
 #include "vmm/ferry/control_api.hpp"
 #include "vmm/ferry/host_memory.hpp"
 #include "vmm/ferry/report_stream.hpp"
+#include "vmm/ferry/store_watch.hpp"
 #include "vmm/machine/machine.hpp"
 
 namespace ferry {
@@ -87,7 +88,6 @@ class Session final : public Controlled {
   // session_room.cpp
   void watch_room();
   void look_at_store();
-  void leave_store();
 
   void own(std::unique_ptr<vmm::Machine> machine);
   void guest_ended();
@@ -126,7 +126,7 @@ class Session final : public Controlled {
   const bool overcommit_;
   std::shared_ptr<MemoryPromise> memory_promise_;  ///< while memory of the VM is to come
   boost::asio::steady_timer room_watch_;
-  bool store_trouble_told_ = false;
+  std::shared_ptr<StoreWatch> store_watch_;  ///< null: RAM is in no store
   std::unique_ptr<Console> console_;
   std::shared_ptr<devices::Serial> serial_;
   std::unique_ptr<vmm::Machine> machine_;

@@ -66,11 +66,10 @@ std::uint64_t checked(std::uint64_t size) {
   return size;
 }
 
-/// For people, of a file that may have no name.
-std::string directory_of(int file) {
-  std::error_code unknown;
-  const auto path = std::filesystem::read_symlink(fmt::format("/proc/self/fd/{}", file), unknown);
-  return unknown ? "its file system" : path.parent_path().string();
+/// By number.
+PageRange blocks_of(PageRange pages) {
+  const std::uint64_t first = pages.first / kHugePagePages;
+  return {first, (pages.end() + kHugePagePages - 1) / kHugePagePages - first};
 }
 
 UniqueFd make_memfd(std::uint64_t size) {
@@ -106,6 +105,10 @@ void GuestMemory::lay_out() {
   slots_.push_back({GuestAddress{0}, 0, low});
   if (size() > low) slots_.push_back({GuestAddress{kHoleEnd}, low, size() - low});
   host_writes_.resize((page_count() + 63) / 64);
+  if (file() < 0) return;
+  const PageRange blocks = blocks_of({0, page_count()});
+  unsettled_ = DirtyBitmap(blocks.count);
+  unsettled_.set(blocks);
 }
 
 GuestAddress GuestMemory::address_of(PageIndex page) const {
@@ -175,7 +178,9 @@ void GuestMemory::punch(std::span<const PageRange> ranges) {
   std::vector<PageRange> left(ranges.begin(), ranges.end());
   for (int tries = 0; tries < kPunches; ++tries) {
     for (const PageRange& range : left) {
-      if (range.count > 0) make_hole(range);
+      if (range.count == 0) continue;
+      make_hole(range);
+      unsettled_.set(blocks_of(range));
     }
     DirtyBitmap there(page_count());
     for (const PageRange& range : left) add_populated(range, there);
@@ -206,48 +211,45 @@ void GuestMemory::discard(std::span<const PageRange> ranges) {
 
 void GuestMemory::cover() {
   ram_.remap(0, size(), -1);
-  covered_ = page_count();
+  add_covered(page_count());
+  unsettled_.clear();
 }
 
 void GuestMemory::uncover(PageRange range) {
   ram_.remap(range.first * kPageSize, range.count * kPageSize, file_.get());
-  covered_ -= range.count;
+  add_covered(-range.count);
+  unsettled_.set(blocks_of(range));
+}
+
+/// Others ask while pages come, or leave.
+std::uint64_t GuestMemory::covered() const { return std::atomic_ref(covered_).load(); }
+
+void GuestMemory::add_covered(std::uint64_t pages) { std::atomic_ref(covered_).fetch_add(pages); }
+
+/// The file may have no name.
+std::string GuestMemory::place() const {
+  std::error_code unknown;
+  const auto path =
+      std::filesystem::read_symlink(fmt::format("/proc/self/fd/{}", file_.get()), unknown);
+  return unknown ? "its file system" : path.parent_path().string();
+}
+
+int GuestMemory::allocate(PageRange range) {
+  int result = 0;
+  do {
+    result =
+        ::fallocate(file_.get(), FALLOC_FL_KEEP_SIZE, static_cast<off_t>(range.first * kPageSize),
+                    static_cast<off_t>(range.count * kPageSize));
+  } while (result < 0 && errno == EINTR);
+  return result < 0 ? errno : 0;
 }
 
 void GuestMemory::reserve(PageRange range) {
   if (file() < 0) return;
-  int result = 0;
-  do {
-    result = ::fallocate(file(), FALLOC_FL_KEEP_SIZE, static_cast<off_t>(range.first * kPageSize),
-                         static_cast<off_t>(range.count * kPageSize));
-  } while (result < 0 && errno == EINTR);
-  if (result == 0) return;
-  const int error = errno;
+  const int error = allocate(range);
+  if (error == 0) return;
   throw std::system_error(error, std::generic_category(),
-                          "cannot make room for guest RAM in " + directory_of(file()));
-}
-
-/// Whole blocks, so that RAM does not fall into more mappings than a process may have.
-void GuestMemory::leave_file() {
-  assert(file() >= 0);
-  std::vector<std::byte> bytes;
-  DirtyBitmap there(page_count());
-  for (PageIndex first = 0; first < page_count(); first += kHugePagePages) {
-    const PageRange block{first, std::min(kHugePagePages, page_count() - first)};
-    add_data_of_file(file_.get(), ram_.data(), block, there);
-    if (there.count(block) == block.count) continue;
-    const std::vector<PageRange> held = there.ranges(block);
-    const auto ram = pages(block);
-    if (!held.empty()) bytes.assign(ram.size(), std::byte{});
-    const auto in_copy = [&](PageRange range) { return &bytes[(range.first - first) * kPageSize]; };
-    for (const PageRange& range : held) std::ranges::copy(pages(range), in_copy(range));
-    ram_.remap(first * kPageSize, ram.size(), -1);
-    covered_ += block.count;
-    for (const PageRange& range : held) {
-      std::memcpy(pages(range).data(), in_copy(range), range.count * kPageSize);
-    }
-    make_hole(block);
-  }
+                          "cannot make room for guest RAM in " + place());
 }
 
 void GuestMemory::add_populated(PageRange range, DirtyBitmap& into) const {
@@ -256,7 +258,7 @@ void GuestMemory::add_populated(PageRange range, DirtyBitmap& into) const {
   if (file() < 0) add_present(ram_.data(), range, into);
 }
 
-bool GuestMemory::passes_over_untouched() const { return file() < 0 && passes_over_holes(); }
+bool GuestMemory::passes_over_untouched() const { return file_.get() < 0 && passes_over_holes(); }
 
 void GuestMemory::take_host_writes(DirtyBitmap& into) {
   assert(into.pages() == page_count());

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -56,7 +57,9 @@ class GuestMemory {
   [[nodiscard]] std::uint64_t size() const { return ram_.size(); }
   [[nodiscard]] std::uint64_t page_count() const { return size() / kPageSize; }
   /// The file or memfd that RAM is, -1 when it is anonymous memory, be it only in part.
-  [[nodiscard]] int file() const { return covered_ == 0 ? file_.get() : -1; }
+  [[nodiscard]] int file() const { return covered() == 0 ? file_.get() : -1; }
+  /// Of RAM that is a file: the directory that this is in, for people.
+  [[nodiscard]] std::string place() const;
   [[nodiscard]] std::span<const RamSlot> slots() const { return slots_; }
   [[nodiscard]] GuestAddress address_of(PageIndex page) const;
 
@@ -91,11 +94,16 @@ class GuestMemory {
   /// system that is full would end the process. std::system_error where it has none. RAM that is no
   /// file needs nothing.
   void reserve(PageRange range);
-  /// Blocks that the file lacks pages of become anonymous memory, with what is in them: RAM is no
-  /// file any more, unless it was all there. For a file system without room for the rest. While
-  /// nobody else uses this object or RAM. std::system_error when the host does not allow it; what
-  /// is done by then stays so.
-  void leave_file();
+  /// Whether a page of RAM may still have to find room in the file.
+  [[nodiscard]] bool needs_room() const { return !unsettled_.empty(); }
+  /// For a file system without that room: when this returns true no page needs any more. Blocks
+  /// that the file has nothing of become anonymous memory. Of others the missing pages are made in
+  /// the file, where that has room still; else these become anonymous memory with what is in them.
+  /// RAM that is so in part is no file any more. False when it is not done by `until`: the next
+  /// call goes on. Nobody may write to RAM meanwhile, or change what it consists of; all bytes are
+  /// there for others to read. std::system_error when the host does not allow it: RAM is sound, and
+  /// the next call tries again what failed.
+  [[nodiscard]] bool leave_file(std::chrono::steady_clock::time_point until);
 
   /// Adds to `into` the pages of `range` that were ever touched, without touching any. Ask only
   /// after dirty logging is on, so that a page touched later is in the log.
@@ -110,13 +118,22 @@ class GuestMemory {
   void lay_out();
   void punch(std::span<const PageRange> ranges);
   void make_hole(PageRange range);
+  [[nodiscard]] std::uint64_t covered() const;
+  void add_covered(std::uint64_t pages);
+  [[nodiscard]] int allocate(PageRange range);
+  void settle(PageRange blocks, bool partial_too, DirtyBitmap& there);
+  void move_out(PageRange pages, const DirtyBitmap& there);
   [[nodiscard]] std::uint64_t offset_of(GuestAddress address, std::uint64_t length) const;
 
   UniqueFd file_;
-  std::uint64_t covered_ = 0;  ///< pages; file() needs it, so it comes before what asks
+  /// Pages; accessed as std::atomic_ref. file() needs it, so it comes before what asks.
+  mutable std::uint64_t covered_ = 0;
   Mapping ram_;
   std::vector<RamSlot> slots_;
   std::vector<std::uint64_t> host_writes_;  ///< a bit a page; accessed as std::atomic_ref
+  /// Blocks of kHugePagePages, by number, that are the file and may lack pages there.
+  DirtyBitmap unsettled_;
+  std::uint64_t next_to_leave_ = 0;  ///< see leave_file()
 };
 
 }  // namespace vmm

@@ -54,6 +54,17 @@ void Mapping::remap(std::uint64_t offset, std::uint64_t size, int file) {
   if (huge_) ::madvise(at, size, MADV_HUGEPAGE);
 }
 
+void Mapping::take(std::uint64_t offset, Mapping other) {
+  std::byte* const at = data_ + offset;
+  if (::mremap(other.data_, other.size_, other.size_, MREMAP_MAYMOVE | MREMAP_FIXED, at) ==
+      MAP_FAILED) {
+    fail(other.size_);
+  }
+  forget_guest_ram(other.data_);
+  if (huge_) ::madvise(at, other.size_, MADV_HUGEPAGE);
+  other.data_ = nullptr;
+}
+
 void Mapping::advise_huge() {
   huge_ = true;
   ::madvise(data_, size_, MADV_HUGEPAGE);

@@ -21,6 +21,10 @@ class Mapping {
   /// anonymous memory. Whole pages. std::system_error when the host allows no further mapping: then
   /// all is as before.
   void remap(std::uint64_t offset, std::uint64_t size, int file);
+  /// What is at these bytes goes, and all that `other` maps, which is anonymous, is there instead:
+  /// for everybody who looks in one step. std::system_error when the host does not allow it: then
+  /// nothing may be mapped there.
+  void take(std::uint64_t offset, Mapping other);
   /// Asks for huge pages from now on. A kernel that has none works the same.
   void advise_huge();
 

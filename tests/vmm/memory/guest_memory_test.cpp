@@ -2,11 +2,11 @@
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -138,47 +138,14 @@ TEST(GuestMemory, RefusesAFileOfAnotherSize) {
   EXPECT_THROW(GuestMemory(16_MiB, make_file(32_MiB)), std::invalid_argument);
 }
 
-/// What the file has goes on as it was, whole blocks of it as the file.
-TEST(GuestMemory, LeavesAFileWhereThatLacksPages) {
-  GuestMemory memory(19_MiB, Backing::memfd);
-  const auto mark = [&](PageIndex page) { return static_cast<std::byte>(page % 251 + 1); };
-  Ranges touched = {{0, 512}, {513, 1}, {1000, 40}, {19 * 256 - 1, 1}};
-  DirtyBitmap wanted(memory.page_count());
-  for (const PageRange& range : touched) {
-    wanted.set(range);
-    for (PageIndex page = range.first; page < range.end(); ++page) {
-      memory.pages({page, 1})[page % 4096] = mark(page);
-    }
-  }
-  const UniqueFd file(::dup(memory.file()));
-  memory.leave_file();
-  EXPECT_LT(memory.file(), 0);
-  DirtyBitmap populated(memory.page_count());
-  memory.add_populated({0, memory.page_count()}, populated);
-  EXPECT_EQ(populated.count({0, 512}), 512U);
-  DirtyBitmap lost = wanted;
-  lost -= populated;
-  EXPECT_TRUE(lost.empty());
-  for (const PageRange& range : touched) {
-    for (PageIndex page = range.first; page < range.end(); ++page) {
-      ASSERT_EQ(memory.pages({page, 1})[page % 4096], mark(page)) << page;
-    }
-  }
-  struct stat status {};
-  ASSERT_EQ(::fstat(file.get(), &status), 0);
-  EXPECT_EQ(status.st_blocks * 512, 2 << 20) << "the rest has been given back";
-  // What is written now is nothing to a file that has no room.
-  ASSERT_EQ(::ftruncate(file.get(), 2 << 20), 0);
-  std::ranges::fill(memory.pages({512, memory.page_count() - 512}), std::byte{7});
-}
-
 TEST(GuestMemory, StaysAFileThatHasAllOfIt) {
   GuestMemory memory(16_MiB, Backing::memfd);
   memory.reserve({0, 100});
   EXPECT_EQ(memory.pages({0, 1})[5], std::byte{0});
   std::ranges::fill(memory.pages({0, memory.page_count()}), std::byte{1});
-  memory.leave_file();
+  EXPECT_TRUE(memory.leave_file(std::chrono::steady_clock::time_point::max()));
   EXPECT_GE(memory.file(), 0);
+  EXPECT_FALSE(memory.needs_room());
 }
 
 TEST(GuestMemory, HasNoFileWhenItIsAnonymous) {
