@@ -32,6 +32,10 @@ class OutgoingMigration {
     std::function<void(Result)> ended;  ///< exactly once
     /// For people, also after `ended`.
     std::function<void(const std::string&)> message;
+    /// Some ten times a second while the guest runs here: who lends the machine may stop it for a
+    /// moment, and what RAM consists of may change then, not what is in it. What it throws ends the
+    /// migration, if the VM stays.
+    std::function<void(vmm::Machine&)> tend = [](vmm::Machine&) {};
     /// After `ended`: an image that was kept is kept no longer.
     std::function<void()> released = [] {};
   };

@@ -100,6 +100,9 @@ void OutgoingMigration::Source::tick() {
   ticker_.async_wait([this](boost::system::error_code cancelled) {
     if (cancelled || stage() == Stage::settled) return;
     try {
+      if (stage() == Stage::copying && machine_ && machine_->running()) {
+        callbacks_.tend(*machine_);
+      }
       watch_writes();
       look_for_vain_work();
     } catch (const std::exception& error) {

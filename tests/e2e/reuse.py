@@ -32,6 +32,29 @@ class ReuseTest(PostCopyTest):
             self.skipTest(f"{store} cannot be a store, its file system has no O_TMPFILE: {error}")
         return store
 
+    def mount(self, options):
+        """A tmpfs of its own, gone with the test."""
+        if os.geteuid() != 0:
+            self.skipTest("needs root to mount")
+        at = tempfile.mkdtemp(prefix="ferry-mount-")
+        tried = subprocess.run(["mount", "-t", "tmpfs", "-o", f"mode=700,{options}", "tmpfs", at],
+                               stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                               timeout=DEADLINE)
+        if tried.returncode != 0:
+            self.skipTest(f"nothing can be mounted here: {tried.stderr.strip()}")
+        self.addCleanup(os.rmdir, at)
+        self.addCleanup(subprocess.run, ["umount", "--lazy", at], check=True, timeout=DEADLINE)
+        return at
+
+    def fill_up(self, store):
+        """Others do. The file that has all the room that was left."""
+        with open(f"{store}/filler", "wb") as filler:
+            with self.assertRaises(OSError):
+                while True:
+                    filler.write(bytes(65536))
+                    filler.flush()
+        return filler.name
+
     def images(self, store):
         """The images of a store, oldest first, as `ferry images` lists them."""
         done = subprocess.run(

@@ -4,7 +4,6 @@ import os
 import re
 import resource
 import subprocess
-import tempfile
 import unittest
 
 from harness import DEADLINE, GUEST
@@ -15,20 +14,6 @@ from reuse import FEW, MIB, SMALL, ReuseTest
 
 
 class StoreTest(ReuseTest):
-    def mount(self, options):
-        """A tmpfs of its own, gone with the test."""
-        if os.geteuid() != 0:
-            self.skipTest("needs root to mount")
-        at = tempfile.mkdtemp(prefix="ferry-mount-")
-        tried = subprocess.run(["mount", "-t", "tmpfs", "-o", f"mode=700,{options}", "tmpfs", at],
-                               stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                               timeout=DEADLINE)
-        if tried.returncode != 0:
-            self.skipTest(f"nothing can be mounted here: {tried.stderr.strip()}")
-        self.addCleanup(os.rmdir, at)
-        self.addCleanup(subprocess.run, ["umount", "--lazy", at], check=True, timeout=DEADLINE)
-        return at
-
     def remount(self, at, options):
         subprocess.run(["mount", "-o", f"remount,{options}", at], check=True, timeout=DEADLINE,
                        stdin=subprocess.DEVNULL)
@@ -94,13 +79,6 @@ class ASharedStore(StoreTest):
 
 
 class AStoreThatIsFull(StoreTest, BrokenPostCopyTest):
-    def fill_up(self, store):
-        with open(f"{store}/filler", "wb") as filler:
-            with self.assertRaises(OSError):
-                while True:
-                    filler.write(bytes(65536))
-                    filler.flush()
-
     def test_of_ram_keeps_nothing_and_lets_the_vm_go(self):
         """The last of its room goes while the guest runs: there is none for the hashes."""
         here = self.mount("size=64m")

@@ -125,6 +125,10 @@ std::shared_ptr<ReportStream> Session::migrate(const json& request) {
             });
           },
       .message = say,
+      .tend =
+          [watch = store_watch_](vmm::Machine& lent) {
+            if (watch) watch->look(lent);
+          },
       .released =
           [this] { asio::post(context_, [this] { leave(static_cast<int>(ExitStatus::ok)); }); }};
   try {
