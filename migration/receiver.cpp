@@ -234,6 +234,7 @@ void IncomingMigration::Receiver::take_frame(const Frame& frame) {
       if (stage_ != Stage::receiving || last_round_ || !fetcher_) break;
       last_round_ = wire::decode_round(frame.payload);
       post_copy_ = true;
+      check_room_for_missing();
       fetcher_->told_all();
       if (faults_socket_) return connect_faults();
       return prepare_if_complete();

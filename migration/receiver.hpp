@@ -101,6 +101,9 @@ class IncomingMigration::Receiver {
   std::unique_ptr<CoveredRam> cover_ram();
   void start_fetcher();
   void take_missing(const net::Frame& frame);
+  void check_room_for_missing() const;
+  [[nodiscard]] bool has_room_to_go_on() const;
+  boost::asio::awaitable<void> wait_for_room(ConnectionPtr connection);
   boost::asio::awaitable<void> serve_faults(ConnectionPtr connection);
   void connect_faults();
   void faults_failed(std::exception_ptr failure);

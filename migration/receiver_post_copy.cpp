@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <cerrno>
 #include <chrono>
 #include <stdexcept>
 #include <system_error>
@@ -25,6 +27,11 @@ namespace {
 constexpr std::chrono::milliseconds kTellProgress{200};
 /// A source that has been away for so many timeouts is taken for gone: the VM is paused.
 constexpr int kTimeoutsUntilPaused = 6;
+
+/// With so much room, or all that is missing, pages are taken again. It is looked at so often, as
+/// no event tells.
+constexpr std::uint64_t kRoomToGoOn = std::uint64_t{1} << 20;
+constexpr std::chrono::milliseconds kLookForRoom{100};
 
 constexpr const char* kNoRoomForRam =
     "the image store has no room for all of the VM's RAM, a part of which stays anonymous memory "
@@ -89,6 +96,18 @@ void IncomingMigration::Receiver::take_missing(const Frame& frame) {
   }
   if (!fetcher_) start_fetcher();
   fetcher_->expect(told.pages, round_ == 1 && !image_);
+}
+
+/// The VM cannot go back once it runs here, and would wait for pages that find no room.
+void IncomingMigration::Receiver::check_room_for_missing() const {
+  if (!options_.image_store || !fetcher_->fills_file()) return;
+  const std::uint64_t bytes = fetcher_->missing() * vmm::kPageSize;
+  if (options_.image_store->has_room_for(bytes)) return;
+  throw std::system_error(
+      ENOSPC, std::generic_category(),
+      fmt::format("others have filled the image store {}, which has no room for {} KiB of the VM's "
+                  "pages that are still at the source",
+                  options_.image_store->path(), bytes / 1024));
 }
 
 asio::awaitable<void> IncomingMigration::Receiver::serve_faults(ConnectionPtr connection) {
@@ -221,21 +240,50 @@ void IncomingMigration::Receiver::watch_patience() {
   });
 }
 
+bool IncomingMigration::Receiver::has_room_to_go_on() const {
+  if (!options_.image_store || !fetcher_->fills_file()) return true;
+  return options_.image_store->has_room_for(
+      std::min(fetcher_->missing() * vmm::kPageSize, kRoomToGoOn));
+}
+
+/// Without room the link would be lost again at once, and again.
+asio::awaitable<void> IncomingMigration::Receiver::wait_for_room(ConnectionPtr connection) {
+  if (has_room_to_go_on()) co_return;
+  const std::string what = fmt::format(
+      "{}, and {} of its pages wait at the source for room in the image store {}, which "
+      "others have filled: make room there. A vCPU that touches one of them waits too",
+      is_here(), fetcher_->missing(), options_.image_store->path());
+  {
+    const std::lock_guard lock(mutex_);
+    link_lost_ = false;
+    detail_ = what;
+  }
+  callbacks_.message(what);
+  asio::steady_timer timer(context_);
+  while (fetcher_ && connection == control_ && !has_room_to_go_on()) {
+    timer.expires_after(kLookForRoom);
+    co_await timer.async_wait(asio::use_awaitable);
+    co_await connection->drained();  // its end is noticed meanwhile
+  }
+}
+
 /// The source has come back with an inquiry: its connection is the control connection from now on.
 asio::awaitable<void> IncomingMigration::Receiver::take_up_link(ConnectionPtr connection) {
   // What is left of the connections of before, which the source has given up.
   if (const ConnectionPtr control = std::exchange(control_, nullptr)) control->close();
   drop_page_connections();
   adopt(connection);
+  patience_.cancel();
+  callbacks_.starving(false);
+  co_await wait_for_room(connection);
+  if (!fetcher_ || connection != control_) co_return;  // the source has come back once more
   {
     const std::lock_guard lock(mutex_);
     link_lost_ = false;
     detail_ = fmt::format("{}; the source is back and sends the pages that are missing", is_here());
   }
-  patience_.cancel();
   callbacks_.message(fmt::format("the source is back and sends the {} pages that are missing",
                                  fetcher_->missing()));
-  callbacks_.starving(false);
   const vmm::DirtyBitmap missing = fetcher_->missing_pages();
   wire::Running running = running_now();
   running.missing = missing.count();

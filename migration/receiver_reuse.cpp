@@ -102,6 +102,7 @@ void IncomingMigration::Receiver::take_copies(const Frame& frame) {
   }
   for (const Copy& copy : copies) {
     const auto from = memory.pages({copy.from, copy.count});
+    memory.reserve({copy.from, copy.count});  // to read a hole takes room too
     memory.reserve({copy.to, copy.count});
     std::memcpy(memory.pages({copy.to, copy.count}).data(), from.data(), from.size());
     target_->landed.put(vmm::PageRange{copy.to, copy.count});

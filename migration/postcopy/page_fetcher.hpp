@@ -84,6 +84,8 @@ class PageFetcher {
 
   // Any thread.
   [[nodiscard]] bool digests() const { return digests_; }
+  /// What comes needs room in the file that RAM is, and there is no other place for it.
+  [[nodiscard]] bool fills_file() const { return !covered_ && memory_.file() >= 0; }
   [[nodiscard]] bool abandoned() const { return abandoned_; }
   [[nodiscard]] bool connected() const { return connected_; }
   /// Pages that are still to come. Not 0 before RAM is as any other.

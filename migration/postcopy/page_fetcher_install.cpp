@@ -69,8 +69,11 @@ vmm::Installed PageFetcher::install(vmm::PageRange range, std::span<const std::b
 /// The kernel says of a file system that has no room that there is no memory.
 void PageFetcher::explain_full_store(const std::system_error& error) const {
   if (memory_.file() < 0 || error.code() != std::errc::not_enough_memory) return;
-  throw std::system_error(ENOSPC, std::generic_category(),
-                          "the image store, which RAM is in, has no room for the VM's pages");
+  throw std::system_error(
+      ENOSPC, std::generic_category(),
+      fmt::format("others have filled the image store {}, which has no room for the VM's pages: "
+                  "make room there, and they come",
+                  memory_.place()));
 }
 
 void PageFetcher::put(vmm::PageRange range, std::span<const std::byte> data) {

@@ -60,6 +60,9 @@ class ImageStore {
   /// there is room for what it has not taken yet. Others than Ferry may have filled the store.
   /// std::runtime_error when the file is not what it was.
   [[nodiscard]] bool has_room_for_rest(const vmm::GuestMemory& memory);
+  [[nodiscard]] bool has_room_for(std::uint64_t bytes) const {
+    return directory_.available() >= bytes;
+  }
   /// RAM is no file here any more, or grows no more.
   void give_up_room() { promise_.reset(); }
 

@@ -48,11 +48,10 @@ class ReuseTest(PostCopyTest):
 
     def fill_up(self, store):
         """Others do. The file that has all the room that was left."""
-        with open(f"{store}/filler", "wb") as filler:
+        with open(f"{store}/filler", "wb", buffering=0) as filler:
             with self.assertRaises(OSError):
                 while True:
                     filler.write(bytes(65536))
-                    filler.flush()
         return filler.name
 
     def images(self, store):

@@ -25,7 +25,7 @@ namespace {
 constexpr std::chrono::milliseconds kThrottlePeriod{10};
 
 /// A guest waits so long for memory that the host lacks, and looks so often: nothing tells. As long
-/// as a migration takes over a slow link: who has the machine back after it can make room.
+/// as pages may take to come over a slow link: room is made once the last of them is here.
 constexpr std::chrono::hours kMemoryPatience{24};
 constexpr std::chrono::milliseconds kMemoryPoll{10};
 
