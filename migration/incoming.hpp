@@ -99,6 +99,7 @@ class IncomingMigration {
       std::uint64_t missing = 0;
       LatencyHistogram latencies;
       bool link_lost = false;  ///< to the source, which has them
+      bool waits_for_room = false;
     };
     std::optional<Fetching> fetching = std::nullopt;
     /// How the VM came, as its source has told.

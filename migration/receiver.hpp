@@ -186,7 +186,8 @@ class IncomingMigration::Receiver {
   mutable std::mutex mutex_;
   Stage stage_ = Stage::listening;
   std::string detail_ = "waits for a VM";
-  bool link_lost_ = false;  ///< to the source of the VM that is prepared, or lacks pages
+  bool link_lost_ = false;       ///< to the source of the VM that is prepared, or lacks pages
+  bool waits_for_room_ = false;  ///< for missing pages, in the image store
   std::unique_ptr<PageFetcher> fetcher_;      ///< while pages are missing
   LatencyHistogram latencies_;                ///< of a fetch that is over
   std::optional<MigrationReport> report_;     ///< the source's

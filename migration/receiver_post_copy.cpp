@@ -256,6 +256,7 @@ asio::awaitable<void> IncomingMigration::Receiver::wait_for_room(ConnectionPtr c
   {
     const std::lock_guard lock(mutex_);
     link_lost_ = false;
+    waits_for_room_ = true;
     detail_ = what;
   }
   callbacks_.message(what);
@@ -280,6 +281,7 @@ asio::awaitable<void> IncomingMigration::Receiver::take_up_link(ConnectionPtr co
   {
     const std::lock_guard lock(mutex_);
     link_lost_ = false;
+    waits_for_room_ = false;
     detail_ = fmt::format("{}; the source is back and sends the pages that are missing", is_here());
   }
   callbacks_.message(fmt::format("the source is back and sends the {} pages that are missing",
@@ -297,9 +299,12 @@ asio::awaitable<void> IncomingMigration::Receiver::take_up_link(ConnectionPtr co
 
 std::optional<IncomingMigration::Status::Fetching> IncomingMigration::Receiver::fetching_status()
     const {
-  if (fetcher_) return Status::Fetching{fetcher_->missing(), fetcher_->latencies(), link_lost_};
+  if (fetcher_) {
+    return Status::Fetching{fetcher_->missing(), fetcher_->latencies(), link_lost_,
+                            waits_for_room_};
+  }
   if (!post_copy_) return std::nullopt;
-  return Status::Fetching{0, latencies_, false};
+  return Status::Fetching{0, latencies_};
 }
 
 }  // namespace migration

@@ -136,7 +136,9 @@ class WhileTheVmArrives(AStoreThatFillsUp):
                     rb"its pages wait at the source for room in the image store "
                     + self.here.encode()
                 )
-                self.assertGreater(self.target.info()["arrival"]["missing"], 0)
+                info = self.target.info()
+                self.assertGreater(info["arrival"]["missing"], 0)
+                self.assertIn("wait at the source for room", info["owner"])
                 os.remove(filler)
                 self.assertEqual(migration.report()["outcome"], "completed")
                 self.wait_all_here(self.target)

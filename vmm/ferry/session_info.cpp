@@ -59,7 +59,9 @@ std::string Session::owner() const {
   if (lent()) return outgoing_->live().owner;
   if (machine_) {
     const auto status = fetching();
-    if (status && status->link_lost) return incoming_->status().detail;
+    if (status && (status->link_lost || status->waits_for_room)) {
+      return incoming_->status().detail;
+    }
     return fmt::format(
         "this process {}{}", machine_->running() ? "runs the VM" : "has the VM, paused",
         status && status->missing > 0 ? "; pages that it lacks are still at the source" : "");
