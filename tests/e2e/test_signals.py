@@ -57,6 +57,20 @@ class ASignalToAVm(FerryTest):
         statuses = (128 + signal.SIGTERM, 128 + signal.SIGINT)  # whichever the kernel gives first
         self.assertIn(vm.insist(signal.SIGINT, b"ends at once"), statuses)
 
+    def test_to_stop_that_is_taken_back_at_once_stops_nothing(self):
+        vm = self.run_vm("tick=2", preexec_fn=lambda: os.setpgid(0, 0))
+        vm.wait_ready()
+        for pause in range(150):
+            vm.signal(signal.SIGTSTP)
+            until = time.monotonic() + pause * 5e-6
+            while time.monotonic() < until:
+                pass
+            vm.signal(signal.SIGCONT)
+            time.sleep(0.005)  # in which it would stop
+            with open(f"/proc/{vm.pid}/stat", encoding="ascii") as stat:
+                self.assertNotEqual(stat.read().rsplit(")", 1)[1].split()[0], "T", pause)
+        vm.wait_ticks(10)
+
     def test_that_the_caller_has_blocked_does_not_keep_it_from_pausing(self):
         vm = self.run_vm("tick=2", preexec_fn=lambda: signal.pthread_sigmask(
             signal.SIG_BLOCK, signal.valid_signals()))

@@ -157,6 +157,16 @@ class OnATerminal(FerryTest):
                 self.assertEqual(vm.wait(), 128 + number)
                 self.assertEqual(terminal.mode(), terminal.before)
 
+    def test_a_fault_of_memory_leaves_the_terminal_as_it_was(self):
+        """As where a file that is RAM is cut short."""
+        terminal = self.terminal()
+        vm = self.run_on(terminal)
+        vm.signal(signal.SIGBUS)
+        terminal.until(lambda: not vm.running(), "ends")
+        self.assertEqual(vm.wait(), 71)
+        self.assertIn("This process ends, and its VM with it", vm.stderr.text())
+        self.assertEqual(terminal.mode(), terminal.before)
+
     def test_is_given_back_while_stopped_and_taken_again(self):
         terminal = self.terminal()
         shell = self.run_by_shell(terminal, ["python3", "-c", JOB_CONTROL], "tick=50 echo")

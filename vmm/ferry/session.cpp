@@ -45,6 +45,9 @@ struct Session::Arrival {
 
 Session::Session(const Options& options)
     : signals_(context_),
+      job_control_(
+          context_, [this] { console_->give_terminal_back(); },
+          [this] { console_->take_terminal(); }),
       had_terminal_(has_terminal()),
       image_store_(options.image_store),
       tell_changes_(context_),
@@ -52,7 +55,7 @@ Session::Session(const Options& options)
       overcommit_(options.overcommit),
       room_watch_(context_),
       store_watch_(image_store_ ? std::make_shared<StoreWatch>(image_store_) : nullptr) {
-  add_unless_ignored(signals_, {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT});
+  add_unless_ignored(signals_, {SIGINT, SIGTERM, SIGHUP, SIGQUIT});
   wait_for_signal();
   if (!options.api_socket.empty()) {
     api_ = std::make_unique<ControlApi>(context_, options.api_socket, *this);
@@ -63,6 +66,7 @@ Session::Session(const Options& options)
 }
 
 Session::~Session() {
+  hold_signals_back();
   // A VM that arrived, or came back, in the last moment is in the queue: it must not outlive the
   // console.
   incoming_.reset();

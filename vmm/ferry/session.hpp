@@ -16,6 +16,7 @@
 #include "vmm/ferry/control_api.hpp"
 #include "vmm/ferry/host_memory.hpp"
 #include "vmm/ferry/report_stream.hpp"
+#include "vmm/ferry/signals.hpp"
 #include "vmm/ferry/store_watch.hpp"
 #include "vmm/machine/machine.hpp"
 
@@ -103,6 +104,7 @@ class Session final : public Controlled {
 
   boost::asio::io_context context_{1};
   boost::asio::signal_set signals_;
+  JobControl job_control_;
   const bool had_terminal_;         ///< whose end is a SIGHUP
   std::optional<int> exit_status_;  ///< the process is ending
   std::optional<int> ending_;       ///< it is to end so, once the migration has ended

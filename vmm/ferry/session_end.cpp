@@ -41,14 +41,6 @@ void Session::wait_for_signal() {
 }
 
 void Session::signalled(int number) {
-  if (number == SIGTSTP) {
-    console_->give_terminal_back();
-    // What it does by default: the kernel stops nobody whom nobody would continue.
-    signals_.remove(SIGTSTP);
-    ::raise(SIGTSTP);
-    signals_.add(SIGTSTP);
-  }
-  if (number == SIGTSTP || number == SIGCONT) return console_->take_terminal();
   // Without a terminal that could hang up it is a log's rotation.
   if (number == SIGHUP && !had_terminal_ && console_->reopen_file()) return;
   end(kSignalStatus + number);

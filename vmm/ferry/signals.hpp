@@ -1,7 +1,11 @@
 #pragma once
 
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <chrono>
+#include <csignal>
+#include <functional>
 #include <initializer_list>
 
 namespace ferry {
@@ -18,6 +22,33 @@ void settle_signals();
 
 /// Adds those that the process was not started to ignore, as nohup and a shell's `&` do.
 void add_unless_ignored(boost::asio::signal_set& signals, std::initializer_list<int> numbers);
+
+/// From now on a signal that would end or stop this process waits, and is lost with it: what it
+/// ends with is settled, and nobody is there to hear more. To be called by the main thread, as
+/// other threads get none (vmm::start_thread).
+void hold_signals_back();
+
+/// A shell's job control: SIGTSTP stops the process as it does by default, with two calls of the
+/// event loop's thread around that. One that was ignored at the start stays ignored.
+///
+/// Both signals stay blocked, and an event tells that one is there. So the kernel settles which of
+/// two counts: SIGCONT takes a SIGTSTP back that has not stopped the process yet, and the other way
+/// round. Handlers would tell of both, and a SIGTSTP that is obeyed after its SIGCONT stops the
+/// process for ever. To be made by the main thread.
+class JobControl {
+ public:
+  /// `about_to_stop`: by SIGTSTP. `goes_on`: after that, and after a SIGCONT of any other stop.
+  JobControl(boost::asio::io_context& context, std::function<void()> about_to_stop,
+             std::function<void()> goes_on);
+
+ private:
+  void wait();
+  void obey();
+
+  std::function<void()> about_to_stop_;
+  std::function<void()> goes_on_;
+  boost::asio::posix::stream_descriptor there_;
+};
 
 /// Whether this process has a terminal: its end, too, is a SIGHUP.
 [[nodiscard]] bool has_terminal();

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cctype>
 #include <utility>
 
@@ -18,7 +19,22 @@ bool same(const termios& one, const termios& other) {
          std::ranges::equal(one.c_cc, other.c_cc);
 }
 
+/// The terminal that is taken, for a signal handler.
+struct Taken {
+  std::atomic<int> fd{-1};  ///< -1: none, and `before` may be changing
+  termios before{};
+};
+Taken taken;
+
 }  // namespace
+
+void give_back_terminal_at_the_end() noexcept {
+  const int fd = taken.fd;
+  if (fd < 0) return;
+  const pid_t foreground = ::tcgetpgrp(fd);
+  if (foreground >= 0 && foreground != ::getpgrp()) return;
+  ::tcsetattr(fd, TCSANOW, &taken.before);
+}
 
 RawTerminal::RawTerminal(int fd) : fd_(fd), present_(::isatty(fd) == 1) {}
 
@@ -37,7 +53,12 @@ void RawTerminal::take(Keys keys) {
   // Somebody else has set it meanwhile: a shell does, when the process is stopped and continued.
   if (before_ && !same(now, ours_)) before_.reset();
   termios raw = before_.value_or(now);
-  if (!before_) before_ = now;
+  if (!before_) {
+    before_ = now;
+    taken.fd = -1;
+    taken.before = now;
+    taken.fd = fd_;
+  }
   ::cfmakeraw(&raw);
   // Ferry's own messages go to the same screen.
   raw.c_oflag |= OPOST;
@@ -48,7 +69,9 @@ void RawTerminal::take(Keys keys) {
 }
 
 void RawTerminal::give_back() {
-  if (before_ && in_foreground()) ::tcsetattr(fd_, TCSANOW, &*before_);
+  if (!before_) return;
+  if (in_foreground()) ::tcsetattr(fd_, TCSANOW, &*before_);
+  taken.fd = -1;
   before_.reset();
 }
 

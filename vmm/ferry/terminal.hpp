@@ -38,6 +38,9 @@ class RawTerminal {
   termios ours_{};
 };
 
+/// What RawTerminal::give_back() does, in a signal handler that ends the process.
+void give_back_terminal_at_the_end() noexcept;
+
 /// The keys by which a person talks to Ferry instead of to the guest: Ctrl-A X ends Ferry, Ctrl-A H
 /// tells of the keys, and Ctrl-A Ctrl-A is one Ctrl-A for the guest. Ctrl-A before any other key is
 /// dropped.

@@ -15,6 +15,7 @@
 #include "vmm/ferry/say.hpp"
 #include "vmm/ferry/session.hpp"
 #include "vmm/ferry/store_of_process.hpp"
+#include "vmm/ferry/terminal.hpp"
 #include "vmm/memory/memory_faults.hpp"
 #include "vmm/memory/populated.hpp"
 
@@ -32,6 +33,10 @@ void open_what_leaving_needs() {
   }
 }
 
+void explain_memory_faults() {
+  vmm::explain_memory_faults(static_cast<int>(ExitStatus::os_error), give_back_terminal_at_the_end);
+}
+
 /// Only RAM in a store shares room with others from the start.
 std::shared_ptr<const migration::RoomLedger> ledger_for(const ImageStoreChoice& images) {
   return images.directory.empty() ? nullptr : open_ledger();
@@ -40,7 +45,7 @@ std::shared_ptr<const migration::RoomLedger> ledger_for(const ImageStoreChoice& 
 }  // namespace
 
 int run(const RunCommand& command) {
-  vmm::explain_memory_faults(static_cast<int>(ExitStatus::os_error));
+  explain_memory_faults();
   vmm::Kvm kvm;
   if (!command.overcommit) check_host_memory(command.memory_bytes);
   open_what_leaving_needs();
@@ -71,7 +76,7 @@ int run(const RunCommand& command) {
 }
 
 int receive(const ReceiveCommand& command) {
-  vmm::explain_memory_faults(static_cast<int>(ExitStatus::os_error));
+  explain_memory_faults();
   // Better now than when a VM is at the door.
   static_cast<void>(vmm::Kvm());
   open_what_leaving_needs();

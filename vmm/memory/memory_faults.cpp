@@ -25,6 +25,7 @@ struct Range {
 // Whatever the handler uses is constant or atomic: it may interrupt anything.
 std::array<Range, 8> guest_ram;
 std::atomic<int> exit_status{1};
+std::atomic<void (*)() noexcept> before_exit{nullptr};
 
 /// A line that is put together without memory from the heap.
 class Line {
@@ -86,13 +87,15 @@ void explain(int /*signal*/, siginfo_t* info, void* /*context*/) {
   }
   line << ". This process ends, and its VM with it\n";
   line.print();
+  if (const auto last_act = before_exit.load()) last_act();
   ::_exit(exit_status);
 }
 
 }  // namespace
 
-void explain_memory_faults(int status) {
+void explain_memory_faults(int status, void (*last_act)() noexcept) {
   exit_status = status;
+  before_exit = last_act;
   struct sigaction action {};
   action.sa_sigaction = explain;
   action.sa_flags = SA_SIGINFO | SA_RESTART;
