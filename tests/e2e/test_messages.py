@@ -88,6 +88,28 @@ class MessagesThatNobodyReads(FerryTest):
         vm.cli("stop")
         self.assertEqual(vm.wait(), 0)
 
+    def test_that_are_waited_for_at_the_end_keep_its_status_from_no_signal(self):
+        reader, writer, _ = full_pipe()
+        self.addCleanup(os.close, reader)
+        vm = self.quiet_vm(writer)
+        os.close(writer)
+        self.fail_to_migrate(vm)
+        end = time.monotonic() + DEADLINE
+        while vm.running():
+            self.assertLess(time.monotonic(), end)
+            vm.signal(signal.SIGTERM)
+            time.sleep(0.02)
+        self.assertEqual(vm.wait(), 128 + signal.SIGTERM)
+
+    def test_of_a_reader_that_stalls_do_not_keep_a_client(self):
+        for args, status in ((["info", "--api-socket", self.path("none")], 69), (["fly"], 64)):
+            reader, writer, _ = full_pipe()
+            client = subprocess.Popen([FERRY, *args], stdout=subprocess.DEVNULL, stderr=writer)
+            os.close(writer)
+            self.addCleanup(os.close, reader)
+            self.addCleanup(client.kill)
+            self.assertEqual(client.wait(DEADLINE), status)
+
     def test_into_one_full_socket_with_the_output_do_not_stop_the_vm(self):
         ours, theirs = socket.socketpair()
         self.addCleanup(ours.close)

@@ -55,6 +55,16 @@ int dispatch(const Command& command) {
   return std::visit(Visitor{}, command);
 }
 
+/// Nobody waits for a reader that stalls but at the end, for kLastWords. Without the thread a
+/// command does its work all the same; has_vm() needs it.
+void write_messages_aside() {
+  try {
+    messages().write_in_background();
+  } catch (const std::system_error&) {
+    return;
+  }
+}
+
 /// Nothing that is said may hold up a VM.
 bool has_vm(const Command& command) {
   return std::holds_alternative<RunCommand>(command) ||
@@ -71,6 +81,7 @@ ExitStatus status_of_boot(vmm::BootError::Kind kind) {
 }
 
 int guarded_main(int argc, const char* const* argv) {
+  write_messages_aside();
   ExitStatus status{};
   std::string why;
   try {

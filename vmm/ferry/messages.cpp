@@ -110,6 +110,10 @@ Messages::~Messages() {
 }
 
 void Messages::write_in_background() {
+  {
+    const std::lock_guard lock(shared_->mutex);
+    if (shared_->background) return;
+  }
   std::thread writer = vmm::start_thread([shared = shared_] {
     ::pthread_setname_np(::pthread_self(), "messages");
     shared->write_waiting();

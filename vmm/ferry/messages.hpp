@@ -21,7 +21,8 @@ class Messages {
   Messages(const Messages&) = delete;
   Messages& operator=(const Messages&) = delete;
 
-  /// From now on a thread writes, and `add` never waits. std::system_error when there can be none.
+  /// From now on a thread writes, and `add` never waits. May be called again. std::system_error
+  /// when there can be none.
   void write_in_background();
   /// A line, without its end. Any thread.
   void add(std::string line) noexcept;
