@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "migration/options.hpp"
+#include "migration/reuse/store_files.hpp"
 #include "migration/usage.hpp"
 #include "vmm/machine/machine_config.hpp"
 #include "vmm/machine/thread.hpp"
@@ -29,6 +30,9 @@ namespace {
 
 /// For so long, or the timeout if that is shorter, a connection may take to say what it wants.
 constexpr std::chrono::milliseconds kStrangerPatience{10'000};
+/// What an offer needs of the image store and of the ledger of promised room may be locked for so
+/// long, or half the timeout if that is shorter: the source waits for the answer.
+constexpr std::chrono::milliseconds kLockPatience{5'000};
 /// How long a broken page channel waits for the source to say why.
 constexpr std::chrono::milliseconds kSourceGrace{500};
 
@@ -179,6 +183,7 @@ void IncomingMigration::Receiver::take_offer(const wire::Offer& offer, wire::Acc
   }
   Status::Receiving offered{config.id, config.name, config.cpus, config.memory_bytes};
   offer_ = offer;
+  const store::LockDeadline deadline(std::min(kLockPatience, options_.timeout / 2));
   machine_ =
       factory_(std::move(config), offer.used_bytes, [this](const vmm::MachineConfig& checked) {
         return make_ram(checked.id, checked.memory_bytes);

@@ -9,6 +9,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <stdexcept>
 #include <system_error>
@@ -20,6 +21,9 @@ namespace migration::store {
 namespace {
 
 constexpr std::chrono::milliseconds kLockPoll{5};
+
+using Clock = std::chrono::steady_clock;
+thread_local Clock::time_point lock_deadline = Clock::time_point::max();
 
 constexpr const char* kSome = "a file of the image store";
 
@@ -41,13 +45,21 @@ std::string used_name(std::string_view vm_id) {
   return fmt::format("{}.{:08x}{}", vm_id, number, kUsed);
 }
 
+LockDeadline::LockDeadline(std::chrono::milliseconds limit)
+    : outer_(std::exchange(lock_deadline, std::min(lock_deadline, Clock::now() + limit))) {}
+
+LockDeadline::~LockDeadline() { lock_deadline = outer_; }
+
 Directory::Directory(const std::filesystem::path& path, std::string what, int flags)
     : path_(path), what_(std::move(what)) {
   const std::string text = path.string();
   if (path.has_parent_path()) {
     std::error_code error;
     std::filesystem::create_directories(path.parent_path(), error);
-    if (error) throw std::system_error(error, "cannot make " + path.parent_path().string());
+    if (error) {
+      throw std::system_error(error, fmt::format("cannot make {}, for {} {}",
+                                                 path.parent_path().string(), what_, text));
+    }
   }
   const int refused = ::mkdir(text.c_str(), 0700) < 0 ? errno : 0;
   if (refused != 0 && refused != EEXIST && refused != EROFS) {
@@ -100,11 +112,11 @@ std::vector<std::string> Directory::names() const {
 vmm::UniqueFd Directory::lock(std::chrono::milliseconds patience) const {
   vmm::UniqueFd file(::openat(fd(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (file.get() < 0) fail(path_.string());
-  const auto deadline = std::chrono::steady_clock::now() + patience;
+  const auto deadline = std::min(Clock::now() + patience, lock_deadline);
   // flock knows no time limit, and tells nobody when it is free: hence looking again.
   while (::flock(file.get(), LOCK_EX | LOCK_NB) < 0) {
     if (errno != EWOULDBLOCK && errno != EINTR) fail("flock of " + path_.string());
-    if (std::chrono::steady_clock::now() >= deadline) {
+    if (Clock::now() >= deadline) {
       throw std::runtime_error(
           fmt::format("{} {} is locked by another process ('lsof {}' shows it)", what_,
                       path_.string(), path_.string()));

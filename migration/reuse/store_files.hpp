@@ -30,6 +30,19 @@ inline constexpr std::string_view kUsed = ".used";
 /// A name that was not used before, but with a probability of 2^-32.
 [[nodiscard]] std::string used_name(std::string_view vm_id);
 
+/// While it lives, its thread waits for locks of directories no longer than `limit` in all: who is
+/// in a hurry may have several to wait for, one after the other.
+class LockDeadline {
+ public:
+  explicit LockDeadline(std::chrono::milliseconds limit);
+  ~LockDeadline();
+  LockDeadline(const LockDeadline&) = delete;
+  LockDeadline& operator=(const LockDeadline&) = delete;
+
+ private:
+  std::chrono::steady_clock::time_point outer_;
+};
+
 class Directory {
  public:
   /// Makes the directory, of mode 0700, and those above it. std::runtime_error when it belongs to
@@ -47,7 +60,8 @@ class Directory {
 
   /// The exclusive right to change the directory, until the result goes: flock on a descriptor of
   /// its own, so that it holds between threads too. std::runtime_error when another has it all of
-  /// `patience`: a process that was stopped must not hold up a VM that arrives.
+  /// `patience`, or until the thread's LockDeadline: a process that was stopped must not hold up a
+  /// VM that arrives.
   [[nodiscard]] vmm::UniqueFd lock(std::chrono::milliseconds patience) const;
 
   /// A new file of mode 0600 without a name.

@@ -1,9 +1,12 @@
 #include "migration/reuse/room_ledger.hpp"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <fstream>
 #include <limits>
@@ -109,6 +112,38 @@ TEST_F(Ledger, LeavesAloneWhatIsNoEntry) {
   std::ofstream(path_ / "0.room") << "what somebody else put here";
   std::filesystem::create_directory(path_ / "directory.room");
   EXPECT_TRUE(seen().empty());
+}
+
+/// As another process does that was stopped amid its work.
+class Locked {
+ public:
+  explicit Locked(const std::filesystem::path& directory)
+      : file_(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+    EXPECT_EQ(::flock(file_.get(), LOCK_EX | LOCK_NB), 0);
+  }
+
+ private:
+  vmm::UniqueFd file_;
+};
+
+/// Who has a VM at the door waits for all of them together no longer than he can.
+TEST_F(Ledger, AndTheStoreHoldNobodyUpForLongerThanHisDeadline) {
+  constexpr std::chrono::milliseconds kLimit{100};
+  const auto ledger = std::make_shared<const RoomLedger>(path_);
+  ImageStore store(directory_ / "images", ImageStore::kUnlimited, {}, ledger);
+  const Locked locked_ledger(path_);
+  const Locked locked_store(directory_ / "images");
+  const auto start = std::chrono::steady_clock::now();
+  {
+    const store::LockDeadline deadline(kLimit);
+    EXPECT_THROW(static_cast<void>(store.list()), std::runtime_error);
+    EXPECT_THROW(static_cast<void>(ledger->promise({{"a"}, 10, 0}, kAny)), std::runtime_error);
+    EXPECT_FALSE(store.take(kVm, kRam));
+    EXPECT_EQ(store.memory_for(kRam).size(), kRam);
+  }
+  const auto waited = std::chrono::steady_clock::now() - start;
+  EXPECT_GE(waited, kLimit);
+  EXPECT_LT(waited, std::chrono::seconds(4)) << "each waits 5 s by itself";
 }
 
 /// Stores on one file system share its room.
