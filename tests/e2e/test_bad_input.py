@@ -182,6 +182,29 @@ class BadArguments(BadInputTest):
         done = self.run_once("--kernel", GUEST, "--serial", f"file:{self.directory}/no/where")
         self.assert_refused(done, NO_INPUT, f"{self.directory}/no/where")
 
+    def test_with_a_path_that_names_something_else(self):
+        file, pipe, loop = self.file(b"x"), self.path("pipe"), self.path("loop")
+        os.mkfifo(pipe)
+        os.symlink(loop, loop)
+        for option, path, status, cause in (
+            ("--serial", f"file:{self.directory}", NO_INPUT, "Is a directory"),
+            ("--serial", f"file:{file}/x", NO_INPUT, "Not a directory"),
+            ("--serial", f"file:{loop}", NO_INPUT, "symbolic links"),
+            ("--serial", f"file:{pipe}", UNAVAILABLE, "nobody reads that pipe"),
+            ("--image-store", file, NO_INPUT, "Not a directory"),
+            ("--image-store", pipe, NO_INPUT, "Not a directory"),
+            ("--image-store", "/dev/null", NO_INPUT, "Not a directory"),
+            ("--image-store", f"{file}/x", NO_INPUT, "Not a directory"),
+            ("--initramfs", self.directory, NO_INPUT, "is a directory"),
+            ("--initramfs", "/dev/zero", NO_INPUT, "neither a regular file nor a pipe"),
+            ("--api-socket", self.directory, UNAVAILABLE, "a directory is there"),
+            ("--api-socket", pipe, UNAVAILABLE, "no socket"),
+            ("--api-socket", "/dev/null", UNAVAILABLE, "no socket"),
+        ):
+            with self.subTest(option=option, path=path):
+                done = self.run_once("--kernel", GUEST, option, path)
+                self.assert_refused(done, status, path.removeprefix("file:"), cause)
+
     def test_with_a_name_that_would_pass_for_another_line(self):
         done = self.run_once("--kernel", GUEST, "--name", "x\nlistening on tcp:127.0.0.1:1")
         self.assert_refused(done, USAGE, "printable")

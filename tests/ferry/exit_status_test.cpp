@@ -17,5 +17,14 @@ TEST(ExitStatus, TellsWhatIsForbiddenFromWhatIsNotThere) {
   for (const int error : {ENOMEM, EMFILE, ENOSPC, EIO}) EXPECT_EQ(of(error), ExitStatus::os_error);
 }
 
+TEST(ExitStatus, TellsAPathThatIsAtFaultFromASystemThatIs) {
+  for (const int error : {ENOENT, ENOTDIR, EISDIR, ELOOP, ENAMETOOLONG}) {
+    EXPECT_TRUE(wrong_path({error, std::generic_category()})) << error;
+  }
+  for (const int error : {EACCES, EMFILE, ENOSPC, EIO}) {
+    EXPECT_FALSE(wrong_path({error, std::generic_category()})) << error;
+  }
+}
+
 }  // namespace
 }  // namespace ferry

@@ -24,4 +24,15 @@ ExitStatus status_of(const std::error_code& error) {
   }
 }
 
+bool wrong_path(const std::error_code& error) {
+  switch (error.value()) {
+    case EISDIR:
+    case ELOOP:
+    case ENAMETOOLONG:
+    case ENOENT:
+    case ENOTDIR: return true;
+    default: return false;
+  }
+}
+
 }  // namespace ferry

@@ -37,6 +37,22 @@ bool pty_master(const struct stat& status) {
   throw std::system_error(errno, std::system_category(), what);
 }
 
+[[noreturn]] void fail_to_open(const std::string& path) {
+  const std::error_code error(errno, std::system_category());
+  const std::string what = fmt::format("cannot open {} for the serial port", path);
+  if (error.value() == ENOENT) {
+    throw Failure(ExitStatus::no_input, what + ": there is no such folder");
+  }
+  if (error.value() == ENXIO) {
+    throw Failure(ExitStatus::unavailable,
+                  what + ": nobody reads that pipe, or it is a socket or no device that is there");
+  }
+  if (wrong_path(error)) {
+    throw Failure(ExitStatus::no_input, fmt::format("{}: {}", what, error.message()));
+  }
+  throw std::system_error(error, what);
+}
+
 }  // namespace
 
 HostStream::HostStream(asio::io_context& context, int inherited, Direction direction)
@@ -75,13 +91,7 @@ HostStream::HostStream(asio::io_context& context, const std::string& path)
       at_most_(kAnyNumber),
       fd_(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
                  0600)) {
-  if (fd_.get() < 0) {
-    const std::string what = fmt::format("cannot open {} for the serial port", path);
-    if (errno == ENOENT) {
-      throw Failure(ExitStatus::no_input, what + ": there is no such folder");
-    }
-    fail(what);
-  }
+  if (fd_.get() < 0) fail_to_open(path);
   struct stat status {};
   if (::fstat(fd_.get(), &status) == 0 && !S_ISREG(status.st_mode)) watch();
 }

@@ -13,7 +13,10 @@ namespace {
 
 [[noreturn]] void fail(const std::system_error& error) {
   const bool forbidden = status_of(error.code()) == ExitStatus::no_permission;
-  throw Failure(forbidden ? ExitStatus::no_permission : ExitStatus::os_error, error.what());
+  throw Failure(forbidden                  ? ExitStatus::no_permission
+                : wrong_path(error.code()) ? ExitStatus::no_input
+                                           : ExitStatus::os_error,
+                error.what());
 }
 
 }  // namespace
