@@ -56,6 +56,9 @@ class IncomingMigration {
   struct Callbacks {
     std::function<void(const Address&)> listening;    ///< with the real port; once
     std::function<void(const std::string&)> message;  ///< for people, for example a refused peer
+    /// The machine that the factory made is gone again: its VM was refused after all, and another
+    /// may be offered.
+    std::function<void()> refused = [] {};
     /// The VM is here and runs (or is paused, as it was at the source). With the
     /// handover if the source keeps the image and the dirty log has run since.
     std::function<void(std::unique_ptr<vmm::Machine>, std::optional<KeptAtSource>)> arrived;

@@ -205,8 +205,10 @@ void IncomingMigration::Receiver::drop_machine() {
   target_.reset();
   hashes_.reset();
   image_.reset();
-  machine_.reset();
   offer_ = {};
+  if (!machine_) return;
+  machine_.reset();
+  callbacks_.refused();
 }
 
 void IncomingMigration::Receiver::take_frame(const Frame& frame) {

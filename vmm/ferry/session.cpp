@@ -99,10 +99,12 @@ std::uint64_t Session::kept_of(const std::string& vm_id) const {
 void Session::receive(migration::ReceiveOptions options) {
   // Filled by the factory, taken when the machine has arrived: both in the receiver's thread.
   auto serial = std::make_shared<std::shared_ptr<devices::Serial>>();
-  const auto factory = [this, serial](vmm::MachineConfig config, std::uint64_t used_bytes,
-                                      const migration::MakeRam& make_ram) {
+  // The receiver's thread has it, and lets it go at once when no more memory is to come.
+  auto promised = std::make_shared<std::shared_ptr<MemoryPromise>>();
+  const auto factory = [this, serial, promised](vmm::MachineConfig config, std::uint64_t used_bytes,
+                                                const migration::MakeRam& make_ram) {
     if (!overcommit_) check_host_memory(config.memory_bytes);
-    const auto promise = std::make_shared<MemoryPromise>(
+    auto promise = std::make_shared<MemoryPromise>(
         ledger_.get(), std::min(used_bytes, config.memory_bytes), kept_of(config.id), overcommit_);
     vmm::Kvm kvm;
     vmm::GuestMemory ram = make_ram(config);
@@ -110,10 +112,11 @@ void Session::receive(migration::ReceiveOptions options) {
         std::make_unique<vmm::Machine>(std::move(kvm), std::move(config), std::move(ram));
     *serial = devices::attach_standard_devices(*machine);
     console_->observe(**serial);
-    asio::post(context_, [this, promise] {
-      memory_promise_ = promise;
+    asio::post(context_, [this, weak = std::weak_ptr(promise)] {
+      memory_promise_ = weak;
       watch_room();
     });
+    *promised = std::move(promise);
     return machine;
   };
   incoming_ = std::make_unique<IncomingMigration>(
@@ -124,9 +127,12 @@ void Session::receive(migration::ReceiveOptions options) {
                 messages().add(fmt::format("listening on {}", migration::to_string(address)));
               },
           .message = say,
+          .refused = [promised] { promised->reset(); },
           .arrived =
-              [this, serial](std::unique_ptr<vmm::Machine> machine,
-                             std::optional<IncomingMigration::KeptAtSource> tracked_since) {
+              [this, serial, promised](
+                  std::unique_ptr<vmm::Machine> machine,
+                  std::optional<IncomingMigration::KeptAtSource> tracked_since) {
+                if (!machine->lacks_pages()) promised->reset();
                 asio::post(context_,
                            [this, arrival = Arrival{std::move(machine), std::move(*serial),
                                                     tracked_since}]() mutable {
@@ -134,7 +140,8 @@ void Session::receive(migration::ReceiveOptions options) {
                            });
               },
           .failed =
-              [this](const IncomingMigration::Failure& failure) {
+              [this, promised](const IncomingMigration::Failure& failure) {
+                promised->reset();
                 asio::post(context_, [this, failure] {
                   if (!exit_status_) say(failure.why);
                   leave(static_cast<int>(failure.protocol     ? ExitStatus::protocol
@@ -149,10 +156,10 @@ void Session::receive(migration::ReceiveOptions options) {
                 asio::post(context_, [this, pages = std::move(pages)] { given_up(pages); });
               },
           .complete =
-              [this] {
+              [this, promised] {
+                promised->reset();
                 asio::post(context_, [this] {
                   if (machine_) machine_->set_userfault(nullptr);
-                  memory_promise_.reset();
                 });
               }});
 }
@@ -171,7 +178,6 @@ void Session::arrived(Arrival arrival) {
   memory_bytes_ = config.memory_bytes;
   console_->connect(serial_);
   own(std::move(arrival.machine));
-  if (!machine_->lacks_pages()) memory_promise_.reset();
   if (incoming_) {
     say(fmt::format("'{}' has arrived{}", name_, machine_->running() ? "" : ", paused"));
   }

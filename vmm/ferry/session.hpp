@@ -126,7 +126,7 @@ class Session final : public Controlled {
   boost::asio::steady_timer tell_changes_;
   const std::shared_ptr<const migration::RoomLedger> ledger_;
   const bool overcommit_;
-  std::shared_ptr<MemoryPromise> memory_promise_;  ///< while memory of the VM is to come
+  std::weak_ptr<MemoryPromise> memory_promise_;  ///< while memory of the VM is to come
   boost::asio::steady_timer room_watch_;
   std::shared_ptr<StoreWatch> store_watch_;  ///< null: RAM is in no store
   std::unique_ptr<Console> console_;

@@ -22,11 +22,11 @@ void Session::watch_room() {
   // While pages are to come, threads that bring them change whether RAM is the file.
   const bool ram_in_store =
       store_watch_ && machine_ && (machine_->lacks_pages() || machine_->memory().needs_room());
-  if (!memory_promise_ && !ram_in_store) return;
+  if (memory_promise_.expired() && !ram_in_store) return;
   room_watch_.expires_after(kLookAtRoom);
   room_watch_.async_wait([this](boost::system::error_code cancelled) {
     if (cancelled || exit_status_) return;
-    if (memory_promise_) memory_promise_->update();
+    if (const auto promise = memory_promise_.lock()) promise->update();
     look_at_store();
     watch_room();
   });
