@@ -1,20 +1,22 @@
 #include "migration/net/lookup.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <netdb.h>
 #include <pthread.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
-#include <boost/asio/post.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cerrno>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <system_error>
@@ -22,6 +24,7 @@
 #include <utility>
 
 #include "migration/net/address_error.hpp"
+#include "vmm/kvm/unique_fd.hpp"
 #include "vmm/machine/thread.hpp"
 
 namespace migration::net {
@@ -32,12 +35,15 @@ struct LookUpAnswer {
   bool here = false;
   std::string error;  ///< empty: there was none
   std::vector<Endpoint> found;
-  std::function<void()> wake;  ///< empty: nobody waits
+  /// Goes when the answer is here: who waits sees the other end hang up. A context that is on its
+  /// end must not be posted to, and nobody waits for the thread.
+  vmm::UniqueFd answering;
 };
 
 namespace {
 
 using boost::system::error_code;
+using Descriptor = asio::posix::stream_descriptor;
 
 /// A migration needs one look-up at a time. One that is given up goes on for as long as the system
 /// is patient with its name servers, and a source in doubt begins the next meanwhile.
@@ -79,12 +85,18 @@ void answer(const Address& address, LookUpAnswer& to) {
   to.here = true;
   to.error = std::move(error);
   to.found = std::move(found);
-  if (to.wake) to.wake();
+  to.answering = {};
 }
 
-std::shared_ptr<LookUpAnswer> begin(const Address& address, std::function<void()> wake) {
+/// `waits` becomes a pipe's end that is readable once the answer is here.
+std::shared_ptr<LookUpAnswer> begin(const Address& address, Descriptor& waits) {
   auto shared = std::make_shared<LookUpAnswer>();
-  shared->wake = std::move(wake);
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) < 0) {
+    fail(address, std::generic_category().message(errno));
+  }
+  waits.assign(ends[0]);
+  shared->answering = vmm::UniqueFd(ends[1]);
   if (++at_once > kMostAtOnce) {
     --at_once;
     fail(address, "as many names are being looked up as may be, and the name server is silent");
@@ -100,21 +112,6 @@ std::shared_ptr<LookUpAnswer> begin(const Address& address, std::function<void()
 
 }  // namespace
 
-/// On its end nobody waits any more.
-class LookUpWaiter {
- public:
-  explicit LookUpWaiter(std::shared_ptr<LookUpAnswer> answer) : answer_(std::move(answer)) {}
-  ~LookUpWaiter() {
-    const std::lock_guard lock(answer_->mutex);
-    answer_->wake = nullptr;
-  }
-  LookUpWaiter(const LookUpWaiter&) = delete;
-  LookUpWaiter& operator=(const LookUpWaiter&) = delete;
-
- private:
-  std::shared_ptr<LookUpAnswer> answer_;
-};
-
 std::vector<Endpoint> endpoints_of(const Address& address) {
   if (address.kind == Address::Kind::unix_socket) {
     return {asio::local::stream_protocol::endpoint(address.path)};
@@ -128,15 +125,16 @@ std::vector<Endpoint> endpoints_of(const Address& address) {
 asio::awaitable<std::vector<Endpoint>> look_up(Address address, std::chrono::milliseconds limit) {
   if (auto known = endpoints_of(address); !known.empty()) co_return known;
   const auto executor = co_await asio::this_coro::executor;
-  const auto timer = std::make_shared<asio::steady_timer>(executor, limit);
-  const auto shared = begin(address, [executor, weak = std::weak_ptr(timer)] {
-    asio::post(executor, [weak] {
-      if (const auto waiting = weak.lock()) waiting->cancel();
-    });
+  const auto here = std::make_shared<Descriptor>(executor);
+  const auto shared = begin(address, *here);
+  asio::steady_timer timer(executor, limit);
+  timer.async_wait([weak = std::weak_ptr(here)](error_code early) {
+    const auto waiting = weak.lock();
+    if (!early && waiting) waiting->cancel();
   });
-  const LookUpWaiter waiter(shared);
   error_code woken;
-  co_await timer->async_wait(asio::redirect_error(asio::use_awaitable, woken));
+  co_await here->async_wait(Descriptor::wait_read,
+                            asio::redirect_error(asio::use_awaitable, woken));
   const auto cancelled = (co_await asio::this_coro::cancellation_state).cancelled();
   if (cancelled != asio::cancellation_type::none) {
     throw std::system_error(ECANCELED, std::generic_category(), "resolving a name");

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "migration/net/socket.hpp"
 #include "tests/migration/names.hpp"
@@ -102,6 +103,21 @@ TEST(LookUp, OutlivesWhoeverAsked) {
   ASSERT_TRUE(SilentNames::wait_asked(1));
   context.reset();
   EXPECT_EQ(said, "");
+}
+
+/// The thread answers whenever it is done: before, after, and while the context comes to its end.
+TEST(LookUp, MayBeAnsweredWhileWhoeverAskedComesToHisEnd) {
+  constexpr int kTimes = 200;
+  for (int i = 0; i < kTimes; ++i) {
+    std::string said;
+    {
+      asio::io_context context;
+      asio::co_spawn(context, ask(parse_address("tcp:localhost:7"), kPatience), into(said));
+      context.poll();
+      std::this_thread::sleep_for(std::chrono::microseconds(5 * i));
+    }
+    ASSERT_TRUE(said.empty() || said == "ended well") << said;
+  }
 }
 
 TEST(LookUp, IsDoneForAFewAtATime) {
