@@ -33,8 +33,9 @@ bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-TEST(ReportView, ProgressTellsPhaseBytesAndRate) {
+TEST(ReportView, ProgressTellsHowMuchIsDonePhaseBytesAndRate) {
   const std::string line = progress_line(example());
+  EXPECT_TRUE(contains(line, "50 %")) << line;
   EXPECT_TRUE(contains(line, "round 2")) << line;
   EXPECT_TRUE(contains(line, "50.0 MiB sent")) << line;
   EXPECT_TRUE(contains(line, "100.0 MiB/s")) << line;

@@ -40,7 +40,17 @@ void row(std::string& table, std::string_view name, const std::string& value) {
 
 }  // namespace
 
-std::string progress_line(const MigrationReport& report) {
+namespace {
+
+double fraction_done(const MigrationReport& report) {
+  return std::clamp(report.progress / migration::Progress::kDone, 0.0, 1.0);
+}
+
+std::string percent_done(const MigrationReport& report) {
+  return fmt::format("{:3} %", static_cast<unsigned>(fraction_done(report) * 100));
+}
+
+std::string progress_words(const MigrationReport& report) {
   const double seconds = report.total_ms / 1000;
   const auto rate =
       seconds > 0 ? static_cast<std::uint64_t>(static_cast<double>(report.wire_bytes) / seconds)
@@ -56,17 +66,22 @@ std::string progress_line(const MigrationReport& report) {
   return line;
 }
 
+}  // namespace
+
+std::string progress_line(const MigrationReport& report) {
+  return percent_done(report) + ' ' + progress_words(report);
+}
+
 /// The last column stays free: some terminals go on to the next line with it.
 std::string progress_bar(const MigrationReport& report, std::size_t columns) {
   const std::size_t room = (columns == 0 ? kUsualColumns : columns) - 1;
-  const double fraction = std::clamp(report.progress / migration::Progress::kDone, 0.0, 1.0);
-  const std::string percent = fmt::format("{:3} %", static_cast<unsigned>(fraction * 100));
+  const std::string percent = percent_done(report);
   const std::size_t width = std::min(kBarWidth, room / 4);
-  const auto filled = static_cast<std::size_t>(fraction * static_cast<double>(width));
+  const auto filled = static_cast<std::size_t>(fraction_done(report) * static_cast<double>(width));
   const std::string bar = fmt::format("[{}{}] {} ", std::string(filled, '='),
                                       std::string(width - filled, ' '), percent);
   if (bar.size() > room) return percent.substr(0, room);
-  return bar + shortened(progress_line(report), room - bar.size(), report.phase);
+  return bar + shortened(progress_words(report), room - bar.size(), report.phase);
 }
 
 namespace {
