@@ -4,6 +4,7 @@ import os
 import re
 import resource
 import subprocess
+import time
 import unittest
 
 from harness import DEADLINE, FERRY, GUEST, SANITIZED, FerryTest, Process
@@ -13,6 +14,12 @@ NO_CRASH = re.compile("internal error|terminate called|core dumped")
 
 def descriptors(process):
     return len(os.listdir(f"/proc/{process.pid}/fd"))
+
+
+def cpu_seconds(process):
+    with open(f"/proc/{process.pid}/stat", encoding="ascii") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def limit(process, number):
@@ -89,13 +96,36 @@ class FewDescriptors(FerryTest):
     def test_do_not_silence_the_control_socket_for_good(self):
         vm = self.run_vm("tick=5 end=byte")
         vm.wait_ready()
+        vm.cli("pause")
         limit(vm, descriptors(vm))
         asks = self.start(Process, [FERRY, "info", "--api-socket", vm.api])
-        vm.wait_ticks(10)
+        self.assert_waits_without_work(vm)
+        self.assertTrue(asks.running())
         limit(vm, 1024)
         self.assertEqual(asks.wait(), 0, asks.stderr.text())
+        vm.cli("resume")
         self.assertEqual(vm.info()["state"], "running")
         self.end(vm)
+
+    def test_do_not_silence_a_receiver_for_good(self):
+        target = self.receive("tcp")
+        target.wait_ready()
+        source = self.run_vm("tick=5 end=byte")
+        source.wait_ready()
+        limit(target, descriptors(target))
+        migration = self.migrate(source, target)
+        target.stderr.wait_for(rb"accepting a connection failed: Too many open files")
+        self.assert_waits_without_work(target)
+        self.assertEqual(target.stderr.text().count("accepting"), 1)
+        limit(target, 1024)
+        self.assertEqual(migration.report()["outcome"], "completed")
+        target.wait_ticks(5)
+        self.end(target)
+
+    def assert_waits_without_work(self, process, seconds=0.5):
+        before = cpu_seconds(process)
+        time.sleep(seconds)
+        self.assertLess(cpu_seconds(process) - before, seconds / 4)
 
 
 if __name__ == "__main__":
