@@ -246,7 +246,7 @@ void IncomingMigration::Receiver::take_frame(const Frame& frame) {
       if (faults_socket_) return connect_faults();
       return prepare_if_complete();
     case FrameType::report:
-      if (stage_ != Stage::running || fetcher_) break;
+      if (stage_ != Stage::running || (fetcher_ && !fetcher_->has_all())) break;
       return take_report(frame);
     case FrameType::commit:
       if (stage_ != Stage::prepared) break;
@@ -297,6 +297,7 @@ bool IncomingMigration::Receiver::awaits_connections() const {
 }
 
 void IncomingMigration::Receiver::page_connection_lost(const std::exception_ptr& failure) {
+  if (fetching() && fetcher_->has_all()) return;  // it is not needed any more
   if (stage_ != Stage::prepared) return link_lost(describe(failure));
   // The source shall notice that it is not connected any more.
   if (control_) control_->close(failure);

@@ -81,6 +81,9 @@ class IncomingMigration::Receiver {
 
   // receiver_handover.cpp
   boost::asio::awaitable<void> serve_inquiry(ConnectionPtr connection);
+  wire::VmStatus answer_to_inquiry();
+  bool take_link_back();
+  boost::asio::awaitable<void> await_word(ConnectionPtr connection);
   void link_lost(const Failure& failure);
   void prepare_if_complete();
   [[nodiscard]] std::optional<std::string> verify_ram();
@@ -188,6 +191,7 @@ class IncomingMigration::Receiver {
   std::string detail_ = "waits for a VM";
   bool link_lost_ = false;       ///< to the source of the VM that is prepared, or lacks pages
   bool waits_for_room_ = false;  ///< for missing pages, in the image store
+  bool forced_ = false;          ///< the operator has said that the VM runs here
   std::unique_ptr<PageFetcher> fetcher_;      ///< while pages are missing
   LatencyHistogram latencies_;                ///< of a fetch that is over
   std::optional<MigrationReport> report_;     ///< the source's

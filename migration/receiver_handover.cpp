@@ -107,23 +107,12 @@ asio::awaitable<void> IncomingMigration::Receiver::serve_inquiry(ConnectionPtr c
   wire::Status status{incarnation_, wire::VmStatus::unknown};
   if (inquiry.token == offer_.token && stage_ != Stage::listening) {
     trust(connection);
-    // A source that asks has given its connections up: what it sent is not going to be complete.
-    if (stage_ == Stage::receiving) link_lost({"the source came back with a new connection"});
-    if (stage_ == Stage::prepared) status.status = wire::VmStatus::prepared;
-    if (stage_ == Stage::running) status.status = wire::VmStatus::running;
-    if (stage_ == Stage::gone) status.status = wire::VmStatus::refused;
+    status.status = answer_to_inquiry();
   }
   connection->keep_alive();
   connection->send(FrameType::status, wire::encode(status));
   if (status.status == wire::VmStatus::prepared) {
-    const Frame word = co_await connection->receive();
-    if (word.type == FrameType::abort && stage_ == Stage::prepared) {
-      give_up({"the source kept the VM"}, false);
-    } else if (word.type == FrameType::commit && stage_ == Stage::prepared) {
-      commit(connection);
-    } else if (word.type == FrameType::commit && stage_ == Stage::running) {
-      connection->send(FrameType::running, wire::encode(running_now()));
-    }
+    co_await await_word(connection);
   } else if (status.status == wire::VmStatus::running && !fetching()) {
     connection->send(FrameType::running, wire::encode(running_now()));
   }
@@ -131,8 +120,58 @@ asio::awaitable<void> IncomingMigration::Receiver::serve_inquiry(ConnectionPtr c
     co_await take_up_link(connection);
   } else if (inquiry.keeper && has_keeper()) {
     co_await serve_keeper(connection);
+  } else {
+    co_await await_report(connection);
   }
   co_await connection->drained();
+}
+
+wire::VmStatus IncomingMigration::Receiver::answer_to_inquiry() {
+  // A source that asks has given its connections up: what it sent is not going to be complete.
+  if (stage_ == Stage::receiving) link_lost({"the source came back with a new connection"});
+  // The operator's word came first, and is on its way to this thread.
+  if (stage_ == Stage::prepared && take_link_back()) commit(nullptr);
+  switch (stage_) {
+    case Stage::prepared: return wire::VmStatus::prepared;
+    case Stage::running: return wire::VmStatus::running;
+    case Stage::gone: return wire::VmStatus::refused;
+    case Stage::listening:
+    case Stage::receiving: break;
+  }
+  return wire::VmStatus::unknown;
+}
+
+/// The source of a prepared VM is there again, and decides: no operator does meanwhile. True where
+/// one has done so before.
+bool IncomingMigration::Receiver::take_link_back() {
+  const std::lock_guard lock(mutex_);
+  link_lost_ = false;
+  return forced_;
+}
+
+/// Of a source that was told that the VM is prepared. One that aborts though the VM runs here,
+/// which a Commit on another connection may have started, has to hear so: it must not run it too.
+asio::awaitable<void> IncomingMigration::Receiver::await_word(ConnectionPtr connection) {
+  bool commits = false;
+  try {
+    const Frame word = co_await connection->receive();
+    commits = word.type == FrameType::commit;
+    if (!commits && word.type != FrameType::abort) {
+      throw wire::ProtocolError("the source neither committed nor aborted");
+    }
+  } catch (const std::exception& error) {
+    const bool last = inquiry_ == connection;  // of those with the token
+    if (last) inquiry_ = nullptr;
+    if (last && stage_ == Stage::prepared) link_lost({error.what()});
+    throw;
+  }
+  if (stage_ == Stage::running) {
+    connection->send(FrameType::running, wire::encode(running_now()));
+  } else if (stage_ == Stage::prepared && commits) {
+    commit(connection);
+  } else if (stage_ == Stage::prepared) {
+    give_up({"the source kept the VM"}, false);
+  }
 }
 
 void IncomingMigration::Receiver::link_lost(const Failure& failure) {
@@ -141,6 +180,7 @@ void IncomingMigration::Receiver::link_lost(const Failure& failure) {
         fmt::format("the VM did not arrive and stays at the source: {}", failure.why);
     give_up({why, failure.protocol}, true);
   } else if (stage_ == Stage::prepared) {
+    if (inquiry_) return;  // the source is there again, and about to decide
     const std::string what = fmt::format(
         "holds the complete VM, paused, and lost the link to the source ({}). Waits for "
         "the source to reconnect; if the source is known to be dead, 'ferry resume --force' runs "
@@ -152,7 +192,7 @@ void IncomingMigration::Receiver::link_lost(const Failure& failure) {
       link_lost_ = true;
     }
     callbacks_.message(what);
-  } else if (fetching()) {
+  } else if (fetching() && !fetcher_->has_all()) {
     fetch_link_lost(failure.why);
   } else {
     keeper_listens_ = false;
@@ -206,6 +246,7 @@ std::string IncomingMigration::Receiver::force_resume() {
     if (!link_lost_) {
       return "the source is connected and about to hand the VM over: 'ferry cancel' it there";
     }
+    forced_ = true;
   }
   asio::post(context_, [this] {
     if (stage_ == Stage::prepared) commit(nullptr);

@@ -284,9 +284,11 @@ asio::awaitable<void> IncomingMigration::Receiver::take_up_link(ConnectionPtr co
     waits_for_room_ = false;
     detail_ = fmt::format("{}; the source is back and sends the pages that are missing", is_here());
   }
-  callbacks_.message(fmt::format("the source is back and sends the {} pages that are missing",
-                                 fetcher_->missing()));
   const vmm::DirtyBitmap missing = fetcher_->missing_pages();
+  if (!missing.empty()) {
+    callbacks_.message(
+        fmt::format("the source is back and sends the {} pages that are missing", missing.count()));
+  }
   wire::Running running = running_now();
   running.missing = missing.count();
   connection->send(FrameType::running, wire::encode(running));

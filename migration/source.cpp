@@ -123,8 +123,13 @@ asio::awaitable<void> OutgoingMigration::Source::run() {
   ticker_.cancel();
   update_counts();
   if (live().outcome == Outcome::completed) {
-    if (options_.keep_in) keep_image();
+    if (options_.keep_in) {
+      // It may take long, and the destination waits for no report of a VM that it has.
+      co_await tell_report();
+      keep_image();
+    }
     co_await tell_report();
+    co_await hang_up();
   }
   finish();
   if (tell) co_await keep_telling_abort();

@@ -99,12 +99,15 @@ class OutgoingMigration::Source {
   void stay(Outcome outcome, const std::string& error);
   boost::asio::awaitable<void> tell_abort();
   boost::asio::awaitable<void> tell_report();
+  boost::asio::awaitable<void> hang_up();
   void finish();
 
   // source_doubt.cpp
   boost::asio::awaitable<void> settle();
   boost::asio::awaitable<bool> ask_who_runs();
   [[nodiscard]] bool ran_there() const;
+  void runs_there();
+  boost::asio::awaitable<std::optional<net::Frame>> tell_abort_again(const char* reason);
   bool may_commit_again();
   bool enter_doubt(const std::string& problem);
   void tell_doubt();

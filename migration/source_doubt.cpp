@@ -107,34 +107,52 @@ asio::awaitable<bool> OutgoingMigration::Source::ask_who_runs() {
     stay(Outcome::failed, "the link was lost during the handover, and the destination refused");
     co_return true;
   }
+  std::optional<Frame> frame;
   if (status == wire::VmStatus::running) {
-    // The operator was mistaken, if he said that it does not run there.
-    const std::lock_guard lock(mutex_);
-    forced_ = false;
-    commit_out_ = true;
-  } else {
-    if (!may_commit_again()) {
-      inquiry_->send(FrameType::abort, wire::encode(wire::Reason{"resumed at the source"}));
-      co_await inquiry_->drained();
-      co_return false;
-    }
+    runs_there();
+  } else if (may_commit_again()) {
     inquiry_->reset_on_close();
     inquiry_->send(FrameType::commit);
+  } else {
+    frame = co_await tell_abort_again("resumed at the source");
+    if (!frame) co_return false;
+    runs_there();
   }
-  const Frame frame = co_await inquiry_->receive();
-  if (frame.type == FrameType::refused) {
+  if (!frame) frame = co_await inquiry_->receive();
+  if (frame->type == FrameType::refused) {
     stay(Outcome::failed,
-         "the destination refused: " + wire::decode<wire::Reason>(frame.payload).reason);
+         "the destination refused: " + wire::decode<wire::Reason>(frame->payload).reason);
     co_return true;
   }
-  if (frame.type != FrameType::running) throw wire::ProtocolError("no answer from the peer");
-  const auto running = wire::decode<wire::Running>(frame.payload);
+  if (frame->type != FrameType::running) throw wire::ProtocolError("no answer from the peer");
+  const auto running = wire::decode<wire::Running>(frame->payload);
   if (running.missing > 0) {
     co_await take_up_link(running);
   } else {
     complete(running);
+    control_ = std::exchange(inquiry_, nullptr);  // to tell the report on
   }
   co_return true;
+}
+
+/// The operator was mistaken, if he said that it does not.
+void OutgoingMigration::Source::runs_there() {
+  const std::lock_guard lock(mutex_);
+  forced_ = false;
+  commit_out_ = true;
+}
+
+/// To a destination that holds the VM prepared. It answers where the VM runs by now; else it obeys
+/// and hangs up.
+asio::awaitable<std::optional<Frame>> OutgoingMigration::Source::tell_abort_again(
+    const char* reason) {
+  inquiry_->send(FrameType::abort, wire::encode(wire::Reason{reason}));
+  co_await inquiry_->drained();
+  try {
+    co_return co_await inquiry_->answer(options_.timeout);
+  } catch (const std::exception&) {
+    co_return std::nullopt;
+  }
 }
 
 /// Either the operator has forced the VM to run here, or from now on and until this attempt has
@@ -191,10 +209,11 @@ asio::awaitable<void> OutgoingMigration::Source::keep_telling_abort() {
   for (bool told = false; !told && Clock::now() < give_up;) {
     try {
       const wire::VmStatus status = co_await inquire();
+      bool runs = status == wire::VmStatus::running;
       if (status == wire::VmStatus::prepared) {
-        inquiry_->send(FrameType::abort, wire::encode(wire::Reason{"the VM stayed at the source"}));
-        co_await inquiry_->drained();
-      } else if (status == wire::VmStatus::running) {
+        runs = (co_await tell_abort_again("the VM stayed at the source")).has_value();
+      }
+      if (runs) {
         callbacks_.message(fmt::format(
             "the VM was resumed here by force and runs at {} too: stop one of them at once",
             to_string(options_.to)));

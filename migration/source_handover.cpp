@@ -214,11 +214,17 @@ asio::awaitable<void> OutgoingMigration::Source::tell_abort() {
 }
 
 /// Over there it can be read for as long as the VM is there; this process is about to end. Where
-/// the link was lost before, nobody is told.
+/// there is no link nobody is told.
 asio::awaitable<void> OutgoingMigration::Source::tell_report() {
   if (!control_) co_return;
   control_->send(FrameType::report, wire::encode(live()));
-  if (kept_) co_return;          // the connection stays
+  // Whoever writes it has its turn, and does so at once where there is room.
+  co_await asio::post(context_, asio::use_awaitable);
+}
+
+/// The VM has moved, and nothing of it is here. The keeper of its image stays connected.
+asio::awaitable<void> OutgoingMigration::Source::hang_up() {
+  if (!control_ || kept_) co_return;
   control_->deliver_on_close();  // Commit has arrived
   control_->close_when_drained(nullptr, kWordGrace);
   try {

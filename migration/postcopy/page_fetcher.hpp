@@ -92,6 +92,8 @@ class PageFetcher {
   [[nodiscard]] std::uint64_t missing() const {
     return finished_ ? 0 : std::max<std::uint64_t>(left_, 1);
   }
+  /// The source is not needed any more, be RAM as any other or not yet.
+  [[nodiscard]] bool has_all() const { return left_ == 0; }
   [[nodiscard]] vmm::DirtyBitmap missing_pages() const { return missing_.snapshot(); }
   [[nodiscard]] LatencyHistogram latencies() const;
   [[nodiscard]] const FaultWatch& watch() const { return watch_; }

@@ -192,6 +192,7 @@ class InDoubt(HandoverTest):
             self.assertIn("--force", refused.stderr)
         self.assert_stands_still(self.source, self.target)
         self.between.restore()
+        self.target.wait_info(lambda info: info["arrived_by"], "told how the VM came")
         self.assert_moved()
 
     def test_cannot_be_cancelled(self):
@@ -241,6 +242,32 @@ class InDoubt(HandoverTest):
         self.assert_stands_still(self.source)
         self.between.release()
         self.assert_moved()
+
+    def test_force_at_the_target_is_refused_while_the_source_is_asking(self):
+        for frame in ("status", "commit"):  # on its way back, and on its way there again
+            with self.subTest(frame=frame):
+                self.break_the_link()
+                word = self.between.on(frame, hold)
+                self.between.restore()
+                word.wait(10)
+                refused = self.target.cli("resume", "--force", check=False)
+                self.assertNotEqual(refused.returncode, 0)
+                self.assert_stands_still(self.source, self.target, seconds=0.1)
+                self.between.release()
+                self.assert_moved()
+
+    def test_force_at_the_target_is_possible_again_when_the_source_is_lost_again(self):
+        self.break_the_link()
+        word = self.between.on("commit", cut)
+        self.between.restore()
+        word.wait(10)
+        self.target.wait_info(lambda info: self.forced(), "forced")
+        self.target.wait_ticks(20)
+        self.between.restore()
+        self.assert_moved()
+
+    def forced(self):
+        return self.target.cli("resume", "--force", check=False).returncode == 0
 
     def test_force_is_refused_at_a_target_whose_source_is_connected(self):
         self.begin(timeout=10)

@@ -1,7 +1,9 @@
 """The link breaks while pages are missing: it is taken up again by itself, and nothing is lost."""
 
+import json
 import unittest
 
+import proxy
 from post_copy import BrokenPostCopyTest
 from proxy import drop, fall_silent
 from reuse import ReuseTest
@@ -45,6 +47,24 @@ class ALink(ReuseTest, BrokenPostCopyTest):
     def test_that_is_lost_ten_times_loses_nothing_where_ram_is_a_file(self):
         report = self.is_lost_often("--verify", receive=("--image-store", self.make_store()))
         self.assertIs(report["verified"], True)
+
+    def test_that_is_lost_with_the_last_word_brings_the_report_when_it_is_back(self):
+        def lose_the_last(between, _direction, frame):
+            if json.loads(frame[proxy.HEADER.size:])["missing"] == 0:
+                between.drop_now("control")
+            else:
+                between.on("running", lose_the_last)
+
+        self.begin_through_proxy()
+        self.between.on("running", lose_the_last)
+        self.go()
+        self.wait_missing(self.target)
+        self.complete()
+        self.assertEqual(self.between.seen.count("inquire"), 1)
+        info = self.target.wait_info(lambda info: info["arrived_by"], "told how the VM came")
+        self.assertEqual(info["arrived_by"]["outcome"], "completed")
+        self.assertNotIn("is lost", self.target.stderr.text())
+        self.finish(self.source, self.target)
 
     def test_that_is_closed_in_good_form_is_taken_up_again(self):
         self.is_lost(drop(by_reset=False))

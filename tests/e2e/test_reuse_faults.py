@@ -1,5 +1,6 @@
 """Images of a handover that did not go as planned, and images that were put back by hand."""
 
+import fcntl
 import os
 import shutil
 import unittest
@@ -184,6 +185,35 @@ class AHandover(ReuseTest):
         self.assertGreater(report["pages"]["reused"], kept - FEW)
         self.assert_keeper_ends(self.source)
         self.finish(self.source, self.target, back)
+
+
+class AStoreThatIsLocked(ReuseTest):
+    """By a process that was stopped, say."""
+
+    def lock(self, store):
+        held = os.open(store, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        self.addCleanup(os.close, held)
+
+    def test_does_not_hold_up_a_vm_that_arrives_for_longer_than_its_source_waits(self):
+        source = self.run_vm(SMALL)
+        source.stdout.wait_for(rb"^# fill done")
+        store = self.make_store()
+        target = self.receive("tcp", "--image-store", store, "--timeout", peer_timeout(2))
+        self.lock(store)
+        report = self.migrate(source, target, "--timeout", peer_timeout(4)).report()
+        self.assertEqual(report["outcome"], "completed")
+        self.assertIn("is locked by another process", target.stderr.text())
+        self.finish(source, target)
+
+    def test_does_not_keep_the_destination_from_hearing_how_the_vm_came(self):
+        store = self.make_store()
+        source = self.guest_with_store(store, SMALL)
+        target = self.receive("tcp", "--tracking", "off")
+        self.lock(store)
+        self.migrate(source, target, "--keep-image")
+        target.wait_info(lambda info: info["arrived_by"], "told how the VM came")
+        self.assertTrue(source.running())  # it still tries to keep the image
 
 
 if __name__ == "__main__":
