@@ -275,7 +275,7 @@ class AStoreOfAnotherUser(StoreTest):
     def test_is_none_at_all(self):
         path = self.path("file")
         with open(path, "w", encoding="ascii"):
-            self.assert_refused(path, 71, "cannot open the image store|cannot make the image store")
+            self.assert_refused(path, 66, "cannot open the image store|cannot make the image store")
 
 
 if __name__ == "__main__":
