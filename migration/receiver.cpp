@@ -1,11 +1,8 @@
 #include "migration/receiver.hpp"
 
 #include <fmt/format.h>
-#include <pthread.h>
 
 #include <algorithm>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
@@ -13,11 +10,11 @@
 #include <stdexcept>
 #include <utility>
 
+#include "migration/net/event_loop.hpp"
 #include "migration/options.hpp"
 #include "migration/reuse/store_files.hpp"
 #include "migration/usage.hpp"
 #include "vmm/machine/machine_config.hpp"
-#include "vmm/machine/thread.hpp"
 
 namespace migration {
 
@@ -63,17 +60,27 @@ IncomingMigration::Receiver::Receiver(ReceiveOptions options, MachineFactory fac
   } else {
     detail_ = fmt::format("looks {} up, to listen there", options_.listen.host);
   }
-  asio::co_spawn(context_, open(), asio::detached);
-  thread_ = vmm::start_thread([this] {
-    ::pthread_setname_np(::pthread_self(), "migration");
-    context_.run();
-  });
+  net::spawn(context_.get_executor(), open());
+  const auto loop = [this] {
+    net::run(context_, [this](const std::exception_ptr& failure) { escaped(failure); });
+  };
+  thread_ = vmm::Thread(vmm::ThreadRole::migration, loop, vmm::nothing_escapes);
 }
 
 IncomingMigration::Receiver::~Receiver() {
   context_.stop();
   thread_.join();
   channels_.clear();
+}
+
+/// What nobody has caught is the end of the link and no more: what follows from that is settled as
+/// after any other loss.
+void IncomingMigration::Receiver::escaped(const std::exception_ptr& failure) {
+  const std::string why = "a fault within the migration: " + net::what(failure);
+  callbacks_.message(why);
+  if (stage_ == Stage::gone) return callbacks_.failed({why});
+  if (control_) return control_->close(failure);
+  if (stage_ != Stage::listening) link_lost({why});
 }
 
 asio::awaitable<void> IncomingMigration::Receiver::serve(ConnectionPtr connection) {
@@ -157,6 +164,7 @@ asio::awaitable<void> IncomingMigration::Receiver::serve_control(ConnectionPtr c
   adopt(connection);
   connection->keep_alive();
   accept.no_post_copy = open_userfault();
+  accept.features = offer_.features & wire::Features::all();
   connection->send(FrameType::accept, wire::encode(accept));
   co_await send_image(connection, accept);
   // With an image not before the list of what is missing, which tells what of it does not hold.

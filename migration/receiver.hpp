@@ -11,7 +11,6 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "migration/incoming.hpp"
@@ -24,6 +23,7 @@
 #include "migration/reuse/image_store.hpp"
 #include "migration/verify.hpp"
 #include "migration/wire/messages.hpp"
+#include "vmm/os/thread.hpp"
 
 namespace migration {
 
@@ -59,6 +59,7 @@ class IncomingMigration::Receiver {
 
   // receiver_listen.cpp
   boost::asio::awaitable<void> open();
+  void escaped(const std::exception_ptr& failure);
   boost::asio::awaitable<void> accept_all(net::Acceptor& acceptor);
   void welcome(net::Socket socket);
   void tell_of_stranger(const std::string& what);
@@ -92,6 +93,7 @@ class IncomingMigration::Receiver {
   void give_up(const Failure& failure, bool tell);
   boost::asio::awaitable<void> told();
   boost::asio::awaitable<void> drain_and_fail(Failure failure);
+  boost::asio::awaitable<void> decline_when_told(std::function<void()> done);
 
   // receiver_post_copy.cpp
   [[nodiscard]] bool fetching() const { return stage_ == Stage::running && fetcher_ != nullptr; }
@@ -199,7 +201,7 @@ class IncomingMigration::Receiver {
   std::shared_ptr<PageTally> tally_;
   std::optional<Address> address_;  ///< once it listens
 
-  std::thread thread_;
+  vmm::Thread thread_;
 };
 
 }  // namespace migration

@@ -2,14 +2,13 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <chrono>
 #include <stdexcept>
 #include <utility>
 
 #include "migration/elapsed.hpp"
+#include "migration/net/event_loop.hpp"
 #include "migration/receiver.hpp"
 #include "migration/usage.hpp"
 
@@ -90,7 +89,7 @@ void IncomingMigration::Receiver::take_report(const Frame& frame) {
 
 /// The source's last frame, which comes when it has done what it does after the handover.
 asio::awaitable<void> IncomingMigration::Receiver::await_report(ConnectionPtr connection) {
-  if (stage_ != Stage::running || report_) co_return;
+  if (stage_ != Stage::running || report_ || !offer_.features.has(wire::Feature::report)) co_return;
   try {
     const Frame frame = co_await connection->answer(
         std::min<std::chrono::milliseconds>(options_.timeout, kReportPatience));
@@ -208,7 +207,7 @@ void IncomingMigration::Receiver::give_up(const Failure& failure, bool tell) {
     connection->send(FrameType::refused, wire::encode(wire::Reason{failure.why}));
   }
   enter(Stage::gone, failure.why);
-  asio::co_spawn(context_, drain_and_fail(failure), asio::detached);
+  net::spawn(context_.get_executor(), drain_and_fail(failure));
 }
 
 /// What was to be told is with the kernel, or its connection is gone.
@@ -236,6 +235,11 @@ asio::awaitable<void> IncomingMigration::Receiver::drain_and_fail(Failure failur
   callbacks_.failed(failure);
 }
 
+asio::awaitable<void> IncomingMigration::Receiver::decline_when_told(std::function<void()> done) {
+  co_await told();
+  done();
+}
+
 std::string IncomingMigration::Receiver::force_resume() {
   {
     const std::lock_guard lock(mutex_);
@@ -261,13 +265,7 @@ void IncomingMigration::Receiver::decline(std::function<void()> done) {
     } else if (fetching() && control_) {
       control_->send(FrameType::ended, wire::encode(wire::Reason{"the VM has ended there"}));
     }
-    asio::co_spawn(
-        context_,
-        [this, done]() -> asio::awaitable<void> {
-          co_await told();
-          done();
-        },
-        asio::detached);
+    net::spawn(context_.get_executor(), decline_when_told(done));
   });
 }
 

@@ -1,7 +1,5 @@
 #include <fmt/format.h>
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cerrno>
@@ -12,6 +10,7 @@
 #include <system_error>
 #include <utility>
 
+#include "migration/net/event_loop.hpp"
 #include "migration/receiver.hpp"
 
 /// The destination's door: where it listens, and who is let in before it is known what he wants.
@@ -48,7 +47,7 @@ asio::awaitable<void> IncomingMigration::Receiver::open() {
   }
   callbacks_.listening(listener_->address());
   for (net::Acceptor& acceptor : listener_->acceptors()) {
-    asio::co_spawn(context_, accept_all(acceptor), asio::detached);
+    net::spawn(context_.get_executor(), accept_all(acceptor));
   }
 }
 
@@ -59,16 +58,20 @@ asio::awaitable<void> IncomingMigration::Receiver::accept_all(net::Acceptor& acc
     net::Socket socket =
         co_await acceptor.async_accept(asio::redirect_error(asio::use_awaitable, error));
     if (error == asio::error::bad_descriptor) co_return;
-    if (error) {
-      const std::string what = "accepting a connection failed: " + error.message();
+    std::string why = error ? error.message() : std::string();
+    try {
+      if (!error) welcome(std::move(socket));
+    } catch (const std::exception& failure) {
+      why = failure.what();
+    }
+    if (!why.empty()) {
+      const std::string what = "accepting a connection failed: " + why;
       if (!std::exchange(told, true)) callbacks_.message(what);
       // The source would wait for its connections without end: its signs of life go on.
       if (awaits_connections()) link_lost({what});
       pause.expires_after(kAcceptPause);
       co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
-      continue;
     }
-    welcome(std::move(socket));
   }
 }
 
@@ -81,7 +84,7 @@ void IncomingMigration::Receiver::welcome(net::Socket socket) {
   }
   net::tune(socket, options_.timeout);
   strangers_.push_back(std::make_shared<Connection>(std::move(socket), options_.timeout));
-  asio::co_spawn(context_, serve(strangers_.back()), asio::detached);
+  net::spawn(context_.get_executor(), serve(strangers_.back()));
 }
 
 void IncomingMigration::Receiver::tell_of_stranger(const std::string& what) {

@@ -1,11 +1,10 @@
 #include <fmt/format.h>
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <cstring>
 #include <exception>
 #include <utility>
 
+#include "migration/net/event_loop.hpp"
 #include "migration/options.hpp"
 #include "migration/receiver.hpp"
 
@@ -123,16 +122,16 @@ bool IncomingMigration::Receiver::has_keeper() const {
 
 void IncomingMigration::Receiver::tell_changed(std::vector<wire::Hashes> pages) {
   ++telling_;
-  asio::co_spawn(context_, send_changed(std::move(pages)), asio::detached);
+  net::spawn(context_.get_executor(), send_changed(std::move(pages)));
 }
 
 /// A keeper that takes nothing is told nothing more.
 asio::awaitable<void> IncomingMigration::Receiver::send_changed(std::vector<wire::Hashes> pages) {
   if (const ConnectionPtr keeper = control_; has_keeper() && !fetching() && keeper) {
-    for (const wire::Hashes& piece : pages) {
-      keeper->send(FrameType::changed, wire::encode_hashes(piece));
-    }
     try {
+      for (const wire::Hashes& piece : pages) {
+        keeper->send(FrameType::changed, wire::encode_hashes(piece));
+      }
       co_await keeper->drained();
     } catch (const std::exception&) {
       // It comes back, if it can, and is told everything anew.

@@ -1,21 +1,17 @@
 #include "migration/source.hpp"
 
 #include <fmt/format.h>
-#include <pthread.h>
 
 #include <algorithm>
-#include <boost/asio/bind_cancellation_slot.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
 
 #include "migration/elapsed.hpp"
+#include "migration/net/event_loop.hpp"
 #include "migration/usage.hpp"
 #include "vmm/machine/machine_config.hpp"
-#include "vmm/machine/thread.hpp"
 
 namespace migration {
 
@@ -64,14 +60,14 @@ OutgoingMigration::Source::Source(std::unique_ptr<vmm::Machine>&& machine, Migra
     options_.max_rounds = options_.mode == Mode::hybrid ? kHybridRounds : kPreCopyRounds;
   }
   sent_ = vmm::DirtyBitmap(machine->memory().page_count());
-  asio::co_spawn(context_, run(), asio::bind_cancellation_slot(interrupt_.slot(), asio::detached));
+  net::spawn(context_.get_executor(), run(), interrupt_.slot());
   machine_ = std::move(machine);
   machine_->on_end([this] { asio::post(context_, [this] { abandon(kGuestEnded); }); });
   try {
-    thread_ = vmm::start_thread([this] {
-      ::pthread_setname_np(::pthread_self(), "migration");
-      context_.run();
-    });
+    const auto loop = [this] {
+      net::run(context_, [this](const std::exception_ptr& failure) { escaped(failure); });
+    };
+    thread_ = vmm::Thread(vmm::ThreadRole::migration, loop, vmm::nothing_escapes);
   } catch (const std::system_error&) {
     machine_->on_end(nullptr);
     machine = std::move(machine_);
@@ -95,7 +91,28 @@ asio::awaitable<void> OutgoingMigration::Source::run() {
     if (!failure_) failure_ = std::current_exception();
   }
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-  while (stage() == Stage::committed || stage() == Stage::serving) {
+  for (auto delay = kFirstRetry; machine_;) {
+    try {
+      co_await conclude();
+      continue;
+    } catch (const std::exception& error) {
+      callbacks_.message(
+          fmt::format("the migration's end failed, and is tried again: {}", error.what()));
+    }
+    co_await pause_before_retry(delay);
+  }
+  if (tell_abort_) co_await keep_telling_abort();
+  if (kept_) {
+    co_await watch_image();
+    callbacks_.released();
+  }
+  done_ = true;
+}
+
+/// Until it is known who has the VM, and its owner here has it back or it is given up. What throws
+/// on the way is done again from where it had got to.
+asio::awaitable<void> OutgoingMigration::Source::conclude() {
+  while (stage() != Stage::copying && stage() != Stage::settled) {
     if (failure_) {
       drop_connections();
       co_await settle();
@@ -108,22 +125,17 @@ asio::awaitable<void> OutgoingMigration::Source::run() {
     }
   }
   drop_page_connections();
-  if (failure_ && stage() == Stage::copying) {
-    std::string why;
-    try {
-      std::rethrow_exception(failure_);
-    } catch (const std::exception& error) {
-      why = error.what();
-    }
-    stay(cancelled() ? Outcome::cancelled : Outcome::failed, why);
+  if (stage() == Stage::copying) {
+    stay(cancelled() ? Outcome::cancelled : Outcome::failed, net::what(failure_));
     co_await tell_abort();
   }
-  const bool tell = last_round_told_ && live().outcome != Outcome::completed;
-  done_ = !tell;
+  const bool completed = live().outcome == Outcome::completed;
+  tell_abort_ = last_round_told_ && !completed;
+  done_ = !tell_abort_;
   ticker_.cancel();
   update_counts();
-  if (live().outcome == Outcome::completed) {
-    if (options_.keep_in) {
+  if (completed) {
+    if (options_.keep_in && !kept_) {
       // It may take long, and the destination waits for no report of a VM that it has.
       co_await tell_report();
       keep_image();
@@ -132,12 +144,16 @@ asio::awaitable<void> OutgoingMigration::Source::run() {
     co_await hang_up();
   }
   finish();
-  if (tell) co_await keep_telling_abort();
-  if (kept_) {
-    co_await watch_image();
-    callbacks_.released();
-  }
-  done_ = true;
+}
+
+/// What nobody has caught is the end of this migration and no more. As a lost link it is settled by
+/// run() who has the VM.
+void OutgoingMigration::Source::escaped(const std::exception_ptr& failure) {
+  const std::string why = "a fault within the migration: " + net::what(failure);
+  if (stage() == Stage::settled) return callbacks_.message(why);
+  if (stage() == Stage::copying) return abandon(why);
+  if (!failure_) failure_ = failure;
+  if (control_) control_->close(failure);
 }
 
 asio::awaitable<void> OutgoingMigration::Source::connect() {
@@ -168,10 +184,21 @@ asio::awaitable<void> OutgoingMigration::Source::connect() {
   const auto accept = wire::decode<wire::Accept>(answer.payload);
   incarnation_ = accept.incarnation;
   no_post_copy_ = accept.no_post_copy;
+  agree(offer.features & accept.features);
   co_await learn_image(accept);
   for (unsigned index = 0; index < options_.channels; ++index) {
     open_channel(index, co_await net::dial(peer_, options_.timeout));
   }
+}
+
+/// What only one side knows is done without, unless it was asked for.
+void OutgoingMigration::Source::agree(wire::Features features) {
+  features_ = features;
+  if (features_.has(wire::Feature::lz4)) return;
+  if (options_.compression == Compression::lz4) {
+    throw std::runtime_error("the destination does not know LZ4: migrate with --compression none");
+  }
+  shared_.compression = Compression::none;
 }
 
 void OutgoingMigration::Source::open_channel(unsigned index, net::Socket socket) {

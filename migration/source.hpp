@@ -8,7 +8,6 @@
 #include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "migration/net/connection.hpp"
@@ -22,6 +21,7 @@
 #include "migration/postcopy/page_server.hpp"
 #include "migration/reuse/held_hashes.hpp"
 #include "migration/wire/messages.hpp"
+#include "vmm/os/thread.hpp"
 
 namespace migration {
 
@@ -58,7 +58,10 @@ class OutgoingMigration::Source {
 
   // source.cpp
   boost::asio::awaitable<void> run();
+  boost::asio::awaitable<void> conclude();
+  void escaped(const std::exception_ptr& failure);
   boost::asio::awaitable<void> connect();
+  void agree(wire::Features features);
   void open_channel(unsigned index, net::Socket socket);
   /// Copies while the guest runs, if the mode says so. Whether the rest is for post-copy.
   boost::asio::awaitable<bool> copy();
@@ -179,6 +182,7 @@ class OutgoingMigration::Source {
   boost::asio::cancellation_signal interrupt_;  ///< of run(), wherever it waits
   Address peer_;                                ///< the destination, without a name to look up
   std::string incarnation_;
+  wire::Features features_;  ///< that both sides know
   std::exception_ptr failure_;
   std::uint32_t round_ = 0;
   std::shared_ptr<PreCopyRound> copying_;  ///< the round that is under way
@@ -188,6 +192,7 @@ class OutgoingMigration::Source {
   double hot_seconds_ = 0;        ///< in which a page was written twice that was held back
   vmm::DirtyBitmap sent_;         ///< pages that travelled at least once
   bool last_round_told_ = false;  ///< the destination may have got as far as Prepared
+  bool tell_abort_ = false;       ///< it may hold a prepared VM that has stayed here
   double link_bytes_per_second_ = 0;
   unsigned throttle_ = 0;
   // For people: how far it is.
@@ -250,7 +255,7 @@ class OutgoingMigration::Source {
   std::uint64_t max_downtime_us_;
 
   std::atomic<bool> done_ = false;
-  std::thread thread_;
+  vmm::Thread thread_;
 };
 
 }  // namespace migration

@@ -105,12 +105,12 @@ void OutgoingMigration::Source::tick() {
       }
       watch_writes();
       look_for_vain_work();
+      update_counts();
+      update_progress();
+      callbacks_.progress(live());
     } catch (const std::exception& error) {
       abandon(error.what());
     }
-    update_counts();
-    update_progress();
-    callbacks_.progress(live());
     tick();
   });
 }

@@ -216,7 +216,7 @@ asio::awaitable<void> OutgoingMigration::Source::tell_abort() {
 /// Over there it can be read for as long as the VM is there; this process is about to end. Where
 /// there is no link nobody is told.
 asio::awaitable<void> OutgoingMigration::Source::tell_report() {
-  if (!control_) co_return;
+  if (!control_ || !features_.has(wire::Feature::report)) co_return;
   control_->send(FrameType::report, wire::encode(live()));
   // Whoever writes it has its turn, and does so at once where there is room.
   co_await asio::post(context_, asio::use_awaitable);

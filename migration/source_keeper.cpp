@@ -2,8 +2,6 @@
 #include <sys/inotify.h>
 
 #include <array>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cerrno>
@@ -11,6 +9,7 @@
 #include <system_error>
 #include <utility>
 
+#include "migration/net/event_loop.hpp"
 #include "migration/reuse/image_store.hpp"
 #include "migration/source.hpp"
 #include "vmm/machine/machine_config.hpp"
@@ -55,7 +54,7 @@ void OutgoingMigration::Source::keep_image() {
 
 /// As the keeper of the image: until somebody takes or drops it.
 asio::awaitable<void> OutgoingMigration::Source::watch_image() {
-  asio::co_spawn(context_, watch_store(), asio::detached);
+  net::spawn(context_.get_executor(), watch_store());
   std::chrono::milliseconds delay = kFirstRetry;
   while (kept_) {
     try {

@@ -2,14 +2,14 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <system_error>
 #include <utility>
+
+#include "migration/net/event_loop.hpp"
 
 namespace migration::net {
 
@@ -156,14 +156,14 @@ void Connection::send(FrameType type, std::span<const std::byte> payload) {
   if (sending_) sending_(wire::kHeaderBytes + payload.size());
   if (writing_) return;
   writing_ = true;
-  asio::co_spawn(
-      socket_.get_executor(),
-      [self = shared_from_this()]() -> asio::awaitable<void> { return self->write_queued(); },
-      asio::detached);
+  spawn(socket_.get_executor(), write_queued(shared_from_this()));
+}
+
+asio::awaitable<void> Connection::write_queued(std::shared_ptr<Connection> self) {
+  co_await self->write_queued();
 }
 
 asio::awaitable<void> Connection::write_queued() {
-  const auto self = shared_from_this();
   error_code error;
   while (!queue_.empty() && !error) {
     const std::vector<std::byte> batch = std::exchange(queue_, {});

@@ -80,6 +80,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   asio::awaitable<void> read(std::span<std::byte> into);
   asio::awaitable<wire::FrameHeader> read_header();
   asio::awaitable<Frame> read_payload(wire::FrameHeader header);
+  /// Keeps the connection alive until it is done.
+  static asio::awaitable<void> write_queued(std::shared_ptr<Connection> self);
   asio::awaitable<void> write_queued();
   static void disarm(asio::steady_timer& deadline);
   void arm_deadline(asio::steady_timer& deadline, const char* why, std::chrono::milliseconds limit);

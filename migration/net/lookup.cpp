@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <netdb.h>
-#include <pthread.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,12 +19,11 @@
 #include <memory>
 #include <mutex>
 #include <system_error>
-#include <thread>
 #include <utility>
 
 #include "migration/net/address_error.hpp"
-#include "vmm/kvm/unique_fd.hpp"
-#include "vmm/machine/thread.hpp"
+#include "vmm/os/thread.hpp"
+#include "vmm/os/unique_fd.hpp"
 
 namespace migration::net {
 
@@ -72,7 +70,6 @@ std::string ask(const Address& address, std::vector<Endpoint>& found) {
 }
 
 void answer(const Address& address, LookUpAnswer& to) {
-  ::pthread_setname_np(::pthread_self(), "look-up");
   std::vector<Endpoint> found;
   std::string error;
   try {
@@ -102,7 +99,8 @@ std::shared_ptr<LookUpAnswer> begin(const Address& address, Descriptor& waits) {
     fail(address, "as many names are being looked up as may be, and the name server is silent");
   }
   try {
-    vmm::start_thread([address, shared] { answer(address, *shared); }).detach();
+    const auto ask = [address, shared] { answer(address, *shared); };
+    vmm::Thread(vmm::ThreadRole::look_up, ask, vmm::nothing_escapes).detach();
   } catch (const std::system_error& error) {
     --at_once;
     fail(address, error.what());

@@ -13,7 +13,7 @@
 #include <thread>
 
 #include "migration/net/address_error.hpp"
-#include "vmm/kvm/unique_fd.hpp"
+#include "vmm/os/unique_fd.hpp"
 
 namespace migration::net {
 

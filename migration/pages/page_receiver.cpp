@@ -2,16 +2,14 @@
 
 #include <fmt/format.h>
 #include <lz4.h>
-#include <pthread.h>
 
 #include <algorithm>
 #include <cstring>
 #include <utility>
 
 #include "migration/postcopy/page_fetcher.hpp"
-#include "vmm/machine/scheduling.hpp"
-#include "vmm/machine/thread.hpp"
 #include "vmm/memory/huge_page.hpp"
+#include "vmm/os/scheduling.hpp"
 
 namespace migration {
 
@@ -52,7 +50,9 @@ PageReceiver::PageReceiver(net::Socket socket, PageTarget& target, Done done)
       target_(target),
       memory_(target.memory),
       done_(std::move(done)),
-      thread_(vmm::start_thread([this] { run(); })) {}
+      thread_(
+          vmm::ThreadRole::pages_in, [this] { run(); },
+          [this](std::exception_ptr failure) { done_(0, std::move(failure)); }) {}
 
 PageReceiver::~PageReceiver() {
   stream_.interrupt();
@@ -60,19 +60,14 @@ PageReceiver::~PageReceiver() {
 }
 
 void PageReceiver::run() {
-  ::pthread_setname_np(::pthread_self(), "pages-in");
-  try {
-    for (;;) {
-      const wire::FrameHeader header =
-          wire::decode_header(in_.take(wire::kHeaderBytes).first<wire::kHeaderBytes>());
-      if (header.type == FrameType::round_end) {
-        end_round(wire::decode_round(in_.take(header.payload)));
-      } else {
-        receive(header);
-      }
+  for (;;) {
+    const wire::FrameHeader header =
+        wire::decode_header(in_.take(wire::kHeaderBytes).first<wire::kHeaderBytes>());
+    if (header.type == FrameType::round_end) {
+      end_round(wire::decode_round(in_.take(header.payload)));
+    } else {
+      receive(header);
     }
-  } catch (...) {
-    done_(0, std::current_exception());
   }
 }
 

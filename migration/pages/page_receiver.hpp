@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
-#include <thread>
 #include <vector>
 
 #include "migration/net/buffered_reader.hpp"
@@ -11,6 +10,7 @@
 #include "migration/pages/huge_block.hpp"
 #include "migration/pages/page_target.hpp"
 #include "migration/wire/decode.hpp"
+#include "vmm/os/thread.hpp"
 
 namespace migration {
 
@@ -53,7 +53,7 @@ class PageReceiver {
   bool aside_ = false;
   std::uint32_t ended_ = 0;  ///< the last round that the peer has ended here
   std::vector<iovec> parts_;
-  std::thread thread_;
+  vmm::Thread thread_;
 };
 
 }  // namespace migration

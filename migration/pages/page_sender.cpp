@@ -1,7 +1,6 @@
 #include "migration/pages/page_sender.hpp"
 
 #include <lz4.h>
-#include <pthread.h>
 
 #include <algorithm>
 #include <cstring>
@@ -11,8 +10,7 @@
 #include "migration/elapsed.hpp"
 #include "migration/pages/page_content.hpp"
 #include "migration/verify.hpp"
-#include "vmm/machine/scheduling.hpp"
-#include "vmm/machine/thread.hpp"
+#include "vmm/os/scheduling.hpp"
 
 namespace migration {
 
@@ -69,7 +67,9 @@ PageSender::PageSender(net::Socket socket, wire::Bytes greeting, Shared& shared,
       shared_(shared),
       done_(std::move(done)),
       policy_(shared.compression, cap_per_channel(shared)),
-      thread_(vmm::start_thread([this] { run(); })) {}
+      thread_(
+          vmm::ThreadRole::pages_out, [this] { run(); },
+          [this](std::exception_ptr failure) { done_(std::move(failure)); }) {}
 
 PageSender::~PageSender() {
   {
@@ -90,27 +90,22 @@ void PageSender::start(std::shared_ptr<Round> round) {
 }
 
 void PageSender::run() {
-  ::pthread_setname_np(::pthread_self(), "pages-out");
-  try {
-    // At once, whatever the cap: the destination hangs up on who does not say what he wants.
-    iovec part{greeting_.data(), greeting_.size()};
-    shared_.limiter.charge(greeting_.size());
-    shared_.counters.wire_bytes += greeting_.size();
-    stream_.write({&part, 1});
-    for (;;) {
-      std::shared_ptr<Round> round;
-      {
-        std::unique_lock lock(mutex_);
-        changed_.wait(lock, [this] { return stopping_ || next_round_; });
-        if (stopping_) return;
-        round = std::exchange(next_round_, nullptr);
-      }
-      send_round(*round);
-      round.reset();
-      done_(nullptr);
+  // At once, whatever the cap: the destination hangs up on who does not say what he wants.
+  iovec part{greeting_.data(), greeting_.size()};
+  shared_.limiter.charge(greeting_.size());
+  shared_.counters.wire_bytes += greeting_.size();
+  stream_.write({&part, 1});
+  for (;;) {
+    std::shared_ptr<Round> round;
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [this] { return stopping_ || next_round_; });
+      if (stopping_) return;
+      round = std::exchange(next_round_, nullptr);
     }
-  } catch (...) {
-    done_(std::current_exception());
+    send_round(*round);
+    round.reset();
+    done_(nullptr);
   }
 }
 

@@ -8,7 +8,6 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <thread>
 #include <vector>
 
 #include "migration/net/stream.hpp"
@@ -16,6 +15,7 @@
 #include "migration/pages/round.hpp"
 #include "migration/policy/compression_policy.hpp"
 #include "migration/wire/encode.hpp"
+#include "vmm/os/thread.hpp"
 
 namespace migration {
 
@@ -108,7 +108,7 @@ class PageSender {
   std::condition_variable changed_;
   std::shared_ptr<Round> next_round_;
   bool stopping_ = false;
-  std::thread thread_;
+  vmm::Thread thread_;
 };
 
 }  // namespace migration

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <lz4.h>
 #include <poll.h>
-#include <pthread.h>
 #include <sys/eventfd.h>
 
 #include <algorithm>
@@ -16,8 +15,7 @@
 #include "migration/elapsed.hpp"
 #include "migration/verify.hpp"
 #include "migration/wire/encode.hpp"
-#include "vmm/machine/scheduling.hpp"
-#include "vmm/machine/thread.hpp"
+#include "vmm/os/scheduling.hpp"
 
 namespace migration {
 
@@ -57,7 +55,8 @@ PageFetcher::PageFetcher(vmm::GuestMemory& memory, std::shared_ptr<const vmm::Us
       in_(kReadAhead),
       page_(vmm::kPageSize) {
   if (!covered_) userfault_->register_missing(memory_.pages({0, memory_.page_count()}));
-  thread_ = vmm::start_thread([this] { run(); });
+  thread_ = vmm::Thread(
+      vmm::ThreadRole::faults, [this] { run(); }, vmm::nothing_escapes);
 }
 
 PageFetcher::~PageFetcher() {
@@ -74,16 +73,13 @@ void PageFetcher::post(std::function<void()> task) {
 }
 
 void PageFetcher::run_there(const std::function<void()>& task) {
-  std::promise<void> done;
-  post([&] {
-    task();
-    done.set_value();
-  });
-  done.get_future().wait();
+  std::packaged_task<void()> there(task);
+  auto done = there.get_future();
+  post([&] { there(); });
+  done.get();
 }
 
 void PageFetcher::run() {
-  ::pthread_setname_np(::pthread_self(), "faults");
   vmm::wake_first();
   const int look = static_cast<int>(timeout_.count() / kLooks) + 1;
   while (!leaving_) {
@@ -109,7 +105,13 @@ void PageFetcher::run() {
       const std::lock_guard lock(tasks_mutex_);
       tasks.swap(tasks_);
     }
-    for (const auto& task : tasks) task();
+    for (const auto& task : tasks) {
+      try {
+        task();
+      } catch (...) {
+        fail(std::current_exception());
+      }
+    }
   }
 }
 
@@ -147,6 +149,7 @@ void PageFetcher::connect(net::Socket socket) {
     try {
       give_zeros();
       for (const vmm::PageIndex page : pages) ask(page);
+      if (left_ == 0) finish();  // what ended the last link may have been that
     } catch (...) {
       fail(std::current_exception());
     }

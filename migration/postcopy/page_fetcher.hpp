@@ -9,7 +9,6 @@
 #include <memory>
 #include <mutex>
 #include <span>
-#include <thread>
 #include <vector>
 
 #include "migration/latency_histogram.hpp"
@@ -19,9 +18,10 @@
 #include "migration/postcopy/covered_ram.hpp"
 #include "migration/postcopy/fault_watch.hpp"
 #include "migration/wire/decode.hpp"
-#include "vmm/kvm/unique_fd.hpp"
 #include "vmm/memory/guest_memory.hpp"
 #include "vmm/memory/userfault.hpp"
+#include "vmm/os/thread.hpp"
+#include "vmm/os/unique_fd.hpp"
 
 namespace migration {
 
@@ -178,7 +178,7 @@ class PageFetcher {
   std::vector<std::byte> page_;
   FaultWatch watch_;
   bool leaving_ = false;
-  std::thread thread_;
+  vmm::Thread thread_;
 };
 
 }  // namespace migration

@@ -1,7 +1,6 @@
 #include "migration/postcopy/page_server.hpp"
 
 #include <lz4.h>
-#include <pthread.h>
 #include <sched.h>
 
 #include <algorithm>
@@ -13,8 +12,7 @@
 #include "migration/pages/page_content.hpp"
 #include "migration/policy/arrival_watch.hpp"
 #include "migration/verify.hpp"
-#include "vmm/machine/scheduling.hpp"
-#include "vmm/machine/thread.hpp"
+#include "vmm/os/scheduling.hpp"
 
 namespace migration {
 
@@ -96,15 +94,9 @@ void PageServer::serve(net::Socket socket, std::function<void(std::exception_ptr
   // What a lost link has left.
   frames_.clear();
   inserts_.clear();
-  thread_ = vmm::start_thread([this, failed = std::move(failed)] {
-    ::pthread_setname_np(::pthread_self(), "faults");
-    const bool real_time = !greedy_peer_ && vmm::wake_at_once();
-    try {
-      answer_all(real_time);
-    } catch (...) {
-      failed(std::current_exception());
-    }
-  });
+  thread_ = vmm::Thread(
+      vmm::ThreadRole::faults, [this] { answer_all(!greedy_peer_ && vmm::wake_at_once()); },
+      std::move(failed));
 }
 
 void PageServer::set(Prepaging prepaging) {

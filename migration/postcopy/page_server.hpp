@@ -10,7 +10,6 @@
 #include <mutex>
 #include <optional>
 #include <span>
-#include <thread>
 #include <vector>
 
 #include "migration/net/stream.hpp"
@@ -21,6 +20,7 @@
 #include "migration/postcopy/fault_watch.hpp"
 #include "migration/postcopy/recent_faults.hpp"
 #include "migration/wire/decode.hpp"
+#include "vmm/os/thread.hpp"
 
 namespace migration {
 
@@ -112,7 +112,7 @@ class PageServer {
   std::vector<Insert> inserts_;
   std::vector<iovec> parts_;
   bool greedy_peer_ = false;  ///< it asked for more pages than there are; the thread's
-  std::thread thread_;
+  vmm::Thread thread_;
 };
 
 }  // namespace migration

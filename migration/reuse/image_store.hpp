@@ -15,9 +15,9 @@
 #include "migration/reuse/room_ledger.hpp"
 #include "migration/reuse/store_files.hpp"
 #include "migration/wire/format.hpp"
-#include "vmm/kvm/unique_fd.hpp"
 #include "vmm/memory/dirty_bitmap.hpp"
 #include "vmm/memory/guest_memory.hpp"
+#include "vmm/os/unique_fd.hpp"
 
 namespace migration {
 

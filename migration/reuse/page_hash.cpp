@@ -15,6 +15,7 @@
 
 #include "migration/reuse/store_files.hpp"
 #include "migration/verify.hpp"
+#include "vmm/os/thread.hpp"
 
 namespace migration {
 
@@ -92,27 +93,33 @@ auto map_pages(const vmm::GuestMemory& memory, const vmm::DirtyBitmap& pages,
     }
   };
   const auto work = [&] {
-    try {
-      auto of_page = make();
-      for (std::size_t i = next++; i < turns; i = next++) {
-        for (const Portion& portion : turn(i)) look(portion, of_page);
-      }
-    } catch (...) {
-      const std::lock_guard lock(mutex);
-      failure = std::current_exception();
-      next = turns;
+    auto of_page = make();
+    for (std::size_t i = next++; i < turns; i = next++) {
+      for (const Portion& portion : turn(i)) look(portion, of_page);
     }
+  };
+  const auto failed = [&](std::exception_ptr why) {
+    const std::lock_guard lock(mutex);
+    failure = std::move(why);
+    next = turns;
   };
   {
     const auto wanted = std::min<std::size_t>(
         std::clamp(std::thread::hardware_concurrency(), 1U, kMaxThreads), turns);
-    std::vector<std::jthread> threads;
+    std::vector<vmm::Thread> threads;
     try {
-      for (std::size_t i = 1; i < wanted; ++i) threads.emplace_back(work);
+      for (std::size_t i = 1; i < wanted; ++i) {
+        threads.emplace_back(vmm::ThreadRole::hashes, work, failed);
+      }
     } catch (const std::system_error&) {
       // The process may have no more threads: those that there are do it.
     }
-    work();
+    try {
+      work();
+    } catch (...) {
+      failed(std::current_exception());
+    }
+    for (vmm::Thread& thread : threads) thread.join();
   }
   if (failure) std::rethrow_exception(failure);
   return results;

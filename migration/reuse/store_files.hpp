@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "migration/wire/encode.hpp"
-#include "vmm/kvm/unique_fd.hpp"
 #include "vmm/memory/dirty_bitmap.hpp"
+#include "vmm/os/unique_fd.hpp"
 
 /// Files of a store of kept images: names in one directory, steps that are durable when they
 /// return. Every failure is a std::system_error that names the file, unless another one is told.

@@ -17,7 +17,7 @@ class ProtocolError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-inline constexpr std::uint32_t kVersion = 1;
+inline constexpr std::uint32_t kVersion = 2;
 
 // Every connection starts with a preamble from the side that dialled: magic, version, role. The
 // side that listens answers on `control` and `inquiry` connections with the same magic and its

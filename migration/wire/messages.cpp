@@ -91,6 +91,18 @@ class Fields {
     if (!token) unsound("token");
     return *token;
   }
+  Features features() const {
+    const json& names = at("features");
+    if (!names.is_array() || names.size() > Features::kMaxNames) unsound("features");
+    Features features;
+    for (const json& name : names) {
+      if (!name.is_string()) unsound("features");
+      const auto& text = name.get_ref<const std::string&>();
+      if (text.empty() || text.size() > Features::kMaxNameBytes) unsound("features");
+      features.add(text);
+    }
+    return features;
+  }
   Fields object(const char* name) const {
     if (!at(name).is_object()) unsound(name);
     return Fields(at(name));
@@ -145,7 +157,8 @@ Bytes encode(const Offer& message) {
                    {"used", message.used_bytes},
                    {"keep", message.keep ? to_hex(message.image_key) : ""},
                    {"image", message.image_token ? to_hex(*message.image_token) : ""},
-                   {"reuse", to_string(message.reuse)}});
+                   {"reuse", to_string(message.reuse)},
+                   {"features", message.features.names()}});
 }
 
 template <>
@@ -169,6 +182,7 @@ Offer decode(std::span<const std::byte> payload) {
   const auto reuse = reuse_from(fields.text("reuse", 32));
   if (!reuse) Fields::unsound("reuse");
   offer.reuse = *reuse;
+  offer.features = fields.features();
   return offer;
 }
 
@@ -203,6 +217,7 @@ Bytes encode(const Accept& message) {
   const bool any = message.image_pages > 0;
   return to_bytes({{"incarnation", message.incarnation},
                    {"no_post_copy", reason_text(message.no_post_copy)},
+                   {"features", message.features.names()},
                    {"image",
                     {{"pages", message.image_pages},
                      {"by", any ? to_string(message.image_by) : ""},
@@ -213,6 +228,7 @@ template <>
 Accept decode(std::span<const std::byte> payload) {
   const Fields fields(payload);
   Accept accept{fields.incarnation(), fields.words("no_post_copy", kMaxReasonBytes)};
+  accept.features = fields.features();
   const Fields image = fields.object("image");
   accept.image_pages = image.number("pages");
   if (accept.image_pages > kMaxPages) Fields::unsound("pages");

@@ -9,6 +9,7 @@
 #include "migration/report.hpp"
 #include "migration/reuse/page_hash.hpp"
 #include "migration/wire/encode.hpp"
+#include "migration/wire/features.hpp"
 #include "migration/wire/format.hpp"
 
 /// The messages of the handshake and the handover. They are JSON, so that a field can be added
@@ -29,6 +30,7 @@ struct Offer {
   /// Of the handover since which it knows exactly what has changed.
   std::optional<Token> image_token = std::nullopt;
   Reuse reuse = Reuse::automatic;
+  Features features = Features::all();  ///< that the source knows
 };
 
 /// Destination to source.
@@ -38,6 +40,7 @@ struct Accept {
   std::uint64_t image_pages = 0;  ///< that it holds of an earlier stay; 0: the rest means nothing
   Reuse image_by = Reuse::off;    ///< generation (`held` follows) or content (`hashes`)
   HashKey image_key{};            ///< of the hashes
+  Features features = Features::all();  ///< of those offered, what the destination knows
 };
 /// Either way: why the VM will not run at the destination.
 struct Reason {

@@ -37,7 +37,7 @@
 
 #include "reading_vcpu.hpp"
 #include "system.hpp"
-#include "vmm/machine/scheduling.hpp"
+#include "vmm/os/scheduling.hpp"
 
 namespace {
 

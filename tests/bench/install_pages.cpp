@@ -26,9 +26,9 @@
 #include <thread>
 #include <vector>
 
-#include "vmm/kvm/unique_fd.hpp"
 #include "vmm/memory/guest_memory.hpp"
 #include "vmm/memory/userfault.hpp"
+#include "vmm/os/unique_fd.hpp"
 
 namespace vmm {
 namespace {

@@ -16,6 +16,7 @@ from harness import FERRY, GUEST, FerryTest, Process, Vm, peer_timeout, silent_p
 
 PREAMBLE = struct.Struct("<8sII")
 MAGIC = b"FERRY\r\n\x1a"
+VERSION = 2
 CONTROL, PAGES, INQUIRY = 1, 2, 3
 ECX = 5  # in a CPUID leaf of the offer
 USAGE, BAD_IMAGE, NO_INPUT, UNAVAILABLE, NO_PERMISSION = 64, 65, 66, 69, 77
@@ -337,11 +338,11 @@ class ABadDestination(BadInputTest):
         self.failed_migration(self.serve(lambda peer: peer.close()), "clos|reset|lost|end")
 
     def test_that_sends_garbage_after_its_greeting(self):
-        garbage = PREAMBLE.pack(MAGIC, 1, CONTROL) + bytes([200, 7, 9, 9]) + b"\xff" * 5000
+        garbage = PREAMBLE.pack(MAGIC, VERSION, CONTROL) + bytes([200, 7, 9, 9]) + b"\xff" * 5000
         self.failed_migration(self.serve(lambda peer: peer.sendall(garbage)), ".")
 
     def test_that_announces_an_endless_frame(self):
-        frame = PREAMBLE.pack(MAGIC, 1, CONTROL) + struct.pack("<BBHI", 18, 0, 0, 0xFFFFFFFF)
+        frame = PREAMBLE.pack(MAGIC, VERSION, CONTROL) + struct.pack("<BBHI", 18, 0, 0, 0xFFFFFFFF)
         self.failed_migration(self.serve(lambda peer: peer.sendall(frame)), ".")
 
 
@@ -367,16 +368,16 @@ class AStrangerAtTheDoor(BadInputTest):
             b"",
             b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
             os.urandom(4096),
-            PREAMBLE.pack(MAGIC, 2, CONTROL),
-            PREAMBLE.pack(MAGIC, 1, 77),
-            PREAMBLE.pack(MAGIC, 1, CONTROL) + os.urandom(4096),
-            PREAMBLE.pack(MAGIC, 1, CONTROL) + frame.pack(17, 0, 0, 0xFFFFFFF0),
-            PREAMBLE.pack(MAGIC, 1, CONTROL) + frame.pack(17, 0, 0, 2) + b"{}",
-            PREAMBLE.pack(MAGIC, 1, CONTROL) + frame.pack(17, 0, 0, 9) + b"[[[[[[[[[",
-            PREAMBLE.pack(MAGIC, 1, CONTROL) + frame.pack(25, 0, 0, 0),
-            PREAMBLE.pack(MAGIC, 1, PAGES) + frame.pack(1, 0, 0, 20) + bytes(20),
-            PREAMBLE.pack(MAGIC, 1, PAGES) + frame.pack(2, 0, 9999, 1 << 30),
-            PREAMBLE.pack(MAGIC, 1, INQUIRY) + frame.pack(32, 0, 0, 4) + b"null",
+            PREAMBLE.pack(MAGIC, 1, CONTROL),
+            PREAMBLE.pack(MAGIC, VERSION, 77),
+            PREAMBLE.pack(MAGIC, VERSION, CONTROL) + os.urandom(4096),
+            PREAMBLE.pack(MAGIC, VERSION, CONTROL) + frame.pack(17, 0, 0, 0xFFFFFFF0),
+            PREAMBLE.pack(MAGIC, VERSION, CONTROL) + frame.pack(17, 0, 0, 2) + b"{}",
+            PREAMBLE.pack(MAGIC, VERSION, CONTROL) + frame.pack(17, 0, 0, 9) + b"[[[[[[[[[",
+            PREAMBLE.pack(MAGIC, VERSION, CONTROL) + frame.pack(25, 0, 0, 0),
+            PREAMBLE.pack(MAGIC, VERSION, PAGES) + frame.pack(1, 0, 0, 20) + bytes(20),
+            PREAMBLE.pack(MAGIC, VERSION, PAGES) + frame.pack(2, 0, 9999, 1 << 30),
+            PREAMBLE.pack(MAGIC, VERSION, INQUIRY) + frame.pack(32, 0, 0, 4) + b"null",
         ):
             with self.subTest(data=data[:24]):
                 self.knock(receiver, data)
@@ -393,7 +394,7 @@ class AStrangerAtTheDoor(BadInputTest):
         receiver = self.receive("tcp", "--timeout", "3600s")
         alive = struct.pack("<BBHI", 16, 0, 0, 0)
         for role in (CONTROL, INQUIRY) * 60:
-            self.knock(receiver, PREAMBLE.pack(MAGIC, 1, role) + alive, shut=False)
+            self.knock(receiver, PREAMBLE.pack(MAGIC, VERSION, role) + alive, shut=False)
         vm = self.run_vm("tick=2 end=byte")
         vm.wait_ticks(5)
         report = self.migrate(vm, receiver, "--channels", "4").report()
@@ -406,7 +407,7 @@ class AStrangerAtTheDoor(BadInputTest):
 
     def test_who_announces_what_is_no_offer_is_not_listened_to(self):
         receiver = self.receive("tcp", "--timeout", "3600s")
-        state = PREAMBLE.pack(MAGIC, 1, CONTROL) + struct.pack("<BBHI", 21, 0, 0, 8 << 20)
+        state = PREAMBLE.pack(MAGIC, VERSION, CONTROL) + struct.pack("<BBHI", 21, 0, 0, 8 << 20)
         self.knock(receiver, state + bytes(100))
         receiver.stderr.wait_for(rb"dropped a connection: the peer offered no VM")
 
@@ -440,6 +441,32 @@ class AStrangerAtTheDoor(BadInputTest):
         self.assertRegex(report["error"], "refused.*memory")
         self.assertEqual(report["pages"]["raw"] + report["pages"]["zero"], 0)
         self.end(vm)
+
+    def test_what_the_destination_does_not_know_is_done_without(self):
+        """Its list of features is changed on its way: this ferry knows all of them."""
+
+        def forget(payload):
+            accept = json.loads(payload)
+            self.assertIn("lz4", accept["features"])
+            return json.dumps(accept | {"features": ["of-another-time"]}).encode()
+
+        for args, status in (["--compression", "lz4"], 1), ([], 0):
+            receiver = self.receive()
+            between = proxy.Proxy(receiver.address)
+            self.addCleanup(between.close)
+            between.on("accept", proxy.payload(forget))
+            vm = self.run_vm("tick=2 fill=4 end=byte")
+            vm.wait_ready()
+            report = self.migrate(vm, between.address, "--verify", *args).report(status)
+            self.assertEqual(report["pages"]["compressed"], 0)
+            if status == 0:
+                self.assertGreater(report["pages"]["raw"], 0)
+                self.assertTrue(report["verified"])
+                self.assertIsNone(receiver.info()["arrived_by"])
+                self.end(receiver)
+            else:
+                self.assertIn("does not know LZ4", report["error"])
+                self.end(vm)
 
     def test_a_vm_for_a_better_cpu_is_refused_and_the_bit_named(self):
         receiver = self.receive()

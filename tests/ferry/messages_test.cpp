@@ -13,7 +13,7 @@
 #include <regex>
 #include <string>
 
-#include "vmm/kvm/unique_fd.hpp"
+#include "vmm/os/unique_fd.hpp"
 
 namespace ferry {
 namespace {

@@ -20,7 +20,7 @@
 #include "migration/net/socket.hpp"
 #include "migration/wire/decode.hpp"
 #include "migration/wire/encode.hpp"
-#include "vmm/kvm/unique_fd.hpp"
+#include "vmm/os/unique_fd.hpp"
 
 namespace migration {
 

@@ -11,7 +11,7 @@
 #include <system_error>
 
 #include "tests/migration/fault_peer.hpp"
-#include "vmm/kvm/unique_fd.hpp"
+#include "vmm/os/unique_fd.hpp"
 
 namespace migration::net {
 namespace {

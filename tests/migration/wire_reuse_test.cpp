@@ -235,7 +235,7 @@ TEST(ReuseMessages, AnUnsoundOfferNamesTheField) {
       static_cast<void>(decode<Offer>(bytes));
     };
   };
-  EXPECT_NO_THROW(offer(R"(,"keep":"","image":"","reuse":"off")")());
+  EXPECT_NO_THROW(offer(R"(,"keep":"","image":"","reuse":"off","features":["lz4"])")());
   expect_error(offer(""), "without \"keep\"");
   for (const std::string_view key :
        {"true", "1", R"("0")", R"("00112233445566778899AABBCCDDEEFF")"}) {
@@ -277,7 +277,8 @@ TEST(ReuseMessages, AnAcceptTellsWhatIsHeldAndHow) {
 
 TEST(ReuseMessages, AnUnsoundAcceptNamesTheField) {
   const auto accept = [](std::string_view image) {
-    const std::string json = R"({"incarnation":"i","no_post_copy":"")" + std::string(image) + "}";
+    const std::string json =
+        R"({"incarnation":"i","no_post_copy":"","features":[])" + std::string(image) + "}";
     return [bytes = json_bytes(json)] { static_cast<void>(decode<Accept>(bytes)); };
   };
   const std::string key = R"("key":"00112233445566778899aabbccddeeff")";

@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -14,7 +15,7 @@ using vmm::PageRange;
 using Ranges = std::vector<PageRange>;
 
 TEST(Wire, PreambleIsAsTheProtocolPageShowsIt) {
-  const Bytes expected = from_hex("46 45 52 52 59 0d 0a 1a  01 00 00 00  02 00 00 00");
+  const Bytes expected = from_hex("46 45 52 52 59 0d 0a 1a  02 00 00 00  02 00 00 00");
   EXPECT_EQ(encode_preamble(Role::pages), expected);
   const auto decoded = decode_preamble(std::span<const std::byte, kPreambleBytes>(expected));
   EXPECT_EQ(decoded.role, Role::pages);
@@ -30,8 +31,8 @@ TEST(Wire, PreambleOfAStrangerIsRefused) {
   };
   expect_error(decode("47455420 2f204854 54502f31 2e310d0a"), "not Ferry");
   expect_error(decode("46455252590d0a1a 63000000 01000000"), "version 99");
-  expect_error(decode("46455252590d0a1a 01000000 00000000"), "unknown role");
-  expect_error(decode("46455252590d0a1a 01000000 05000000"), "unknown role");
+  expect_error(decode("46455252590d0a1a 02000000 00000000"), "unknown role");
+  expect_error(decode("46455252590d0a1a 02000000 05000000"), "unknown role");
 }
 
 TEST(Wire, RawPageFrameIsAsTheProtocolPageShowsIt) {
@@ -58,12 +59,15 @@ TEST(Wire, ChannelFrameIsAsTheProtocolPageShowsIt) {
 }
 
 TEST(Wire, ControlFramesAreAsTheProtocolPageShowsThem) {
-  EXPECT_EQ(frame_of(FrameType::accept, encode(Accept{"i1", ""})),
-            from_hex("12 00 00 00  4b 00 00 00  "
-                     "7b 22 69 6d 61 67 65 22 3a 7b 22 62 79 22 3a 22 22 2c 22 6b "
-                     "65 79 22 3a 22 22 2c 22 70 61 67 65 73 22 3a 30 7d 2c 22 69 "
-                     "6e 63 61 72 6e 61 74 69 6f 6e 22 3a 22 69 31 22 2c 22 6e 6f "
-                     "5f 70 6f 73 74 5f 63 6f 70 79 22 3a 22 22 7d"));
+  EXPECT_EQ(
+      frame_of(FrameType::accept, encode(Accept{"i1", ""})),
+      from_hex(
+          "12 00 00 00  67 00 00 00  "
+          "7b 22 66 65 61 74 75 72 65 73 22 3a 5b 22 6c 7a 34 22 2c 22 "
+          "72 65 70 6f 72 74 22 5d 2c 22 69 6d 61 67 65 22 3a 7b 22 62 79 22 3a 22 22 2c 22 6b "
+          "65 79 22 3a 22 22 2c 22 70 61 67 65 73 22 3a 30 7d 2c 22 69 "
+          "6e 63 61 72 6e 61 74 69 6f 6e 22 3a 22 69 31 22 2c 22 6e 6f "
+          "5f 70 6f 73 74 5f 63 6f 70 79 22 3a 22 22 7d"));
   EXPECT_EQ(frame_of(FrameType::landed, encode_round(3)),
             from_hex("14 00 00 00  04 00 00 00  03 00 00 00"));
   EXPECT_EQ(frame_of(FrameType::commit, {}), from_hex("19 00 00 00  00 00 00 00"));
@@ -228,6 +232,7 @@ TEST(Messages, SurviveTheTrip) {
   EXPECT_EQ(back.channels, 4U);
   EXPECT_TRUE(back.verify && back.paused);
   EXPECT_EQ(back.used_bytes, 1234U);
+  EXPECT_EQ(back.features, Features::all());
   EXPECT_EQ(decode<Accept>(encode(Accept{"abc", "no"})).incarnation, "abc");
   EXPECT_EQ(decode<Accept>(encode(Accept{"abc", "no"})).no_post_copy, "no");
   EXPECT_EQ(decode<Reason>(encode(Reason{"no \"room\""})).reason, "no \"room\"");
@@ -297,6 +302,30 @@ Bytes text(std::string_view json) {
 TEST(Messages, AReasonSteersNoTerminal) {
   EXPECT_EQ(decode<Reason>(text(R"({"reason": "a\u001b[2J\u007f\u009b31m"})")).reason,
             "a?[2J??31m");
+}
+
+TEST(Features, AreThoseThatBothKnow) {
+  const auto accept = [](std::string_view list) {
+    return decode<Accept>(text(fmt::format(R"({{"incarnation":"i","no_post_copy":"","features":{},)"
+                                           R"("image":{{"pages":0,"by":"","key":""}}}})",
+                                           list)));
+  };
+  EXPECT_EQ(accept(R"(["lz4","report"])").features, Features::all());
+  EXPECT_EQ(accept("[]").features, Features());
+  const Features one = accept(R"(["teleport","lz4","lz4"])").features;
+  EXPECT_TRUE(one.has(Feature::lz4));
+  EXPECT_FALSE(one.has(Feature::report));
+  EXPECT_EQ(one & Features::all(), one);
+  Accept with_one;
+  with_one.features = one;
+  EXPECT_EQ(decode<Accept>(encode(with_one)).features, one);
+  std::string many = "[\"x\"";
+  for (std::size_t i = 0; i < Features::kMaxNames; ++i) many += ",\"x\"";
+  const std::string long_name = "[\"" + std::string(Features::kMaxNameBytes + 1, 'x') + "\"]";
+  for (const std::string& list : {std::string("7"), std::string("[7]"), std::string("[\"\"]"),
+                                  std::string("{}"), many + "]", long_name}) {
+    expect_error([&] { static_cast<void>(accept(list)); }, "\"features\"");
+  }
 }
 
 TEST(Messages, UnsoundOnesNameTheField) {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "vmm/boot/boot_error.hpp"
-#include "vmm/kvm/unique_fd.hpp"
+#include "vmm/os/unique_fd.hpp"
 
 namespace vmm {
 

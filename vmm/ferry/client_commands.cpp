@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <chrono>
@@ -18,6 +17,7 @@
 #include <system_error>
 #include <utility>
 
+#include "migration/net/event_loop.hpp"
 #include "migration/report.hpp"
 #include "vmm/ferry/api_client.hpp"
 #include "vmm/ferry/client_output.hpp"
@@ -182,7 +182,7 @@ int migrate(const MigrateCommand& command) {
   asio::io_context context{1};
   Progress progress;
   Interrupts interrupts(context, [&] {
-    asio::co_spawn(context, cancel(command.api_socket, progress), asio::detached);
+    migration::net::spawn(context.get_executor(), cancel(command.api_socket, progress));
   });
   std::optional<MigrationReport> last;
   json answer;

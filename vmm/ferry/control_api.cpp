@@ -1,12 +1,12 @@
 #include "vmm/ferry/control_api.hpp"
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <exception>
 #include <utility>
+
+#include "migration/net/event_loop.hpp"
 
 namespace ferry {
 
@@ -36,7 +36,7 @@ ControlApi::ControlApi(asio::io_context& context, const std::string& path, Contr
       controlled_(controlled),
       listener_(context, migration::parse_address("unix:" + path)),
       sessions_(std::make_shared<ApiSessions>(context)) {
-  asio::co_spawn(context_, accept_all(), asio::detached);
+  migration::net::spawn(context_.get_executor(), accept_all());
 }
 
 ControlApi::~ControlApi() = default;
@@ -47,9 +47,13 @@ asio::awaitable<void> ControlApi::accept_all() {
     boost::system::error_code error;
     auto socket = co_await acceptor.async_accept(asio::redirect_error(asio::use_awaitable, error));
     if (error == asio::error::operation_aborted || error == asio::error::bad_descriptor) co_return;
-    if (!error) {
-      serve(std::move(socket));
-      continue;
+    try {
+      if (!error) {
+        serve(std::move(socket));
+        continue;
+      }
+    } catch (const std::exception&) {
+      // No memory for one more.
     }
     // Out of descriptors, most likely: one that idles gives its own, or no event tells when there
     // are some again.
@@ -63,7 +67,7 @@ void ControlApi::serve(migration::net::Socket socket) {
   const bool room = sessions_->make_room();
   auto session =
       std::make_unique<ApiSession>(controlled_, sessions_, ApiSession::Stream(std::move(socket)));
-  asio::co_spawn(context_, serve_to_its_end(std::move(session), room), asio::detached);
+  migration::net::spawn(context_.get_executor(), serve_to_its_end(std::move(session), room));
 }
 
 asio::awaitable<void> ControlApi::finish(std::chrono::milliseconds limit) {

@@ -10,7 +10,7 @@
 #include <span>
 #include <string>
 
-#include "vmm/kvm/unique_fd.hpp"
+#include "vmm/os/unique_fd.hpp"
 
 namespace ferry {
 

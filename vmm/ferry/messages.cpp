@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <poll.h>
-#include <pthread.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -11,10 +10,9 @@
 #include <deque>
 #include <mutex>
 #include <string_view>
-#include <thread>
 #include <utility>
 
-#include "vmm/machine/thread.hpp"
+#include "vmm/os/thread.hpp"
 
 namespace ferry {
 
@@ -114,11 +112,8 @@ void Messages::write_in_background() {
     const std::lock_guard lock(shared_->mutex);
     if (shared_->background) return;
   }
-  std::thread writer = vmm::start_thread([shared = shared_] {
-    ::pthread_setname_np(::pthread_self(), "messages");
-    shared->write_waiting();
-  });
-  writer.detach();
+  const auto write = [shared = shared_] { shared->write_waiting(); };
+  vmm::Thread(vmm::ThreadRole::messages, write, vmm::nothing_escapes).detach();
   const std::lock_guard lock(shared_->mutex);
   shared_->background = true;
 }

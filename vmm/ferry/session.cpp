@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -13,6 +11,7 @@
 #include <utility>
 
 #include "devices/standard.hpp"
+#include "migration/net/event_loop.hpp"
 #include "migration/reuse/image_store.hpp"
 #include "vmm/ferry/exit_status.hpp"
 #include "vmm/ferry/say.hpp"
@@ -165,7 +164,11 @@ void Session::receive(migration::ReceiveOptions options) {
 }
 
 int Session::run() {
-  context_.run();
+  // A fault that nobody has caught ends what it happened in: never the VM.
+  migration::net::run(context_, [this](const std::exception_ptr& failure) {
+    say("a fault within ferry: " + migration::net::what(failure));
+    if (exit_status_) context_.stop();  // the last acts have failed
+  });
   return exit_status_.value_or(static_cast<int>(ExitStatus::software));
 }
 

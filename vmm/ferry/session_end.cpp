@@ -1,7 +1,5 @@
 #include <fmt/format.h>
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -11,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "migration/net/event_loop.hpp"
 #include "vmm/ferry/say.hpp"
 #include "vmm/ferry/session.hpp"
 #include "vmm/ferry/signals.hpp"
@@ -106,7 +105,7 @@ void Session::end_now(int status) {
 void Session::leave(int status) {
   if (exit_status_) return;
   exit_status_ = status;
-  asio::co_spawn(context_, finish(), asio::detached);
+  migration::net::spawn(context_.get_executor(), finish());
 }
 
 asio::awaitable<void> Session::finish() {

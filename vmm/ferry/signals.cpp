@@ -8,8 +8,7 @@
 #include <system_error>
 #include <utility>
 
-#include "vmm/kvm/unique_fd.hpp"
-#include "vmm/machine/thread.hpp"
+#include "vmm/os/unique_fd.hpp"
 
 namespace ferry {
 
@@ -42,7 +41,7 @@ void add_unless_ignored(boost::asio::signal_set& signals, std::initializer_list<
 }
 
 void hold_signals_back() {
-  const sigset_t signals = vmm::steering_signals();
+  const sigset_t signals = set_of({SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT});
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 }
 

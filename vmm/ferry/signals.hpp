@@ -25,7 +25,7 @@ void add_unless_ignored(boost::asio::signal_set& signals, std::initializer_list<
 
 /// From now on a signal that would end or stop this process waits, and is lost with it: what it
 /// ends with is settled, and nobody is there to hear more. To be called by the main thread, as
-/// other threads get none (vmm::start_thread).
+/// other threads get none (vmm::Thread).
 void hold_signals_back();
 
 /// A shell's job control: SIGTSTP stops the process as it does by default, with two calls of the

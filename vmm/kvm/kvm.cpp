@@ -5,7 +5,7 @@
 
 #include <cstring>
 
-#include "vmm/kvm/ioctl.hpp"
+#include "vmm/os/ioctl.hpp"
 
 namespace vmm {
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "vmm/kvm/unique_fd.hpp"
+#include "vmm/os/unique_fd.hpp"
 
 namespace vmm {
 

@@ -6,7 +6,7 @@
 #include <cassert>
 #include <cstring>
 
-#include "vmm/kvm/ioctl.hpp"
+#include "vmm/os/ioctl.hpp"
 
 namespace vmm {
 

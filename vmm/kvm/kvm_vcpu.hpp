@@ -10,7 +10,7 @@
 
 #include "vmm/kvm/kvm.hpp"
 #include "vmm/kvm/kvm_vm.hpp"
-#include "vmm/kvm/unique_fd.hpp"
+#include "vmm/os/unique_fd.hpp"
 
 namespace vmm {
 

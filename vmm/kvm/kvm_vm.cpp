@@ -1,6 +1,6 @@
 #include "vmm/kvm/kvm_vm.hpp"
 
-#include "vmm/kvm/ioctl.hpp"
+#include "vmm/os/ioctl.hpp"
 
 namespace vmm {
 

@@ -7,8 +7,8 @@
 #include <span>
 
 #include "vmm/kvm/kvm.hpp"
-#include "vmm/kvm/unique_fd.hpp"
 #include "vmm/memory/guest_address.hpp"
+#include "vmm/os/unique_fd.hpp"
 
 namespace vmm {
 

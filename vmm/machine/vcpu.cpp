@@ -14,8 +14,7 @@
 #include <utility>
 
 #include "vmm/machine/reset.hpp"
-#include "vmm/machine/scheduling.hpp"
-#include "vmm/machine/thread.hpp"
+#include "vmm/os/scheduling.hpp"
 
 namespace vmm {
 
@@ -28,8 +27,6 @@ constexpr std::chrono::milliseconds kThrottlePeriod{10};
 /// as pages may take to come over a slow link: room is made once the last of them is here.
 constexpr std::chrono::hours kMemoryPatience{24};
 constexpr std::chrono::milliseconds kMemoryPoll{10};
-
-int kick_signal() { return SIGRTMIN; }
 
 /// The throttle timer has gone off in this thread since it was last looked at; it may do so outside
 /// KVM_RUN too.
@@ -70,7 +67,7 @@ Vcpu::Vcpu(const Kvm& kvm, const KvmVm& vm, std::uint32_t index, Host host)
   std::condition_variable started;
   bool ready = false;
   std::exception_ptr failure;
-  thread_ = start_thread([&, this] {
+  const auto body = [&, this] {
     bool made = false;
     {
       const std::lock_guard lock(started_mutex);
@@ -84,7 +81,9 @@ Vcpu::Vcpu(const Kvm& kvm, const KvmVm& vm, std::uint32_t index, Host host)
       started.notify_one();
     }
     if (made) thread_main();
-  });
+  };
+  const auto escaped = [this](const std::exception_ptr&) { crash("its thread failed"); };
+  thread_ = Thread(ThreadRole::vcpu, body, escaped, index);
   std::unique_lock lock(started_mutex);
   started.wait(lock, [&] { return ready; });
   if (!failure) return;
@@ -162,7 +161,6 @@ void Vcpu::throttle(unsigned percent) {
 }
 
 void Vcpu::thread_main() {
-  ::pthread_setname_np(::pthread_self(), fmt::format("vcpu{}", index_).c_str());
   wake_promptly();
   while (wait_resumed()) {
     try {

@@ -10,11 +10,11 @@
 #include <functional>
 #include <mutex>
 #include <optional>
-#include <thread>
 
 #include "vmm/kvm/kvm_vcpu.hpp"
 #include "vmm/machine/bus.hpp"
 #include "vmm/machine/guest_end.hpp"
+#include "vmm/os/thread.hpp"
 
 namespace vmm {
 
@@ -106,7 +106,7 @@ class Vcpu {
   /// The host has had no memory for the guest since then; only the vCPU's thread uses it.
   std::optional<std::chrono::steady_clock::time_point> starving_since_;
   timer_t throttle_timer_{};
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace vmm

@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "vmm/kvm/unique_fd.hpp"
 #include "vmm/memory/dirty_bitmap.hpp"
 #include "vmm/memory/guest_address.hpp"
 #include "vmm/memory/mapping.hpp"
+#include "vmm/os/unique_fd.hpp"
 
 namespace vmm {
 

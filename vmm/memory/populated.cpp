@@ -17,7 +17,7 @@
 #include <string>
 #include <system_error>
 
-#include "vmm/kvm/unique_fd.hpp"
+#include "vmm/os/unique_fd.hpp"
 
 // What headers before Linux 6.7 lack, with the kernel's values.
 #ifndef PAGEMAP_SCAN

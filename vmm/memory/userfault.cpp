@@ -13,8 +13,8 @@
 #include <string>
 #include <system_error>
 
-#include "vmm/kvm/ioctl.hpp"
 #include "vmm/memory/guest_address.hpp"
+#include "vmm/os/ioctl.hpp"
 
 // What headers before Linux 6.8 lack, with the kernel's values.
 #ifndef UFFDIO_MOVE

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <span>
 
-#include "vmm/kvm/unique_fd.hpp"
+#include "vmm/os/unique_fd.hpp"
 
 namespace vmm {
 

@@ -63,24 +63,27 @@ Address HandoverTest::receive(const Address& listen, MachineFactory factory) {
   return listening.get();
 }
 
-void HandoverTest::migrate(std::unique_ptr<vmm::Machine> machine, MigrateOptions options) {
+void HandoverTest::migrate(std::unique_ptr<vmm::Machine> machine, MigrateOptions options,
+                           std::function<void(const MigrationReport&)> progress) {
   sending_ = std::make_shared<Promises>();
   outgoing_ = std::make_unique<OutgoingMigration>(
       std::move(machine), std::move(options),
-      OutgoingMigration::Callbacks{
-          .progress =
-              [to = sending_, told = false](const MigrationReport& report) mutable {
-                if (!told && report.phase == "round 1" && report.wire_bytes > 0) {
-                  told = true;
-                  to->copying.set_value();
-                }
-              },
-          .in_doubt = [](const MigrationReport&) {},
-          .ended =
-              [to = sending_](OutgoingMigration::Result result) {
-                to->ended.set_value(std::move(result));
-              },
-          .message = [](const std::string&) {}});
+      OutgoingMigration::Callbacks{.progress =
+                                       [to = sending_, progress = std::move(progress),
+                                        told = false](const MigrationReport& report) mutable {
+                                         if (!told && report.phase == "round 1" &&
+                                             report.wire_bytes > 0) {
+                                           told = true;
+                                           to->copying.set_value();
+                                         }
+                                         progress(report);
+                                       },
+                                   .in_doubt = [](const MigrationReport&) {},
+                                   .ended =
+                                       [to = sending_](OutgoingMigration::Result result) {
+                                         to->ended.set_value(std::move(result));
+                                       },
+                                   .message = [](const std::string&) {}});
 }
 
 MigrateOptions HandoverTest::slow(Address to) {

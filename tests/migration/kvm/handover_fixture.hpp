@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <future>
 #include <memory>
 #include <optional>
@@ -29,7 +30,9 @@ class HandoverTest : public vmm::GuestTest {
   /// The same, with a destination that builds its machine by `factory`.
   Address receive(const Address& listen, MachineFactory factory);
   /// Starts the source's side.
-  void migrate(std::unique_ptr<vmm::Machine> machine, MigrateOptions options);
+  void migrate(
+      std::unique_ptr<vmm::Machine> machine, MigrateOptions options,
+      std::function<void(const MigrationReport&)> progress = [](const auto&) {});
   /// What a migration gets that shall not come to its end by itself.
   [[nodiscard]] static MigrateOptions slow(Address to);
 

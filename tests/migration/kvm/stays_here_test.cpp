@@ -50,6 +50,18 @@ TEST_F(StaysHere, WhenNobodyListens) {
   expect_runs_here(result);
 }
 
+TEST_F(StaysHere, WhenAFaultOfOursIsCaughtByNobodyElse) {
+  migrate(run_guest(), slow(receive(unix_socket())), [](const MigrationReport& report) {
+    if (report.wire_bytes > 0) throw std::logic_error("an odd figure");
+  });
+  const auto result = wait_ended();
+  EXPECT_EQ(result.report.outcome, Outcome::failed);
+  EXPECT_TRUE(contains(result.report.error.value_or(""), "an odd figure"))
+      << result.report.error.value_or("");
+  expect_runs_here(result);
+  EXPECT_TRUE(contains(wait_failed(), "an odd figure"));
+}
+
 TEST_F(StaysHere, WhenItIsCancelled) {
   migrate(run_guest(), slow(receive(unix_socket())));
   ASSERT_TRUE(wait_copying());

@@ -12,7 +12,7 @@
 
 #include "tests/vmm/boot/boot_fixture.hpp"
 #include "tests/vmm/boot/bzimage_builder.hpp"
-#include "vmm/kvm/unique_fd.hpp"
+#include "vmm/os/unique_fd.hpp"
 
 namespace vmm {
 namespace {

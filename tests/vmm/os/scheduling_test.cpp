@@ -1,4 +1,4 @@
-#include "vmm/machine/scheduling.hpp"
+#include "vmm/os/scheduling.hpp"
 
 #include <gtest/gtest.h>
 #include <sched.h>
