@@ -5,7 +5,7 @@
 #include <chrono>
 #include <vector>
 
-#include "migration/address.hpp"
+#include "migration/base/address.hpp"
 
 namespace migration::net {
 

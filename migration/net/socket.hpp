@@ -6,7 +6,7 @@
 #include <boost/asio/io_context.hpp>
 #include <chrono>
 
-#include "migration/address.hpp"
+#include "migration/base/address.hpp"
 
 namespace migration::net {
 

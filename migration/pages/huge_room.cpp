@@ -16,7 +16,7 @@ constexpr std::uint64_t kManyPages = 64;
 HugeRoom::HugeRoom(std::span<std::byte> ram)
     : ram_(ram), untried_(ram.size() / vmm::kHugePage, true) {}
 
-void HugeRoom::leave(const vmm::DirtyBitmap& there) {
+void HugeRoom::leave(const vmm::PageSet& there) {
   for (std::uint64_t block = 0; block < untried_.page_count(); ++block) {
     const vmm::PageRange pages{block * vmm::kHugePagePages, vmm::kHugePagePages};
     if (there.count(pages) >= kManyPages) untried_.take(block);

@@ -3,9 +3,9 @@
 #include <cstddef>
 #include <span>
 
-#include "migration/pages/page_set.hpp"
-#include "vmm/memory/dirty_bitmap.hpp"
+#include "vmm/memory/atomic_page_set.hpp"
 #include "vmm/memory/guest_address.hpp"
+#include "vmm/memory/page_set.hpp"
 
 namespace migration {
 
@@ -17,14 +17,14 @@ class HugeRoom {
   explicit HugeRoom(std::span<std::byte> ram);
 
   /// Where many pages are there, huge pages would not save page faults but copy what is there.
-  void leave(const vmm::DirtyBitmap& there);
+  void leave(const vmm::PageSet& there);
   /// A block in which many of `pages` lie becomes a huge page, if it can; what is there stays.
   /// `pages` in ascending order.
   void make_for(std::span<const vmm::PageRange> pages);
 
  private:
   std::span<std::byte> ram_;
-  AtomicPageSet untried_;  ///< blocks, by number; half a block at the end is none
+  vmm::AtomicPageSet untried_;  ///< blocks, by number; half a block at the end is none
 };
 
 }  // namespace migration

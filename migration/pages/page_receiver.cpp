@@ -7,7 +7,7 @@
 #include <cstring>
 #include <utility>
 
-#include "migration/postcopy/page_fetcher.hpp"
+#include "migration/pages/page_sink.hpp"
 #include "vmm/memory/huge_page.hpp"
 #include "vmm/os/scheduling.hpp"
 
@@ -102,10 +102,10 @@ void PageReceiver::receive(const wire::FrameHeader& header) {
   }
   target_.tally->pages += count;
   target_.tally->bytes += wire::kHeaderBytes + header.payload;
-  if (PageFetcher* const fetcher = target_.fetcher.load()) {
+  if (PageSink* const sink = target_.sink.load()) {
     if (!std::exchange(aside_, true)) vmm::step_aside();  // the guest may run
-    vmm::keep_off(fetcher->watch().busy_processor());
-    return install(*fetcher, header.type, ranges, rest);
+    vmm::keep_off(sink->busy_processor());
+    return install(*sink, header.type, ranges, rest);
   }
   if (header.type == FrameType::pages_raw) return receive_raw(ranges, rest);
   if (header.type == FrameType::pages_lz4) return receive_compressed(ranges, rest);
@@ -160,9 +160,9 @@ void PageReceiver::unpack(std::span<const std::byte> block, std::span<std::byte>
 }
 
 /// A block of RAM that will be a huge page.
-void PageReceiver::install_block(PageFetcher& fetcher, const std::vector<vmm::PageRange>& ranges) {
+void PageReceiver::install_block(PageSink& sink, const std::vector<vmm::PageRange>& ranges) {
   const vmm::PageIndex first = ranges.front().first / vmm::kHugePagePages * vmm::kHugePagePages;
-  const auto lent = fetcher.lend_block(first, ranges);
+  const auto lent = sink.lend_block(first, ranges);
   const auto block = lent.empty() ? block_.zeroed() : lent;
   parts_.clear();
   for (const vmm::PageRange& range : ranges) {
@@ -171,31 +171,31 @@ void PageReceiver::install_block(PageFetcher& fetcher, const std::vector<vmm::Pa
   }
   if (lent.empty()) {
     in_.read(parts_);
-    if (!fetcher.install_block(first, ranges, block, digests_)) block_.soil();
+    if (!sink.install_block(first, ranges, block, digests_)) block_.soil();
     return;
   }
   try {
     in_.read(parts_);
   } catch (...) {
-    fetcher.give_back(first);
+    sink.give_back(first);
     throw;
   }
-  fetcher.install_lent(first, ranges, block, digests_);
+  sink.install_lent(first, ranges, block, digests_);
 }
 
 /// The pages are put together where no vCPU sees half a page.
-void PageReceiver::install(PageFetcher& fetcher, FrameType type,
+void PageReceiver::install(PageSink& sink, FrameType type,
                            const std::vector<vmm::PageRange>& ranges, std::size_t bytes) {
-  if (type == FrameType::pages_zero) return fetcher.install_zero(ranges);
+  if (type == FrameType::pages_zero) return sink.install_zero(ranges);
   const std::size_t size = bytes_of(ranges);
-  const std::size_t digests = fetcher.digests() ? size / vmm::kPageSize * wire::kDigestBytes : 0;
+  const std::size_t digests = sink.digests() ? size / vmm::kPageSize * wire::kDigestBytes : 0;
   if (bytes < digests || (type == FrameType::pages_raw && bytes - digests != size)) {
     throw ProtocolError("the peer sent a frame whose pages do not fill it");
   }
   const auto given = in_.take(digests);
   digests_.resize(digests / wire::kDigestBytes);
   if (digests > 0) std::memcpy(digests_.data(), given.data(), given.size());
-  if (type == FrameType::pages_raw && nearly_block(ranges)) return install_block(fetcher, ranges);
+  if (type == FrameType::pages_raw && nearly_block(ranges)) return install_block(sink, ranges);
   const auto pages = out(size);
   if (type == FrameType::pages_lz4) {
     unpack(in_.take(bytes - digests), pages);
@@ -203,7 +203,7 @@ void PageReceiver::install(PageFetcher& fetcher, FrameType type,
     iovec part{pages.data(), pages.size()};
     in_.read({&part, 1});
   }
-  fetcher.install(ranges, pages, digests_);
+  sink.install(ranges, pages, digests_);
 }
 
 void PageReceiver::clear(const std::vector<vmm::PageRange>& ranges) {

@@ -36,11 +36,11 @@ class PageReceiver {
   void receive_raw(const std::vector<vmm::PageRange>& ranges, std::size_t bytes);
   void receive_compressed(const std::vector<vmm::PageRange>& ranges, std::size_t bytes);
   void clear(const std::vector<vmm::PageRange>& ranges);
-  void install(PageFetcher& fetcher, wire::FrameType type,
-               const std::vector<vmm::PageRange>& ranges, std::size_t bytes);
+  void install(PageSink& sink, wire::FrameType type, const std::vector<vmm::PageRange>& ranges,
+               std::size_t bytes);
   static void unpack(std::span<const std::byte> block, std::span<std::byte> into);
   [[nodiscard]] std::span<std::byte> out(std::size_t size);
-  void install_block(PageFetcher& fetcher, const std::vector<vmm::PageRange>& ranges);
+  void install_block(PageSink& sink, const std::vector<vmm::PageRange>& ranges);
 
   net::Stream stream_;
   net::BufferedReader in_{stream_};

@@ -7,9 +7,8 @@
 #include <iterator>
 #include <utility>
 
-#include "migration/elapsed.hpp"
-#include "migration/pages/page_content.hpp"
-#include "migration/verify.hpp"
+#include "migration/base/elapsed.hpp"
+#include "migration/base/page_content.hpp"
 #include "vmm/os/scheduling.hpp"
 
 namespace migration {

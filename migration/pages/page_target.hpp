@@ -6,12 +6,12 @@
 #include <optional>
 
 #include "migration/pages/huge_room.hpp"
-#include "migration/pages/page_set.hpp"
+#include "vmm/memory/atomic_page_set.hpp"
 #include "vmm/memory/guest_memory.hpp"
 
 namespace migration {
 
-class PageFetcher;
+class PageSink;
 
 /// How far it is, for people: any thread may look, also when the target has gone.
 struct PageTally {
@@ -28,14 +28,14 @@ struct PageTarget {
 
   vmm::GuestMemory& memory;
   /// Pages that hold something, so that a zero page costs nothing where nothing is.
-  AtomicPageSet landed;
+  vmm::AtomicPageSet landed;
   /// Pages that have come in the round that is under way: no more than RAM has, as each is sent
   /// once.
   std::atomic<std::uint64_t> in_round = 0;
   /// While no vCPU runs and pages are written straight into RAM, if that is a file.
   std::optional<HugeRoom> room;
   /// In post-copy: the guest may be running, and pages are installed by this.
-  std::atomic<PageFetcher*> fetcher = nullptr;
+  std::atomic<PageSink*> sink = nullptr;
   const std::shared_ptr<PageTally> tally = std::make_shared<PageTally>();
 };
 

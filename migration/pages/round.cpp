@@ -27,7 +27,7 @@ PreCopyRound::PreCopyRound(std::uint32_t number, vmm::GuestMemory& memory, vmm::
       hot_(memory.page_count()) {}
 
 PreCopyRound::PreCopyRound(std::uint32_t number, vmm::GuestMemory& memory, vmm::DirtyLog* log,
-                           vmm::DirtyBitmap dirty)
+                           vmm::PageSet dirty)
     : Round(number),
       memory_(memory),
       log_(log),
@@ -74,7 +74,7 @@ void PreCopyRound::watch_writes() {
   }
   const std::lock_guard lock(claiming_);
   if (rest().count == 0) return;
-  vmm::DirtyBitmap written = log_->harvest();
+  vmm::PageSet written = log_->harvest();
   log_->clear(written, rest());
   written.reset({0, next_});
   history_->observe(std::move(written));
@@ -84,7 +84,7 @@ void PreCopyRound::watch_writes() {
 
 /// So far everything counts as written. In steps, for channels wait for their next chunk meanwhile.
 void PreCopyRound::forget_writes() {
-  vmm::DirtyBitmap touched(memory_.page_count());
+  vmm::PageSet touched(memory_.page_count());
   for (vmm::PageIndex first = 0;;) {
     const std::lock_guard lock(claiming_);
     first = std::max<vmm::PageIndex>(first, next_);
@@ -97,14 +97,14 @@ void PreCopyRound::forget_writes() {
 
 vmm::PageIndex PreCopyRound::taken_up() const { return next_; }
 
-vmm::DirtyBitmap PreCopyRound::handed_out() const {
-  vmm::DirtyBitmap pages = pages_;
+vmm::PageSet PreCopyRound::handed_out() const {
+  vmm::PageSet pages = pages_;
   pages.reset(rest());
   return pages;
 }
 
-vmm::DirtyBitmap PreCopyRound::left() const {
-  vmm::DirtyBitmap pages = hot_;
+vmm::PageSet PreCopyRound::left() const {
+  vmm::PageSet pages = hot_;
   pages.reset(rest());
   if (discover_) pages.set(rest());
   return pages;

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "migration/policy/hot_pages.hpp"
-#include "vmm/memory/dirty_log.hpp"
+#include "vmm/kvm/dirty_log.hpp"
 #include "vmm/memory/guest_memory.hpp"
 
 namespace migration {
@@ -46,7 +46,7 @@ class PreCopyRound final : public Round {
   PreCopyRound(std::uint32_t number, vmm::GuestMemory& memory, vmm::DirtyLog* log);
   /// What the log found dirty. `log` is null when no vCPU runs: then nothing need be cleared.
   PreCopyRound(std::uint32_t number, vmm::GuestMemory& memory, vmm::DirtyLog* log,
-               vmm::DirtyBitmap dirty);
+               vmm::PageSet dirty);
 
   [[nodiscard]] std::optional<Chunk> next_chunk() override;
   /// Hands out no more.
@@ -72,10 +72,10 @@ class PreCopyRound final : public Round {
   /// Pages below this one have been taken up.
   [[nodiscard]] vmm::PageIndex taken_up() const;
   /// The pages that were handed out, when the round has ended.
-  [[nodiscard]] vmm::DirtyBitmap handed_out() const;
+  [[nodiscard]] vmm::PageSet handed_out() const;
   /// When the round has ended: what must still be sent though the log need not know it as dirty.
   /// That is what was held back, and what a round that finds its pages itself did not get to.
-  [[nodiscard]] vmm::DirtyBitmap left() const;
+  [[nodiscard]] vmm::PageSet left() const;
 
  private:
   [[nodiscard]] std::optional<vmm::PageRange> claim();
@@ -85,7 +85,7 @@ class PreCopyRound final : public Round {
   vmm::GuestMemory& memory_;
   vmm::DirtyLog* log_;
   bool discover_;
-  vmm::DirtyBitmap pages_;
+  vmm::PageSet pages_;
   std::optional<std::uint64_t> all_;
   std::mutex claiming_;  ///< held while a chunk is claimed, and while the rest is looked at
   std::atomic<vmm::PageIndex> next_ = 0;
@@ -93,7 +93,7 @@ class PreCopyRound final : public Round {
   std::atomic<std::uint64_t> held_back_ = 0;
   std::atomic<bool> stopped_ = false;
   std::optional<HotPages> history_;  ///< of the pages at and above next_, once they are watched
-  vmm::DirtyBitmap hot_;             ///< below next_: held back; changes only at and above it
+  vmm::PageSet hot_;                 ///< below next_: held back; changes only at and above it
 };
 
 }  // namespace migration

@@ -3,8 +3,8 @@
 #include <chrono>
 #include <cstdint>
 
-#include "vmm/memory/dirty_bitmap.hpp"
 #include "vmm/memory/guest_memory.hpp"
+#include "vmm/memory/page_set.hpp"
 
 namespace migration {
 
@@ -20,7 +20,7 @@ class UsedPages {
   [[nodiscard]] std::uint64_t count(std::uint64_t resident) const;
 
  private:
-  vmm::DirtyBitmap used_;
+  vmm::PageSet used_;
   vmm::PageIndex next_ = 0;
   std::uint64_t seen_ = 0;
 };

@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "migration/options.hpp"
+#include "migration/base/options.hpp"
 
 namespace migration {
 

@@ -9,7 +9,7 @@ HotPages::HotPages(std::uint64_t pages, unsigned k, unsigned n) : pages_(pages),
   assert(1 <= k && k <= n);
 }
 
-void HotPages::observe(vmm::DirtyBitmap dirtied) {
+void HotPages::observe(vmm::PageSet dirtied) {
   assert(dirtied.pages() == pages_);
   if (window_.size() < n_) {
     window_.push_back(std::move(dirtied));
@@ -19,15 +19,15 @@ void HotPages::observe(vmm::DirtyBitmap dirtied) {
   oldest_ = (oldest_ + 1) % n_;
 }
 
-vmm::DirtyBitmap HotPages::hot() const {
-  vmm::DirtyBitmap result(pages_);
+vmm::PageSet HotPages::hot() const {
+  vmm::PageSet result(pages_);
   if (window_.size() < k_) return result;
   const auto words = result.words();
   // 64 pages at a time: at_least[i] has those that were dirty in more than i of what was looked at.
   std::vector<std::uint64_t> at_least(k_);
   for (std::size_t word = 0; word < words.size(); ++word) {
     at_least.assign(k_, 0);
-    for (const vmm::DirtyBitmap& dirtied : window_) {
+    for (const vmm::PageSet& dirtied : window_) {
       const std::uint64_t bits = dirtied.words()[word];
       for (unsigned i = k_ - 1; i > 0; --i) at_least[i] |= at_least[i - 1] & bits;
       at_least[0] |= bits;

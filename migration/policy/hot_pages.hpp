@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "vmm/memory/dirty_bitmap.hpp"
+#include "vmm/memory/page_set.hpp"
 
 namespace migration {
 
@@ -38,9 +38,9 @@ class HotPages {
 
   /// What was dirtied in the newest period: a bitmap of `pages` pages. The oldest of more than N
   /// observations is forgotten.
-  void observe(vmm::DirtyBitmap dirtied);
+  void observe(vmm::PageSet dirtied);
   /// With fewer than N observations: at least K of those that there are; so none with fewer than K.
-  [[nodiscard]] vmm::DirtyBitmap hot() const;
+  [[nodiscard]] vmm::PageSet hot() const;
   /// That `hot` is judged by: at most N.
   [[nodiscard]] unsigned observations() const { return static_cast<unsigned>(window_.size()); }
 
@@ -48,8 +48,8 @@ class HotPages {
   std::uint64_t pages_;
   unsigned k_;
   unsigned n_;
-  std::vector<vmm::DirtyBitmap> window_;  ///< in no order, once it is full
-  std::size_t oldest_ = 0;                ///< to be replaced next
+  std::vector<vmm::PageSet> window_;  ///< in no order, once it is full
+  std::size_t oldest_ = 0;            ///< to be replaced next
 };
 
 }  // namespace migration

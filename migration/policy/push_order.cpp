@@ -38,7 +38,7 @@ void PushOrder::faulted(vmm::PageIndex page) {
   std::rotate(bubbles_.begin(), joined, joined + 1);
 }
 
-std::optional<vmm::PageRange> PushOrder::next(const AtomicPageSet& unsent,
+std::optional<vmm::PageRange> PushOrder::next(const vmm::AtomicPageSet& unsent,
                                               std::uint64_t chunk_pages) {
   if (prepaging_ == Prepaging::none) return std::nullopt;
   while (prepaging_ == Prepaging::bubbling && !bubbles_.empty()) {
@@ -52,7 +52,7 @@ std::optional<vmm::PageRange> PushOrder::next(const AtomicPageSet& unsent,
   return rest(unsent, chunk_pages);
 }
 
-std::optional<vmm::PageRange> PushOrder::grow(Bubble& bubble, const AtomicPageSet& unsent,
+std::optional<vmm::PageRange> PushOrder::grow(Bubble& bubble, const vmm::AtomicPageSet& unsent,
                                               std::uint64_t chunk_pages) const {
   if (!bubble.started && bubble.heading == Heading::unknown) {
     if (const auto range = start(bubble, unsent, chunk_pages)) return range;
@@ -71,7 +71,7 @@ std::optional<vmm::PageRange> PushOrder::grow(Bubble& bubble, const AtomicPageSe
 }
 
 /// The chunk that the fault lies in, in one piece: two would be small ones.
-std::optional<vmm::PageRange> PushOrder::start(Bubble& bubble, const AtomicPageSet& unsent,
+std::optional<vmm::PageRange> PushOrder::start(Bubble& bubble, const vmm::AtomicPageSet& unsent,
                                                std::uint64_t chunk_pages) const {
   bubble.started = true;
   const vmm::PageIndex first = bubble.fault - bubble.fault % chunk_pages;
@@ -82,7 +82,7 @@ std::optional<vmm::PageRange> PushOrder::start(Bubble& bubble, const AtomicPageS
   return chunk;
 }
 
-std::optional<vmm::PageRange> PushOrder::grow_up(Bubble& bubble, const AtomicPageSet& unsent,
+std::optional<vmm::PageRange> PushOrder::grow_up(Bubble& bubble, const vmm::AtomicPageSet& unsent,
                                                  std::uint64_t chunk_pages) const {
   if (!bubble.up_open) return std::nullopt;
   const auto page = unsent.first_at_or_after(bubble.high);
@@ -93,7 +93,7 @@ std::optional<vmm::PageRange> PushOrder::grow_up(Bubble& bubble, const AtomicPag
   return range;
 }
 
-std::optional<vmm::PageRange> PushOrder::grow_down(Bubble& bubble, const AtomicPageSet& unsent,
+std::optional<vmm::PageRange> PushOrder::grow_down(Bubble& bubble, const vmm::AtomicPageSet& unsent,
                                                    std::uint64_t chunk_pages) {
   if (!bubble.down_open) return std::nullopt;
   const auto page = unsent.last_before(bubble.low);
@@ -103,7 +103,7 @@ std::optional<vmm::PageRange> PushOrder::grow_down(Bubble& bubble, const AtomicP
   return vmm::PageRange{bubble.low, *page + 1 - bubble.low};
 }
 
-std::optional<vmm::PageRange> PushOrder::rest(const AtomicPageSet& unsent,
+std::optional<vmm::PageRange> PushOrder::rest(const vmm::AtomicPageSet& unsent,
                                               std::uint64_t chunk_pages) {
   auto page = unsent.first_at_or_after(cursor_);
   if (!page) page = unsent.first_at_or_after(0);

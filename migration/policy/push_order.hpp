@@ -5,8 +5,8 @@
 #include <optional>
 #include <vector>
 
-#include "migration/options.hpp"
-#include "migration/pages/page_set.hpp"
+#include "migration/base/options.hpp"
+#include "vmm/memory/atomic_page_set.hpp"
 
 namespace migration {
 
@@ -38,7 +38,7 @@ class PushOrder {
   /// What to push next: at most `chunk_pages` (1 or more, may differ from call to call) pages of
   /// RAM, some of them in `unsent`. The caller takes those from it, or they are proposed again.
   /// nullopt when there is nothing to push.
-  [[nodiscard]] std::optional<vmm::PageRange> next(const AtomicPageSet& unsent,
+  [[nodiscard]] std::optional<vmm::PageRange> next(const vmm::AtomicPageSet& unsent,
                                                    std::uint64_t chunk_pages);
 
  private:
@@ -55,15 +55,15 @@ class PushOrder {
     bool down_open = true;
   };
 
-  std::optional<vmm::PageRange> grow(Bubble& bubble, const AtomicPageSet& unsent,
+  std::optional<vmm::PageRange> grow(Bubble& bubble, const vmm::AtomicPageSet& unsent,
                                      std::uint64_t chunk_pages) const;
-  std::optional<vmm::PageRange> start(Bubble& bubble, const AtomicPageSet& unsent,
+  std::optional<vmm::PageRange> start(Bubble& bubble, const vmm::AtomicPageSet& unsent,
                                       std::uint64_t chunk_pages) const;
-  std::optional<vmm::PageRange> grow_up(Bubble& bubble, const AtomicPageSet& unsent,
+  std::optional<vmm::PageRange> grow_up(Bubble& bubble, const vmm::AtomicPageSet& unsent,
                                         std::uint64_t chunk_pages) const;
-  static std::optional<vmm::PageRange> grow_down(Bubble& bubble, const AtomicPageSet& unsent,
+  static std::optional<vmm::PageRange> grow_down(Bubble& bubble, const vmm::AtomicPageSet& unsent,
                                                  std::uint64_t chunk_pages);
-  std::optional<vmm::PageRange> rest(const AtomicPageSet& unsent, std::uint64_t chunk_pages);
+  std::optional<vmm::PageRange> rest(const vmm::AtomicPageSet& unsent, std::uint64_t chunk_pages);
   [[nodiscard]] vmm::PageRange chunk_from(vmm::PageIndex page, std::uint64_t chunk_pages) const;
 
   Prepaging prepaging_;

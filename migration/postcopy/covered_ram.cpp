@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "migration/pages/page_content.hpp"
+#include "migration/base/page_content.hpp"
 #include "vmm/memory/huge_page.hpp"
 #include "vmm/memory/populated.hpp"
 

@@ -7,10 +7,10 @@
 #include <span>
 
 #include "migration/pages/huge_room.hpp"
-#include "migration/pages/page_set.hpp"
-#include "vmm/memory/dirty_bitmap.hpp"
+#include "vmm/memory/atomic_page_set.hpp"
 #include "vmm/memory/guest_memory.hpp"
 #include "vmm/memory/mapping.hpp"
+#include "vmm/memory/page_set.hpp"
 #include "vmm/memory/userfault.hpp"
 
 namespace migration {
@@ -69,14 +69,14 @@ class CoveredRam {
   vmm::Mapping view_;  ///< of the whole file
   HugeRoom room_;      ///< in view_
   // Of blocks, by number.
-  AtomicPageSet held_;  ///< the cover may have pages of them
-  AtomicPageSet lent_;
-  AtomicPageSet soiled_;  ///< lent, and not settled: the file may have there what is of no use
+  vmm::AtomicPageSet held_;  ///< the cover may have pages of them
+  vmm::AtomicPageSet lent_;
+  vmm::AtomicPageSet soiled_;  ///< lent, and not settled: the file may have there what is of no use
 
-  std::mutex mutex_;        ///< what is zero must not be put where the file shows by then
-  bool closed_ = false;     ///< no further block is settled: for want of room, or all is over
-  AtomicPageSet settled_;   ///< the file shows
-  vmm::DirtyBitmap there_;  ///< empty, but for show()
+  std::mutex mutex_;            ///< what is zero must not be put where the file shows by then
+  bool closed_ = false;         ///< no further block is settled: for want of room, or all is over
+  vmm::AtomicPageSet settled_;  ///< the file shows
+  vmm::PageSet there_;          ///< empty, but for show()
 };
 
 }  // namespace migration

@@ -12,8 +12,7 @@
 #include <system_error>
 #include <utility>
 
-#include "migration/elapsed.hpp"
-#include "migration/verify.hpp"
+#include "migration/base/elapsed.hpp"
 #include "migration/wire/encode.hpp"
 #include "vmm/os/scheduling.hpp"
 

@@ -11,13 +11,14 @@
 #include <span>
 #include <vector>
 
-#include "migration/latency_histogram.hpp"
+#include "migration/base/latency_histogram.hpp"
 #include "migration/net/stream.hpp"
-#include "migration/pages/page_set.hpp"
+#include "migration/pages/page_sink.hpp"
 #include "migration/policy/answer_choice.hpp"
 #include "migration/postcopy/covered_ram.hpp"
 #include "migration/postcopy/fault_watch.hpp"
 #include "migration/wire/decode.hpp"
+#include "vmm/memory/atomic_page_set.hpp"
 #include "vmm/memory/guest_memory.hpp"
 #include "vmm/memory/userfault.hpp"
 #include "vmm/os/thread.hpp"
@@ -29,7 +30,7 @@ namespace migration {
 /// for on the fault connection, from a thread of its own; pages that come without being asked for
 /// are installed by the channels' threads. A page appears whole or not at all, and never a second
 /// time.
-class PageFetcher {
+class PageFetcher final : public PageSink {
  public:
   struct Callbacks {
     /// Every page is here; once. Whether RAM that is a file is that file again.
@@ -45,7 +46,7 @@ class PageFetcher {
   PageFetcher(vmm::GuestMemory& memory, std::shared_ptr<const vmm::Userfault> userfault,
               std::unique_ptr<CoveredRam> covered, bool digests, std::chrono::milliseconds timeout,
               Callbacks callbacks);
-  ~PageFetcher();
+  ~PageFetcher() override;
   PageFetcher(const PageFetcher&) = delete;
   PageFetcher& operator=(const PageFetcher&) = delete;
 
@@ -53,7 +54,7 @@ class PageFetcher {
   /// These pages are missing: what is there of them is dropped, unless RAM is `untouched`, where
   /// looking for it would take time for nothing. Before the guest runs.
   void expect(const std::vector<vmm::PageRange>& pages, bool untouched = false);
-  [[nodiscard]] const vmm::DirtyBitmap& expected() const { return expected_; }
+  [[nodiscard]] const vmm::PageSet& expected() const { return expected_; }
   /// All has been told that is missing, be it nothing.
   void told_all();
   /// Takes requests to the source over `socket` from now on, those first that are still open.
@@ -63,27 +64,22 @@ class PageFetcher {
   /// The VM will not run here: who waits goes on, whatever it finds. Any thread.
   void abandon();
 
-  // The channels' threads. ProtocolError for a page that is not missing or has another digest.
+  // The channels' threads.
   void install(std::span<const vmm::PageRange> ranges, std::span<const std::byte> data,
-               std::span<const std::uint64_t> digests);
-  void install_zero(std::span<const vmm::PageRange> ranges);
-  /// The same for pages that lie within the aligned block of 512 pages from `first` on. `block`
-  /// holds them where they belong, and zeros in between; it is aligned as a huge page is. Whether
-  /// it was lent for good: then the block became a huge page of RAM, and what is at `block` now is
-  /// fresh zeros.
+               std::span<const std::uint64_t> digests) override;
+  void install_zero(std::span<const vmm::PageRange> ranges) override;
   [[nodiscard]] bool install_block(vmm::PageIndex first, std::span<const vmm::PageRange> ranges,
                                    std::span<std::byte> block,
-                                   std::span<const std::uint64_t> digests);
-  /// Where such a block can be put together in RAM itself, out of the guest's sight; empty when it
-  /// cannot. Then it is installed or, as it did not come, given back.
+                                   std::span<const std::uint64_t> digests) override;
   [[nodiscard]] std::span<std::byte> lend_block(vmm::PageIndex first,
-                                                std::span<const vmm::PageRange> ranges);
+                                                std::span<const vmm::PageRange> ranges) override;
   void install_lent(vmm::PageIndex first, std::span<const vmm::PageRange> ranges,
-                    std::span<std::byte> block, std::span<const std::uint64_t> digests);
-  void give_back(vmm::PageIndex first);
+                    std::span<std::byte> block, std::span<const std::uint64_t> digests) override;
+  void give_back(vmm::PageIndex first) override;
+  [[nodiscard]] int busy_processor() const override { return watch_.busy_processor(); }
 
   // Any thread.
-  [[nodiscard]] bool digests() const { return digests_; }
+  [[nodiscard]] bool digests() const override { return digests_; }
   /// What comes needs room in the file that RAM is, and there is no other place for it.
   [[nodiscard]] bool fills_file() const { return !covered_ && memory_.file() >= 0; }
   [[nodiscard]] bool abandoned() const { return abandoned_; }
@@ -94,9 +90,8 @@ class PageFetcher {
   }
   /// The source is not needed any more, be RAM as any other or not yet.
   [[nodiscard]] bool has_all() const { return left_ == 0; }
-  [[nodiscard]] vmm::DirtyBitmap missing_pages() const { return missing_.snapshot(); }
+  [[nodiscard]] vmm::PageSet missing_pages() const { return missing_.snapshot(); }
   [[nodiscard]] LatencyHistogram latencies() const;
-  [[nodiscard]] const FaultWatch& watch() const { return watch_; }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -144,9 +139,9 @@ class PageFetcher {
   const std::chrono::milliseconds timeout_;
   Callbacks callbacks_;
 
-  vmm::DirtyBitmap expected_;  ///< pages that were missing at first
-  AtomicPageSet missing_;
-  AtomicPageSet touched_;                ///< installed otherwise than as a huge page
+  vmm::PageSet expected_;  ///< pages that were missing at first
+  vmm::AtomicPageSet missing_;
+  vmm::AtomicPageSet touched_;           ///< installed otherwise than as a huge page
   std::atomic<std::uint64_t> left_ = 0;  ///< pages in missing_
   std::atomic<bool> abandoned_ = false;
   std::atomic<bool> connected_ = false;

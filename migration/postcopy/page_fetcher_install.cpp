@@ -4,8 +4,8 @@
 #include <cstring>
 #include <system_error>
 
+#include "migration/base/page_content.hpp"
 #include "migration/postcopy/page_fetcher.hpp"
-#include "migration/verify.hpp"
 #include "vmm/memory/huge_page.hpp"
 
 /// How pages get into RAM of which pages are missing.

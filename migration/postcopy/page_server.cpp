@@ -8,10 +8,9 @@
 #include <bit>
 #include <utility>
 
-#include "migration/elapsed.hpp"
-#include "migration/pages/page_content.hpp"
+#include "migration/base/elapsed.hpp"
+#include "migration/base/page_content.hpp"
 #include "migration/policy/arrival_watch.hpp"
-#include "migration/verify.hpp"
 #include "vmm/os/scheduling.hpp"
 
 namespace migration {
@@ -53,7 +52,7 @@ class PageServer::PushRound final : public Round {
   PageServer& server_;
 };
 
-PageServer::PageServer(PageSender::Shared& shared, AtomicPageSet missing, Prepaging prepaging,
+PageServer::PageServer(PageSender::Shared& shared, vmm::AtomicPageSet missing, Prepaging prepaging,
                        bool digests)
     : shared_(shared),
       digests_(digests),
@@ -108,11 +107,11 @@ void PageServer::set(Prepaging prepaging) {
   changed_.notify_all();
 }
 
-void PageServer::reset(const vmm::DirtyBitmap& missing) {
-  vmm::DirtyBitmap again = missing;
+void PageServer::reset(const vmm::PageSet& missing) {
+  vmm::PageSet again = missing;
   again -= unsent_.snapshot();
   sent_again_ += again.count();
-  unsent_ = AtomicPageSet(missing);
+  unsent_ = vmm::AtomicPageSet(missing);
   looked_at_ = 0;
   populated_.clear();
 }

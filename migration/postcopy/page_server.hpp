@@ -14,12 +14,12 @@
 
 #include "migration/net/stream.hpp"
 #include "migration/pages/page_sender.hpp"
-#include "migration/pages/page_set.hpp"
 #include "migration/pages/round.hpp"
 #include "migration/policy/push_order.hpp"
 #include "migration/postcopy/fault_watch.hpp"
 #include "migration/postcopy/recent_faults.hpp"
 #include "migration/wire/decode.hpp"
+#include "vmm/memory/atomic_page_set.hpp"
 #include "vmm/os/thread.hpp"
 
 namespace migration {
@@ -37,7 +37,8 @@ class PageServer {
   };
 
   /// `missing`: the pages that the destination lacks.
-  PageServer(PageSender::Shared& shared, AtomicPageSet missing, Prepaging prepaging, bool digests);
+  PageServer(PageSender::Shared& shared, vmm::AtomicPageSet missing, Prepaging prepaging,
+             bool digests);
   /// Hangs up.
   ~PageServer();
   PageServer(const PageServer&) = delete;
@@ -53,7 +54,7 @@ class PageServer {
 
   /// After the link was lost and came back: what the destination lacks now. No round and no
   /// `serve` may be under way.
-  void reset(const vmm::DirtyBitmap& missing);
+  void reset(const vmm::PageSet& missing);
   /// Pages that go a second time, since they were lost on the way.
   [[nodiscard]] std::uint64_t sent_again() const { return sent_again_; }
 
@@ -81,9 +82,9 @@ class PageServer {
 
   PageSender::Shared& shared_;
   const bool digests_;
-  AtomicPageSet unsent_;
+  vmm::AtomicPageSet unsent_;
   std::atomic<vmm::PageIndex> looked_at_ = 0;  ///< for pages that were never touched
-  vmm::DirtyBitmap populated_;                 ///< as far as was looked
+  vmm::PageSet populated_;                     ///< as far as was looked
   std::atomic<std::uint64_t> requests_ = 0, demand_ = 0, pushed_ = 0;
   std::uint64_t sent_again_ = 0;
   std::atomic<std::uint64_t> sent_bytes_ = 0, received_bytes_ = 0;

@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "migration/base/page_hash.hpp"
 #include "migration/reuse/held_hashes.hpp"
-#include "migration/reuse/page_hash.hpp"
 #include "vmm/memory/guest_address.hpp"
 
 namespace migration {

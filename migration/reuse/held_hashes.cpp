@@ -6,7 +6,7 @@
 
 namespace migration {
 
-HeldHashes::HeldHashes(vmm::DirtyBitmap held, std::vector<PageHash> hashes)
+HeldHashes::HeldHashes(vmm::PageSet held, std::vector<PageHash> hashes)
     : held_(std::move(held)), hashes_(std::move(hashes)) {
   before_.reserve(held_.words().size());
   std::uint64_t count = 0;

@@ -5,9 +5,9 @@
 #include <span>
 #include <vector>
 
-#include "migration/reuse/page_hash.hpp"
-#include "vmm/memory/dirty_bitmap.hpp"
+#include "migration/base/page_hash.hpp"
 #include "vmm/memory/guest_address.hpp"
+#include "vmm/memory/page_set.hpp"
 
 namespace migration {
 
@@ -16,9 +16,9 @@ class HeldHashes {
  public:
   /// `hashes`: one for each page of `held`, in order. Throws std::invalid_argument when they are
   /// not as many.
-  HeldHashes(vmm::DirtyBitmap held, std::vector<PageHash> hashes);
+  HeldHashes(vmm::PageSet held, std::vector<PageHash> hashes);
 
-  [[nodiscard]] const vmm::DirtyBitmap& held() const { return held_; }
+  [[nodiscard]] const vmm::PageSet& held() const { return held_; }
   [[nodiscard]] std::span<const PageHash> hashes() const { return hashes_; }
 
   /// Whether that page is held, with that content.
@@ -31,7 +31,7 @@ class HeldHashes {
  private:
   [[nodiscard]] std::size_t position_of(vmm::PageIndex page) const;
 
-  vmm::DirtyBitmap held_;
+  vmm::PageSet held_;
   std::vector<std::uint32_t> before_;  ///< for each word of `held_`: pages that are held before it
   std::vector<PageHash> hashes_;
 };

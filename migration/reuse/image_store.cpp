@@ -129,7 +129,7 @@ bool ImageStore::has_room_for_rest(const vmm::GuestMemory& memory) {
   return directory_.available() >= memory.size() - taken;
 }
 
-bool ImageStore::has(const std::string& vm_id, const wire::Token& token) const {
+bool ImageStore::has(const std::string& vm_id, const Token& token) const {
   const vmm::UniqueFd guard = lock();
   const auto manifest = sound_manifest(vm_id);
   return manifest && manifest->token == token;

@@ -10,13 +10,13 @@
 #include <string>
 #include <vector>
 
+#include "migration/base/page_hash.hpp"
+#include "migration/base/token.hpp"
 #include "migration/reuse/manifest.hpp"
-#include "migration/reuse/page_hash.hpp"
 #include "migration/reuse/room_ledger.hpp"
 #include "migration/reuse/store_files.hpp"
-#include "migration/wire/format.hpp"
-#include "vmm/memory/dirty_bitmap.hpp"
 #include "vmm/memory/guest_memory.hpp"
+#include "vmm/memory/page_set.hpp"
 #include "vmm/os/unique_fd.hpp"
 
 namespace migration {
@@ -69,7 +69,7 @@ class ImageStore {
   struct Departure {
     std::string vm_id;
     std::string name;
-    wire::Token token;
+    Token token;
     HashKey key{};  ///< random, of this departure
   };
   struct Kept {
@@ -82,12 +82,12 @@ class ImageStore {
   /// dropped from it, and `memory` must not be written from then on; otherwise pages are copied.
   /// Evicts the oldest others when over the limit. std::system_error or std::runtime_error when it
   /// cannot: then no image of that VM is left, not an older one either.
-  Kept keep(const Departure& departure, vmm::GuestMemory& memory, const vmm::DirtyBitmap& held);
+  Kept keep(const Departure& departure, vmm::GuestMemory& memory, const vmm::PageSet& held);
 
   struct Taken {
-    wire::Token token{};
+    Token token{};
     HashKey key{};
-    vmm::DirtyBitmap held;         ///< pages whose content is that of the departure
+    vmm::PageSet held;             ///< pages whose content is that of the departure
     std::vector<PageHash> hashes;  ///< one for each page held, in order
     /// What is held, and nothing else: other pages of a file are missing, and of anonymous memory
     /// missing or zero. It is what memory_for() gives; the file of the image where that is on a
@@ -104,16 +104,15 @@ class ImageStore {
   /// std::system_error or std::runtime_error when it cannot; the image is removed then, if that is
   /// possible at all, unless only the holes of a disk failed. std::invalid_argument for a bitmap of
   /// another size of RAM.
-  bool drop_pages(const std::string& vm_id, const wire::Token& token,
-                  const vmm::DirtyBitmap& pages);
+  bool drop_pages(const std::string& vm_id, const Token& token, const vmm::PageSet& pages);
 
   /// Also false, and a message, for an image that is unsound.
-  [[nodiscard]] bool has(const std::string& vm_id, const wire::Token& token) const;
+  [[nodiscard]] bool has(const std::string& vm_id, const Token& token) const;
 
   struct Entry {
     std::string vm_id;
     std::string name;
-    wire::Token token{};
+    Token token{};
     std::int64_t kept_at = 0;  ///< microseconds since 1970
     std::uint64_t memory_bytes = 0;
     std::uint64_t held = 0;     ///< pages
@@ -152,8 +151,7 @@ class ImageStore {
   void abandon(const std::string& vm_id, const std::optional<std::string>& adopted) const;
   [[nodiscard]] vmm::UniqueFd write_hashes(Manifest& manifest, const std::vector<PageHash>& hashes,
                                            const std::vector<std::uint64_t>& digests) const;
-  [[nodiscard]] vmm::UniqueFd copy(const vmm::GuestMemory& memory,
-                                   const vmm::DirtyBitmap& pages) const;
+  [[nodiscard]] vmm::UniqueFd copy(const vmm::GuestMemory& memory, const vmm::PageSet& pages) const;
   [[nodiscard]] std::string file_system() const;
   [[nodiscard]] std::uint64_t room_beside(std::span<const Claim> others) const;
   void promise_room(std::uint64_t bytes, std::uint64_t there, const char* what);

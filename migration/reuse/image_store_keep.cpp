@@ -9,8 +9,9 @@
 #include <stdexcept>
 #include <utility>
 
-#include "migration/pages/page_content.hpp"
+#include "migration/base/page_content.hpp"
 #include "migration/reuse/image_store.hpp"
+#include "migration/reuse/page_hasher.hpp"
 
 namespace migration {
 
@@ -25,7 +26,7 @@ std::int64_t now() {
 }
 
 Manifest manifest_of(const ImageStore::Departure& departure, const vmm::GuestMemory& memory,
-                     const vmm::DirtyBitmap& held) {
+                     const vmm::PageSet& held) {
   if (!is_vm_id(departure.vm_id) || held.pages() != memory.page_count()) {
     throw std::invalid_argument(
         fmt::format("an image of VM '{}' with a bitmap of {} pages for RAM of {}", departure.vm_id,
@@ -43,7 +44,7 @@ Manifest manifest_of(const ImageStore::Departure& departure, const vmm::GuestMem
 }
 
 /// What an image takes on the file system, in whole pages.
-std::uint64_t needed(std::uint64_t data_pages, const vmm::DirtyBitmap& held) {
+std::uint64_t needed(std::uint64_t data_pages, const vmm::PageSet& held) {
   const auto rounded = [](std::uint64_t bytes) {
     return (bytes + vmm::kPageSize - 1) / vmm::kPageSize * vmm::kPageSize;
   };
@@ -82,8 +83,7 @@ vmm::UniqueFd ImageStore::write_hashes(Manifest& manifest, const std::vector<Pag
   return file;
 }
 
-vmm::UniqueFd ImageStore::copy(const vmm::GuestMemory& memory,
-                               const vmm::DirtyBitmap& pages) const {
+vmm::UniqueFd ImageStore::copy(const vmm::GuestMemory& memory, const vmm::PageSet& pages) const {
   vmm::UniqueFd file = make_ram(memory.size());
   const auto put = [&](vmm::PageRange range) {
     if (range.count == 0) return;
@@ -119,12 +119,12 @@ std::optional<std::string> ImageStore::adopt(int file, const std::string& vm_id)
 }
 
 ImageStore::Kept ImageStore::keep(const Departure& departure, vmm::GuestMemory& memory,
-                                  const vmm::DirtyBitmap& held) {
+                                  const vmm::PageSet& held) {
   Manifest manifest = manifest_of(departure, memory, held);
   const std::string& vm_id = manifest.vm_id;
-  vmm::DirtyBitmap populated(memory.page_count());
+  vmm::PageSet populated(memory.page_count());
   memory.add_populated({0, memory.page_count()}, populated);
-  vmm::DirtyBitmap others = populated;
+  vmm::PageSet others = populated;
   others -= held;
   populated &= held;
   const std::uint64_t bytes = needed(populated.count(), held);
@@ -187,8 +187,8 @@ void ImageStore::abandon(const std::string& vm_id,
   }
 }
 
-bool ImageStore::drop_pages(const std::string& vm_id, const wire::Token& token,
-                            const vmm::DirtyBitmap& pages) {
+bool ImageStore::drop_pages(const std::string& vm_id, const Token& token,
+                            const vmm::PageSet& pages) {
   std::optional<vmm::UniqueFd> guard = lock();
   auto manifest = sound_manifest(vm_id);
   if (!manifest || manifest->token != token) return false;
@@ -196,7 +196,7 @@ bool ImageStore::drop_pages(const std::string& vm_id, const wire::Token& token,
     throw std::invalid_argument(fmt::format("a bitmap of {} pages for an image of {}",
                                             pages.pages(), manifest->held.pages()));
   }
-  vmm::DirtyBitmap dropped = manifest->held;
+  vmm::PageSet dropped = manifest->held;
   dropped &= pages;
   if (dropped.empty()) return true;
   manifest->held -= dropped;

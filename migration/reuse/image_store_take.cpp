@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "migration/reuse/image_store.hpp"
+#include "migration/reuse/page_hasher.hpp"
 
 namespace migration {
 
@@ -95,7 +96,7 @@ ImageStore::Taken ImageStore::load(Found found) {
   Manifest& manifest = found.manifest;
   const std::uint64_t bytes = manifest.memory_bytes;
   const vmm::PageRange all{0, manifest.held.pages()};
-  vmm::DirtyBitmap others(all.count);  // pages that may be there and are not held
+  vmm::PageSet others(all.count);  // pages that may be there and are not held
   const std::uint64_t there = std::min(bytes, store::allocated(found.ram.get()));
   vmm::GuestMemory memory = promise_ram(bytes, there)
                                 ? vmm::GuestMemory(bytes, std::move(found.ram))
@@ -106,7 +107,7 @@ ImageStore::Taken ImageStore::load(Found found) {
   } else {
     // How much data there is costs nothing to ask; where it is, milliseconds for each GiB. So that
     // is asked only when what is held and what is there are not the same.
-    vmm::DirtyBitmap data = manifest.held;
+    vmm::PageSet data = manifest.held;
     if (store::allocated(memory.file()) < data.count() * vmm::kPageSize) {
       data.clear();
       memory.add_populated(all, data);

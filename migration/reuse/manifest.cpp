@@ -7,7 +7,8 @@
 #include <cstring>
 #include <stdexcept>
 
-#include "migration/xxhash.hpp"
+#include "migration/base/xxhash.hpp"
+#include "vmm/memory/guest_memory.hpp"
 
 namespace migration {
 
@@ -53,11 +54,11 @@ class Reader {
   std::span<const std::byte> rest_;
 };
 
-vmm::DirtyBitmap read_held(Reader& reader, std::uint64_t pages) {
+vmm::PageSet read_held(Reader& reader, std::uint64_t pages) {
   const std::uint64_t words = pages / 64;  // RAM is a whole number of MiB: no word is cut
   // Before the bitmap is made: no more is allocated than there are bytes.
   if (reader.left() != words * 8) unsound("the pages held do not fit the size of RAM");
-  vmm::DirtyBitmap held(pages);
+  vmm::PageSet held(pages);
   for (std::uint64_t& word : held.words()) word = reader.integer(8, "pages held");
   return held;
 }

@@ -7,10 +7,10 @@
 #include <string>
 #include <string_view>
 
-#include "migration/reuse/page_hash.hpp"
+#include "migration/base/page_hash.hpp"
+#include "migration/base/token.hpp"
 #include "migration/wire/encode.hpp"
-#include "migration/wire/format.hpp"
-#include "vmm/memory/dirty_bitmap.hpp"
+#include "vmm/memory/page_set.hpp"
 
 namespace migration {
 
@@ -28,14 +28,14 @@ inline constexpr std::size_t kMaxImageName = 255;  ///< bytes of a VM's name
 
 /// What is known of a kept image. A pure value; it is what makes files in a store an image.
 struct Manifest {
-  std::string vm_id;    ///< see is_vm_id()
-  std::string name;     ///< at most kMaxImageName bytes
-  wire::Token token{};  ///< of the handover after which RAM was kept
+  std::string vm_id;  ///< see is_vm_id()
+  std::string name;   ///< at most kMaxImageName bytes
+  Token token{};      ///< of the handover after which RAM was kept
   std::uint64_t memory_bytes = 0;
   std::int64_t kept_at = 0;  ///< microseconds since 1970, UTC
   HashKey key{};
-  Checksum hashes{};      ///< of the file of hashes
-  vmm::DirtyBitmap held;  ///< over all pages of RAM
+  Checksum hashes{};  ///< of the file of hashes
+  vmm::PageSet held;  ///< over all pages of RAM
   bool operator==(const Manifest&) const = default;
 };
 

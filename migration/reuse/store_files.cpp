@@ -253,7 +253,7 @@ void sync_data(int file) {
   if (::fsync(file) < 0) fail("fsync in the image store");
 }
 
-void add_data(int file, vmm::PageRange range, vmm::DirtyBitmap& into) {
+void add_data(int file, vmm::PageRange range, vmm::PageSet& into) {
   auto from = static_cast<off_t>(range.first * vmm::kPageSize);
   const auto end = static_cast<off_t>(range.end() * vmm::kPageSize);
   while (from < end) {
@@ -270,7 +270,7 @@ void add_data(int file, vmm::PageRange range, vmm::DirtyBitmap& into) {
   }
 }
 
-void punch(int file, const vmm::DirtyBitmap& pages) {
+void punch(int file, const vmm::PageSet& pages) {
   for (const vmm::PageRange& range : pages.ranges()) {
     if (::fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                     static_cast<off_t>(range.first * vmm::kPageSize),

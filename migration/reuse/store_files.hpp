@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "migration/wire/encode.hpp"
-#include "vmm/memory/dirty_bitmap.hpp"
+#include "vmm/memory/page_set.hpp"
 #include "vmm/os/unique_fd.hpp"
 
 /// Files of a store of kept images: names in one directory, steps that are durable when they
@@ -108,8 +108,8 @@ void read_at(int file, std::uint64_t offset, std::span<std::byte> into);
 void sync_data(int file);
 /// Adds to `into` the pages of `range` that hold data: the others are holes and read as zero. A
 /// file system that does not know its holes counts them as data.
-void add_data(int file, vmm::PageRange range, vmm::DirtyBitmap& into);
+void add_data(int file, vmm::PageRange range, vmm::PageSet& into);
 /// Makes holes of pages.
-void punch(int file, const vmm::DirtyBitmap& pages);
+void punch(int file, const vmm::PageSet& pages);
 
 }  // namespace migration::store

@@ -6,7 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "migration/reuse/copy_plan.hpp"
+#include "migration/base/copy.hpp"
+#include "migration/base/token.hpp"
 #include "migration/wire/encode.hpp"
 #include "migration/wire/format.hpp"
 #include "vmm/machine/machine_state.hpp"

@@ -97,7 +97,7 @@ Bytes encode_digests(vmm::PageRange range, std::span<const std::uint64_t> digest
   return out;
 }
 
-Bytes encode_missing(vmm::PageRange range, const vmm::DirtyBitmap& missing) {
+Bytes encode_missing(vmm::PageRange range, const vmm::PageSet& missing) {
   require(range.first % 64 == 0 && range.end() <= missing.pages() &&
           range.count <= kMaxMissingPages);
   Bytes out;
@@ -136,7 +136,7 @@ std::vector<vmm::PageRange> range_pieces(vmm::PageRange range) {
   return pieces;
 }
 
-std::vector<vmm::PageRange> bitmap_pieces(const vmm::DirtyBitmap& pages) {
+std::vector<vmm::PageRange> bitmap_pieces(const vmm::PageSet& pages) {
   std::vector<vmm::PageRange> pieces;
   for (vmm::PageIndex first = 0; first < pages.pages(); first += kMaxMissingPages) {
     const vmm::PageRange piece{first,
@@ -153,7 +153,7 @@ Bytes encode_all_missing(vmm::PageRange range) {
   return out;
 }
 
-std::vector<Hashes> hashes_of(const vmm::DirtyBitmap& pages, std::span<const PageHash> hashes) {
+std::vector<Hashes> hashes_of(const vmm::PageSet& pages, std::span<const PageHash> hashes) {
   std::vector<Hashes> frames;
   for (vmm::PageRange range : pages.ranges()) {
     while (range.count > 0) {

@@ -6,12 +6,13 @@
 #include <string_view>
 #include <vector>
 
-#include "migration/reuse/copy_plan.hpp"
-#include "migration/reuse/page_hash.hpp"
+#include "migration/base/copy.hpp"
+#include "migration/base/page_hash.hpp"
+#include "migration/base/token.hpp"
 #include "migration/wire/format.hpp"
 #include "vmm/machine/machine_state.hpp"
-#include "vmm/memory/dirty_bitmap.hpp"
 #include "vmm/memory/guest_address.hpp"
+#include "vmm/memory/page_set.hpp"
 
 /// The writer of the wire format: values to bytes, no sockets. std::length_error for a value that
 /// the format has no room for.
@@ -58,11 +59,11 @@ void put_frame(Bytes& out, FrameType type, std::span<const std::byte> payload);
 }
 /// Pages of `range` that are set in `missing`; `range` starts at a multiple of 64 pages. For
 /// `missing`, `held` and `dropped` frames.
-[[nodiscard]] Bytes encode_missing(vmm::PageRange range, const vmm::DirtyBitmap& missing);
+[[nodiscard]] Bytes encode_missing(vmm::PageRange range, const vmm::PageSet& missing);
 /// The same where `missing` are the pages that are set, all within `range`.
 [[nodiscard]] Bytes encode_missing(vmm::PageRange range, std::span<const vmm::PageRange> missing);
 /// The ranges for as many such frames as it takes to tell all pages that are set.
-[[nodiscard]] std::vector<vmm::PageRange> bitmap_pieces(const vmm::DirtyBitmap& pages);
+[[nodiscard]] std::vector<vmm::PageRange> bitmap_pieces(const vmm::PageSet& pages);
 /// `range` in pieces that one range of a frame can name.
 [[nodiscard]] std::vector<vmm::PageRange> range_pieces(vmm::PageRange range);
 /// All pages of `range`.
@@ -79,7 +80,7 @@ struct Hashes {
   }
 };
 /// The frames for `pages`, of which `hashes` has one each, in order.
-[[nodiscard]] std::vector<Hashes> hashes_of(const vmm::DirtyBitmap& pages,
+[[nodiscard]] std::vector<Hashes> hashes_of(const vmm::PageSet& pages,
                                             std::span<const PageHash> hashes);
 [[nodiscard]] Bytes encode_hashes(const Hashes& frame);
 /// At most kMaxCopies; none says that there are no more.

@@ -101,8 +101,6 @@ inline constexpr std::size_t kMaxStateSections = 4096;
 /// `missing` frames to the destination tell of no more pages together than so many times RAM has.
 inline constexpr std::uint64_t kMaxTimesMissing = 4;
 
-using Token = std::array<std::byte, 16>;
-
 enum class Side { source, destination };
 
 /// How the page of a `page` frame travels.

@@ -1,7 +1,6 @@
 #include "migration/wire/messages.hpp"
 
 #include <fmt/format.h>
-#include <sys/random.h>
 
 #include <array>
 #include <cmath>
@@ -12,7 +11,7 @@
 #include <system_error>
 #include <utility>
 
-#include "migration/options.hpp"
+#include "migration/base/options.hpp"
 #include "vmm/text/json_text.hpp"
 #include "vmm/text/printable.hpp"
 
@@ -132,20 +131,6 @@ class Fields {
 };
 
 }  // namespace
-
-std::string to_hex(const Token& token) {
-  std::string hex;
-  for (const std::byte byte : token) hex += fmt::format("{:02x}", std::to_integer<unsigned>(byte));
-  return hex;
-}
-
-Token random_token() {
-  Token token{};
-  if (::getrandom(token.data(), token.size(), 0) != static_cast<ssize_t>(token.size())) {
-    throw std::system_error(errno, std::generic_category(), "getrandom");
-  }
-  return token;
-}
 
 Bytes encode(const Offer& message) {
   return to_bytes({{"token", to_hex(message.token)},

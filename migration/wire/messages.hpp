@@ -5,9 +5,10 @@
 #include <span>
 #include <string>
 
-#include "migration/options.hpp"
-#include "migration/report.hpp"
-#include "migration/reuse/page_hash.hpp"
+#include "migration/base/options.hpp"
+#include "migration/base/page_hash.hpp"
+#include "migration/base/report.hpp"
+#include "migration/base/token.hpp"
 #include "migration/wire/encode.hpp"
 #include "migration/wire/features.hpp"
 #include "migration/wire/format.hpp"
@@ -100,8 +101,5 @@ template <>
 Inquire decode(std::span<const std::byte> payload);
 template <>
 Status decode(std::span<const std::byte> payload);
-
-[[nodiscard]] std::string to_hex(const Token& token);
-[[nodiscard]] Token random_token();
 
 }  // namespace migration::wire

@@ -42,7 +42,7 @@ std::vector<PageHash> random_hashes(std::uint64_t pages) {
 
 /// `now`: whose content of the image each page has.
 Times measure(const std::vector<PageHash>& image, const Pages& now) {
-  vmm::DirtyBitmap held(image.size());
+  vmm::PageSet held(image.size());
   held.set(vmm::PageRange{0, image.size()});
   std::vector<PageHash> hashes = image;
   Times times;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "migration/reuse/image_store.hpp"
+#include "migration/reuse/page_hasher.hpp"
 
 /// What it takes to look at every page of 1 GiB of RAM that is a file on a tmpfs: by the keyed hash
 /// and by the digest, where the pages are mapped already and where the mapping is new, with one
@@ -44,7 +45,7 @@ int main(int argc, char** argv) {
   const migration::ImageStore store(directory);
   const migration::HashKey key = migration::random_hash_key();
   vmm::GuestMemory memory(kBytes, store.make_ram(kBytes));
-  vmm::DirtyBitmap pages(memory.page_count());
+  vmm::PageSet pages(memory.page_count());
   pages.set(vmm::PageRange{0, memory.page_count()});
   std::mt19937_64 random(1);
   for (vmm::PageIndex page = 0; page < memory.page_count(); ++page) {

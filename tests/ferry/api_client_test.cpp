@@ -1,4 +1,4 @@
-#include "vmm/ferry/api_client.hpp"
+#include "ferry/api_client.hpp"
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>
@@ -16,7 +16,7 @@
 #include <thread>
 #include <vector>
 
-#include "vmm/ferry/exit_status.hpp"
+#include "ferry/exit_status.hpp"
 
 namespace ferry {
 namespace {

@@ -1,4 +1,4 @@
-#include "vmm/ferry/api_routes.hpp"
+#include "ferry/api_routes.hpp"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "vmm/ferry/migrate_request.hpp"
+#include "ferry/migrate_request.hpp"
 #include "vmm/text/json_text.hpp"
 
 namespace ferry {

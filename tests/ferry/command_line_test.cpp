@@ -1,4 +1,4 @@
-#include "vmm/ferry/command_line.hpp"
+#include "ferry/command_line.hpp"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "vmm/ferry/exit_status.hpp"
+#include "ferry/exit_status.hpp"
 
 namespace ferry {
 namespace {

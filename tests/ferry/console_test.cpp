@@ -1,4 +1,4 @@
-#include "vmm/ferry/console.hpp"
+#include "ferry/console.hpp"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "vmm/ferry/terminal.hpp"
+#include "ferry/terminal.hpp"
 
 namespace ferry {
 namespace {

@@ -1,4 +1,4 @@
-#include "vmm/ferry/control_api.hpp"
+#include "ferry/control_api.hpp"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -14,7 +14,7 @@
 #include <string>
 #include <thread>
 
-#include "vmm/ferry/report_stream.hpp"
+#include "ferry/report_stream.hpp"
 
 namespace ferry {
 namespace {

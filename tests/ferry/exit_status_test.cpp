@@ -1,4 +1,4 @@
-#include "vmm/ferry/exit_status.hpp"
+#include "ferry/exit_status.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "vmm/ferry/images_command.hpp"
+#include "ferry/images_command.hpp"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "vmm/ferry/exit_status.hpp"
+#include "ferry/exit_status.hpp"
 
 namespace ferry {
 namespace {
@@ -91,7 +91,7 @@ class ImagesCommandTest : public ::testing::Test {
 
 TEST_F(ImagesCommandTest, DropsAnImageThatIsThereOnly) {
   vmm::GuestMemory memory(16U << 20);
-  vmm::DirtyBitmap held(memory.page_count());
+  vmm::PageSet held(memory.page_count());
   migration::ImageStore(directory_).keep({kVm, "guest", {}}, memory, held);
   EXPECT_EQ(status_of({directory_, std::nullopt, true}), ExitStatus::ok);
   EXPECT_EQ(status_of({directory_, kVm, false}), ExitStatus::ok);

@@ -8,7 +8,7 @@
 #include <functional>
 #include <vector>
 
-#include "vmm/ferry/signals.hpp"
+#include "ferry/signals.hpp"
 
 namespace ferry {
 namespace {

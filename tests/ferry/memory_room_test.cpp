@@ -1,4 +1,4 @@
-#include "vmm/ferry/memory_room.hpp"
+#include "ferry/memory_room.hpp"
 
 #include <gtest/gtest.h>
 
@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "vmm/ferry/exit_status.hpp"
-#include "vmm/ferry/host_memory.hpp"
+#include "ferry/exit_status.hpp"
+#include "ferry/host_memory.hpp"
 
 namespace ferry {
 namespace {

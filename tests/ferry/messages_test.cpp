@@ -1,4 +1,4 @@
-#include "vmm/ferry/messages.hpp"
+#include "ferry/messages.hpp"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>

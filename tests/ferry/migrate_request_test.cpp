@@ -1,4 +1,4 @@
-#include "vmm/ferry/migrate_request.hpp"
+#include "ferry/migrate_request.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "vmm/ferry/report_view.hpp"
+#include "ferry/report_view.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "vmm/ferry/units.hpp"
+#include "ferry/units.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "migration/address.hpp"
+#include "migration/base/address.hpp"
 
 #include <gtest/gtest.h>
 

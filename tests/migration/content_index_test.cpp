@@ -23,8 +23,8 @@ PageHash hash_of(std::uint64_t content) {
   return hash;
 }
 
-vmm::DirtyBitmap pages(const std::vector<vmm::PageRange>& ranges) {
-  vmm::DirtyBitmap bitmap(kIndexedPages);
+vmm::PageSet pages(const std::vector<vmm::PageRange>& ranges) {
+  vmm::PageSet bitmap(kIndexedPages);
   for (const vmm::PageRange& range : ranges) bitmap.set(range);
   return bitmap;
 }
@@ -76,7 +76,7 @@ TEST(ContentIndex, OfNothingHasNothing) {
 TEST(ContentIndex, AgreesWithALookAtAllPages) {
   std::mt19937_64 random(1);
   for (int run = 0; run < 30; ++run) {
-    vmm::DirtyBitmap held(kIndexedPages);
+    vmm::PageSet held(kIndexedPages);
     std::vector<PageHash> hashes;
     std::map<vmm::PageIndex, std::uint64_t> content_of;
     const std::uint64_t contents = run % 3 == 0 ? 10 : 1000;
@@ -106,7 +106,7 @@ TEST(ContentIndex, AgreesWithALookAtAllPages) {
 }
 
 TEST(ContentIndex, FindsItsWayThroughHashesThatAllBeginAlike) {
-  vmm::DirtyBitmap held(kIndexedPages);
+  vmm::PageSet held(kIndexedPages);
   held.set(vmm::PageRange{0, kIndexedPages});
   std::vector<PageHash> hashes(kIndexedPages);
   for (std::size_t i = 0; i < kIndexedPages; ++i) {

@@ -260,7 +260,7 @@ TEST_F(PageFetchingIntoAFile, WithoutRoomInTheFileRamIsAnonymousMemory) {
   EXPECT_EQ(byte(3), std::byte{7});
   EXPECT_EQ(byte(kBlock + 1), std::byte{6});
   EXPECT_EQ(byte(kZero), std::byte{0});  // nobody waits any more
-  vmm::DirtyBitmap populated(memory_.page_count());
+  vmm::PageSet populated(memory_.page_count());
   memory_.add_populated({0, memory_.page_count()}, populated);
   EXPECT_EQ(populated.count({0, 2 * kBlock}), 2 * kBlock);
   EXPECT_EQ(populated.count(), 2 * kBlock);

@@ -17,8 +17,8 @@ PageHash numbered(unsigned content) {
   return hash;
 }
 
-vmm::DirtyBitmap held_pages(const std::vector<vmm::PageRange>& ranges) {
-  vmm::DirtyBitmap bitmap(kHeldTestPages);
+vmm::PageSet held_pages(const std::vector<vmm::PageRange>& ranges) {
+  vmm::PageSet bitmap(kHeldTestPages);
   for (const vmm::PageRange& range : ranges) bitmap.set(range);
   return bitmap;
 }

@@ -32,8 +32,8 @@ class ZipfWriter {
     }
   }
 
-  vmm::DirtyBitmap period() {
-    vmm::DirtyBitmap dirtied(kSimulatedPages);
+  vmm::PageSet period() {
+    vmm::PageSet dirtied(kSimulatedPages);
     for (unsigned i = 0; i < kWrites; ++i) {
       // Not std::uniform_real_distribution, which differs between libraries.
       const double at = static_cast<double>(random_() >> 11) * 0x1p-53 * up_to_.back();
@@ -57,7 +57,7 @@ struct Rates {
 
 Rates simulate(double exponent, unsigned k, unsigned n) {
   ZipfWriter writer(exponent);
-  std::vector<vmm::DirtyBitmap> periods;
+  std::vector<vmm::PageSet> periods;
   for (unsigned i = 0; i < kPeriods + kAway; ++i) periods.push_back(writer.period());
   HotPages predictor(kSimulatedPages, k, n);
   std::uint64_t hot = 0;
@@ -68,10 +68,10 @@ Rates simulate(double exponent, unsigned k, unsigned n) {
   for (unsigned i = 0; i < kPeriods; ++i) {
     if (predictor.observations() == n) {
       ++predictions;
-      const vmm::DirtyBitmap now = predictor.hot();
-      vmm::DirtyBitmap right = now;
+      const vmm::PageSet now = predictor.hot();
+      vmm::PageSet right = now;
       right &= periods[i];
-      vmm::DirtyBitmap away(kSimulatedPages);
+      vmm::PageSet away(kSimulatedPages);
       for (unsigned ahead = 0; ahead < kAway; ++ahead) away |= periods[i + ahead];
       away &= now;
       hot += now.count();

@@ -10,8 +10,8 @@ namespace {
 
 constexpr std::uint64_t kFewPages = 200;
 
-vmm::DirtyBitmap pages(std::initializer_list<vmm::PageIndex> list) {
-  vmm::DirtyBitmap bitmap(kFewPages);
+vmm::PageSet pages(std::initializer_list<vmm::PageIndex> list) {
+  vmm::PageSet bitmap(kFewPages);
   for (const vmm::PageIndex page : list) bitmap.set(page);
   return bitmap;
 }

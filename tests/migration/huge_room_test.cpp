@@ -24,7 +24,7 @@ class RoomForPages : public ::testing::Test {
   /// What is there of RAM after room was made for these.
   std::vector<vmm::PageRange> made_for(const std::vector<vmm::PageRange>& pages) {
     room_.make_for(pages);
-    vmm::DirtyBitmap populated(memory_.page_count());
+    vmm::PageSet populated(memory_.page_count());
     memory_.add_populated({0, memory_.page_count()}, populated);
     return populated.ranges({0, memory_.page_count()});
   }
@@ -59,7 +59,7 @@ TEST_F(RoomForPages, IsNotMadeInTheHalfBlockAtTheEnd) {
 }
 
 TEST_F(RoomForPages, IsNotMadeWhereManyAreThere) {
-  vmm::DirtyBitmap there(memory_.page_count());
+  vmm::PageSet there(memory_.page_count());
   there.set(vmm::PageRange{0, kHuge / 2});
   there.set(vmm::PageRange{kHuge, 3});
   room_.leave(there);

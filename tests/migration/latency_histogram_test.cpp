@@ -1,4 +1,4 @@
-#include "migration/latency_histogram.hpp"
+#include "migration/base/latency_histogram.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "migration/pages/page_content.hpp"
+#include "migration/base/page_content.hpp"
 
 #include <gtest/gtest.h>
 

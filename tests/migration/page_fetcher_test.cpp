@@ -10,7 +10,7 @@
 #include <system_error>
 #include <vector>
 
-#include "migration/verify.hpp"
+#include "migration/base/page_content.hpp"
 #include "tests/migration/fault_peer.hpp"
 #include "tests/migration/page_fetcher_fixture.hpp"
 
@@ -53,7 +53,7 @@ TEST_F(PageFetching, SeveralReadersOfAPageMakeOneRequest) {
 TEST_F(PageFetching, TellsOfManyFaultsAndWhereItServesThem) {
   make();
   connect();
-  EXPECT_EQ(fetcher_->watch().busy_processor(), -1);
+  EXPECT_EQ(fetcher_->busy_processor(), -1);
   int processor = -1;
   // On a busy machine eight may take longer than a moment, now and then.
   for (vmm::PageIndex page = 0; page < 500 && processor < 0; ++page) {
@@ -61,7 +61,7 @@ TEST_F(PageFetching, TellsOfManyFaultsAndWhereItServesThem) {
     EXPECT_EQ(peer_->receive_request(), page);
     send_page(page, 42);
     EXPECT_EQ(reader.value(), std::byte{42});
-    processor = fetcher_->watch().busy_processor();
+    processor = fetcher_->busy_processor();
   }
   EXPECT_GE(processor, 0);
 }

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "migration/base/page_content.hpp"
 #include "migration/pages/huge_block.hpp"
-#include "migration/verify.hpp"
 #include "migration/wire/format.hpp"
 #include "tests/migration/page_fetcher_fixture.hpp"
 

@@ -11,7 +11,7 @@
 #include <thread>
 #include <utility>
 
-#include "migration/verify.hpp"
+#include "migration/base/page_content.hpp"
 #include "tests/migration/fault_peer.hpp"
 
 namespace migration {
@@ -54,9 +54,9 @@ class PageServing : public ::testing::Test {
 
   void make(const std::vector<vmm::PageRange>& missing, Prepaging prepaging = Prepaging::linear,
             bool digests = false) {
-    vmm::DirtyBitmap pages(memory_.page_count());
+    vmm::PageSet pages(memory_.page_count());
     for (const vmm::PageRange& range : missing) pages.set(range);
-    server_ = std::make_unique<PageServer>(shared_, AtomicPageSet(pages), prepaging, digests);
+    server_ = std::make_unique<PageServer>(shared_, vmm::AtomicPageSet(pages), prepaging, digests);
   }
   /// Opens the fault connection.
   void connect() {
@@ -120,7 +120,7 @@ TEST_F(PageServing, TellsOfPagesThatWereNeverTouchedAndTouchesNone) {
   EXPECT_EQ(given.data.size(), kTouched);
   EXPECT_TRUE(std::ranges::all_of(given.absent, [](auto page) { return page >= kTouched; }));
   EXPECT_EQ(given.absent.size(), memory_.page_count() - kTouched);
-  vmm::DirtyBitmap populated(memory_.page_count());
+  vmm::PageSet populated(memory_.page_count());
   memory_.add_populated({0, memory_.page_count()}, populated);
   EXPECT_EQ(populated.count(), kTouched);
 }
@@ -274,7 +274,7 @@ TEST_F(PageServing, SendsNothingOfALostLinkOnTheNext) {
   const Pages pages = {5, 6};
   EXPECT_THROW(server_->send_now(pages), std::system_error);
   server_->hang_up();
-  vmm::DirtyBitmap missing(memory_.page_count());
+  vmm::PageSet missing(memory_.page_count());
   missing.set(vmm::PageRange{0, 20});
   server_->reset(missing);
   connect();
@@ -368,7 +368,7 @@ TEST_F(PageServing, AfterALostLinkTheNextOneBringsWhatIsMissingThen) {
   EXPECT_EQ(given.absent.size(), 100U);
   EXPECT_EQ(given.data.size(), 64U);
   server_->hang_up();
-  vmm::DirtyBitmap missing(memory_.page_count());
+  vmm::PageSet missing(memory_.page_count());
   missing.set(vmm::PageRange{1, 199});
   server_->reset(missing);
   EXPECT_EQ(server_->sent_again(), 64U);

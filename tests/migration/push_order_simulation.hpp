@@ -5,8 +5,8 @@
 #include <deque>
 #include <vector>
 
-#include "migration/pages/page_set.hpp"
 #include "migration/policy/push_order.hpp"
+#include "vmm/memory/atomic_page_set.hpp"
 
 namespace migration {
 
@@ -44,7 +44,7 @@ inline SimulatedOutcome simulate(const Simulation& with, Prepaging prepaging,
     vmm::PageIndex page;
   };
   const double page_us = 1e6 / with.link;
-  AtomicPageSet unsent(with.ram_pages, true);
+  vmm::AtomicPageSet unsent(with.ram_pages, true);
   PushOrder order(prepaging, with.ram_pages);
   std::vector<double> lands(with.ram_pages, kNever);  // when
   std::vector<Vcpu> state(vcpus.size());

@@ -34,10 +34,10 @@ class Source {
     return result;
   }
   PushOrder& order() { return order_; }
-  [[nodiscard]] const AtomicPageSet& unsent() const { return unsent_; }
+  [[nodiscard]] const vmm::AtomicPageSet& unsent() const { return unsent_; }
 
  private:
-  AtomicPageSet unsent_;
+  vmm::AtomicPageSet unsent_;
   PushOrder order_;
   Ranges taken_;
 };
@@ -64,7 +64,7 @@ TEST(PushOrder, SkipsWhatHasBeenSent) {
 }
 
 TEST(PushOrder, ComesBackForPagesThatAreUnsentAgain) {
-  AtomicPageSet unsent(64);
+  vmm::AtomicPageSet unsent(64);
   PushOrder order(Prepaging::linear, 64);
   unsent.put(40);
   EXPECT_EQ(order.next(unsent, 16), (PageRange{40, 8}));

@@ -1,4 +1,4 @@
-#include "migration/report.hpp"
+#include "migration/base/report.hpp"
 
 #include <gtest/gtest.h>
 

@@ -49,7 +49,7 @@ TEST(Round, HasNothingToSendOfFreshMemory) {
 
 TEST(Round, HandsOutNoMoreOnceItIsStopped) {
   vmm::GuestMemory memory(64 * kMebibytes, vmm::Backing::memfd);
-  vmm::DirtyBitmap dirty(memory.page_count());
+  vmm::PageSet dirty(memory.page_count());
   dirty.set(vmm::PageRange{0, memory.page_count()});
   PreCopyRound round(1, memory, nullptr, std::move(dirty));
   EXPECT_EQ(round.taken_up(), 0U);
@@ -64,7 +64,7 @@ TEST(Round, HandsOutNoMoreOnceItIsStopped) {
 TEST(Round, TakesTheDirtyPagesAndNoOthers) {
   vmm::GuestMemory memory(16 * kMebibytes, vmm::Backing::memfd);
   touch(memory, 1);
-  vmm::DirtyBitmap dirty(memory.page_count());
+  vmm::PageSet dirty(memory.page_count());
   dirty.set(vmm::PageRange{2046, 4});  // over the edge of a chunk
   PreCopyRound round(7, memory, nullptr, dirty);
   EXPECT_EQ(round.number(), 7U);
@@ -73,7 +73,7 @@ TEST(Round, TakesTheDirtyPagesAndNoOthers) {
 
 TEST(Round, HandsEachPageToOneOfSeveralChannels) {
   vmm::GuestMemory memory(256 * kMebibytes);
-  vmm::DirtyBitmap dirty(memory.page_count());
+  vmm::PageSet dirty(memory.page_count());
   dirty.set(vmm::PageRange{0, memory.page_count()});
   PreCopyRound round(2, memory, nullptr, std::move(dirty));
   std::vector<std::vector<vmm::PageIndex>> taken(4);

@@ -1,4 +1,4 @@
-#include "migration/verify.hpp"
+#include "migration/pages/verify.hpp"
 
 #include <gtest/gtest.h>
 

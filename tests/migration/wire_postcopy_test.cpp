@@ -36,7 +36,7 @@ Missing missing_of(const Bytes& payload) { return decode_missing(payload, kRamPa
 TEST(WireMissing, FramesAreAsTheProtocolPageShowsThem) {
   EXPECT_EQ(frame_of(FrameType::missing, encode_all_missing({0, 4096})),
             from_hex("1c 00 00 00  08 00 00 00  00 00 00 00 00 10 00 00"));
-  vmm::DirtyBitmap pages(kRamPages);
+  vmm::PageSet pages(kRamPages);
   pages.set(PageRange{64, 2});
   pages.set(PageRange{133, 1});
   EXPECT_EQ(frame_of(FrameType::missing, encode_missing({64, 70}, pages)),
@@ -54,7 +54,7 @@ TEST(WireMissing, TheShortFormNamesTheWholeRange) {
 }
 
 TEST(WireMissing, TheBitmapSurvivesTheTripAsMaximalRuns) {
-  vmm::DirtyBitmap pages(kRamPages);
+  vmm::PageSet pages(kRamPages);
   pages.set(PageRange{60, 10});  // over the edge of a word
   pages.set(PageRange{127, 1});
   pages.set(PageRange{128, 64});
@@ -65,21 +65,21 @@ TEST(WireMissing, TheBitmapSurvivesTheTripAsMaximalRuns) {
 }
 
 TEST(WireMissing, TheBitmapHasNoPagesFromOutsideItsRange) {
-  vmm::DirtyBitmap pages(kRamPages);
+  vmm::PageSet pages(kRamPages);
   pages.set(PageRange{0, kRamPages});
   EXPECT_EQ(missing_of(encode_missing({64, 70}, pages)).pages, (Ranges{{64, 70}}));
   EXPECT_EQ(missing_of(encode_missing({64, 1}, pages)).pages, (Ranges{{64, 1}}));
 }
 
 TEST(WireMissing, NoPageMayBeMissing) {
-  const vmm::DirtyBitmap none(kRamPages);
+  const vmm::PageSet none(kRamPages);
   const Missing missing = missing_of(encode_missing({0, kRamPages}, none));
   EXPECT_EQ(missing.range.count, kRamPages);
   EXPECT_TRUE(missing.pages.empty());
 }
 
 TEST(WireMissing, OfNoOtherLengthIsAccepted) {
-  vmm::DirtyBitmap pages(kRamPages);
+  vmm::PageSet pages(kRamPages);
   pages.set(PageRange{64, 70});
   const Bytes whole = encode_missing({64, 70}, pages);
   missing_of(whole);

@@ -33,7 +33,7 @@ Bytes json_bytes(std::string_view json) {
 }
 
 TEST(WireReuse, FramesAreAsTheProtocolPageShowsThem) {
-  vmm::DirtyBitmap pages(kReuseRamPages);
+  vmm::PageSet pages(kReuseRamPages);
   pages.set(PageRange{64, 2});
   pages.set(PageRange{133, 1});
   EXPECT_EQ(frame_of(FrameType::held, encode_missing({64, 70}, pages)),
@@ -80,12 +80,12 @@ TEST(WireReuse, FramesAreBoundedByTheirHeader) {
 
 TEST(WireBitmapPieces, CoverAllPagesThatAreSetAndNoPieceInVain) {
   const std::uint64_t ram = 3 * kMaxMissingPages + 100;
-  vmm::DirtyBitmap pages(ram);
+  vmm::PageSet pages(ram);
   EXPECT_TRUE(bitmap_pieces(pages).empty());
   pages.set(PageRange{kMaxMissingPages - 1, 1});
   pages.set(PageRange{ram - 1, 1});
   EXPECT_EQ(bitmap_pieces(pages), (Ranges{{0, kMaxMissingPages}, {3 * kMaxMissingPages, 100}}));
-  vmm::DirtyBitmap back(ram);
+  vmm::PageSet back(ram);
   for (const PageRange& piece : bitmap_pieces(pages)) {
     for (const PageRange& run : decode_missing(encode_missing(piece, pages), ram).pages) {
       back.set(run);
@@ -138,7 +138,7 @@ TEST(WireHashes, OfTooManyPagesAreRefused) {
 
 TEST(WireHashes, OfManyPagesGoInFewFrames) {
   const std::uint64_t ram = 3 * kMaxMissingPages;
-  vmm::DirtyBitmap pages(ram);
+  vmm::PageSet pages(ram);
   for (vmm::PageIndex page = 0; page < 40000; page += 2) pages.set(page);
   pages.set(PageRange{kMaxMissingPages - 5000, 20000});
   pages.set(ram - 1);
@@ -147,7 +147,7 @@ TEST(WireHashes, OfManyPagesGoInFewFrames) {
     hashes[i] = hash_of(static_cast<unsigned char>(i % 251));
   const std::vector<Hashes> frames = hashes_of(pages, hashes);
   EXPECT_EQ(frames.size(), 4U);
-  vmm::DirtyBitmap told(ram);
+  vmm::PageSet told(ram);
   std::vector<PageHash> back;
   for (const Hashes& frame : frames) {
     const Hashes decoded = decode_hashes(encode_hashes(frame), ram);

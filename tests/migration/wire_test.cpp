@@ -165,7 +165,7 @@ TEST(Wire, WhatDoesNotFitIsNotSentCutOff) {
   EXPECT_EQ(told, pages);
   const std::vector<std::uint64_t> digests(kMaxDigestPages + 1);
   EXPECT_THROW(static_cast<void>(encode_digests({0, digests.size()}, digests)), std::length_error);
-  const vmm::DirtyBitmap bitmap(100);
+  const vmm::PageSet bitmap(100);
   EXPECT_THROW(static_cast<void>(encode_missing({64, 64}, bitmap)), std::length_error);
 }
 

@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "vmm/kvm/dirty_log.hpp"
 #include "vmm/kvm/kvm.hpp"
 #include "vmm/kvm/kvm_vm.hpp"
 #include "vmm/machine/bus.hpp"
@@ -16,7 +17,6 @@
 #include "vmm/machine/machine_config.hpp"
 #include "vmm/machine/machine_state.hpp"
 #include "vmm/machine/vcpu.hpp"
-#include "vmm/memory/dirty_log.hpp"
 #include "vmm/memory/guest_memory.hpp"
 #include "vmm/memory/userfault.hpp"
 

@@ -107,7 +107,7 @@ void GuestMemory::lay_out() {
   host_writes_.resize((page_count() + 63) / 64);
   if (file() < 0) return;
   const PageRange blocks = blocks_of({0, page_count()});
-  unsettled_ = DirtyBitmap(blocks.count);
+  unsettled_ = PageSet(blocks.count);
   unsettled_.set(blocks);
 }
 
@@ -182,7 +182,7 @@ void GuestMemory::punch(std::span<const PageRange> ranges) {
       make_hole(range);
       unsettled_.set(blocks_of(range));
     }
-    DirtyBitmap there(page_count());
+    PageSet there(page_count());
     for (const PageRange& range : left) add_populated(range, there);
     left = there.ranges();
     if (left.empty()) return;
@@ -252,7 +252,7 @@ void GuestMemory::reserve(PageRange range) {
                           "cannot make room for guest RAM in " + place());
 }
 
-void GuestMemory::add_populated(PageRange range, DirtyBitmap& into) const {
+void GuestMemory::add_populated(PageRange range, PageSet& into) const {
   assert(range.end() <= page_count());
   if (file_.get() >= 0) add_data_of_file(file_.get(), ram_.data(), range, into);
   if (file() < 0) add_present(ram_.data(), range, into);
@@ -260,7 +260,7 @@ void GuestMemory::add_populated(PageRange range, DirtyBitmap& into) const {
 
 bool GuestMemory::passes_over_untouched() const { return file_.get() < 0 && passes_over_holes(); }
 
-void GuestMemory::take_host_writes(DirtyBitmap& into) {
+void GuestMemory::take_host_writes(PageSet& into) {
   assert(into.pages() == page_count());
   const auto words = into.words();
   for (std::size_t i = 0; i < words.size(); ++i) {

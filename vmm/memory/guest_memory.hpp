@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "vmm/memory/dirty_bitmap.hpp"
 #include "vmm/memory/guest_address.hpp"
 #include "vmm/memory/mapping.hpp"
+#include "vmm/memory/page_set.hpp"
 #include "vmm/os/unique_fd.hpp"
 
 namespace vmm {
@@ -107,12 +107,12 @@ class GuestMemory {
 
   /// Adds to `into` the pages of `range` that were ever touched, without touching any. Ask only
   /// after dirty logging is on, so that a page touched later is in the log.
-  void add_populated(PageRange range, DirtyBitmap& into) const;
+  void add_populated(PageRange range, PageSet& into) const;
   /// Whether `add_populated` of what was never touched costs next to nothing.
   [[nodiscard]] bool passes_over_untouched() const;
 
   /// Moves the pages noted by write() since the last call into `into`.
-  void take_host_writes(DirtyBitmap& into);
+  void take_host_writes(PageSet& into);
 
  private:
   void lay_out();
@@ -121,8 +121,8 @@ class GuestMemory {
   [[nodiscard]] std::uint64_t covered() const;
   void add_covered(std::uint64_t pages);
   [[nodiscard]] int allocate(PageRange range);
-  void settle(PageRange blocks, bool partial_too, DirtyBitmap& there);
-  void move_out(PageRange pages, const DirtyBitmap& there);
+  void settle(PageRange blocks, bool partial_too, PageSet& there);
+  void move_out(PageRange pages, const PageSet& there);
   [[nodiscard]] std::uint64_t offset_of(GuestAddress address, std::uint64_t length) const;
 
   UniqueFd file_;
@@ -132,7 +132,7 @@ class GuestMemory {
   std::vector<RamSlot> slots_;
   std::vector<std::uint64_t> host_writes_;  ///< a bit a page; accessed as std::atomic_ref
   /// Blocks of kHugePagePages, by number, that are the file and may lack pages there.
-  DirtyBitmap unsettled_;
+  PageSet unsettled_;
   std::uint64_t next_to_leave_ = 0;  ///< see leave_file()
 };
 

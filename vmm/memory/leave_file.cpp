@@ -28,7 +28,7 @@ bool GuestMemory::leave_file(std::chrono::steady_clock::time_point until) {
   const std::uint64_t piece = (blocks + kMostPieces - 1) / kMostPieces;
   const std::uint64_t pieces = (blocks + piece - 1) / piece;
   if (next_to_leave_ == 2 * pieces && needs_room()) next_to_leave_ = 0;  // the file shows again
-  DirtyBitmap there(page_count());
+  PageSet there(page_count());
   while (next_to_leave_ < 2 * pieces && needs_room()) {
     const std::uint64_t first = next_to_leave_ % pieces * piece;
     for (const PageRange& run : unsettled_.ranges({first, std::min(piece, blocks - first)})) {
@@ -40,7 +40,7 @@ bool GuestMemory::leave_file(std::chrono::steady_clock::time_point until) {
   return !needs_room();
 }
 
-void GuestMemory::settle(PageRange blocks, bool partial_too, DirtyBitmap& there) {
+void GuestMemory::settle(PageRange blocks, bool partial_too, PageSet& there) {
   const PageIndex first = blocks.first * kHugePagePages;
   const PageRange pages{first, std::min(blocks.end() * kHugePagePages, page_count()) - first};
   add_data_of_file(file_.get(), ram_.data(), pages, there);
@@ -59,7 +59,7 @@ void GuestMemory::settle(PageRange blocks, bool partial_too, DirtyBitmap& there)
 }
 
 /// The copy takes the place of the file in one step: who reads meanwhile finds one or the other.
-void GuestMemory::move_out(PageRange pages, const DirtyBitmap& there) {
+void GuestMemory::move_out(PageRange pages, const PageSet& there) {
   const std::uint64_t offset = pages.first * kPageSize;
   Mapping copy(pages.count * kPageSize);
   for (const PageRange& range : there.ranges(pages)) {

@@ -103,7 +103,7 @@ int scan(std::uint64_t& start, std::uint64_t end, std::span<page_region> regions
   return found;
 }
 
-void add_entries(std::uint64_t first_entry, PageRange range, DirtyBitmap& into) {
+void add_entries(std::uint64_t first_entry, PageRange range, PageSet& into) {
   std::array<std::uint64_t, 1024> entries{};
   for (PageIndex page = range.first; page < range.end();) {
     const std::uint64_t count = std::min<std::uint64_t>(entries.size(), range.end() - page);
@@ -133,7 +133,7 @@ bool passes_over_holes() {
   return passes;
 }
 
-void add_present(const std::byte* base, PageRange range, DirtyBitmap& into) {
+void add_present(const std::byte* base, PageRange range, PageSet& into) {
   const auto address = reinterpret_cast<std::uintptr_t>(base);
   if (!passes_over_holes()) return add_entries(address / kPageSize, range, into);
   std::array<page_region, 256> regions{};
@@ -151,7 +151,7 @@ void add_present(const std::byte* base, PageRange range, DirtyBitmap& into) {
 
 /// What is in memory is found at once, and only the rest is looked for in the file, where it may be
 /// in the swap: SEEK_HOLE would be simpler, but goes through the whole file for every small range.
-void add_data_of_file(int file, const std::byte* base, PageRange range, DirtyBitmap& into) {
+void add_data_of_file(int file, const std::byte* base, PageRange range, PageSet& into) {
   std::array<unsigned char, 4096> in_memory{};
   for (PageIndex first = range.first; first < range.end();) {
     const std::uint64_t count = std::min<std::uint64_t>(in_memory.size(), range.end() - first);

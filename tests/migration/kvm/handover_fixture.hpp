@@ -6,8 +6,8 @@
 #include <optional>
 #include <string>
 
-#include "migration/incoming.hpp"
-#include "migration/outgoing.hpp"
+#include "migration/destination/incoming.hpp"
+#include "migration/source/outgoing.hpp"
 #include "tests/vmm/kvm/guest_fixture.hpp"
 
 namespace migration {

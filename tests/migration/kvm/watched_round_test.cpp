@@ -97,7 +97,7 @@ TEST_F(WatchedRound, LeavesWhatItDidNotHandOut) {
 
 TEST_F(WatchedRound, IsNotOneOfAStoppedGuestNorOneOfKnownPages) {
   const auto machine = paused_guest();
-  const vmm::DirtyBitmap known(machine->memory().page_count());
+  const vmm::PageSet known(machine->memory().page_count());
   EXPECT_FALSE(PreCopyRound(1, machine->memory(), nullptr).can_be_watched());
   EXPECT_FALSE(PreCopyRound(1, machine->memory(), &machine->dirty_log(), known).can_be_watched());
 }
@@ -137,7 +137,7 @@ TEST_F(WatchedRound, LosesNoWriteOfARunningGuest) {
   machine->pause();
   ASSERT_FALSE(machine->ended()) << output_.text();
   EXPECT_GT(round.held_back(), 0U);
-  vmm::DirtyBitmap dirty = machine->dirty_log().harvest();
+  vmm::PageSet dirty = machine->dirty_log().harvest();
   dirty |= round.left();
   EXPECT_LT(dirty.count(), all_of(*machine).count / 2);
   for (vmm::PageIndex page = 0; page < all_of(*machine).count; ++page) {

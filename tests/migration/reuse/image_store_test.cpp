@@ -5,6 +5,7 @@
 #include <system_error>
 #include <thread>
 
+#include "migration/reuse/page_hasher.hpp"
 #include "tests/migration/reuse/store_fixture.hpp"
 
 namespace migration {
@@ -112,7 +113,7 @@ TEST_P(ImageStoreTest, GivesUpNoPagesOfAnotherDeparture) {
   keep(store);
   EXPECT_FALSE(store.drop_pages(kVm, token(2), pages({{20, 1}})));
   EXPECT_FALSE(store.drop_pages("../" + kVm, token(1), pages({{20, 1}})));
-  EXPECT_THROW(store.drop_pages(kVm, token(1), vmm::DirtyBitmap(5)), std::invalid_argument);
+  EXPECT_THROW(store.drop_pages(kVm, token(1), vmm::PageSet(5)), std::invalid_argument);
   EXPECT_EQ(store.list().at(0).held, kPages);
 }
 

@@ -23,7 +23,7 @@ Manifest example() {
   manifest.kept_at = 1'790'000'000'000'000;
   manifest.key.fill(std::byte{9});
   manifest.hashes.fill(std::byte{11});
-  manifest.held = vmm::DirtyBitmap(manifest.memory_bytes / vmm::kPageSize);
+  manifest.held = vmm::PageSet(manifest.memory_bytes / vmm::kPageSize);
   manifest.held.set(vmm::PageRange{3, 100});
   manifest.held.set(manifest.held.pages() - 1);
   return manifest;

@@ -54,7 +54,7 @@ TEST_F(RamFile, LosesThePagesThatAreNotKept) {
   vmm::GuestMemory memory(kRam, store.make_ram(kRam));
   fill(memory);
   store.keep({kVm, "guest", token(1)}, memory, pages({{0, 50}}));
-  vmm::DirtyBitmap data(kPages);
+  vmm::PageSet data(kPages);
   memory.add_populated({0, kPages}, data);
   EXPECT_EQ(data, pages({{10, 40}}));
   const auto taken = store.take(kVm, kRam);
@@ -71,7 +71,7 @@ TEST_F(RamFile, LosesPagesThatSomebodyPutBeside) {
   const auto taken = store.take(kVm, kRam);
   ASSERT_TRUE(taken) << told_;
   EXPECT_EQ(taken->held, pages({{10, 100}}));
-  vmm::DirtyBitmap data(kPages);
+  vmm::PageSet data(kPages);
   taken->memory.add_populated({0, kPages}, data);
   EXPECT_EQ(data, pages({{10, 100}}));
 }
@@ -82,7 +82,7 @@ TEST_F(RamFile, GivesUpPagesWhileTheOldProcessStillMapsIt) {
   fill(memory);
   store.keep({kVm, "guest", token(1)}, memory, all());
   EXPECT_TRUE(store.drop_pages(kVm, token(1), pages({{10, 90}})));
-  vmm::DirtyBitmap data(kPages);
+  vmm::PageSet data(kPages);
   memory.add_populated({0, kPages}, data);
   EXPECT_EQ(data, pages({{100, 10}}));
 }

@@ -54,14 +54,14 @@ class StoreFixture : public ::testing::Test {
     fill(memory, seed);
     return memory;
   }
-  static vmm::DirtyBitmap pages(std::vector<vmm::PageRange> ranges) {
-    vmm::DirtyBitmap set(kPages);
+  static vmm::PageSet pages(std::vector<vmm::PageRange> ranges) {
+    vmm::PageSet set(kPages);
     for (const vmm::PageRange& range : ranges) set.set(range);
     return set;
   }
-  static vmm::DirtyBitmap all() { return pages({{0, kPages}}); }
-  static wire::Token token(unsigned number) {
-    wire::Token token{};
+  static vmm::PageSet all() { return pages({{0, kPages}}); }
+  static Token token(unsigned number) {
+    Token token{};
     token.fill(static_cast<std::byte>(number));
     return token;
   }

@@ -1,5 +1,6 @@
 #include <stdexcept>
 
+#include "migration/reuse/page_hasher.hpp"
 #include "tests/migration/reuse/store_fixture.hpp"
 
 namespace migration {
@@ -121,7 +122,7 @@ TEST_P(TornStore, HoldsNoPageThatIsDamaged) {
   EXPECT_EQ(taken->held, expected);
   EXPECT_EQ(taken->hashes, hash_pages(full_memory(), expected, expected, taken->key));
   if (!store.can_hold_ram()) return;  // where huge pages hide what is missing
-  vmm::DirtyBitmap data(kPages);
+  vmm::PageSet data(kPages);
   taken->memory.add_populated({0, kPages}, data);
   EXPECT_EQ(data, pages({{10, 40}, {51, 59}}));  // a damaged page is a missing page
 }

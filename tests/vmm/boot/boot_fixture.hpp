@@ -21,10 +21,9 @@ class BootTest : public testing::Test {
  protected:
   std::filesystem::path file(const std::string& name, const Bytes& bytes) {
     const auto* test = testing::UnitTest::GetInstance()->current_test_info();
-    std::filesystem::path path =
-        std::filesystem::path(testing::TempDir()) /
-        (std::string(test->test_suite_name()) + "." + test->name() + "." + name + "-" +
-         std::to_string(::getpid()));
+    std::filesystem::path path = std::filesystem::path(testing::TempDir()) /
+                                 (std::string(test->test_suite_name()) + "." + test->name() + "." +
+                                  name + "-" + std::to_string(::getpid()));
     std::ofstream(path, std::ios::binary)
         .write(reinterpret_cast<const char*>(bytes.data()),
                static_cast<std::streamsize>(bytes.size()));

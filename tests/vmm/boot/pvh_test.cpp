@@ -61,7 +61,7 @@ TEST_F(Pvh, MapsRamBelowAndAboveTheHole) {
 TEST_F(Pvh, TouchesLittleOfALargeMemory) {
   GuestMemory memory(5_GiB);
   static_cast<void>(place(memory, good_kernel().build()));
-  DirtyBitmap touched(memory.page_count());
+  PageSet touched(memory.page_count());
   memory.add_populated({0, memory.page_count()}, touched);
   EXPECT_GT(touched.count(), 0U);
   EXPECT_LE(touched.count(), 4 * 512U);  // huge pages of 2 MiB, where the host has them

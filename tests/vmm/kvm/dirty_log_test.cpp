@@ -24,14 +24,14 @@ class DirtyLogging : public GuestTest {
   }
   static PageRange all_of(Machine& machine) { return {0, machine.memory().page_count()}; }
   /// As a round of a migration takes them.
-  static DirtyBitmap take(Machine& machine) {
-    DirtyBitmap dirty = machine.dirty_log().harvest();
+  static PageSet take(Machine& machine) {
+    PageSet dirty = machine.dirty_log().harvest();
     machine.dirty_log().clear(dirty, all_of(machine));
     return dirty;
   }
   /// The pages that differ from what they were.
-  static DirtyBitmap changed(Machine& machine, const std::vector<std::byte>& before) {
-    DirtyBitmap pages(machine.memory().page_count());
+  static PageSet changed(Machine& machine, const std::vector<std::byte>& before) {
+    PageSet pages(machine.memory().page_count());
     for (PageIndex page = 0; page < pages.pages(); ++page) {
       const auto now = machine.memory().pages({page, 1});
       const auto then = before.begin() + static_cast<std::ptrdiff_t>(page * kPageSize);
@@ -55,8 +55,8 @@ TEST_P(DirtyLoggingWithVcpus, HasEveryPageThatTheGuestWroteSinceItWasCleared) {
     ASSERT_TRUE(output_.wait_for_ticks(30));
     machine->pause();
     ASSERT_FALSE(machine->ended()) << output_.text();
-    const DirtyBitmap dirty = machine->dirty_log().harvest();
-    DirtyBitmap missed = changed(*machine, before);
+    const PageSet dirty = machine->dirty_log().harvest();
+    PageSet missed = changed(*machine, before);
     EXPECT_GT(missed.count(), 10U);  // the guest did write
     EXPECT_LT(dirty.count(), machine->memory().page_count() / 2);
     missed -= dirty;
@@ -75,7 +75,7 @@ TEST_F(DirtyLogging, KeepsACopyExactThatFollowsARunningGuest) {
   const auto machine = start("tick=1 fill=8 dirty=5000 regs", 2);
   const auto bytes = machine->memory().pages(all_of(*machine));
   std::vector<std::byte> copy(bytes.begin(), bytes.end());
-  const auto follow = [&](const DirtyBitmap& dirty) {
+  const auto follow = [&](const PageSet& dirty) {
     for (const PageRange& range : dirty.ranges()) {
       std::ranges::copy(machine->memory().pages(range),
                         copy.begin() + static_cast<std::ptrdiff_t>(range.first * kPageSize));
@@ -104,11 +104,11 @@ TEST_F(DirtyLogging, KeepsPagesUntilTheyAreCleared) {
   const auto machine = start("tick=1 fill=4 dirty=2000");
   ASSERT_TRUE(output_.wait_for_ticks(10));
   machine->pause();
-  const DirtyBitmap dirty = machine->dirty_log().harvest();
+  const PageSet dirty = machine->dirty_log().harvest();
   EXPECT_EQ(machine->dirty_log().harvest(), dirty);
   const PageRange half{0, machine->memory().page_count() / 2};
   machine->dirty_log().clear(dirty, half);
-  DirtyBitmap rest = dirty;
+  PageSet rest = dirty;
   rest.reset(half);
   EXPECT_EQ(machine->dirty_log().harvest(), rest);
 }
@@ -120,7 +120,7 @@ TEST_F(DirtyLogging, HasThePagesThatADeviceWrote) {
   const std::array<std::byte, 16> data{};
   machine->memory().write(GuestAddress{20_MiB}, data);
   machine->memory().write(GuestAddress{24_MiB - 8}, data);  // across a page's end
-  DirtyBitmap wanted(machine->memory().page_count());
+  PageSet wanted(machine->memory().page_count());
   wanted.set(PageIndex{20_MiB / kPageSize});
   wanted.set(PageRange{24_MiB / kPageSize - 1, 2});
   EXPECT_EQ(machine->dirty_log().harvest(), wanted);
@@ -152,7 +152,7 @@ TEST_F(DirtyLogging, LeavesOutWhatNobodyEverTouched) {
   GuestMemory& memory = machine->memory();
   DirtyLog& log = machine->dirty_log();
   log.start();
-  DirtyBitmap touched(memory.page_count());
+  PageSet touched(memory.page_count());
   std::ignore = log.harvest();  // what devices have written is no longer to come
   constexpr std::uint64_t kStep = 64;
   for (const PageIndex start : {PageIndex{0}, PageIndex{kStep}}) {  // out of order, as two channels
@@ -160,7 +160,7 @@ TEST_F(DirtyLogging, LeavesOutWhatNobodyEverTouched) {
       log.clear_touched({first, kStep}, touched);
     }
   }
-  DirtyBitmap populated(memory.page_count());
+  PageSet populated(memory.page_count());
   memory.add_populated(all_of(*machine), populated);
   EXPECT_EQ(touched, populated);
   EXPECT_LT(touched.count(), memory.page_count() / 2);
@@ -170,7 +170,7 @@ TEST_F(DirtyLogging, LeavesOutWhatNobodyEverTouched) {
   ASSERT_FALSE(touched.test(page));
   const std::array<std::byte, 1> data{std::byte{1}};
   memory.write(GuestAddress{page * kPageSize}, data);
-  const DirtyBitmap dirty = take(*machine);
+  const PageSet dirty = take(*machine);
   EXPECT_TRUE(dirty.test(page));
   EXPECT_LE(dirty.count(), 512U);  // a huge page may come whole
   EXPECT_TRUE(log.harvest().empty());

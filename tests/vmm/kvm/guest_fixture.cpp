@@ -149,7 +149,7 @@ std::optional<GuestEnd> wait_end(Machine& machine) {
 }
 
 void copy_memory(Machine& from, Machine& to) {
-  DirtyBitmap pages(from.memory().page_count());
+  PageSet pages(from.memory().page_count());
   from.memory().add_populated({0, pages.pages()}, pages);
   for (const PageRange& range : pages.ranges()) {
     std::ranges::copy(from.memory().pages(range), to.memory().pages(range).begin());

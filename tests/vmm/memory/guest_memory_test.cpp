@@ -58,7 +58,7 @@ class PopulatedPages : public testing::TestWithParam<Backing> {};
 TEST_P(PopulatedPages, AreThoseThatWereTouchedAndLookingTouchesNone) {
   GuestMemory memory(64_MiB, GetParam());
   const PageRange all{0, memory.page_count()};
-  DirtyBitmap populated(memory.page_count());
+  PageSet populated(memory.page_count());
   memory.add_populated(all, populated);
   EXPECT_TRUE(populated.empty());
 
@@ -69,7 +69,7 @@ TEST_P(PopulatedPages, AreThoseThatWereTouchedAndLookingTouchesNone) {
   EXPECT_LE(populated.count(), 512U);
   EXPECT_EQ(populated.count({0, 40_MiB / kPageSize}), 0U);
 
-  DirtyBitmap again(memory.page_count());
+  PageSet again(memory.page_count());
   memory.add_populated(all, again);
   EXPECT_EQ(again, populated);
 }
@@ -87,7 +87,7 @@ TEST_P(Discarded, PagesAreMissingAndReadAsZeroAndTheOthersStay) {
   for (PageIndex page = 1; page < memory.page_count(); page += 2) odd.push_back({page, 1});
   memory.discard(odd);
 
-  DirtyBitmap populated(memory.page_count());
+  PageSet populated(memory.page_count());
   memory.add_populated({0, memory.page_count()}, populated);
   EXPECT_EQ(populated.count(), memory.page_count() / 2);
   for (PageIndex page = 0; page < memory.page_count(); ++page) {
@@ -120,7 +120,7 @@ TEST(GuestMemory, OfAFileHasItsContentAndWritesToIt) {
   ASSERT_EQ(::pwrite(number, "ferry", 5, 5 * kPageSize), 5);
   GuestMemory memory(16_MiB, std::move(file));
   EXPECT_EQ(memory.file(), number);
-  DirtyBitmap populated(memory.page_count());
+  PageSet populated(memory.page_count());
   memory.add_populated({0, memory.page_count()}, populated);
   EXPECT_EQ(populated.ranges(), (Ranges{{5, 1}}));
   EXPECT_EQ(memory.pages({5, 1})[4], std::byte{'y'});
@@ -163,10 +163,10 @@ TEST(GuestMemory, TellsThePageOfAHostAddress) {
 TEST(GuestMemory, NotesEachPageThatADeviceWrote) {
   GuestMemory memory(16_MiB);
   memory.write(GuestAddress{2 * kPageSize - 2}, bytes("abcd"));
-  DirtyBitmap written(memory.page_count());
+  PageSet written(memory.page_count());
   memory.take_host_writes(written);
   EXPECT_EQ(written.ranges(), (Ranges{{1, 2}}));
-  DirtyBitmap second(memory.page_count());
+  PageSet second(memory.page_count());
   memory.take_host_writes(second);
   EXPECT_TRUE(second.empty());
 }

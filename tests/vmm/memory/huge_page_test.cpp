@@ -20,7 +20,7 @@ TEST(HugePage, OfAFileKeepsWhatIsThereAndHasNoHoles) {
   std::memset(bytes.data() + 5 * kPageSize, 7, kPageSize);
   if (!make_huge(bytes.data())) GTEST_SKIP() << "this kernel gives no huge pages (MADV_COLLAPSE)";
 
-  DirtyBitmap populated(memory.page_count());
+  PageSet populated(memory.page_count());
   memory.add_populated({0, memory.page_count()}, populated);
   EXPECT_EQ(populated.ranges({0, memory.page_count()}), std::vector<PageRange>{kBlock});
   for (std::size_t at = 0; at < bytes.size(); ++at) {

@@ -61,7 +61,7 @@ void expect_touched(const GuestMemory& memory) {
 void fill(std::span<std::byte> bytes, int with) { std::memset(bytes.data(), with, bytes.size()); }
 
 Ranges populated(const GuestMemory& memory) {
-  DirtyBitmap found(memory.page_count());
+  PageSet found(memory.page_count());
   memory.add_populated({0, memory.page_count()}, found);
   return found.ranges();
 }

@@ -67,8 +67,8 @@ class UserfaultTest : public ::testing::Test {
   [[nodiscard]] std::span<std::byte> all(GuestMemory& memory) {
     return memory.pages({0, memory.page_count()});
   }
-  [[nodiscard]] DirtyBitmap populated(const GuestMemory& memory) {
-    DirtyBitmap pages(memory.page_count());
+  [[nodiscard]] PageSet populated(const GuestMemory& memory) {
+    PageSet pages(memory.page_count());
     memory.add_populated({0, memory.page_count()}, pages);
     return pages;
   }

@@ -1,0 +1,92 @@
+#include "ferry/vm_commands.hpp"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <system_error>
+#include <utility>
+
+#include "devices/standard.hpp"
+#include "ferry/exit_status.hpp"
+#include "ferry/host_memory.hpp"
+#include "ferry/say.hpp"
+#include "ferry/session.hpp"
+#include "ferry/store_of_process.hpp"
+#include "ferry/terminal.hpp"
+#include "vmm/boot/boot.hpp"
+#include "vmm/memory/memory_faults.hpp"
+#include "vmm/memory/populated.hpp"
+
+namespace ferry {
+
+namespace {
+
+/// Before there is a VM that is to leave some day. Without it a VM runs well enough.
+void open_what_leaving_needs() {
+  try {
+    vmm::open_page_map();
+  } catch (const std::system_error& error) {
+    say(fmt::format("a VM that is not in a tmpfs store cannot leave this process: {}",
+                    error.what()));
+  }
+}
+
+void explain_memory_faults() {
+  vmm::explain_memory_faults(static_cast<int>(ExitStatus::os_error), give_back_terminal_at_the_end);
+}
+
+/// Only RAM in a store shares room with others from the start.
+std::shared_ptr<const migration::RoomLedger> ledger_for(const ImageStoreChoice& images) {
+  return images.directory.empty() ? nullptr : open_ledger();
+}
+
+}  // namespace
+
+int run(const RunCommand& command) {
+  explain_memory_faults();
+  vmm::Kvm kvm;
+  if (!command.overcommit) check_host_memory(command.memory_bytes);
+  open_what_leaving_needs();
+  vmm::MachineConfig config;
+  config.id = vmm::make_uuid();
+  config.name = vmm::sound_name(command.name.empty()
+                                    ? std::filesystem::path(command.kernel).filename().string()
+                                    : command.name);
+  config.memory_bytes = command.memory_bytes;
+  config.cpus = command.cpus;
+  // Before anybody hears signals: it waits for who writes into a pipe.
+  std::optional<vmm::BootFiles> files(
+      vmm::BootSource{command.kernel, command.initramfs, command.cmdline});
+  const StoreOfProcess store(command.images, ledger_for(command.images));
+  Session session({command.serial, command.api_socket, store.get()});
+  std::unique_ptr<vmm::Machine> machine;
+  try {
+    vmm::GuestMemory ram = store.memory_for(config.memory_bytes);
+    machine = std::make_unique<vmm::Machine>(std::move(kvm), std::move(config), std::move(ram));
+  } catch (const std::invalid_argument& error) {
+    throw Failure(ExitStatus::usage, error.what());
+  }
+  auto serial = devices::attach_standard_devices(*machine);
+  vmm::load_kernel(*machine, *files, devices::standard_platform());
+  files.reset();
+  session.start(std::move(machine), std::move(serial));
+  return session.run();
+}
+
+int receive(const ReceiveCommand& command) {
+  explain_memory_faults();
+  // Better now than when a VM is at the door.
+  static_cast<void>(vmm::Kvm());
+  open_what_leaving_needs();
+  const auto ledger = open_ledger();
+  const StoreOfProcess store(command.images, ledger);
+  Session session({command.serial, command.api_socket, store.get(), ledger, command.overcommit});
+  session.receive({command.listen,
+                   std::chrono::duration_cast<std::chrono::milliseconds>(command.timeout),
+                   store.get(), command.tracking});
+  return session.run();
+}
+
+}  // namespace ferry

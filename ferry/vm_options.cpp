@@ -1,0 +1,109 @@
+#include <fmt/format.h>
+
+#include <stdexcept>
+
+#include "ferry/options.hpp"
+#include "ferry/units.hpp"
+#include "vmm/machine/machine_config.hpp"
+#include "vmm/text/printable.hpp"
+
+/// The options of the processes that have a VM: run and receive.
+namespace ferry {
+
+namespace {
+
+constexpr const char* kRunExamples =
+    "Examples:\n"
+    "  ferry run --kernel guest.elf --memory 512M --cmdline 'tick=10'\n"
+    "  ferry run --kernel g.elf --cpus 4 --serial file:log.txt --api-socket a.sock\n"
+    "On a terminal, Ctrl-A X ends the VM and Ctrl-A Ctrl-A sends one Ctrl-A to the\n"
+    "guest. Ends with the low 6 bits of what the guest wrote to its exit port (0xf4),\n"
+    "or with 0 when the guest powered off or has moved to another process.";
+
+constexpr const char* kReceiveExamples =
+    "Examples:\n"
+    "  ferry receive --listen tcp:0.0.0.0:7000 --api-socket vm.sock\n"
+    "  ferry receive --listen unix:/run/ferry.sock --serial null\n"
+    "Prints 'listening on ADDR' when it listens, takes one VM, and runs it.";
+
+std::string parse_name(std::string_view text) {
+  if (text.empty() || text.size() > vmm::kMaxName || !vmm::is_printable(text)) {
+    throw std::invalid_argument(
+        fmt::format("1 to {} bytes of printable characters in UTF-8", vmm::kMaxName));
+  }
+  return std::string(text);
+}
+
+void add_console(CLI::App& command, SerialChoice& serial, std::string& api_socket) {
+  add(command, "--serial", serial, &parse_serial,
+      "the guest's serial port: stdio (the default), null, or file:PATH, which is appended to")
+      ->type_name("stdio|null|file:PATH");
+  add(command, "--api-socket", api_socket, &parse_socket_path, "where to make the control socket")
+      ->type_name("PATH");
+}
+
+void add_images(CLI::App& command, ImageStoreChoice& images) {
+  add(command, "--image-store", images.directory, &parse_path,
+      "where images of VMs that left are kept; on a tmpfs it holds the guest's RAM too, "
+      "so that keeping copies nothing")
+      ->type_name("DIR");
+  add(command, "--image-store-limit", images.limit, &parse_size,
+      "keep no more than this; the oldest images go first")
+      ->type_name("SIZE");
+}
+
+void add_overcommit(CLI::App& command, bool& overcommit) {
+  command.add_flag("--overcommit", overcommit,
+                   "take a guest with more memory than there is, as it will not use it all");
+}
+
+bool parse_switch(std::string_view text) {
+  if (text != "on" && text != "off") {
+    throw std::invalid_argument(fmt::format("'{}' is neither on nor off", text));
+  }
+  return text == "on";
+}
+
+}  // namespace
+
+void define_run(CLI::App& app, RunCommand& run) {
+  CLI::App& command = *add_command(app, "run", "boot a guest and run it here", kRunExamples);
+  command.add_option("--kernel", run.kernel, "a Linux bzImage, or an ELF image with a PVH note")
+      ->type_name("IMAGE")
+      ->required();
+  command.add_option("--initramfs", run.initramfs, "initial root file system, or a PVH module")
+      ->type_name("FILE")
+      ->allow_extra_args(false);  // an option each: more than once
+  command.add_option("--cmdline", run.cmdline, "the kernel's command line")->type_name("TEXT");
+  add(command, "--memory", run.memory_bytes, &parse_size, "RAM, 16M or more (default 256M)")
+      ->type_name("SIZE");
+  add(command, "--cpus", run.cpus, count(std::uint32_t{1}, vmm::kMaxCpus),
+      "vCPUs, 1 to 16 (default 1)")
+      ->type_name("N");
+  add(command, "--name", run.name, &parse_name, "what people call the VM")->type_name("NAME");
+  add_console(command, run.serial, run.api_socket);
+  add_images(command, run.images);
+  add_overcommit(command, run.overcommit);
+}
+
+void define_receive(CLI::App& app, ReceiveCommand& receive) {
+  CLI::App& command = *add_command(
+      app, "receive", "wait for one VM and run it here; it brings its configuration along",
+      kReceiveExamples);
+  add(command, "--listen", receive.listen, &migration::parse_address,
+      "where to listen; port 0 lets the system choose one")
+      ->type_name("ADDR")
+      ->required();
+  add(command, "--timeout", receive.timeout, &parse_timeout,
+      "a source that is silent so long is lost (default 10s)")
+      ->type_name("TIME");
+  add_console(command, receive.serial, receive.api_socket);
+  add_images(command, receive.images);
+  add_overcommit(command, receive.overcommit);
+  add(command, "--tracking", receive.tracking, &parse_switch,
+      "watch what a VM whose image is kept changes, so that its return sends exactly that: on (the "
+      "default) or off")
+      ->type_name("on|off");
+}
+
+}  // namespace ferry

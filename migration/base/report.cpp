@@ -1,0 +1,152 @@
+#include "migration/base/report.hpp"
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+namespace migration {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr std::array kOutcomes = {Outcome::running, Outcome::completed, Outcome::cancelled,
+                                  Outcome::failed, Outcome::in_doubt};
+
+json or_null(const auto& value) { return value ? json(*value) : json(nullptr); }
+
+}  // namespace
+
+std::string_view to_string(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::running: return "running";
+    case Outcome::completed: return "completed";
+    case Outcome::cancelled: return "cancelled";
+    case Outcome::failed: return "failed";
+    case Outcome::in_doubt: break;
+  }
+  return "in-doubt";
+}
+
+json to_json(const MigrationReport& report) {
+  json rounds = json::array();
+  for (const RoundReport& round : report.rounds) {
+    rounds.push_back({{"pages", round.pages},
+                      {"wire_bytes", round.wire_bytes},
+                      {"duration_ms", round.duration_ms},
+                      {"dirtied", round.dirtied},
+                      {"throttle", round.throttle}});
+  }
+  const auto& pages = report.pages;
+  const auto& faults = report.faults;
+  const auto& phases = report.phases_ms;
+  // Pages that the guest says are free are part of the fixed form, and not yet told apart.
+  return {
+      {"outcome", to_string(report.outcome)},
+      {"error", or_null(report.error)},
+      {"owner", report.owner},
+      {"mode", report.mode},
+      {"switched", or_null(report.switched)},
+      {"transport", report.transport},
+      {"phase", report.phase},
+      {"progress", report.progress},
+      {"total_ms", report.total_ms},
+      {"downtime_ms", report.downtime_ms},
+      {"wire_bytes", report.wire_bytes},
+      {"wire_bytes_back", report.wire_bytes_back},
+      {"pages",
+       {{"total", pages.total},
+        {"unpopulated", pages.unpopulated},
+        {"zero", pages.zero},
+        {"raw", pages.raw},
+        {"compressed", pages.compressed},
+        {"reused", pages.reused},
+        {"duplicate", pages.duplicate},
+        {"free", 0},
+        {"held_back", pages.held_back},
+        {"demand", pages.demand},
+        {"pushed", pages.pushed},
+        {"resent", pages.resent}}},
+      {"rounds", std::move(rounds)},
+      {"faults",
+       {{"count", faults.count},
+        {"p50_us", faults.p50_us},
+        {"p99_us", faults.p99_us},
+        {"max_us", faults.max_us}}},
+      {"phases_ms",
+       {{"stop", phases.stop},
+        {"last_pages", phases.last_pages},
+        {"state", phases.state},
+        {"restore", phases.restore},
+        {"commit", phases.commit},
+        {"verify", phases.verify}}},
+      {"kept_image",
+       {{"pages", report.kept_image.pages},
+        {"bytes", report.kept_image.bytes},
+        {"error", or_null(report.kept_image.error)}}},
+      {"verified", or_null(report.verified)},
+      {"cpu_seconds",
+       {{"source", report.cpu_seconds_source}, {"destination", report.cpu_seconds_destination}}},
+      {"peak_rss_bytes",
+       {{"source", report.peak_rss_source}, {"destination", report.peak_rss_destination}}}};
+}
+
+MigrationReport report_from_json(const json& from) {
+  MigrationReport report;
+  const auto outcome = from.at("outcome").get<std::string>();
+  const auto* const known = std::ranges::find(
+      kOutcomes, outcome, [](Outcome each) { return std::string(to_string(each)); });
+  if (known == kOutcomes.end()) throw std::invalid_argument("\"outcome\" is none that there is");
+  report.outcome = *known;
+  if (!from.at("error").is_null()) report.error = from.at("error").get<std::string>();
+  from.at("owner").get_to(report.owner);
+  from.at("mode").get_to(report.mode);
+  if (const json& why = from.at("switched"); !why.is_null()) why.get_to(report.switched.emplace());
+  from.at("transport").get_to(report.transport);
+  from.at("phase").get_to(report.phase);
+  report.progress = from.value("progress", 0.0);
+  from.at("total_ms").get_to(report.total_ms);
+  from.at("downtime_ms").get_to(report.downtime_ms);
+  from.at("wire_bytes").get_to(report.wire_bytes);
+  from.at("wire_bytes_back").get_to(report.wire_bytes_back);
+  const json& pages = from.at("pages");
+  pages.at("total").get_to(report.pages.total);
+  pages.at("unpopulated").get_to(report.pages.unpopulated);
+  pages.at("zero").get_to(report.pages.zero);
+  pages.at("raw").get_to(report.pages.raw);
+  pages.at("compressed").get_to(report.pages.compressed);
+  pages.at("resent").get_to(report.pages.resent);
+  pages.at("held_back").get_to(report.pages.held_back);
+  pages.at("demand").get_to(report.pages.demand);
+  pages.at("pushed").get_to(report.pages.pushed);
+  pages.at("reused").get_to(report.pages.reused);
+  pages.at("duplicate").get_to(report.pages.duplicate);
+  const json& faults = from.at("faults");
+  report.faults = {faults.at("count"), faults.at("p50_us"), faults.at("p99_us"),
+                   faults.at("max_us")};
+  for (const json& round : from.at("rounds")) {
+    report.rounds.push_back({round.at("pages"), round.at("wire_bytes"), round.at("duration_ms"),
+                             round.at("dirtied"), round.at("throttle")});
+  }
+  const json& phases = from.at("phases_ms");
+  phases.at("stop").get_to(report.phases_ms.stop);
+  phases.at("last_pages").get_to(report.phases_ms.last_pages);
+  phases.at("state").get_to(report.phases_ms.state);
+  phases.at("restore").get_to(report.phases_ms.restore);
+  phases.at("commit").get_to(report.phases_ms.commit);
+  phases.at("verify").get_to(report.phases_ms.verify);
+  const json& kept = from.at("kept_image");
+  report.kept_image = {kept.at("pages"), kept.at("bytes")};
+  if (kept.contains("error") && !kept.at("error").is_null()) {
+    report.kept_image.error = kept.at("error").get<std::string>();
+  }
+  if (!from.at("verified").is_null()) report.verified = from.at("verified").get<bool>();
+  from.at("cpu_seconds").at("source").get_to(report.cpu_seconds_source);
+  from.at("cpu_seconds").at("destination").get_to(report.cpu_seconds_destination);
+  from.at("peak_rss_bytes").at("source").get_to(report.peak_rss_source);
+  from.at("peak_rss_bytes").at("destination").get_to(report.peak_rss_destination);
+  return report;
+}
+
+}  // namespace migration

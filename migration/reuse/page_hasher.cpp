@@ -1,0 +1,193 @@
+#include "migration/reuse/page_hasher.hpp"
+
+#include <openssl/evp.h>
+#include <sys/random.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <mutex>
+#include <stdexcept>
+#include <system_error>
+#include <thread>
+#include <type_traits>
+
+#include "migration/base/page_content.hpp"
+#include "migration/reuse/store_files.hpp"
+#include "vmm/os/thread.hpp"
+
+namespace migration {
+
+namespace {
+
+constexpr std::array<unsigned char, 12> kNonce{};
+constexpr unsigned kMaxThreads = 4;
+/// Pages that are read from a file at a time: they stay in the cache until they are looked at.
+constexpr std::uint64_t kPortionPages = 32;
+/// Portions that a thread takes at a time, 2 MiB: the kernel maps what shares a page table under
+/// one lock, and two threads would wait for each other.
+constexpr std::size_t kTurn = 16;
+
+EVP_CIPHER_CTX* context_of(void* context) { return static_cast<EVP_CIPHER_CTX*>(context); }
+
+void check(int result) {
+  if (result != 1) throw std::runtime_error("libcrypto cannot compute AES-128-GCM");
+}
+
+struct Portion {
+  vmm::PageRange pages;
+  std::size_t at = 0;  ///< where their hashes go
+};
+
+/// The processor fetches ahead by itself only up to the end of a page. Looking at a page takes less
+/// time than memory needs to deliver it, so the next one is asked for first.
+void fetch_ahead(std::span<const std::byte> page) {
+  constexpr int kToRead = 0;
+  constexpr int kIntoLevel2 = 2;
+  constexpr std::size_t kLine = 64;
+  for (std::size_t at = 0; at < page.size(); at += kLine) {
+    __builtin_prefetch(&page[at], kToRead, kIntoLevel2);
+  }
+}
+
+std::vector<Portion> portions_of(const vmm::PageSet& pages) {
+  std::vector<Portion> portions;
+  std::size_t at = 0;
+  for (vmm::PageRange range : pages.ranges()) {
+    while (range.count > 0) {
+      const std::uint64_t count = std::min(range.count, kPortionPages);
+      portions.push_back({{range.first, count}, at});
+      at += count;
+      range = {range.first + count, range.count - count};
+    }
+  }
+  return portions;
+}
+
+/// What `make()` makes of every page of `pages`: one functor for each thread. `fetch` is called
+/// before the pages of a range are looked at; those that are not of `data` count as zero.
+template <typename Make, typename Fetch>
+auto map_pages(const vmm::GuestMemory& memory, const vmm::PageSet& pages, const vmm::PageSet& data,
+               const Make& make, const Fetch& fetch) {
+  constexpr std::array<std::byte, vmm::kPageSize> kZeroPage{};
+  const auto zero = make()(std::span<const std::byte>(kZeroPage));
+  const std::vector<Portion> portions = portions_of(pages);
+  std::vector<std::remove_const_t<decltype(zero)>> results(pages.count(), zero);
+  const std::size_t turns = (portions.size() + kTurn - 1) / kTurn;
+  const auto turn = [&](std::size_t number) {
+    const auto rest = std::span(portions).subspan(number * kTurn);
+    return rest.first(std::min(rest.size(), kTurn));
+  };
+  std::atomic<std::size_t> next{0};
+  std::mutex mutex;
+  std::exception_ptr failure;
+  const auto look = [&](const Portion& portion, auto& of_page) {
+    const auto& [range, at] = portion;
+    if (data.count(range) == 0) return;
+    fetch(range);
+    for (std::uint64_t n = 0; n < range.count; ++n) {
+      if (!data.test(range.first + n)) continue;
+      if (n + 1 < range.count) fetch_ahead(memory.pages({range.first + n + 1, 1}));
+      results[at + n] = of_page(memory.pages({range.first + n, 1}));
+    }
+  };
+  const auto work = [&] {
+    auto of_page = make();
+    for (std::size_t i = next++; i < turns; i = next++) {
+      for (const Portion& portion : turn(i)) look(portion, of_page);
+    }
+  };
+  const auto failed = [&](std::exception_ptr why) {
+    const std::lock_guard lock(mutex);
+    failure = std::move(why);
+    next = turns;
+  };
+  {
+    const auto wanted = std::min<std::size_t>(
+        std::clamp(std::thread::hardware_concurrency(), 1U, kMaxThreads), turns);
+    std::vector<vmm::Thread> threads;
+    try {
+      for (std::size_t i = 1; i < wanted; ++i) {
+        threads.emplace_back(vmm::ThreadRole::hashes, work, failed);
+      }
+    } catch (const std::system_error&) {
+      // The process may have no more threads: those that there are do it.
+    }
+    try {
+      work();
+    } catch (...) {
+      failed(std::current_exception());
+    }
+    for (vmm::Thread& thread : threads) thread.join();
+  }
+  if (failure) std::rethrow_exception(failure);
+  return results;
+}
+
+/// From the first to the last page of the set.
+vmm::PageRange span_of(const vmm::PageSet& pages) {
+  const auto ranges = pages.ranges();
+  if (ranges.empty()) return {};
+  return {ranges.front().first, ranges.back().end() - ranges.front().first};
+}
+
+constexpr auto kNoFetch = [](vmm::PageRange) {};
+constexpr auto kDigest = [] { return &digest_of; };
+
+}  // namespace
+
+HashKey random_hash_key() {
+  HashKey key{};
+  if (::getrandom(key.data(), key.size(), 0) != static_cast<ssize_t>(key.size())) {
+    throw std::system_error(errno, std::generic_category(), "getrandom");
+  }
+  return key;
+}
+
+void PageHasher::Free::operator()(void* context) const { EVP_CIPHER_CTX_free(context_of(context)); }
+
+PageHasher::PageHasher(const HashKey& key) : context_(EVP_CIPHER_CTX_new()) {
+  if (!context_) throw std::runtime_error("libcrypto is out of memory");
+  check(EVP_EncryptInit_ex(context_of(context_.get()), EVP_aes_128_gcm(), nullptr,
+                           reinterpret_cast<const unsigned char*>(key.data()), kNonce.data()));
+}
+
+PageHash PageHasher::operator()(std::span<const std::byte> page) {
+  EVP_CIPHER_CTX* const context = context_of(context_.get());
+  PageHash hash{};
+  int written = 0;
+  check(EVP_EncryptInit_ex(context, nullptr, nullptr, nullptr, kNonce.data()));
+  check(EVP_EncryptUpdate(context, nullptr, &written,
+                          reinterpret_cast<const unsigned char*>(page.data()),
+                          static_cast<int>(page.size())));
+  std::array<unsigned char, 16> rest{};
+  check(EVP_EncryptFinal_ex(context, rest.data(), &written));
+  check(EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, static_cast<int>(hash.size()),
+                            hash.data()));
+  return hash;
+}
+
+std::vector<PageHash> hash_pages(const vmm::GuestMemory& memory, const vmm::PageSet& pages,
+                                 const vmm::PageSet& data, const HashKey& key) {
+  return map_pages(
+      memory, pages, data, [&] { return PageHasher(key); }, kNoFetch);
+}
+
+std::vector<std::uint64_t> digest_pages(const vmm::GuestMemory& memory, const vmm::PageSet& pages,
+                                        const vmm::PageSet& data) {
+  return map_pages(memory, pages, data, kDigest, kNoFetch);
+}
+
+std::vector<std::uint64_t> read_pages(int file, vmm::GuestMemory& memory,
+                                      const vmm::PageSet& pages) {
+  vmm::PageSet data(pages.pages());
+  store::add_data(file, span_of(pages), data);
+  return map_pages(memory, pages, data, kDigest, [&](vmm::PageRange portion) {
+    for (const vmm::PageRange& range : data.ranges(portion)) {
+      store::read_at(file, range.first * vmm::kPageSize, memory.pages(range));
+    }
+  });
+}
+
+}  // namespace migration

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "migration/base/page_hash.hpp"
+#include "vmm/memory/guest_memory.hpp"
+#include "vmm/memory/page_set.hpp"
+
+namespace migration {
+
+/// std::system_error when the kernel gives no random bytes.
+[[nodiscard]] HashKey random_hash_key();
+
+/// Hashes pages with one key, in one thread. std::runtime_error when libcrypto refuses.
+class PageHasher {
+ public:
+  explicit PageHasher(const HashKey& key);
+  [[nodiscard]] PageHash operator()(std::span<const std::byte> page);
+
+ private:
+  struct Free {
+    void operator()(void* context) const;
+  };
+  std::unique_ptr<void, Free> context_;
+};
+
+/// The hash of every page of `pages`, in order, by several threads (as many as the host has
+/// processors, at most 4). Pages that are not of `data` are not touched, and hash as zero pages.
+[[nodiscard]] std::vector<PageHash> hash_pages(const vmm::GuestMemory& memory,
+                                               const vmm::PageSet& pages, const vmm::PageSet& data,
+                                               const HashKey& key);
+
+/// The same with digests (page_content.hpp), which are much faster and show damage.
+[[nodiscard]] std::vector<std::uint64_t> digest_pages(const vmm::GuestMemory& memory,
+                                                      const vmm::PageSet& pages,
+                                                      const vmm::PageSet& data);
+/// Reads pages of `file`, in which RAM was kept, into `memory`, where they were never touched, and
+/// digests them. Holes are not touched. An error of the disk is a std::system_error; a file that
+/// ends early is a std::runtime_error.
+[[nodiscard]] std::vector<std::uint64_t> read_pages(int file, vmm::GuestMemory& memory,
+                                                    const vmm::PageSet& pages);
+
+}  // namespace migration

@@ -1,0 +1,181 @@
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
+
+#include "migration/base/elapsed.hpp"
+#include "migration/base/usage.hpp"
+#include "migration/source/source.hpp"
+
+/// What is told of a migration while it runs, and what may be changed then.
+namespace migration {
+
+namespace asio = boost::asio;
+using wire::FrameType;
+
+namespace {
+
+constexpr std::chrono::milliseconds kTick{100};
+/// What people see of it may take so much of the time.
+constexpr std::chrono::milliseconds kLookAtUsed{5};
+
+}  // namespace
+
+void OutgoingMigration::Source::phase(std::string text) {
+  const std::lock_guard lock(mutex_);
+  report_.phase = std::move(text);
+}
+
+void OutgoingMigration::Source::update_counts() {
+  const std::lock_guard lock(mutex_);
+  report_.pages.zero = counters_.zero;
+  report_.pages.raw = counters_.raw;
+  report_.pages.compressed = counters_.compressed;
+  report_.wire_bytes = counters_.wire_bytes + closed_bytes_ + inquiry_.bytes_sent();
+  report_.wire_bytes_back = closed_bytes_back_ + inquiry_.bytes_received();
+  if (control_) {
+    report_.wire_bytes += control_->bytes_sent();
+    report_.wire_bytes_back += control_->bytes_received();
+  }
+  if (server_) {
+    const PageServer::Counts counts = server_->counts();
+    report_.wire_bytes += server_->bytes_sent();
+    report_.wire_bytes_back += server_->bytes_received();
+    report_.pages.demand = counts.demand;
+    report_.pages.pushed = counts.pushed;
+    report_.pages.resent = resent_before_ + server_->sent_again();
+    report_.faults = running_.faults;
+    const std::uint64_t sent = pages_sent();
+    if (report_.outcome == Outcome::completed) {
+      report_.pages.reused = reusable_.count();
+      report_.pages.duplicate = copied_.count();
+      report_.pages.unpopulated = report_.pages.total - (sent - report_.pages.resent) -
+                                  report_.pages.reused - report_.pages.duplicate;
+    }
+  }
+  if (report_.outcome == Outcome::running || report_.outcome == Outcome::in_doubt) {
+    report_.total_ms = ms_since(start_);
+  }
+  report_.cpu_seconds_source = cpu_seconds() - cpu_at_start_;
+  report_.peak_rss_source = peak_rss_bytes();
+}
+
+std::uint64_t OutgoingMigration::Source::pages_sent() const {
+  return counters_.zero + counters_.raw + counters_.compressed;
+}
+
+/// Of what is under way; between rounds nobody knows.
+std::optional<std::uint64_t> OutgoingMigration::Source::pages_left(std::uint64_t used) const {
+  std::uint64_t all = used;
+  std::uint64_t gone = 0;
+  if (server_) {
+    const PageServer::Counts counts = server_->counts();
+    all = handed_over_.value_or(used);
+    gone = counts.demand + counts.pushed - server_->sent_again();
+  } else if (copying_) {
+    all = copying_->all().value_or(used);
+    gone = pages_sent() - sent_before_round_;
+  } else {
+    return std::nullopt;
+  }
+  return all - std::min(all, gone);
+}
+
+void OutgoingMigration::Source::update_progress() {
+  try {
+    used_.look(machine_->memory(), kLookAtUsed);
+  } catch (const std::exception&) {
+    // It is for people alone. What needs to know these pages fails by itself, and says why.
+  }
+  const std::uint64_t used = used_.count(resident_bytes() / vmm::kPageSize);
+  if (const auto left = pages_left(used)) progress_.tell(*left, to_travel_.value_or(used));
+  const std::lock_guard lock(mutex_);
+  report_.progress = progress_.percent();
+}
+
+void OutgoingMigration::Source::tick() {
+  ticker_.expires_after(kTick);
+  ticker_.async_wait([this](boost::system::error_code cancelled) {
+    if (cancelled || stage() == Stage::settled) return;
+    try {
+      if (stage() == Stage::copying && machine_ && machine_->running()) {
+        callbacks_.tend(*machine_);
+      }
+      watch_writes();
+      look_for_vain_work();
+      update_counts();
+      update_progress();
+      callbacks_.progress(live());
+    } catch (const std::exception& error) {
+      abandon(error.what());
+    }
+    tick();
+  });
+}
+
+void OutgoingMigration::Source::set(const MigrateSettings& settings) {
+  if (settings.max_bandwidth) limiter_.set_rate(*settings.max_bandwidth);
+  {
+    const std::lock_guard lock(mutex_);
+    if (settings.max_downtime) {
+      max_downtime_us_ = static_cast<std::uint64_t>(settings.max_downtime->count());
+    }
+  }
+  if (settings.prepaging) {
+    asio::post(context_, [this, prepaging = *settings.prepaging] {
+      options_.prepaging = prepaging;
+      if (server_) server_->set(prepaging);
+    });
+  }
+  if (settings.to) {
+    asio::post(context_, [this, to = *settings.to] {
+      options_.to = to;
+      retry_.cancel();
+      if (keeper_) keeper_->look_at(to);
+    });
+  }
+}
+
+std::string OutgoingMigration::Source::cancel() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (stage_ == Stage::in_doubt) {
+      return "the VM was handed over and the destination does not answer: it cannot be cancelled "
+             "any more. See 'ferry info'";
+    }
+    if (stage_ == Stage::settled && report_.outcome != Outcome::completed) return {};  // it is here
+    if (stage_ != Stage::copying || report_.outcome != Outcome::running) {
+      return "the VM has been handed over: it cannot be cancelled any more";
+    }
+    cancelled_ = true;
+  }
+  asio::post(context_, [this] { abandon("cancelled by request"); });
+  return {};
+}
+
+/// run() is interrupted wherever it waits: for a name, a connection, a frame, or its turn to send.
+/// It is so once: with a failure it is on its way to its end already.
+void OutgoingMigration::Source::abandon(const std::string& why) {
+  if (failure_ || stage() != Stage::copying) return;
+  failure_ = std::make_exception_ptr(std::runtime_error(why));
+  limiter_.stop();
+  // The guest shall not wait for a peer that does not read: it is told, then all is closed.
+  if (control_) {
+    control_->send(FrameType::abort, wire::encode(wire::Reason{why}));
+    control_->close_when_drained(failure_, kWordGrace);
+  }
+  interrupt_.emit(asio::cancellation_type::terminal);
+}
+
+bool OutgoingMigration::Source::cancelled() const {
+  const std::lock_guard lock(mutex_);
+  return cancelled_;
+}
+
+MigrationReport OutgoingMigration::Source::live() const {
+  const std::lock_guard lock(mutex_);
+  return report_;
+}
+
+}  // namespace migration
