@@ -1,12 +1,12 @@
 #include "migration/pages/page_receiver.hpp"
 
 #include <fmt/format.h>
-#include <lz4.h>
 
 #include <algorithm>
 #include <cstring>
 #include <utility>
 
+#include "migration/pages/page_codec.hpp"
 #include "migration/pages/page_sink.hpp"
 #include "vmm/memory/huge_page.hpp"
 #include "vmm/os/scheduling.hpp"
@@ -136,8 +136,8 @@ void PageReceiver::receive_compressed(const std::vector<vmm::PageRange>& ranges,
   }
   // One range, the usual case, is unpacked in place. A damaged block may leave anything there, and
   // nobody ever sees it: no vCPU runs yet, and the migration ends before the VM is prepared.
-  if (ranges.size() == 1) return unpack(block, memory_.pages(ranges.front()));
-  unpack(block, out(bytes_of(ranges)));
+  if (ranges.size() == 1) return PageCodec::unpack(block, memory_.pages(ranges.front()));
+  PageCodec::unpack(block, out(bytes_of(ranges)));
   for (std::size_t at = 0; const vmm::PageRange& range : ranges) {
     const auto pages = memory_.pages(range);
     std::memcpy(pages.data(), out_.data() + at, pages.size());
@@ -148,15 +148,6 @@ void PageReceiver::receive_compressed(const std::vector<vmm::PageRange>& ranges,
 std::span<std::byte> PageReceiver::out(std::size_t size) {
   out_.resize(std::max(out_.size(), size));
   return std::span(out_).first(size);
-}
-
-void PageReceiver::unpack(std::span<const std::byte> block, std::span<std::byte> into) {
-  const int got = LZ4_decompress_safe(
-      reinterpret_cast<const char*>(block.data()), reinterpret_cast<char*>(into.data()),
-      static_cast<int>(block.size()), static_cast<int>(into.size()));
-  if (got < 0 || static_cast<std::size_t>(got) != into.size()) {
-    throw ProtocolError("the peer sent a damaged LZ4 block");
-  }
 }
 
 /// A block of RAM that will be a huge page.
@@ -198,7 +189,7 @@ void PageReceiver::install(PageSink& sink, FrameType type,
   if (type == FrameType::pages_raw && nearly_block(ranges)) return install_block(sink, ranges);
   const auto pages = out(size);
   if (type == FrameType::pages_lz4) {
-    unpack(in_.take(bytes - digests), pages);
+    PageCodec::unpack(in_.take(bytes - digests), pages);
   } else {
     iovec part{pages.data(), pages.size()};
     in_.read({&part, 1});

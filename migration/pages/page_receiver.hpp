@@ -38,7 +38,6 @@ class PageReceiver {
   void clear(const std::vector<vmm::PageRange>& ranges);
   void install(PageSink& sink, wire::FrameType type, const std::vector<vmm::PageRange>& ranges,
                std::size_t bytes);
-  static void unpack(std::span<const std::byte> block, std::span<std::byte> into);
   [[nodiscard]] std::span<std::byte> out(std::size_t size);
   void install_block(PageSink& sink, const std::vector<vmm::PageRange>& ranges);
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "migration/net/stream.hpp"
+#include "migration/pages/page_codec.hpp"
 #include "migration/pages/rate_limiter.hpp"
 #include "migration/pages/round.hpp"
 #include "migration/policy/compression_policy.hpp"
@@ -96,7 +97,7 @@ class PageSender {
   wire::Bytes header_;
   std::vector<iovec> parts_;
   std::vector<std::byte> copy_;  ///< private copy of the pages to compress
-  std::vector<std::byte> lz4_state_;
+  PageCodec codec_;
   std::vector<std::byte> frames_;  ///< compressed, on their way into one write
   std::size_t frames_used_ = 0;    ///< bytes of it
   /// What went into frames_, for the policy.

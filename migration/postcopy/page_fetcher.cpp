@@ -1,7 +1,6 @@
 #include "migration/postcopy/page_fetcher.hpp"
 
 #include <fmt/format.h>
-#include <lz4.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 
@@ -13,6 +12,7 @@
 #include <utility>
 
 #include "migration/base/elapsed.hpp"
+#include "migration/pages/page_codec.hpp"
 #include "migration/wire/encode.hpp"
 #include "vmm/os/scheduling.hpp"
 
@@ -276,12 +276,7 @@ void PageFetcher::take_page(const wire::SinglePage& answer, bool early) {
   }
   check_missing(range);
   const bool compressed = answer.encoding == wire::PageEncoding::lz4;
-  if (compressed && LZ4_decompress_safe(
-                        reinterpret_cast<const char*>(answer.data.data()),
-                        reinterpret_cast<char*>(page_.data()), static_cast<int>(answer.data.size()),
-                        static_cast<int>(page_.size())) != static_cast<int>(page_.size())) {
-    throw ProtocolError("the source sent a damaged page");
-  }
+  if (compressed) PageCodec::unpack(answer.data, page_);
   const std::span<const std::byte> page =
       compressed ? std::span<const std::byte>(page_) : answer.data;
   if (digests_) check_digest(answer.page, page, answer.digest);

@@ -1,6 +1,5 @@
 #include "migration/postcopy/page_server.hpp"
 
-#include <lz4.h>
 #include <sched.h>
 
 #include <algorithm>
@@ -60,8 +59,7 @@ PageServer::PageServer(PageSender::Shared& shared, vmm::AtomicPageSet missing, P
       populated_(shared.memory.page_count()),
       prepaging_(prepaging),
       order_(prepaging, shared.memory.page_count()) {
-  compressed_.resize(static_cast<std::size_t>(LZ4_compressBound(vmm::kPageSize)));
-  lz4_state_.resize(static_cast<std::size_t>(LZ4_sizeofState()));
+  compressed_.resize(PageCodec::room_for(vmm::kPageSize));
 }
 
 std::shared_ptr<Round> PageServer::round(std::uint32_t number) {
@@ -250,10 +248,7 @@ void PageServer::put_page(FrameType type, vmm::PageIndex index, bool compressed)
     return wire::put_single_page(frames_, type, index, wire::PageEncoding::zero, digest, 0);
   }
   if (compressed) {
-    const auto size = static_cast<std::size_t>(LZ4_compress_fast_extState(
-        lz4_state_.data(), reinterpret_cast<const char*>(page.data()),
-        reinterpret_cast<char*>(compressed_.data()), static_cast<int>(page.size()),
-        static_cast<int>(compressed_.size()), 1));
+    const std::size_t size = codec_.pack(page, compressed_, 1);
     if (size < page.size()) {
       ++shared_.counters.compressed;
       wire::put_single_page(frames_, type, index, wire::PageEncoding::lz4, digest, size);

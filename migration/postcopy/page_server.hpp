@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "migration/net/stream.hpp"
+#include "migration/pages/page_codec.hpp"
 #include "migration/pages/page_sender.hpp"
 #include "migration/pages/round.hpp"
 #include "migration/policy/push_order.hpp"
@@ -103,7 +104,7 @@ class PageServer {
   std::unique_ptr<net::Stream> stream_;
   std::mutex write_mutex_;  ///< guards what follows, and writing to stream_
   std::vector<std::byte> compressed_;
-  std::vector<std::byte> lz4_state_;
+  PageCodec codec_;
   wire::Bytes frames_;  ///< but for the pages that are sent from where they are
   /// Where a page goes in between: after so many bytes of frames_.
   struct Insert {

@@ -67,11 +67,11 @@ class ASource(BrokenPostCopyTest):
         self.sends("page", page_with(encoding=RAW, data=bytes(PAGE + 1)), rb"")
 
     def test_that_sends_a_damaged_lz4_block_is_dropped(self):
-        self.sends("page", page_with(encoding=LZ4, data=b"\xff" * 100), rb"a damaged page")
+        self.sends("page", page_with(encoding=LZ4, data=b"\xff" * 100), rb"a damaged LZ4 block")
 
     def test_that_sends_an_lz4_block_of_less_than_a_page_is_dropped(self):
         literal = bytes([0x50]) + b"hello"  # five literals, and no more
-        self.sends("page", page_with(encoding=LZ4, data=literal), rb"a damaged page")
+        self.sends("page", page_with(encoding=LZ4, data=literal), rb"a damaged LZ4 block")
 
     def test_that_sends_a_page_in_an_unknown_encoding_is_dropped(self):
         self.sends("page", page_with(encoding=3), rb"")
@@ -140,7 +140,7 @@ class WhileTheStateIsLoaded(HandoverTest):
         self.begin("--mode", "post-copy", "--prepaging", "none")
         self.break_at("page", page_with(encoding=LZ4, data=b"\xff" * 100))
         self.assert_stays()
-        self.target.stderr.wait_for(rb"a damaged page")
+        self.target.stderr.wait_for(rb"a damaged LZ4 block")
         self.assertIn(self.target.wait(), (69, 76), self.target.stderr.text())
         self.assertEqual(self.target.stdout.bytes(), b"")
         self.assert_moves_elsewhere()

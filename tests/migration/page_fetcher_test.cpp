@@ -154,7 +154,7 @@ TEST_F(PageFetching, ADamagedPageFailsTheConnection) {
   auto block = compressed(vmm::pages_of(42));
   block.resize(block.size() - 3);
   peer_->send_page(5, PageEncoding::lz4, block, 0, wire::FrameType::early);
-  EXPECT_EQ(failure(), "the source sent a damaged page");
+  EXPECT_EQ(failure(), "the peer sent a damaged LZ4 block");
 }
 
 TEST_F(PageFetching, SomethingElseThanAPageFailsTheConnection) {
