@@ -128,10 +128,7 @@ void PageSender::send_round(Round& round) {
 }
 
 void PageSender::take_up(const Chunk& chunk) {
-  for (const vmm::PageRange& range : chunk.absent) {
-    add_zero(range);
-    shared_.counters.absent += range.count;
-  }
+  for (const vmm::PageRange& range : chunk.absent) add_zero(range);
   for (const vmm::PageRange& range : chunk.data) {
     for (vmm::PageIndex page = range.first; page < range.end(); ++page) {
       if (is_zero(std::as_const(shared_.memory).pages({page, 1}))) {

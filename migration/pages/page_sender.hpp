@@ -23,7 +23,6 @@ namespace migration {
 /// What the channels of one migration have sent, together. Written by their threads.
 struct PageCounters {
   std::atomic<std::uint64_t> zero = 0, raw = 0, compressed = 0;  ///< pages
-  std::atomic<std::uint64_t> absent = 0;                         ///< never touched, told as zero
   std::atomic<std::uint64_t> wire_bytes = 0;
 };
 

@@ -114,7 +114,7 @@ void PageServer::reset(const vmm::PageSet& missing) {
   populated_.clear();
 }
 
-PageServer::Counts PageServer::counts() const { return {requests_, demand_, pushed_}; }
+PageServer::Counts PageServer::counts() const { return {demand_, pushed_}; }
 
 /// Many pages were never touched, in long stretches: they go first, as they cost next to nothing.
 std::optional<Chunk> PageServer::next_absent() {
@@ -204,7 +204,6 @@ void PageServer::answer_all(bool follows) {
 }
 
 void PageServer::answer(const wire::PageRequest& request) {
-  ++requests_;
   // A page that was sent is on its way.
   if (unsent_.take(request.page)) {
     ++demand_;

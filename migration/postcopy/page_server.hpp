@@ -32,8 +32,7 @@ namespace migration {
 class PageServer {
  public:
   struct Counts {
-    std::uint64_t requests = 0;  ///< pages asked for
-    std::uint64_t demand = 0;    ///< sent because of that; the others were on their way
+    std::uint64_t demand = 0;  ///< pages that were asked for, but for those on their way
     std::uint64_t pushed = 0;
   };
 
@@ -86,7 +85,7 @@ class PageServer {
   vmm::AtomicPageSet unsent_;
   std::atomic<vmm::PageIndex> looked_at_ = 0;  ///< for pages that were never touched
   vmm::PageSet populated_;                     ///< as far as was looked
-  std::atomic<std::uint64_t> requests_ = 0, demand_ = 0, pushed_ = 0;
+  std::atomic<std::uint64_t> demand_ = 0, pushed_ = 0;
   std::uint64_t sent_again_ = 0;
   std::atomic<std::uint64_t> sent_bytes_ = 0, received_bytes_ = 0;
 

@@ -66,7 +66,7 @@ asio::awaitable<void> OutgoingMigration::Source::send_last_pages() {
   const auto start = Clock::now();
   ++round_;
   const auto round =
-      options_.mode == Mode::stop_and_copy && !image_
+      options_.mode == Mode::stop_and_copy && !reuses()
           ? std::make_shared<PreCopyRound>(round_, machine_->memory(), nullptr)
           : std::make_shared<PreCopyRound>(round_, machine_->memory(), nullptr, harvest_unsent());
   const auto tell_last_round = [this] {

@@ -68,7 +68,7 @@ void OutgoingMigration::Source::look_for_vain_work() {
   // A migration that has just failed has no log any more.
   if (!machine_ || !machine_->dirty_log().active()) return;
   // With an image the first round is short, and what the log says is not what is left.
-  if (round_ == 1 && image_) return;
+  if (round_ == 1 && reuses()) return;
   const auto start = Clock::now();
   if (start < look_again_) return;
   const vmm::PageSet dirty = machine_->dirty_log().harvest();
@@ -97,7 +97,7 @@ bool OutgoingMigration::Source::serving() const {
 asio::awaitable<void> OutgoingMigration::Source::prepare_post_copy() {
   phase("switching");
   const vmm::PageRange all{0, machine_->memory().page_count()};
-  if (options_.mode == Mode::post_copy && !image_) {
+  if (options_.mode == Mode::post_copy && !reuses()) {
     for (const vmm::PageRange& piece : wire::range_pieces(all)) {
       control_->send(FrameType::missing, wire::encode_all_missing(piece));
     }
@@ -151,7 +151,7 @@ asio::awaitable<void> OutgoingMigration::Source::tell_rest() {
     resent_before_ = pages_sent() - sent_.count();
     resent_before_ += again.count();
     handed_over_ = missing.count();
-    if (image_ && !to_travel_) to_travel_ = handed_over_;
+    if (reuses() && !to_travel_) to_travel_ = handed_over_;
     server_ = std::make_unique<PageServer>(shared_, vmm::AtomicPageSet(missing), options_.prepaging,
                                            options_.verify);
     serve_faults();

@@ -29,10 +29,10 @@ constexpr double kWorthWatching = 0.5;
 asio::awaitable<bool> OutgoingMigration::Source::pre_copy() {
   vmm::DirtyLog& log = machine_->dirty_log();
   if (!log.active()) log.start();
-  auto round =
-      image_ ? std::make_shared<PreCopyRound>(++round_, machine_->memory(), &log,
-                                              std::exchange(unsent_, vmm::PageSet(unsent_.pages())))
-             : std::make_shared<PreCopyRound>(++round_, machine_->memory(), &log);
+  auto round = reuses() ? std::make_shared<PreCopyRound>(
+                              ++round_, machine_->memory(), &log,
+                              std::exchange(unsent_, vmm::PageSet(unsent_.pages())))
+                        : std::make_shared<PreCopyRound>(++round_, machine_->memory(), &log);
   for (;;) {
     phase(fmt::format("round {}", round_));
     co_await send_round(round);
@@ -87,7 +87,7 @@ asio::awaitable<void> OutgoingMigration::Source::send_round(std::shared_ptr<PreC
   const auto start = round_start_ = Clock::now();
   const std::uint64_t bytes_before = counters_.wire_bytes;
   sent_before_round_ = pages_sent();
-  if (image_ && !to_travel_) to_travel_ = round->all();
+  if (reuses() && !to_travel_) to_travel_ = round->all();
   copying_ = round;
   for (const auto& sender : senders_) sender->start(round);
   const Frame landed = co_await expect(FrameType::landed);

@@ -174,15 +174,19 @@ asio::awaitable<void> OutgoingMigration::Source::connect() {
                                              : std::nullopt,
                           .reuse = options_.reuse};
   control_->send(FrameType::offer, wire::encode(offer));
+  comparison_.emplace(
+      *machine_, Comparison::Destination{*control_, [this](FrameType type) { return expect(type); },
+                                         [this] { check_guest(); }});
   if (offer.image_token && options_.reuse != Reuse::off && options_.reuse != Reuse::content) {
-    co_await find_populated();
+    co_await control_->drained();
+    comparison_->look_at_ram();
   }
   const Frame answer = checked(co_await control_->answer(options_.timeout), FrameType::accept);
   const auto accept = wire::decode<wire::Accept>(answer.payload);
   incarnation_ = accept.incarnation;
   no_post_copy_ = accept.no_post_copy;
   agree(offer.features & accept.features);
-  co_await learn_image(accept);
+  co_await comparison_->learn(accept, options_.tracked_since.has_value());
   for (unsigned index = 0; index < options_.channels; ++index) {
     open_channel(index, co_await net::dial(peer_, options_.timeout));
   }
@@ -220,7 +224,7 @@ asio::awaitable<bool> OutgoingMigration::Source::copy() {
     callbacks_.message("this stays a pre-copy migration, as the destination cannot fetch pages: " +
                        no_post_copy_);
   }
-  if (image_) co_await compare();
+  if (reuses()) co_await compare();
   bool post_copy = options_.mode == Mode::post_copy;
   if (post_copy && options_.keep_in) co_await sample_history();
   if (!post_copy && options_.mode != Mode::stop_and_copy) post_copy = co_await pre_copy();

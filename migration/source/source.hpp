@@ -18,8 +18,8 @@
 #include "migration/policy/progress.hpp"
 #include "migration/policy/switch_policy.hpp"
 #include "migration/postcopy/page_server.hpp"
-#include "migration/reuse/copy_plan.hpp"
 #include "migration/reuse/page_hasher.hpp"
+#include "migration/source/comparison.hpp"
 #include "migration/source/image_keeper.hpp"
 #include "migration/source/inquiry.hpp"
 #include "migration/source/outgoing.hpp"
@@ -140,13 +140,9 @@ class OutgoingMigration::Source {
   [[nodiscard]] Stage stage() const;
 
   // reuse.cpp
-  boost::asio::awaitable<void> find_populated();
-  boost::asio::awaitable<void> learn_image(const wire::Accept& accept);
-  /// Which pages the destination has as they are here; from now on the log tells what changes.
   boost::asio::awaitable<void> compare();
-  boost::asio::awaitable<void> compare_changed();
-  boost::asio::awaitable<void> compare_content();
-  boost::asio::awaitable<void> send_copies(const CopyPlan& plan);
+  /// The destination holds pages of an earlier stay.
+  [[nodiscard]] bool reuses() const { return comparison_ && comparison_->holds_any(); }
   [[nodiscard]] vmm::PageSet harvest_unsent();
   void keep_image();
   void count_pages();
@@ -198,16 +194,8 @@ class OutgoingMigration::Source {
   Clock::time_point prepared_at_;
 
   // Memory reuse.
-  /// What the destination holds of the VM's earlier stay there.
-  struct KnownImage {
-    Reuse by{};
-    HashKey key{};
-    vmm::PageSet held;
-    std::vector<PageHash> hashes;  ///< by content: of the pages held, in order
-  };
-  std::optional<KnownImage> image_;
-  vmm::PageSet populated_;  ///< when the VM was offered, for an image by generation
-  vmm::PageSet unsent_;     ///< must travel though the log may not name it, and no round has it
+  std::optional<Comparison> comparison_;
+  vmm::PageSet unsent_;  ///< must travel though the log may not name it, and no round has it
   vmm::PageSet reusable_;
   vmm::PageSet copied_;  ///< made from other pages over there
   HotPages hot_;

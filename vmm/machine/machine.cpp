@@ -36,8 +36,8 @@ MachineConfig checked(MachineConfig config, const GuestMemory& memory) {
 
 }  // namespace
 
-Machine::Machine(Kvm kvm, const MachineConfig& config, Backing backing)
-    : Machine(std::move(kvm), config, GuestMemory(config.memory_bytes, backing)) {}
+Machine::Machine(Kvm kvm, const MachineConfig& config)
+    : Machine(std::move(kvm), config, GuestMemory(config.memory_bytes)) {}
 
 Machine::Machine(Kvm kvm, MachineConfig config, GuestMemory memory)
     : kvm_(std::move(kvm)),

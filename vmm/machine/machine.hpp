@@ -29,7 +29,7 @@ class Machine {
   /// Makes VM, RAM slots, irqchip, PIT and vCPUs as `config` says. A config without CPUID gets the
   /// host's (masked), and one without a TSC frequency the host's.
   /// std::system_error naming the ioctl; std::invalid_argument for a config out of bounds.
-  Machine(Kvm kvm, const MachineConfig& config, Backing backing = Backing::anonymous);
+  Machine(Kvm kvm, const MachineConfig& config);
   /// The same with RAM that is there already, of as many bytes as `config` says.
   Machine(Kvm kvm, MachineConfig config, GuestMemory memory);
   ~Machine();
