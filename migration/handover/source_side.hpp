@@ -1,0 +1,73 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "migration/handover/advice.hpp"
+#include "migration/handover/handover_state.hpp"
+
+namespace migration::handover {
+
+/// The side that the VM leaves.
+struct SourceSide {
+  enum class Stage : std::uint8_t {
+    connecting,        ///< the VM is offered, and runs here
+    copying,           ///< accepted; the guest runs while its memory is copied
+    stopped,           ///< the guest is stopped; the destination cannot be prepared yet
+    completing,        ///< it has been told all: it may be prepared
+    committed,         ///< told to run the VM, or said to run it: whether it does is to come
+    in_doubt,          ///< the link was lost then, and who runs the VM is not known
+    asking,            ///< the same; an inquiry is open
+    serving,           ///< it runs there, and lacks pages that are here
+    serving_unlinked,  ///< the same; the link is lost
+    serving_asking,    ///< the same; an inquiry is open
+    here_telling,      ///< the VM is here again; the destination may hold it, and is to hear that
+    here_asking,       ///< the same; an inquiry is open
+    here,              ///< the VM is here: the handover is over
+    there_telling,     ///< the VM is there, whole; the destination is to hear that this is known
+    there_asking,      ///< the same; an inquiry is open
+    there,             ///< the VM is there: the handover is over
+  };
+  static constexpr std::size_t kStages = static_cast<std::size_t>(Stage::there) + 1;
+  static constexpr Stage kFirstStage = Stage::connecting;
+
+  enum class Event : std::uint8_t {
+    // frames of the incarnation that accepted
+    accept,
+    prepared,
+    running_lacking,  ///< `running`, with pages missing
+    running,          ///< `running`, with none missing
+    refused,
+    ended,
+    acknowledged,  ///< it has read `released`
+    status_prepared,
+    status_running,
+    status_refused,
+    status_unknown,  ///< or a status of another incarnation
+    // what happens
+    guest_stopped,  ///< it is time for the stop
+    all_sent,       ///< but for `last_round` or `post_copy`
+    connected,      ///< an inquiry has reached somebody
+    link_lost,      ///< the control connection, the inquiry, or one for pages that are needed
+    overdue,        ///< the peer lives, and has not answered in time
+    telling_over,   ///< the time for telling is over
+    guest_ended,
+    // wishes
+    cancel,
+    force,  ///< 'ferry resume --force'
+  };
+  static constexpr std::size_t kEvents = static_cast<std::size_t>(Event::force) + 1;
+
+  static EventKind kind(Event event);
+  static std::string_view name(Stage stage);
+  static std::string_view name(Event event);
+  static std::span<const Rule<SourceSide>> rules();
+  static const RuleTable<SourceSide>& table();
+  static Advice advice(Stage stage);
+};
+
+using SourceHandover = HandoverState<SourceSide>;
+
+}  // namespace migration::handover
