@@ -126,8 +126,10 @@ asio::awaitable<void> IncomingMigration::Receiver::serve_inquiry(ConnectionPtr c
 }
 
 wire::VmStatus IncomingMigration::Receiver::answer_to_inquiry() {
-  // A source that asks has given its connections up: what it sent is not going to be complete.
+  // A source that asks has given its connections up: what it sent is not going to be complete. And
+  // a Commit that waits there is not its word any more: it may have been forced to run the VM.
   if (stage_ == Stage::receiving) link_lost({"the source came back with a new connection"});
+  if (stage_ == Stage::prepared && control_) std::exchange(control_, nullptr)->close();
   // The operator's word came first, and is on its way to this thread.
   if (stage_ == Stage::prepared && take_link_back()) commit(nullptr);
   switch (stage_) {

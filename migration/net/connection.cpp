@@ -96,8 +96,10 @@ asio::awaitable<void> Connection::read(std::span<std::byte> into) {
   error_code error;
   received_ += co_await asio::async_read(socket_, asio::buffer(into.data(), into.size()),
                                          asio::redirect_error(asio::use_awaitable, error));
-  if (!error) co_return;
+  // What came before this side closed it, and has its turn only now, is not heard any more.
+  if (!error && !closed_) co_return;
   if (why_closed_) std::rethrow_exception(why_closed_);
+  if (!error) error = asio::error::operation_aborted;
   if (error == asio::error::eof) {
     throw std::system_error(ECONNRESET, std::generic_category(), "the peer closed the connection");
   }

@@ -123,6 +123,10 @@ class Proxy:
         """The link works again. What was on its way arrives late, as it does on a real link."""
         self._call(self._restore(target))
 
+    def welcome(self):
+        """New connections are possible again; what is held stays where it is."""
+        self._call(self._listen())
+
     def release(self):
         """Lets frames that `hold` keeps go on."""
         self._call(self._release())
@@ -282,6 +286,14 @@ def fall_silent(proxy, _direction, _frame):
 def hold(_proxy, direction, _frame):
     """Keeps this frame and what follows it back, but lets signs of life through."""
     direction.holding = True
+
+
+def lose_the_source(proxy, direction, _frame):
+    """Holds this frame, and leaves the destination's end as it is: only the source sees the link
+    break, and nobody gets through until welcome()."""
+    direction.holding = True
+    reset(direction.other.writer)
+    proxy._server.close()
 
 
 def flip_bit(at):

@@ -6,7 +6,7 @@ import unittest
 
 from handover import HandoverTest
 from harness import peer_timeout
-from proxy import cut, fall_silent, flip_bit, hold
+from proxy import cut, fall_silent, flip_bit, hold, lose_the_source
 
 STOP_AND_COPY = ("--mode", "stop-and-copy")  # its only round is the last
 
@@ -228,6 +228,22 @@ class InDoubt(HandoverTest):
         self.source.cli("resume", "--force")
         self.source.wait_ticks(20)
         self.between.release()
+        self.assert_target_gives_up()
+        self.assert_moves_elsewhere()
+
+    def test_a_commit_that_comes_after_the_source_was_forced_is_not_obeyed(self):
+        """It waits on a connection that only the source knows to be lost."""
+        self.begin(timeout=10)
+        self.break_at("commit", lose_the_source)
+        self.source.wait_info(lambda info: info["state"] == "in-doubt", "in doubt")
+        answer = self.between.on("status", hold)
+        self.between.welcome()
+        answer.wait(10)
+        asked_again = self.between.on("inquire", hold)
+        self.source.cli("resume", "--force")
+        asked_again.wait(10)
+        self.between.release()
+        self.source.wait_ticks(20)
         self.assert_target_gives_up()
         self.assert_moves_elsewhere()
 
