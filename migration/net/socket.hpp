@@ -31,7 +31,7 @@ void tune(Socket& socket, std::chrono::milliseconds timeout);
 /// For a connected socket that will carry pages. A send buffer grows to megabytes by itself, and
 /// then every byte leaves the CPU's caches before the other side copies it. Where the round trip is
 /// so short that a small buffer keeps the link busy, as within a host, it stays small: that takes
-/// a tenth off the time and the CPU time of a migration (docs/performance.md). Elsewhere nothing
+/// a tenth off the time and the CPU time of a migration (docs/decisions/0005). Elsewhere nothing
 /// changes.
 void tune_bulk(Socket& socket);
 
