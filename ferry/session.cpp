@@ -66,6 +66,7 @@ Session::Session(const Options& options)
 
 Session::~Session() {
   hold_signals_back();
+  job_control_.end();
   // A VM that arrived, or came back, in the last moment is in the queue: it must not outlive the
   // console.
   incoming_.reset();

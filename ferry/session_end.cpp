@@ -34,8 +34,8 @@ constexpr int kSignalStatus = 128;
 void Session::wait_for_signal() {
   signals_.async_wait([this](boost::system::error_code cancelled, int number) {
     if (cancelled) return;
+    wait_for_signal();  // first: whatever becomes of this one, the next is heard
     signalled(number);
-    wait_for_signal();
   });
 }
 

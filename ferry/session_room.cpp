@@ -1,3 +1,4 @@
+#include <boost/asio/post.hpp>
 #include <chrono>
 #include <exception>
 
@@ -8,6 +9,8 @@
 /// The memory and the room in a tmpfs store that this process has been promised: what it has taken
 /// of it, and what when others have filled the store.
 namespace ferry {
+
+namespace asio = boost::asio;
 
 namespace {
 
@@ -26,9 +29,10 @@ void Session::watch_room() {
   room_watch_.expires_after(kLookAtRoom);
   room_watch_.async_wait([this](boost::system::error_code cancelled) {
     if (cancelled || exit_status_) return;
+    // Whatever becomes of this look, there is a next one.
+    asio::post(context_, [this] { watch_room(); });
     if (const auto promise = memory_promise_.lock()) promise->update();
     look_at_store();
-    watch_room();
   });
 }
 

@@ -60,10 +60,17 @@ void JobControl::wait() {
   there_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
                     [this](boost::system::error_code cancelled) {
                       if (cancelled) return;
-                      obey();
+                      try {
+                        obey();
+                      } catch (...) {
+                        wait();
+                        throw;
+                      }
                       wait();
                     });
 }
+
+void JobControl::end() { there_.close(); }
 
 void JobControl::obey() {
   sigset_t pending{};

@@ -41,6 +41,9 @@ class JobControl {
   JobControl(boost::asio::io_context& context, std::function<void()> about_to_stop,
              std::function<void()> goes_on);
 
+  /// Neither signal does anything from now on.
+  void end();
+
  private:
   void wait();
   void obey();

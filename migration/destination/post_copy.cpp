@@ -12,6 +12,7 @@
 #include "migration/base/options.hpp"
 #include "migration/base/usage.hpp"
 #include "migration/destination/receiver.hpp"
+#include "migration/net/event_loop.hpp"
 
 /// The destination's part of post-copy: which pages are missing, the connection by which they are
 /// asked for, and the link that may be lost and taken up again while the VM runs here.
@@ -25,6 +26,8 @@ namespace {
 
 /// The source hears so often how far the fetch is.
 constexpr std::chrono::milliseconds kTellProgress{200};
+/// After RAM could not be made as any other, for want of mappings say: nothing tells when it can.
+constexpr std::chrono::seconds kFinishAgain{1};
 /// A source that has been away for so many timeouts is taken for gone: the VM is paused.
 constexpr int kTimeoutsUntilPaused = 6;
 
@@ -132,7 +135,16 @@ void IncomingMigration::Receiver::connect_faults() {
 void IncomingMigration::Receiver::faults_failed(std::exception_ptr failure) {
   if (!fetcher_ || fetcher_->connected()) return;  // it was an earlier connection
   faults_connected_ = false;
+  if (fetching() && fetcher_->has_all()) return finish_again();
   if (taking_pages()) page_connection_lost(failure);
+}
+
+/// All pages are here, but RAM is not yet as any other: what was in the way may pass.
+void IncomingMigration::Receiver::finish_again() {
+  patience_.expires_after(kFinishAgain);
+  patience_.async_wait([this](boost::system::error_code cancelled) {
+    if (!cancelled && fetching()) fetcher_->told_all();
+  });
 }
 
 wire::Running IncomingMigration::Receiver::running_now() const {
@@ -264,7 +276,6 @@ asio::awaitable<void> IncomingMigration::Receiver::wait_for_room(ConnectionPtr c
   while (fetcher_ && connection == control_ && !has_room_to_go_on()) {
     timer.expires_after(kLookForRoom);
     co_await timer.async_wait(asio::use_awaitable);
-    co_await connection->drained();  // its end is noticed meanwhile
   }
 }
 
@@ -276,6 +287,13 @@ asio::awaitable<void> IncomingMigration::Receiver::take_up_link(ConnectionPtr co
   adopt(connection);
   patience_.cancel();
   callbacks_.starving(false);
+  net::spawn(context_.get_executor(), tell_what_is_missing(connection));
+  // Also while there is no room: the source's signs of life are read, and its end is noticed.
+  while (fetcher_ && connection == control_) take_frame(co_await connection->receive());
+  if (has_keeper() && connection == control_) co_await listen_to_keeper(connection);
+}
+
+asio::awaitable<void> IncomingMigration::Receiver::tell_what_is_missing(ConnectionPtr connection) {
   co_await wait_for_room(connection);
   if (!fetcher_ || connection != control_) co_return;  // the source has come back once more
   {
@@ -295,8 +313,6 @@ asio::awaitable<void> IncomingMigration::Receiver::take_up_link(ConnectionPtr co
   for (const vmm::PageRange& piece : wire::bitmap_pieces(missing)) {
     connection->send(FrameType::missing, wire::encode_missing(piece, missing));
   }
-  while (fetcher_ && connection == control_) take_frame(co_await connection->receive());
-  if (has_keeper() && connection == control_) co_await listen_to_keeper(connection);
 }
 
 std::optional<IncomingMigration::Status::Fetching> IncomingMigration::Receiver::fetching_status()

@@ -59,12 +59,12 @@ class IncomingMigration::Receiver {
 
   // listen.cpp
   boost::asio::awaitable<void> open();
-  void escaped(const std::exception_ptr& failure);
   boost::asio::awaitable<void> accept_all(net::Acceptor& acceptor);
   void welcome(net::Socket socket);
   void tell_of_stranger(const std::string& what);
 
   // receiver.cpp
+  void escaped(const std::exception_ptr& failure);
   boost::asio::awaitable<void> serve(ConnectionPtr connection);
   boost::asio::awaitable<void> serve_channel(ConnectionPtr connection);
   boost::asio::awaitable<void> serve_control(ConnectionPtr connection);
@@ -112,10 +112,12 @@ class IncomingMigration::Receiver {
   boost::asio::awaitable<void> serve_faults(ConnectionPtr connection);
   void connect_faults();
   void faults_failed(std::exception_ptr failure);
+  void finish_again();
   void all_here();
   void fetch_link_lost(const std::string& why);
   void drop_page_connections();
   boost::asio::awaitable<void> take_up_link(ConnectionPtr connection);
+  boost::asio::awaitable<void> tell_what_is_missing(ConnectionPtr connection);
   [[nodiscard]] wire::Running running_now() const;
   [[nodiscard]] const char* is_here() const;
   void tell_progress();

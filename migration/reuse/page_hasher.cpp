@@ -111,8 +111,8 @@ auto map_pages(const vmm::GuestMemory& memory, const vmm::PageSet& pages, const 
       for (std::size_t i = 1; i < wanted; ++i) {
         threads.emplace_back(vmm::ThreadRole::hashes, work, failed);
       }
-    } catch (const std::system_error&) {
-      // The process may have no more threads: those that there are do it.
+    } catch (const std::exception&) {
+      // The process may have no more threads, or memory: those threads that there are do it.
     }
     try {
       work();

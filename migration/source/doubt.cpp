@@ -97,12 +97,16 @@ asio::awaitable<bool> OutgoingMigration::Source::ask_who_runs() {
   } else {
     frame = co_await tell_abort_again("resumed at the source");
     if (!frame) co_return false;
-    runs_there();
+    if (frame->type == FrameType::running) runs_there();
   }
-  if (!frame) frame = co_await inquiry_.connection().receive();
+  if (!frame) frame = co_await inquiry_.connection().answer(options_.timeout);
   if (frame->type == FrameType::refused) {
     stay(Outcome::failed,
          "the destination refused: " + wire::decode<wire::Reason>(frame->payload).reason);
+    co_return true;
+  }
+  if (server_ && frame->type == FrameType::ended) {
+    guest_ended_there(wire::decode<wire::Reason>(frame->payload).reason);
     co_return true;
   }
   if (frame->type != FrameType::running) throw wire::ProtocolError("no answer from the peer");
@@ -192,7 +196,8 @@ asio::awaitable<void> OutgoingMigration::Source::keep_telling_abort() {
       const wire::VmStatus status = co_await inquire();
       bool runs = status == wire::VmStatus::running;
       if (status == wire::VmStatus::prepared) {
-        runs = (co_await tell_abort_again("the VM stayed at the source")).has_value();
+        const auto answer = co_await tell_abort_again("the VM stayed at the source");
+        runs = answer && answer->type == FrameType::running;
       }
       if (runs) {
         callbacks_.message(fmt::format(

@@ -51,7 +51,8 @@ asio::awaitable<void> OutgoingMigration::Source::hand_over(bool post_copy) {
   // A Commit that has not arrived when this side gives the connection up must not arrive later.
   control_->reset_on_close();
   control_->send(FrameType::commit);
-  const Frame last = co_await expect(FrameType::running);
+  // In time, whatever else shows that it lives: until then the VM runs nowhere.
+  const Frame last = checked(co_await control_->answer(options_.timeout), FrameType::running);
   const auto running = wire::decode<wire::Running>(last.payload);
   if (running.missing == 0) {
     complete(running);

@@ -237,6 +237,9 @@ asio::awaitable<void> OutgoingMigration::Source::take_up_link(wire::Running runn
       running = wire::decode<wire::Running>(frame.payload);
       continue;
     }
+    if (frame.type == FrameType::ended) {
+      co_return guest_ended_there(wire::decode<wire::Reason>(frame.payload).reason);
+    }
     if (frame.type != FrameType::missing) {
       throw wire::ProtocolError("the destination does not say which pages are missing");
     }

@@ -4,6 +4,7 @@
 
 import unittest
 
+import proxy
 from handover import HandoverTest
 from harness import peer_timeout
 from proxy import cut, fall_silent, flip_bit, hold, lose_the_source
@@ -147,6 +148,12 @@ class TheLinkBreaks(HandoverTest):
 
     def test_is_silent_before_running(self):
         self.after_commit("running", fall_silent, "before")
+
+    def test_is_alive_and_commit_does_not_arrive(self):
+        """Signs of life pass both ways: the source does not wait for them alone, and asks again."""
+        self.begin()
+        self.break_at("commit", lambda *_: proxy.HEADER.pack(proxy.ALIVE, 0, 0, 0))
+        self.assert_moved()
 
     def test_is_cut_after_running(self):
         self.begin()

@@ -2,6 +2,8 @@
 #include <cassert>
 #include <chrono>
 #include <cstring>
+#include <stdexcept>
+#include <string>
 #include <system_error>
 #include <utility>
 
@@ -70,7 +72,12 @@ void GuestMemory::move_out(PageRange pages, const PageSet& there) {
     ram_.take(offset, std::move(copy));
   } catch (const std::system_error&) {
     // The kernel may have unmapped what was there.
-    ram_.remap(offset, pages.count * kPageSize, file_.get());
+    try {
+      ram_.remap(offset, pages.count * kPageSize, file_.get());
+    } catch (const std::system_error& error) {
+      throw std::runtime_error(std::string("RAM is lost, as the kernel maps it no more: ") +
+                               error.what());
+    }
     throw;
   }
 }
