@@ -22,7 +22,8 @@ set(FERRY_TEST_ENVIRONMENT
   FERRY=${PROJECT_BINARY_DIR}/ferry
   FERRY_GUEST=$<TARGET_FILE:guest_image>
   FERRY_SANITIZE=${FERRY_SANITIZE}
-  TSAN_OPTIONS=halt_on_error=1
+  # By default a process that has a second thread sleeps for a second at its end.
+  TSAN_OPTIONS=halt_on_error=1:atexit_sleep_ms=0
   UBSAN_OPTIONS=print_stacktrace=1
 )
 
