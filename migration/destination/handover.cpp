@@ -150,8 +150,8 @@ bool IncomingMigration::Receiver::take_link_back() {
   return forced_;
 }
 
-/// Of a source that was told that the VM is prepared. One that aborts though the VM runs here,
-/// which a Commit on another connection may have started, has to hear so: it must not run it too.
+/// Of a source that was told that the VM is prepared. One that aborts though the VM runs here by
+/// now, whoever started it, has to hear so: it must not run it too.
 asio::awaitable<void> IncomingMigration::Receiver::await_word(ConnectionPtr connection) {
   bool commits = false;
   try {

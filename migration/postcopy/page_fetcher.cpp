@@ -148,7 +148,6 @@ void PageFetcher::connect(net::Socket socket) {
     try {
       give_zeros();
       for (const vmm::PageIndex page : pages) ask(page);
-      if (left_ == 0) finish();  // what ended the last link may have been that
     } catch (...) {
       fail(std::current_exception());
     }
