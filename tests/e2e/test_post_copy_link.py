@@ -69,16 +69,20 @@ class ALink(ReuseTest, BrokenPostCopyTest):
     def test_that_is_being_taken_up_when_the_guest_ends_lets_the_source_go(self):
         """It waits for the list of what is missing, as it does while there is no room for pages."""
 
+        lost = []
+
         def lose_the_list(between, _direction, _frame):
-            self.lost = between.on("missing", lambda *_: proxy.HEADER.pack(proxy.ALIVE, 0, 0, 0))
+            lost.append(between.on("missing", lambda *_: proxy.HEADER.pack(proxy.ALIVE, 0, 0, 0)))
 
         self.begin_through_proxy(timeout=10)
-        self.between.on("status", lose_the_list)
+        back = self.between.on("status", lose_the_list)
         broken = self.between.on("request", drop(), nth=100)
         self.go()
         self.wait_for(broken)
+        # The destination says that the source is back before its answer has come by here.
         self.target.stderr.wait_for(rb"the source is back")
-        self.wait_for(self.lost)
+        self.wait_for(back)
+        self.wait_for(lost[0])
         self.target.cli("stop")
         self.assertEqual(self.target.wait(), 0, self.target.stderr.text())
         self.assertIn("has ended", self.migration.report()["owner"])
