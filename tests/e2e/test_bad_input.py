@@ -13,6 +13,7 @@ import unittest
 import images
 import proxy
 from harness import FERRY, GUEST, FerryTest, Process, Vm, peer_timeout, silent_port
+from labels import labels
 
 PREAMBLE = struct.Struct("<8sII")
 MAGIC = b"FERRY\r\n\x1a"
@@ -53,6 +54,7 @@ class BadInputTest(FerryTest):
         return path
 
 
+@labels("no-standard-kvm")
 class NoKvm(BadInputTest):
     needs_kvm = False
 
@@ -84,6 +86,7 @@ class NoKvm(BadInputTest):
         self.assert_refused(done, UNAVAILABLE, "not KVM")
 
 
+@labels("no-tsan", "no-standard-kvm")
 class ABadKernel(BadInputTest):
     def refused(self, data, *words, memory="32M"):
         done = self.run_once("--kernel", self.file(data), "--memory", memory)
@@ -150,6 +153,7 @@ class ABadKernel(BadInputTest):
         self.assert_refused(done, BAD_IMAGE, "initramfs")
 
 
+@labels("no-tsan", "no-standard-kvm")
 class BadMemory(BadInputTest):
     def test_of_nothing(self):
         done = self.run_once("--kernel", GUEST, "--memory", "0")
@@ -169,6 +173,7 @@ class BadMemory(BadInputTest):
         self.assert_refused(done, UNAVAILABLE, "this host has")
 
 
+@labels("no-tsan", "no-standard-kvm")
 class BadArguments(BadInputTest):
     def test_that_nobody_knows(self):
         self.assert_refused(self.ferry("run", "--kernel", GUEST, "--warp"), USAGE, "--warp")
@@ -211,6 +216,7 @@ class BadArguments(BadInputTest):
         self.assert_refused(done, USAGE, "printable")
 
 
+@labels("no-tsan", "no-standard-kvm")
 class ABadAddress(BadInputTest):
     def test_in_use(self):
         with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -295,6 +301,7 @@ class ABadAddress(BadInputTest):
         self.failed_migration(f"unix:{self.directory}/none", "none", "No such file")
 
 
+@labels("no-tsan", "no-standard-kvm")
 class ABadDestination(BadInputTest):
     """What answers is not a ferry that would take the VM."""
 
@@ -346,6 +353,7 @@ class ABadDestination(BadInputTest):
         self.failed_migration(self.serve(lambda peer: peer.sendall(frame)), ".")
 
 
+@labels("no-standard-kvm")
 class AStrangerAtTheDoor(BadInputTest):
     """Whatever a stranger sends to `ferry receive`, it goes on waiting for a VM, and takes it."""
 

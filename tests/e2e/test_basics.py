@@ -15,6 +15,7 @@ import unittest
 import images
 from guest_output import GuestOutput
 from harness import DEADLINE, FERRY, FerryTest
+from labels import labels
 
 
 def write_file(path, data):
@@ -33,6 +34,7 @@ class UnixHttp(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
 
+@labels("no-tsan")
 class ATinyGuest(FerryTest):
     def test_boots_tells_its_memory_and_ticks(self):
         vm = self.run_vm("tick=5 end=byte", memory="48M")
@@ -118,6 +120,7 @@ class ATinyGuest(FerryTest):
         self.assertEqual(done.status, 8 + 6, done.stderr.text())
 
 
+@labels("no-tsan", "no-standard-kvm")
 class TheControlApi(FerryTest):
     def test_answers_curl(self):
         vm = self.run_vm("tick=2")
@@ -224,6 +227,9 @@ class TheControlApi(FerryTest):
         self.end(vm)
 
 
+# ThreadSanitizer may hold back a signal until the thread makes its next call, which one that waits
+# does not.
+@labels("no-tsan", "no-standard-kvm")
 class ASignal(FerryTest):
     def end_by(self, number):
         vm = self.run_vm("tick=2")
@@ -247,6 +253,7 @@ class ASignal(FerryTest):
         self.assertFalse(os.path.exists(vm.api), "a socket file is left")
 
 
+@labels("no-tsan", "no-standard-kvm")
 class TheProgram(FerryTest):
     needs_kvm = False
 

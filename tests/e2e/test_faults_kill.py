@@ -3,11 +3,13 @@
 import unittest
 
 from handover import HandoverTest
+from labels import labels
 from proxy import hold
 
 PATIENT = 10.0  # nobody shall give up while the phase is held
 
 
+@labels("no-tsan", "no-standard-kvm")
 class AKilledTarget(HandoverTest):
     def kill(self, frame):
         self.begin(timeout=PATIENT)
@@ -47,6 +49,7 @@ class AKilledTarget(HandoverTest):
         self.assert_sound(self.source, self.target)
 
 
+@labels("no-tsan", "no-standard-kvm")
 class AKilledSource(HandoverTest):
     def kill(self, frame):
         self.begin(timeout=PATIENT)
@@ -93,6 +96,7 @@ class AKilledSource(HandoverTest):
         self.assert_sound(self.source, self.target)
 
 
+@labels("no-tsan", "no-standard-kvm")
 class AKilledClient(HandoverTest):
     def test_does_not_leave_the_guest_in_pieces(self):
         """`ferry migrate` is only the client: killed, the migration ends one way or the other."""

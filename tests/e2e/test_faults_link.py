@@ -7,11 +7,13 @@ import unittest
 import proxy
 from handover import HandoverTest
 from harness import peer_timeout
+from labels import labels
 from proxy import cut, fall_silent, flip_bit, hold, lose_the_source
 
 STOP_AND_COPY = ("--mode", "stop-and-copy")  # its only round is the last
 
 
+@labels("no-asan", "no-standard-kvm")
 class TheLinkBreaks(HandoverTest):
     def before_commit(self, frame, action, when):
         """Nobody runs the guest until the link is back; then it goes on at the target."""
@@ -182,6 +184,7 @@ class TheLinkBreaks(HandoverTest):
                 self.assert_moved()
 
 
+@labels("no-tsan", "no-standard-kvm")
 class InDoubt(HandoverTest):
     """The link is cut before Commit arrives: the source is in doubt, the target waits."""
 
@@ -346,6 +349,7 @@ class InDoubt(HandoverTest):
         self.assert_sound(self.source, self.target, third)
 
 
+@labels("no-standard-kvm")
 class AStoppedTarget(HandoverTest):
     def test_that_had_prepared_lets_the_source_go_on_at_once(self):
         self.begin(timeout=60)
@@ -357,6 +361,7 @@ class AStoppedTarget(HandoverTest):
         self.assert_moves_elsewhere()
 
 
+@labels("no-tsan", "no-standard-kvm")
 class ABadLink(HandoverTest):
     def test_that_changes_a_page_is_found_by_verify(self):
         # (In a round before the last, the guest may write the page again and so mend it.)

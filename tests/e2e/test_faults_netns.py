@@ -3,9 +3,11 @@
 import unittest
 
 from harness import FerryTest, peer_timeout
+from labels import labels
 from netns import Link
 
 
+@labels("network", "no-asan")
 class TheNetworkBreaks(FerryTest):
     def begin(self, timeout):
         """A migration in its first round, which takes ten seconds, between two namespaces."""

@@ -4,8 +4,10 @@ import unittest
 
 import proxy
 from guest_output import GuestOutput, fnv1a
+from labels import labels
 
 
+@labels("no-tsan", "no-standard-kvm")
 class TheJudgeOfGuestOutput(unittest.TestCase):
     def test_accepts_a_run_over_two_legs_that_split_a_line(self):
         output = GuestOutput(b"# hello\nabc\n# ti", b"ck 3 time_us=5\ndefg")
@@ -30,6 +32,7 @@ class TheJudgeOfGuestOutput(unittest.TestCase):
         self.assertEqual(fnv1a(b"a"), 0xE40C292C)
 
 
+@labels("no-tsan", "no-standard-kvm")
 class TheProxy(unittest.TestCase):
     def test_changes_one_bit_of_a_frame_and_nothing_else(self):
         frame = proxy.HEADER.pack(21, 0, 0, 4) + b"abcd"

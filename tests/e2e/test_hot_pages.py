@@ -3,8 +3,10 @@
 import unittest
 
 from harness import SCALE, FerryTest
+from labels import labels
 
 
+@labels("alone", "no-asan")
 class HotPages(FerryTest):
     def move_slowly(self, *args, cpus=1):
         """64 MiB in more than two seconds; 1024 pages in the middle are written all the time."""

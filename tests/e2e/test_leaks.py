@@ -6,12 +6,14 @@ import harness
 import no_userfault
 import proxy
 from harness import DEADLINE, FerryTest, process_counts
+from labels import labels
 from post_copy import BrokenPostCopyTest
 
 WARM_UP = 5  # allocators and lazily made parts
 TIMES = 200
 
 
+@labels("alone", "slow")
 class BegunAndCancelled(FerryTest):
     def begin_and_cancel(self, source):
         target = self.receive()
@@ -43,6 +45,7 @@ class BegunAndCancelled(FerryTest):
         self.move(source, "--verify")[0].wait_ticks(10)
 
 
+@labels("alone", "slow")
 class PostCopyThatDidNotComeAbout(FerryTest):
     def end_without_success(self, source, target, to, outcome, why):
         migration = self.migrate(source, to, "--mode", "post-copy", "--channels", 2, "--verify")
@@ -88,6 +91,7 @@ class PostCopyThatDidNotComeAbout(FerryTest):
         self.move(source, "--mode", "post-copy", "--verify")[0].wait_ticks(10)
 
 
+@labels("alone", "slow")
 class AnArrival(BrokenPostCopyTest):
     def counts(self, vm):
         counts = process_counts(vm.pid)

@@ -13,6 +13,7 @@ import time
 import unittest
 
 from harness import FerryTest
+from labels import labels
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PAGE_CHECKER = os.environ.get("FERRY_PAGE_CHECKER")
@@ -59,6 +60,7 @@ class Shell:
         self.vm.write(keys)
 
 
+@labels("linux")
 class ALinuxGuest(FerryTest):
     def boot(self, cpus, parameters=""):
         initramfs = self.path("initramfs")

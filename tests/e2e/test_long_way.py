@@ -8,6 +8,7 @@ import unittest
 
 from guest_output import GuestOutput, fnv1a
 from harness import FerryTest
+from labels import labels
 
 TRANSPORTS = ["tcp", "unix"]
 COMPRESSIONS = ["auto", "lz4", "none"]
@@ -41,6 +42,7 @@ class Typist:
         self._write(b"\n")
 
 
+@labels("slow")
 class LongWay(FerryTest):
     def go(self, legs, cpus, seed, *options):
         """Returns the reports of the legs."""

@@ -6,6 +6,7 @@ import unittest
 import images
 import proxy
 from harness import DEADLINE, SANITIZED, FerryTest, peer_timeout
+from labels import labels
 
 WORK = "tick=2 timer=100 fill=8 dirty=2000 ws=2 check regs echo end=byte"
 REPORT = {
@@ -52,6 +53,7 @@ class MigrationTest(FerryTest):
         )
 
 
+@labels("alone", "no-asan", "no-tsan")
 class AMigration(MigrationTest):
     def move_and_verify(self, *args, transport="tcp", cpus=1):
         source = self.busy_guest(cpus=cpus)
@@ -83,10 +85,12 @@ class AMigration(MigrationTest):
         report = self.move_and_verify("--channels", 4, "--compression", "lz4")
         self.assertGreater(report["pages"]["compressed"], 0)
 
+    @labels("no-standard-kvm")
     def test_without_compression_compresses_nothing(self):
         report = self.move_and_verify("--compression", "none")
         self.assertEqual(report["pages"]["compressed"], 0)
 
+    @labels("no-standard-kvm")
     def test_with_lz4_takes_fewer_bytes_than_without(self):
         sizes = {}
         for compression in ("lz4", "none"):
@@ -96,6 +100,7 @@ class AMigration(MigrationTest):
             self.finish(source, target)
         self.assertLess(sizes["lz4"], 0.75 * sizes["none"])
 
+    @labels("no-standard-kvm")
     def test_of_a_paused_guest_leaves_it_paused(self):
         source = self.busy_guest()
         source.cli("pause")
@@ -105,6 +110,7 @@ class AMigration(MigrationTest):
         target.cli("resume")
         self.finish(source, target)
 
+    @labels("no-standard-kvm")
     def test_carries_the_name_and_the_id(self):
         source = self.busy_guest("--name", "porto", cpus=2)
         before = source.info()
@@ -125,6 +131,7 @@ class AMigration(MigrationTest):
         self.assertEqual(target.wait(), 69)
         self.assert_sound(source)
 
+    @labels("no-standard-kvm")
     def test_is_refused_while_another_one_runs(self):
         source = self.large_guest()
         first, second = self.receive(), self.receive()
@@ -139,6 +146,7 @@ class AMigration(MigrationTest):
         source.wait_ticks(20)
 
 
+@labels("alone", "no-tsan", "no-standard-kvm")
 class TheReport(MigrationTest):
     def assert_form(self, wanted, found, where="report"):
         if wanted is None:
@@ -245,6 +253,8 @@ class TheReport(MigrationTest):
         self.finish(source, target)
 
 
+# Under ThreadSanitizer compressing is too slow to pay.
+@labels("alone", "speed")
 class TheBandwidthCap(MigrationTest):
     def assert_holds(self, megabits, *options):
         # Slow enough that a busy machine keeps up: only the cap decides, except where a sanitizer
@@ -293,6 +303,7 @@ class TheBandwidthCap(MigrationTest):
         self.finish(source, target)
 
 
+@labels("alone", "no-asan", "no-standard-kvm")
 class AGuestThatWritesFasterThanTheLink(MigrationTest):
     def test_is_stopped_once_the_downtime_that_it_needs_is_allowed(self):
         # 2 MiB are written over again in every round, and take 0.2 s at this rate.
@@ -336,6 +347,7 @@ class AGuestThatWritesFasterThanTheLink(MigrationTest):
         self.assertGreater(slowed[3], slowed[1])
 
 
+@labels("alone", "no-standard-kvm")
 class ACancelledMigration(MigrationTest):
     def begin(self):
         self.source = self.large_guest()
@@ -399,6 +411,7 @@ class ACancelledMigration(MigrationTest):
         self.finish(source)
 
 
+@labels("alone", "no-tsan")
 class ALargeGuest(MigrationTest):
     def test_of_4_gib_that_uses_little_sends_little(self):
         source = self.busy_guest(cmdline="tick=2 fill=16 end=byte", memory="4G")

@@ -5,6 +5,7 @@ import unittest
 
 import images
 from harness import DEADLINE
+from labels import labels
 from post_copy import SLOW_WORK, WORK, PostCopyTest
 
 ALL_RANDOM = "zero=0 random=100 text=0"
@@ -12,6 +13,7 @@ ALL_RANDOM = "zero=0 random=100 text=0"
 WILD = f"tick=2 fill=8 {ALL_RANDOM} dirty=20000 check end=byte"
 
 
+@labels("alone", "no-standard-kvm")
 class PostCopy(PostCopyTest):
     def move_and_check(self, *args, transport="tcp", cpus=1):
         source = self.busy_guest(cpus=cpus)
@@ -129,6 +131,7 @@ class PostCopy(PostCopyTest):
         self.finish(source, target)
 
 
+@labels("alone", "no-standard-kvm")
 class Hybrid(PostCopyTest):
     def test_switches_after_one_round(self):
         source = self.busy_guest(cpus=2)
@@ -164,6 +167,7 @@ class Hybrid(PostCopyTest):
         self.finish(source, target)
 
 
+@labels("alone", "no-standard-kvm")
 class Auto(PostCopyTest):
     def test_stays_pre_copy_for_a_guest_that_writes_little(self):
         source = self.busy_guest("tick=2 fill=8 dirty=50 ws=1 check end=byte")
@@ -187,6 +191,7 @@ class Auto(PostCopyTest):
         self.finish(source, target)
 
 
+@labels("alone", "no-asan", "no-standard-kvm")
 class WhilePagesAreMissing(PostCopyTest):
     def test_info_tells_how_many_and_how_long_the_guest_waited(self):
         self.begin()

@@ -3,9 +3,11 @@
 import unittest
 
 import no_userfault
+from labels import labels
 from post_copy import PostCopyTest
 
 
+@labels("no-standard-kvm")
 class WithoutUserfaultfd(PostCopyTest):
     def assert_fails_before_the_stop(self, mode):
         source = self.busy_guest()

@@ -5,6 +5,7 @@ import struct
 import unittest
 
 from handover import HandoverTest
+from labels import labels
 from post_copy import BrokenPostCopyTest
 from proxy import HEADER, flip_bit, hold, payload, twice
 
@@ -41,6 +42,7 @@ def claim_zero(sent):
     return struct.pack("<IIQ", number, 0, digest if encoding != 0 else digest ^ 1)
 
 
+@labels("no-tsan", "no-standard-kvm")
 class ASource(BrokenPostCopyTest):
     def sends(self, frame, action, told, *options, nth=20):
         """It is found out by a message that has `told`; then it behaves."""
@@ -132,6 +134,7 @@ class ASource(BrokenPostCopyTest):
         self.assertIs(report["verified"], True)
 
 
+@labels("no-standard-kvm")
 class WhileTheStateIsLoaded(HandoverTest):
     """Without pre-paging, as the pages that KVM wants would come unasked otherwise."""
 

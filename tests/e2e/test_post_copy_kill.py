@@ -7,6 +7,7 @@ import unittest
 
 from handover import HandoverTest
 from harness import DEADLINE
+from labels import labels
 from post_copy import SLOW_WORK, BrokenPostCopyTest, PostCopyTest
 from proxy import cut, fall_silent, hold
 
@@ -18,6 +19,7 @@ class PostCopyHandover(HandoverTest):
         super().begin("--mode", "post-copy", *options, timeout=timeout)
 
 
+@labels("no-asan", "no-standard-kvm")
 class TheLinkBreaks(PostCopyHandover):
     def before_commit(self, frame, action, when):
         """Nobody runs the guest until the link is back; then it goes on at the target."""
@@ -57,6 +59,8 @@ class TheLinkBreaks(PostCopyHandover):
                 with self.subTest(frame=frame, when=when, action=action.__name__):
                     self.break_before_prepared(frame, action, when)
 
+    # Those without ThreadSanitizer wait for minutes in all.
+    @labels("no-tsan")
     def test_when_the_target_waits_for_a_page_of_the_state_leaves_the_guest_at_the_source(self):
         for frame, action in (("request", cut), ("request", fall_silent), ("page", cut),
                               ("page", fall_silent)):
@@ -78,16 +82,19 @@ class TheLinkBreaks(PostCopyHandover):
                     self.source.cli("set", "--prepaging", "bubbling")
                     self.assert_moved()
 
+    @labels("no-tsan")
     def test_after_prepared_leaves_a_guest_that_waits(self):
         for action in (cut, fall_silent):
             with self.subTest(action=action.__name__):
                 self.before_commit("prepared", action, "after")
 
+    @labels("no-tsan")
     def test_before_commit_leaves_a_guest_that_waits(self):
         for action in (cut, fall_silent):
             with self.subTest(action=action.__name__):
                 self.before_commit("commit", action, "before")
 
+    @labels("no-tsan")
     def test_after_commit_is_taken_up_again(self):
         for frame, when in (("commit", "after"), ("running", "before"), ("running", "after")):
             for action in (cut, fall_silent):
@@ -95,6 +102,7 @@ class TheLinkBreaks(PostCopyHandover):
                     self.after_commit(frame, action, when)
 
 
+@labels("no-tsan", "no-standard-kvm")
 class AKilledSideBeforeTheHandover(PostCopyHandover):
     def hold_at(self, frame):
         self.begin(timeout=PATIENT)
@@ -130,6 +138,7 @@ class AKilledSideBeforeTheHandover(PostCopyHandover):
         self.assertIn(self.target.wait(), (69, 128 + signal.SIGTERM))
 
 
+@labels("no-asan", "no-standard-kvm")
 class ADeadTarget(BrokenPostCopyTest):
     def kill(self):
         self.begin_through_proxy(cmdline=SLOW_WORK)
@@ -181,6 +190,7 @@ class ADeadTarget(BrokenPostCopyTest):
         self.finish(self.source, self.target)
 
 
+@labels("no-asan", "no-standard-kvm")
 class ADeadSource(BrokenPostCopyTest):
     def kill(self, cpus=1):
         self.begin_through_proxy(cmdline=SLOW_WORK, timeout=0.5, cpus=cpus)
@@ -255,6 +265,7 @@ class ADeadSource(BrokenPostCopyTest):
         self.finish(self.source, self.target)
 
 
+@labels("no-standard-kvm")
 class ASourceThatIsAskedToEnd(BrokenPostCopyTest):
     def ask(self):
         self.begin_through_proxy()
@@ -288,6 +299,7 @@ class ASourceThatIsAskedToEnd(BrokenPostCopyTest):
         self.target.cli("stop")
 
 
+@labels("no-standard-kvm")
 class AGuestThatEndsWithPagesMissing(PostCopyTest):
     def test_ends_both_sides_well(self):
         self.begin()

@@ -4,6 +4,7 @@ import json
 import unittest
 
 import proxy
+from labels import labels
 from post_copy import BrokenPostCopyTest
 from proxy import drop, fall_silent
 from reuse import ReuseTest
@@ -11,6 +12,7 @@ from reuse import ReuseTest
 TIMES = 10
 
 
+@labels("no-asan", "no-standard-kvm")
 class ALink(ReuseTest, BrokenPostCopyTest):
     def is_lost(self, action, nth=100, *options, frame="request"):
         """Once, and comes back by itself."""

@@ -5,10 +5,12 @@ import unittest
 
 from guest_output import GuestOutput
 from harness import GUEST, FerryTest, Process
+from labels import labels
 
 QEMU = "qemu-system-x86_64"
 
 
+@labels("no-standard-kvm")
 class TheTinyGuestInQemu(FerryTest):
     needs_kvm = False
 

@@ -3,12 +3,14 @@
 import unittest
 
 from harness import SCALE
+from labels import labels
 from post_copy import WORK
 from reuse import FEW, QUIET, ReuseTest
 
 MODES = ("pre-copy", "post-copy", "hybrid", "auto", "stop-and-copy")
 
 
+@labels("alone", "no-tsan")
 class ReturnOfAVm(ReuseTest):
     def there_and_back(self, *args, cmdline=QUIET, stores=None, receive=()):
         """Leaves with the image kept and comes back: the way's processes, the return's report."""
@@ -35,19 +37,23 @@ class ReturnOfAVm(ReuseTest):
             with self.subTest(mode):
                 self.assert_reused(self.there_and_back("--mode", mode))
 
+    @labels("no-standard-kvm")
     def test_sends_only_what_differs_by_content(self):
         for mode in MODES:
             with self.subTest(mode):
                 report = self.there_and_back("--mode", mode, "--reuse", "content")
                 self.assert_reused(report)
 
+    @labels("no-standard-kvm")
     def test_finds_by_content_what_was_not_tracked(self):
         self.assert_reused(self.there_and_back(receive=("--tracking", "off")))
 
+    @labels("no-standard-kvm")
     def test_reuses_nothing_when_it_is_told_to(self):
         report = self.there_and_back("--reuse", "off")
         self.assertEqual(report["pages"]["reused"], 0)
 
+    @labels("disk")
     def test_copies_through_a_store_on_a_disk(self):
         stores = self.make_store(on_tmpfs=False), self.make_store(on_tmpfs=False)
         for mode in ("pre-copy", "post-copy"):
@@ -59,6 +65,7 @@ class ReturnOfAVm(ReuseTest):
         self.assertGreater(report["pages"]["reused"], 500, report["pages"])
 
 
+@labels("alone", "no-asan")
 class AVmWhoseChangesAreTracked(ReuseTest):
     """Its dirty log has run since it arrived, and does not name every page any more."""
 
@@ -86,11 +93,13 @@ class AVmWhoseChangesAreTracked(ReuseTest):
         self.assertIsNotNone(report["switched"])
         self.assertGreater(report["pages"]["held_back"], 500)
 
+    @labels("no-standard-kvm")
     def test_goes_on_by_stop_and_copy(self):
         quiet = "tick=2 fill=24 zero=0 random=100 text=0 check end=byte"
         self.go_on("--mode", "stop-and-copy", "--max-bandwidth", "160Mbit", cmdline=quiet)
 
 
+@labels("alone")
 class PagesThatTheGuestWritesAgainAndAgain(ReuseTest):
     """Without tracking, nobody tells the keeper what changes: only what was seen before counts."""
 
@@ -109,6 +118,7 @@ class PagesThatTheGuestWritesAgainAndAgain(ReuseTest):
         self.finish(source, away, back)
         return left["pages"]["total"] - left["pages"]["unpopulated"] - kept
 
+    @labels("no-standard-kvm")
     def test_are_not_kept_at_all(self):
         given_up = self.kept_of("tick=2 fill=16 dirty=20000 ws=1 check end=byte")
         self.assertLess(given_up, 300)

@@ -4,6 +4,7 @@ import os
 import shutil
 import unittest
 
+from labels import labels
 from reuse import FEW, PAGE, SMALL, ReuseTest
 
 NOT_USED = rb"image of [0-9a-f-]{36} not used: "
@@ -60,6 +61,7 @@ class DamageTest(ReuseTest):
         self.assertEqual(os.listdir(self.here), [], "something of the image was left behind")
 
 
+@labels("no-tsan", "no-standard-kvm")
 class ADamagedManifest(DamageTest):
     def test_that_is_cut_short_makes_no_image(self):
         self.go_away()
@@ -101,6 +103,7 @@ def other_id(test, manifest):
     return next(each for each in ids if each not in manifest)
 
 
+@labels("no-tsan", "no-standard-kvm")
 class DamagedRam(DamageTest):
     def test_that_is_cut_short_makes_no_image(self):
         self.go_away()
@@ -136,6 +139,7 @@ class DamagedRam(DamageTest):
         self.back.stderr.wait_for(rb"image of .*: \d+ of \d+ pages are damaged and not used")
 
 
+@labels("no-tsan", "no-standard-kvm")
 class DamagedHashes(DamageTest):
     def test_that_are_cut_short_make_no_image(self):
         self.go_away()

@@ -7,11 +7,13 @@ import unittest
 
 import proxy
 from harness import DEADLINE, peer_timeout
+from labels import labels
 from proxy import cut, hold
 from reuse import FEW, SMALL, ReuseTest
 
 
 
+@labels("no-tsan", "no-standard-kvm")
 class AnOldImage(ReuseTest):
     def copy_of(self, store):
         copy = self.path("copy")
@@ -81,6 +83,7 @@ class AnOldImage(ReuseTest):
             self.finish(source, away)
         self.fail("no guest was seen to write pages often")
 
+    @labels("disk")
     def test_on_a_disk_that_is_not_used_leaves_nothing_in_the_ram_of_post_copy(self):
         here = self.make_store(on_tmpfs=False)
         # RAM that was made of the image would lack its pages.
@@ -125,6 +128,7 @@ class AnOldImage(ReuseTest):
         self.assert_nothing_reused(report)
 
 
+@labels("no-asan", "no-standard-kvm")
 class AHandover(ReuseTest):
     """Of a VM that shall leave an image; it goes through a proxy that breaks it."""
 
@@ -187,6 +191,7 @@ class AHandover(ReuseTest):
         self.finish(self.source, self.target, back)
 
 
+@labels("no-tsan", "no-standard-kvm")
 class AStoreThatIsLocked(ReuseTest):
     """By a process that was stopped, say."""
 

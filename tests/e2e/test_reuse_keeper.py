@@ -5,6 +5,7 @@ import unittest
 
 import proxy
 from harness import DEADLINE, peer_timeout
+from labels import labels
 from proxy import hold
 from reuse import FEW, QUIET, SMALL, ReuseTest
 
@@ -38,6 +39,7 @@ class KeeperTest(ReuseTest):
         return self.wait_held(self.here, lambda held: held < pages)
 
 
+@labels("no-asan", "no-standard-kvm")
 class TheKeeper(KeeperTest):
     def test_says_what_it_is(self):
         self.go_away()
@@ -58,6 +60,7 @@ class TheKeeper(KeeperTest):
         self.assertLessEqual(report["pages"]["reused"], held)
         self.assert_keeper_ends(self.source)
 
+    @labels("disk")
     def test_gives_up_pages_of_an_image_on_a_disk(self):
         self.here, self.there = self.make_store(on_tmpfs=False), self.make_store()
         self.source = self.guest_with_store(self.here, WRITES)
@@ -101,6 +104,7 @@ class TheKeeper(KeeperTest):
         self.assert_nearly_all_reused(self.return_home())
 
 
+@labels("no-asan", "no-standard-kvm")
 class ALostLinkToTheKeeper(KeeperTest):
     def through_proxy(self, target):
         self.between = proxy.Proxy(target.address)
@@ -137,6 +141,7 @@ class ALostLinkToTheKeeper(KeeperTest):
         self.assert_keeper_ends(self.source)
 
 
+@labels("no-standard-kvm")
 class AReturnThatFails(KeeperTest):
     def break_return(self, *args):
         """Up to the middle: the guest is on its way home, and what it sends is held back."""

@@ -3,6 +3,7 @@
 import itertools
 import unittest
 
+from labels import labels
 from post_copy import WORK
 from reuse import ReuseTest
 
@@ -12,6 +13,7 @@ MODES = ("pre-copy", "post-copy", "hybrid", "auto", "stop-and-copy")
 UNTOUCHED = 100
 
 
+@labels("alone", "slow")
 class LongWay(ReuseTest):
     def go(self, legs, cpus, on_tmpfs=True, reuse=("auto",)):
         stores = [self.make_store(on_tmpfs) for _ in range(2)]
@@ -46,6 +48,7 @@ class LongWay(ReuseTest):
     def test_loses_nothing_when_contents_are_compared(self):
         self.go(11, 1, reuse=("content", "auto"))
 
+    @labels("disk")
     def test_loses_nothing_with_stores_on_disks(self):
         self.go(6, 2, on_tmpfs=False, reuse=("auto", "auto", "content"))
 

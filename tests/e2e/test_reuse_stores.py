@@ -7,6 +7,7 @@ import subprocess
 import unittest
 
 from harness import DEADLINE, GUEST
+from labels import labels
 from post_copy import BrokenPostCopyTest
 from proxy import hold
 from reuse import FEW, MIB, SMALL, ReuseTest
@@ -34,6 +35,7 @@ class StoreTest(ReuseTest):
             self.assertEqual(done.status, status)
 
 
+@labels("no-tsan", "no-standard-kvm")
 class ASharedStore(StoreTest):
     def test_has_an_image_for_each_of_two_vms_of_one_name(self):
         here = self.make_store()
@@ -78,6 +80,7 @@ class ASharedStore(StoreTest):
         self.finish(source, away, third, back)
 
 
+@labels("no-tsan", "no-standard-kvm")
 class AStoreThatIsFull(StoreTest, BrokenPostCopyTest):
     def test_of_ram_keeps_nothing_and_lets_the_vm_go(self):
         """The last of its room goes while the guest runs: there is none for the hashes."""
@@ -212,6 +215,7 @@ class AStoreThatIsFull(StoreTest, BrokenPostCopyTest):
         self.finish(newer, away, back)
 
 
+@labels("no-standard-kvm")
 class RamInAStore(StoreTest):
     def ram_of(self, vm):
         """The path by which others reach the file."""
@@ -234,6 +238,7 @@ class RamInAStore(StoreTest):
         self.assertRegex(vm.stderr.text(), "lost its RAM: somebody has cut its file|guest RAM .offset")
 
 
+@labels("no-tsan", "no-standard-kvm")
 class AStoreThatIsReadOnly(StoreTest):
     def test_from_the_start_is_refused_for_ram(self):
         store = self.mount("size=64m,ro")
@@ -259,6 +264,7 @@ class AStoreThatIsReadOnly(StoreTest):
         self.finish(source, away, elsewhere)
 
 
+@labels("no-tsan", "no-standard-kvm")
 class AStoreOfAnotherUser(StoreTest):
     def test_is_refused(self):
         if os.geteuid() != 0:

@@ -4,9 +4,11 @@ instead of being killed when the guest has arrived."""
 import unittest
 
 from harness import GUEST, SANITIZED, FerryTest
+from labels import labels
 from small_cgroup import SmallCgroup
 
 
+@labels("no-standard-kvm")
 class ADestinationWithLittleMemory(FerryTest):
     def refuses(self, mode):
         cgroup = SmallCgroup(48 << 20)

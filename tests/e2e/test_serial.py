@@ -8,8 +8,10 @@ import unittest
 
 from guest_output import GuestOutput, fnv1a
 from harness import FERRY, GUEST, FerryTest, Process, Transcript, full_pipe
+from labels import labels
 
 
+@labels("no-tsan", "no-standard-kvm")
 class SerialInput(FerryTest):
     def test_may_be_a_closed_stdin(self):
         arguments = f"run --kernel {GUEST} --memory 32M --cmdline 'tick=1 end=ticks:60'"
@@ -72,6 +74,7 @@ class SerialInput(FerryTest):
         self.end(vm)
 
 
+@labels("no-tsan", "no-standard-kvm")
 class SerialOutput(FerryTest):
     def test_goes_to_a_file(self):
         path = self.path("serial")

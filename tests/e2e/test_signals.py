@@ -6,6 +6,7 @@ import time
 import unittest
 
 from harness import DEADLINE, FERRY, FerryTest, Process, full_pipe
+from labels import labels
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 RANDOM = "zero=0 random=100 text=0"
@@ -19,6 +20,9 @@ def ignoring(*numbers):
     return preexec
 
 
+# ThreadSanitizer may hold back a signal until the thread makes its next call, which one that waits
+# does not.
+@labels("no-tsan", "no-standard-kvm")
 class ASignalToAVm(FerryTest):
     def test_twice_at_once_is_one_wish(self):
         """GNU timeout sends it to the process and to its group."""
@@ -92,6 +96,7 @@ class ASignalToAVm(FerryTest):
             self.assertIn(b"# hello", old.read())
 
 
+@labels("no-tsan", "no-standard-kvm")
 class ASignalToASource(FerryTest):
     def slow_migration(self, *args, cmdline=f"tick=2 fill=16 {RANDOM}"):
         source = self.run_vm(cmdline)
@@ -120,6 +125,7 @@ class ASignalToASource(FerryTest):
         self.assertEqual(target.wait(), 69)
 
 
+@labels("no-tsan", "no-standard-kvm")
 class ASignalToAClient(FerryTest):
     def begin(self, **options):
         source = self.run_vm(f"tick=2 fill=16 {RANDOM}")
