@@ -12,6 +12,7 @@ import unittest
 
 import images
 import proxy
+from cases import cases
 from harness import FERRY, GUEST, FerryTest, Process, Vm, peer_timeout, silent_port
 from labels import labels
 
@@ -19,6 +20,7 @@ PREAMBLE = struct.Struct("<8sII")
 MAGIC = b"FERRY\r\n\x1a"
 VERSION = 2
 CONTROL, PAGES, INQUIRY = 1, 2, 3
+GREETING = PREAMBLE.pack(MAGIC, VERSION, CONTROL)
 ECX = 5  # in a CPUID leaf of the offer
 USAGE, BAD_IMAGE, NO_INPUT, UNAVAILABLE, NO_PERMISSION = 64, 65, 66, 69, 77
 
@@ -88,6 +90,18 @@ class NoKvm(BadInputTest):
 
 @labels("no-tsan", "no-standard-kvm")
 class ABadKernel(BadInputTest):
+    @cases({
+        "that_is_empty": (b"", "empty"),
+        "that_is_no_elf": (b"#!/bin/sh\necho hello\n" * 100, "ELF"),
+        "that_is_compressed": (gzip.compress(images.kernel()), "gzip", "decompress"),
+        "that_has_no_pvh_note":
+            (images.elf([(images.ENTRY, images.HALT, 4096)], note=b""), "PVH"),
+        "that_is_a_bzimage_cut_short": (images.bzimage()[:-16], "truncated"),
+        "that_is_a_bzimage_too_old": (images.bzimage(version=0x0204), r"2\.04", r"2\.12"),
+        "that_is_a_bzimage_of_32_bits": (images.bzimage(flags=0), "32 bits"),
+        "with_segments_that_overlap":
+            (images.kernel(images.HALT, (images.ENTRY + 16, b"over")), "overlap"),
+    })
     def refused(self, data, *words, memory="32M"):
         done = self.run_once("--kernel", self.file(data), "--memory", memory)
         self.assert_refused(done, BAD_IMAGE, *words)
@@ -99,32 +113,11 @@ class ABadKernel(BadInputTest):
     def test_that_is_a_directory(self):
         self.assert_refused(self.run_once("--kernel", self.directory), NO_INPUT, "directory")
 
-    def test_that_is_empty(self):
-        self.refused(b"", "empty")
-
     def test_that_is_truncated(self):
         image = images.kernel()
         for size in (3, 40, 64, 100, len(image) - 1):
             with self.subTest(size=size):
                 self.refused(image[:size], "kernel")
-
-    def test_that_is_no_elf(self):
-        self.refused(b"#!/bin/sh\necho hello\n" * 100, "ELF")
-
-    def test_that_is_compressed(self):
-        self.refused(gzip.compress(images.kernel()), "gzip", "decompress")
-
-    def test_that_has_no_pvh_note(self):
-        self.refused(images.elf([(images.ENTRY, images.HALT, 4096)], note=b""), "PVH")
-
-    def test_that_is_a_bzimage_cut_short(self):
-        self.refused(images.bzimage()[:-16], "truncated")
-
-    def test_that_is_a_bzimage_too_old(self):
-        self.refused(images.bzimage(version=0x0204), r"2\.04", r"2\.12")
-
-    def test_that_is_a_bzimage_of_32_bits(self):
-        self.refused(images.bzimage(flags=0), "32 bits")
 
     def test_that_is_a_bzimage_too_large_for_its_memory(self):
         self.refused(images.bzimage(), "--memory of at least 25M", memory="16M")
@@ -137,9 +130,6 @@ class ABadKernel(BadInputTest):
     def test_with_a_segment_outside_ram(self):
         self.refused(images.kernel(images.HALT, (64 << 20, b"far")), "memory|RAM")
         self.refused(images.kernel(images.HALT, (3 << 30, b"hole")), "memory|RAM", memory="5G")
-
-    def test_with_segments_that_overlap(self):
-        self.refused(images.kernel(images.HALT, (images.ENTRY + 16, b"over")), "overlap")
 
     def test_with_an_initramfs_that_is_missing(self):
         done = self.run_once("--kernel", GUEST, "--initramfs", f"{self.directory}/none")
@@ -327,30 +317,22 @@ class ABadDestination(BadInputTest):
         self.addCleanup(close)
         return f"tcp:127.0.0.1:{server.getsockname()[1]}"
 
-    def test_that_is_no_ferry(self):
-        self.failed_migration(
-            self.serve(lambda peer: peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 4)),
-            "not Ferry",
-        )
-
-    def test_that_speaks_another_version(self):
-        self.failed_migration(
-            self.serve(lambda peer: peer.sendall(PREAMBLE.pack(MAGIC, 99, CONTROL))), "99"
-        )
+    @cases({
+        "that_is_no_ferry": (b"HTTP/1.1 400 Bad Request\r\n\r\n" * 4, "not Ferry"),
+        "that_speaks_another_version": (PREAMBLE.pack(MAGIC, 99, CONTROL), "99"),
+        "that_sends_garbage_after_its_greeting":
+            (GREETING + bytes([200, 7, 9, 9]) + b"\xff" * 5000, "."),
+        "that_announces_an_endless_frame":
+            (GREETING + struct.pack("<BBHI", 18, 0, 0, 0xFFFFFFFF), "."),
+    })
+    def says(self, data, why):
+        self.failed_migration(self.serve(lambda peer: peer.sendall(data)), why)
 
     def test_that_hangs(self):
         self.failed_migration(self.serve(lambda peer: None), "silent|answer|time")
 
     def test_that_closes_at_once(self):
         self.failed_migration(self.serve(lambda peer: peer.close()), "clos|reset|lost|end")
-
-    def test_that_sends_garbage_after_its_greeting(self):
-        garbage = PREAMBLE.pack(MAGIC, VERSION, CONTROL) + bytes([200, 7, 9, 9]) + b"\xff" * 5000
-        self.failed_migration(self.serve(lambda peer: peer.sendall(garbage)), ".")
-
-    def test_that_announces_an_endless_frame(self):
-        frame = PREAMBLE.pack(MAGIC, VERSION, CONTROL) + struct.pack("<BBHI", 18, 0, 0, 0xFFFFFFFF)
-        self.failed_migration(self.serve(lambda peer: peer.sendall(frame)), ".")
 
 
 @labels("no-standard-kvm")
@@ -378,11 +360,11 @@ class AStrangerAtTheDoor(BadInputTest):
             os.urandom(4096),
             PREAMBLE.pack(MAGIC, 1, CONTROL),
             PREAMBLE.pack(MAGIC, VERSION, 77),
-            PREAMBLE.pack(MAGIC, VERSION, CONTROL) + os.urandom(4096),
-            PREAMBLE.pack(MAGIC, VERSION, CONTROL) + frame.pack(17, 0, 0, 0xFFFFFFF0),
-            PREAMBLE.pack(MAGIC, VERSION, CONTROL) + frame.pack(17, 0, 0, 2) + b"{}",
-            PREAMBLE.pack(MAGIC, VERSION, CONTROL) + frame.pack(17, 0, 0, 9) + b"[[[[[[[[[",
-            PREAMBLE.pack(MAGIC, VERSION, CONTROL) + frame.pack(25, 0, 0, 0),
+            GREETING + os.urandom(4096),
+            GREETING + frame.pack(17, 0, 0, 0xFFFFFFF0),
+            GREETING + frame.pack(17, 0, 0, 2) + b"{}",
+            GREETING + frame.pack(17, 0, 0, 9) + b"[[[[[[[[[",
+            GREETING + frame.pack(25, 0, 0, 0),
             PREAMBLE.pack(MAGIC, VERSION, PAGES) + frame.pack(1, 0, 0, 20) + bytes(20),
             PREAMBLE.pack(MAGIC, VERSION, PAGES) + frame.pack(2, 0, 9999, 1 << 30),
             PREAMBLE.pack(MAGIC, VERSION, INQUIRY) + frame.pack(32, 0, 0, 4) + b"null",
@@ -415,7 +397,7 @@ class AStrangerAtTheDoor(BadInputTest):
 
     def test_who_announces_what_is_no_offer_is_not_listened_to(self):
         receiver = self.receive("tcp", "--timeout", "3600s")
-        state = PREAMBLE.pack(MAGIC, VERSION, CONTROL) + struct.pack("<BBHI", 21, 0, 0, 8 << 20)
+        state = GREETING + struct.pack("<BBHI", 21, 0, 0, 8 << 20)
         self.knock(receiver, state + bytes(100))
         receiver.stderr.wait_for(rb"dropped a connection: the peer offered no VM")
 

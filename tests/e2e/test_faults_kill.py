@@ -2,6 +2,7 @@
 
 import unittest
 
+from cases import cases
 from handover import HandoverTest
 from labels import labels
 from proxy import hold
@@ -16,19 +17,15 @@ class AKilledTarget(HandoverTest):
         self.break_at(frame, hold)
         self.target.kill()
 
+    @cases({
+        "in_the_first_round_leaves_the_guest_at_the_source": ("landed",),
+        "after_the_stop_leaves_the_guest_at_the_source": ("state",),
+        "that_has_prepared_leaves_the_guest_at_the_source": ("prepared",),
+    })
     def leaves_the_guest_at_the_source(self, frame):
         self.kill(frame)
         self.assert_stays()
         self.assert_moves_elsewhere()
-
-    def test_in_the_first_round_leaves_the_guest_at_the_source(self):
-        self.leaves_the_guest_at_the_source("landed")
-
-    def test_after_the_stop_leaves_the_guest_at_the_source(self):
-        self.leaves_the_guest_at_the_source("state")
-
-    def test_that_has_prepared_leaves_the_guest_at_the_source(self):
-        self.leaves_the_guest_at_the_source("prepared")
 
     def test_before_commit_arrives_leaves_a_doubt_that_force_ends(self):
         self.kill("commit")
@@ -58,6 +55,10 @@ class AKilledSource(HandoverTest):
         self.between.cut()  # and with it what it still had to say
         self.assertNotEqual(self.migration.wait(), 0)
 
+    @cases({
+        "after_prepared_leaves_a_guest_that_goes_on_by_force": ("prepared",),
+        "before_commit_arrives_leaves_a_guest_that_goes_on_by_force": ("commit",),
+    })
     def goes_on_by_force(self, frame):
         self.kill(frame)
         self.assert_target_waits()
@@ -72,19 +73,13 @@ class AKilledSource(HandoverTest):
         self.end(third)
         self.assert_sound(self.source, self.target, third)
 
-    def test_in_the_first_round_ends_the_receiver(self):
-        self.kill("landed")
+    @cases({
+        "in_the_first_round_ends_the_receiver": ("landed",),
+        "after_the_stop_ends_the_receiver": ("state",),
+    })
+    def ends_the_receiver(self, frame):
+        self.kill(frame)
         self.assert_target_gives_up()
-
-    def test_after_the_stop_ends_the_receiver(self):
-        self.kill("state")
-        self.assert_target_gives_up()
-
-    def test_after_prepared_leaves_a_guest_that_goes_on_by_force(self):
-        self.goes_on_by_force("prepared")
-
-    def test_before_commit_arrives_leaves_a_guest_that_goes_on_by_force(self):
-        self.goes_on_by_force("commit")
 
     def test_after_commit_leaves_a_guest_that_runs(self):
         self.begin(timeout=PATIENT)

@@ -5,6 +5,7 @@
 import unittest
 
 import proxy
+from cases import cases
 from handover import HandoverTest
 from harness import peer_timeout
 from labels import labels
@@ -15,6 +16,39 @@ STOP_AND_COPY = ("--mode", "stop-and-copy")  # its only round is the last
 
 @labels("no-asan", "no-standard-kvm")
 class TheLinkBreaks(HandoverTest):
+    @cases({
+        "is_silent_after_the_offer_arrived": ("offer", fall_silent, "after"),
+        "is_cut_before_accept": ("accept", cut, "before"),
+        "is_cut_after_accept": ("accept", cut, "after"),
+        "is_silent_before_accept": ("accept", fall_silent, "before"),
+        "is_cut_before_the_digests": ("digests", cut, "before", "--verify"),
+        "is_silent_before_the_digests": ("digests", fall_silent, "before", "--verify"),
+        "is_cut_in_the_first_round": ("landed", cut, "before"),
+        "is_silent_in_the_first_round": ("landed", fall_silent, "before"),
+        "is_cut_before_the_state": ("state", cut, "before"),
+        "is_cut_after_the_state": ("state", cut, "after"),
+        "is_silent_before_the_state": ("state", fall_silent, "before"),
+        "is_silent_after_the_state": ("state", fall_silent, "after"),
+        "is_cut_before_the_last_round": ("last_round", cut, "before"),
+        "is_cut_after_the_last_round": ("last_round", cut, "after"),
+        "is_silent_before_the_last_round": ("last_round", fall_silent, "before"),
+        "is_silent_after_the_last_round": ("last_round", fall_silent, "after"),
+        "is_cut_before_the_last_landed": ("landed", cut, "before", *STOP_AND_COPY),
+        "is_cut_after_the_last_landed": ("landed", cut, "after", *STOP_AND_COPY),
+        "is_silent_before_the_last_landed": ("landed", fall_silent, "before", *STOP_AND_COPY),
+        "is_silent_after_the_last_landed": ("landed", fall_silent, "after", *STOP_AND_COPY),
+        "is_cut_before_prepared": ("prepared", cut, "before"),
+        "is_silent_before_prepared": ("prepared", fall_silent, "before"),
+    })
+    def before_prepared(self, frame, action, when, *options):
+        self.break_before_prepared(frame, action, when, *options)
+
+    @cases({
+        "is_cut_after_prepared": ("prepared", cut, "after"),
+        "is_silent_after_prepared": ("prepared", fall_silent, "after"),
+        "is_cut_before_commit": ("commit", cut, "before"),
+        "is_silent_before_commit": ("commit", fall_silent, "before"),
+    })
     def before_commit(self, frame, action, when):
         """Nobody runs the guest until the link is back; then it goes on at the target."""
         self.begin()
@@ -24,6 +58,12 @@ class TheLinkBreaks(HandoverTest):
         self.between.restore()
         self.assert_moved()
 
+    @cases({
+        "is_cut_after_commit": ("commit", cut, "after"),
+        "is_silent_after_commit": ("commit", fall_silent, "after"),
+        "is_cut_before_running": ("running", cut, "before"),
+        "is_silent_before_running": ("running", fall_silent, "before"),
+    })
     def after_commit(self, frame, action, when):
         """The target runs the guest; the source cannot know, until the link is back."""
         self.begin()
@@ -32,6 +72,16 @@ class TheLinkBreaks(HandoverTest):
         self.assert_source_in_doubt()
         self.assert_at_most_one_runs()
         self.between.restore()
+        self.assert_moved()
+
+    @cases({
+        "is_cut_after_running": (cut,),
+        "is_silent_after_running": (fall_silent,),
+    })
+    def after_running(self, action):
+        self.begin()
+        self.break_at("running", action, "after")
+        self.assertEqual(self.migration.report()["outcome"], "completed")
         self.assert_moved()
 
     def test_is_cut_before_the_offer_arrives(self):
@@ -49,24 +99,6 @@ class TheLinkBreaks(HandoverTest):
         self.break_at("offer", fall_silent, "before")
         self.assert_stays()
 
-    def test_is_silent_after_the_offer_arrived(self):
-        self.break_before_prepared("offer", fall_silent, "after")
-
-    def test_is_cut_before_accept(self):
-        self.break_before_prepared("accept", cut, "before")
-
-    def test_is_cut_after_accept(self):
-        self.break_before_prepared("accept", cut, "after")
-
-    def test_is_silent_before_accept(self):
-        self.break_before_prepared("accept", fall_silent, "before")
-
-    def test_is_cut_before_the_digests(self):
-        self.break_before_prepared("digests", cut, "before", "--verify")
-
-    def test_is_silent_before_the_digests(self):
-        self.break_before_prepared("digests", fall_silent, "before", "--verify")
-
     def test_is_silent_before_abort(self):
         self.begin()
         self.break_at("prepared", hold)
@@ -79,94 +111,10 @@ class TheLinkBreaks(HandoverTest):
         self.assert_target_gives_up()
         self.assert_moves_elsewhere()
 
-    def test_is_cut_in_the_first_round(self):
-        self.break_before_prepared("landed", cut, "before")
-
-    def test_is_silent_in_the_first_round(self):
-        self.break_before_prepared("landed", fall_silent, "before")
-
-    def test_is_cut_before_the_state(self):
-        self.break_before_prepared("state", cut, "before")
-
-    def test_is_cut_after_the_state(self):
-        self.break_before_prepared("state", cut, "after")
-
-    def test_is_silent_before_the_state(self):
-        self.break_before_prepared("state", fall_silent, "before")
-
-    def test_is_silent_after_the_state(self):
-        self.break_before_prepared("state", fall_silent, "after")
-
-    def test_is_cut_before_the_last_round(self):
-        self.break_before_prepared("last_round", cut, "before")
-
-    def test_is_cut_after_the_last_round(self):
-        self.break_before_prepared("last_round", cut, "after")
-
-    def test_is_silent_before_the_last_round(self):
-        self.break_before_prepared("last_round", fall_silent, "before")
-
-    def test_is_silent_after_the_last_round(self):
-        self.break_before_prepared("last_round", fall_silent, "after")
-
-    def test_is_cut_before_the_last_landed(self):
-        self.break_before_prepared("landed", cut, "before", *STOP_AND_COPY)
-
-    def test_is_cut_after_the_last_landed(self):
-        self.break_before_prepared("landed", cut, "after", *STOP_AND_COPY)
-
-    def test_is_silent_before_the_last_landed(self):
-        self.break_before_prepared("landed", fall_silent, "before", *STOP_AND_COPY)
-
-    def test_is_silent_after_the_last_landed(self):
-        self.break_before_prepared("landed", fall_silent, "after", *STOP_AND_COPY)
-
-    def test_is_cut_before_prepared(self):
-        self.break_before_prepared("prepared", cut, "before")
-
-    def test_is_silent_before_prepared(self):
-        self.break_before_prepared("prepared", fall_silent, "before")
-
-    def test_is_cut_after_prepared(self):
-        self.before_commit("prepared", cut, "after")
-
-    def test_is_silent_after_prepared(self):
-        self.before_commit("prepared", fall_silent, "after")
-
-    def test_is_cut_before_commit(self):
-        self.before_commit("commit", cut, "before")
-
-    def test_is_silent_before_commit(self):
-        self.before_commit("commit", fall_silent, "before")
-
-    def test_is_cut_after_commit(self):
-        self.after_commit("commit", cut, "after")
-
-    def test_is_silent_after_commit(self):
-        self.after_commit("commit", fall_silent, "after")
-
-    def test_is_cut_before_running(self):
-        self.after_commit("running", cut, "before")
-
-    def test_is_silent_before_running(self):
-        self.after_commit("running", fall_silent, "before")
-
     def test_is_alive_and_commit_does_not_arrive(self):
         """Signs of life pass both ways: the source does not wait for them alone, and asks again."""
         self.begin()
         self.break_at("commit", lambda *_: proxy.HEADER.pack(proxy.ALIVE, 0, 0, 0))
-        self.assert_moved()
-
-    def test_is_cut_after_running(self):
-        self.begin()
-        self.break_at("running", cut, "after")
-        self.assertEqual(self.migration.report()["outcome"], "completed")
-        self.assert_moved()
-
-    def test_is_silent_after_running(self):
-        self.begin()
-        self.break_at("running", fall_silent, "after")
-        self.assertEqual(self.migration.report()["outcome"], "completed")
         self.assert_moved()
 
     def test_and_breaks_again_while_it_is_asked_who_runs(self):

@@ -6,6 +6,7 @@ import random
 import threading
 import unittest
 
+from cases import cases
 from guest_output import GuestOutput, fnv1a
 from harness import FerryTest
 from labels import labels
@@ -89,21 +90,21 @@ class LongWay(FerryTest):
         return output.matching(r"^got (\d+) bytes sum=\d+ hash=(0x[0-9a-f]+)")
 
 
+def of_some_vcpus(legs):
+    return {
+        f"of_a_guest_with_{vcpus}_loses_nothing_over_{legs}_legs": (cpus,)
+        for vcpus, cpus in (("one_vcpu", 1), ("two_vcpus", 2), ("four_vcpus", 4))
+    }
+
+
 class PreCopy(LongWay):
+    @cases(of_some_vcpus("fifty"))
     def go_fifty_legs(self, cpus):
         self.go(50, cpus, cpus, "--mode", "pre-copy")
 
-    def test_of_a_guest_with_one_vcpu_loses_nothing_over_fifty_legs(self):
-        self.go_fifty_legs(1)
-
-    def test_of_a_guest_with_two_vcpus_loses_nothing_over_fifty_legs(self):
-        self.go_fifty_legs(2)
-
-    def test_of_a_guest_with_four_vcpus_loses_nothing_over_fifty_legs(self):
-        self.go_fifty_legs(4)
-
 
 class PostCopy(LongWay):
+    @cases(of_some_vcpus("twenty"))
     def go_twenty_legs(self, cpus):
         reports = self.go(20, cpus, 10 + cpus, "--mode", "post-copy")
         for report in reports:
@@ -112,45 +113,20 @@ class PostCopy(LongWay):
             self.assertEqual(pages["demand"] + pages["pushed"] + pages["unpopulated"], pages["total"])
         self.assertGreater(sum(report["faults"]["count"] for report in reports), 20)
 
-    def test_of_a_guest_with_one_vcpu_loses_nothing_over_twenty_legs(self):
-        self.go_twenty_legs(1)
-
-    def test_of_a_guest_with_two_vcpus_loses_nothing_over_twenty_legs(self):
-        self.go_twenty_legs(2)
-
-    def test_of_a_guest_with_four_vcpus_loses_nothing_over_twenty_legs(self):
-        self.go_twenty_legs(4)
-
 
 class Hybrid(LongWay):
+    @cases(of_some_vcpus("twenty"))
     def go_twenty_legs(self, cpus):
         reports = self.go(20, cpus, 20 + cpus, "--mode", "hybrid")
         self.assertTrue(all(report["switched"] for report in reports))
 
-    def test_of_a_guest_with_one_vcpu_loses_nothing_over_twenty_legs(self):
-        self.go_twenty_legs(1)
-
-    def test_of_a_guest_with_two_vcpus_loses_nothing_over_twenty_legs(self):
-        self.go_twenty_legs(2)
-
-    def test_of_a_guest_with_four_vcpus_loses_nothing_over_twenty_legs(self):
-        self.go_twenty_legs(4)
-
 
 class Auto(LongWay):
+    @cases(of_some_vcpus("twenty"))
     def go_twenty_legs(self, cpus):
         # A link that this guest writes about as fast as, so that legs end in either way.
         reports = self.go(20, cpus, 30 + cpus, "--max-bandwidth", "80Mbit", "--max-downtime", "5ms")
         self.assertTrue(any(report["switched"] for report in reports))
-
-    def test_of_a_guest_with_one_vcpu_loses_nothing_over_twenty_legs(self):
-        self.go_twenty_legs(1)
-
-    def test_of_a_guest_with_two_vcpus_loses_nothing_over_twenty_legs(self):
-        self.go_twenty_legs(2)
-
-    def test_of_a_guest_with_four_vcpus_loses_nothing_over_twenty_legs(self):
-        self.go_twenty_legs(4)
 
 
 if __name__ == "__main__":

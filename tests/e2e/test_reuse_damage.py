@@ -4,6 +4,7 @@ import os
 import shutil
 import unittest
 
+from cases import cases
 from labels import labels
 from reuse import FEW, PAGE, SMALL, ReuseTest
 
@@ -61,18 +62,30 @@ class DamageTest(ReuseTest):
         self.assertEqual(os.listdir(self.here), [], "something of the image was left behind")
 
 
+def empty(path):
+    os.truncate(path, 0)
+
+
+@labels("no-tsan", "no-standard-kvm")
+class AnImage(DamageTest):
+    @cases({
+        "whose_manifest_is_cut_short_is_none": ("image", halve, b".*checksum does not match"),
+        "whose_manifest_is_empty_is_none": ("image", empty, b".*too short"),
+        "whose_ram_is_cut_short_is_none": ("ram", halve, b"its RAM has 16777216 bytes"),
+        "whose_ram_is_missing_is_none": ("ram", os.unlink, b"its RAM is not there"),
+        "whose_hashes_are_cut_short_is_none": ("hashes", halve, b"its hashes are cut short"),
+        "whose_hashes_are_damaged_is_none":
+            ("hashes", lambda path: flip(path, 2000 * 16 + 3), b"its hashes are damaged"),
+        "whose_hashes_are_missing_is_none": ("hashes", os.unlink, b"its hashes are not there"),
+    })
+    def is_none(self, kind, change, why):
+        self.go_away()
+        self.damage(kind, change)
+        self.assert_useless(why)
+
+
 @labels("no-tsan", "no-standard-kvm")
 class ADamagedManifest(DamageTest):
-    def test_that_is_cut_short_makes_no_image(self):
-        self.go_away()
-        self.damage("image", halve)
-        self.assert_useless(b".*checksum does not match")
-
-    def test_that_is_empty_makes_no_image(self):
-        self.go_away()
-        self.damage("image", lambda path: os.truncate(path, 0))
-        self.assert_useless(b".*too short")
-
     def test_with_another_bit_makes_no_image(self):
         for at, why in ((0, b"Ferry's"), (8, b"version"), (60, b"checksum"), (-1, b"checksum")):
             with self.subTest(at=at):
@@ -105,16 +118,6 @@ def other_id(test, manifest):
 
 @labels("no-tsan", "no-standard-kvm")
 class DamagedRam(DamageTest):
-    def test_that_is_cut_short_makes_no_image(self):
-        self.go_away()
-        self.damage("ram", halve)
-        self.assert_useless(b"its RAM has 16777216 bytes")
-
-    def test_that_is_missing_makes_no_image(self):
-        self.go_away()
-        self.damage("ram", os.unlink)
-        self.assert_useless(b"its RAM is not there")
-
     def test_with_another_bit_in_some_pages_is_used_but_for_these(self):
         for args in ((), ("--reuse", "content"), ("--mode", "post-copy")):
             with self.subTest(args):
@@ -137,24 +140,6 @@ class DamagedRam(DamageTest):
         self.source, self.away, self.here = source, away, here
         self.return_home()
         self.back.stderr.wait_for(rb"image of .*: \d+ of \d+ pages are damaged and not used")
-
-
-@labels("no-tsan", "no-standard-kvm")
-class DamagedHashes(DamageTest):
-    def test_that_are_cut_short_make_no_image(self):
-        self.go_away()
-        self.damage("hashes", halve)
-        self.assert_useless(b"its hashes are cut short")
-
-    def test_with_another_bit_make_no_image(self):
-        self.go_away()
-        self.damage("hashes", lambda path: flip(path, 2000 * 16 + 3))
-        self.assert_useless(b"its hashes are damaged")
-
-    def test_that_are_missing_make_no_image(self):
-        self.go_away()
-        self.damage("hashes", os.unlink)
-        self.assert_useless(b"its hashes are not there")
 
 
 if __name__ == "__main__":
