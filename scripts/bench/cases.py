@@ -8,7 +8,7 @@ from typing import Callable
 from .ferry import FerryArm
 from .measure import MIB, Samples
 from .migration import measure_migration, warm
-from .process import run_helper
+from .child import run_helper
 from .qemu import QemuArm
 
 GBIT = 125_000_000  # bytes per second

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, field
 
 from .measure import MIB
-from .process import DEADLINE, Child, Failed
+from .child import DEADLINE, Child, Failed
 
 PROGRAM = "build/release/ferry"
 
@@ -46,7 +46,7 @@ class FerryArm:
         )
 
     def prepare(self, source, target):
-        return target.err.wait_for(rb"^listening on (\S+)\n")[1].decode()
+        return target.stderr.wait_for(rb"^listening on (\S+)\n")[1].decode()
 
     def client(self, source, to):
         args = [self.program, "migrate", "--api-socket", source.api, "--to", to, "--json"]
@@ -56,15 +56,15 @@ class FerryArm:
         """What the report says about pages, while the migration runs."""
         with Child([self.program, "info", "--api-socket", source.api, "--json"]) as client:
             if client.wait() != 0:
-                raise Failed(f"ferry info: {client.err.text()}")
-            return json.loads(client.out.text())["migration"]["pages"]
+                raise Failed(f"ferry info: {client.stderr.text()}")
+            return json.loads(client.stdout.text())["migration"]["pages"]
 
     def migrate(self, source, target, to):
         with self.client(source, to) as client:
             status = client.wait(2 * DEADLINE)
             if status != 0:
-                raise Failed(f"ferry migrate ended with {status}: {client.err.text()}")
-            self._report = json.loads(client.out.text())
+                raise Failed(f"ferry migrate ended with {status}: {client.stderr.text()}")
+            self._report = json.loads(client.stdout.text())
 
     def reuse(self):
         """What the last report says about pages that need not come."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from . import guest, measure
 from .hosts import HostProcess
-from .process import Child, Failed
+from .child import Child, Failed
 
 DEADLINE = 120.0
 MIB = measure.MIB
@@ -84,7 +84,7 @@ class Fleet:
             for number in range(1, count + 1)
         ]
         for home in self.homes:
-            home.out.wait_for(guest.FILLED, deadline=DEADLINE)
+            home.stdout.wait_for(guest.FILLED, deadline=DEADLINE)
 
     def ram_bytes(self):
         return sum(measure.guest_ram_resident_mib(home.pid) for home in self.homes) * MIB
@@ -111,7 +111,7 @@ class Fleet:
             for number in numbers
         }
         addresses = {
-            number: target.err.wait_for(rb"^listening on (\S+)\n")[1].decode()
+            number: target.stderr.wait_for(rb"^listening on (\S+)\n")[1].decode()
             for number, target in targets.items()
         }
         usual = self._cpu_per_second()
@@ -129,9 +129,9 @@ class Fleet:
         leg = Leg(seconds, self._cpu_seconds() - cpu - usual * seconds, [], [])
         for number, client in clients.items():
             try:
-                report = json.loads(client.out.text())
+                report = json.loads(client.stdout.text())
             except ValueError as error:
-                raise Failed(f"ferry migrate: {client.err.text()}") from error
+                raise Failed(f"ferry migrate: {client.stderr.text()}") from error
             (leg.reports if moved[number] else leg.refused).append(report)
             if moved[number]:
                 self._left.append(self.homes[number])
@@ -141,28 +141,28 @@ class Fleet:
     def change(self, numbers):
         """Lets these guests write to their pages, and waits for it."""
         for number in numbers:
-            os.write(self.homes[number].popen.stdin.fileno(), b"c")
+            self.homes[number].write(b"c")
         for number in numbers:
-            self.homes[number].out.wait_for(rb"^# change \d+ done .*\n", deadline=DEADLINE)
+            self.homes[number].stdout.wait_for(rb"^# change \d+ done .*\n", deadline=DEADLINE)
 
     def await_left(self):
         """Until the processes that guests have left end, with success. One that keeps an image does
         when the guest has taken it."""
         for process in self._left:
             if (status := process.wait()) != 0:
-                raise Failed(f"{process.args} ended with {status}: {process.err.text()}")
+                raise Failed(f"{process.args} ended with {status}: {process.stderr.text()}")
 
     def check_and_end(self):
         """How many guests were lost: the others have checked each of their pages from now on, and
         ended when they were told to."""
-        walks = [len(home.out) for home in self.homes]
+        walks = [home.stdout.size() for home in self.homes]
         lost = 0
         for home, start in zip(self.homes, walks):
             try:
                 for _ in range(3):  # a line tells of a walk at least; the first began before
-                    start = home.out.wait_for(WALK, start, DEADLINE).end()
-                os.write(home.popen.stdin.fileno(), b"q")
-                home.out.wait_for(rb"^# end .*\n")
+                    start = home.stdout.wait_for(WALK, DEADLINE, start).end()
+                home.write(b"q")
+                home.stdout.wait_for(rb"^# end .*\n")
                 lost += home.wait() != 0
             except (Failed, BrokenPipeError):
                 lost += 1

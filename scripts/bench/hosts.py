@@ -2,15 +2,11 @@
 
 import contextlib
 import os
-import sys
 
-from .process import Child
-from .program import ROOT
+from netns import DEVICE, Link
+from small_cgroup import SmallCgroup  # noqa: F401
 
-sys.path.append(f"{ROOT}/tests/e2e")
-
-from netns import DEVICE, Link  # noqa: E402
-from small_cgroup import SmallCgroup  # noqa: E402, F401
+from .child import Child
 
 GBIT = 125_000_000  # bytes per second, Ethernet's headers included
 

@@ -7,7 +7,7 @@ import sys
 import time
 
 from . import guest, measure
-from .process import Child, Failed
+from .child import Child, Failed
 
 MIB = measure.MIB
 WARM_MARGIN_MIB = 300
@@ -19,7 +19,7 @@ def warm(memory_mib):
     helper = os.path.join(os.path.dirname(__file__), "warm.py")
     args = [sys.executable, "-B", helper, memory_mib + WARM_MARGIN_MIB]
     with Child(args) as child:
-        child.out.wait_for(rb"^warm\n", deadline=120)
+        child.stdout.wait_for(rb"^warm\n", deadline=120)
         yield
 
 
@@ -38,17 +38,12 @@ def measure_migration(arm):
     with warm(arm.memory_mib):  # the fill of a cold machine takes seconds
         pass
     with arm.boot() as source:
-        source.out.wait_for(guest.FILLED)
+        source.stdout.wait_for(guest.FILLED)
         with arm.receiver() as target:
             if "touch-endless" in arm.cmdline:
-                tell(source, b"t")
-                tell(target, arm.input_at_switch)
+                source.write(b"t")
+                target.write(arm.input_at_switch)
             return _measure(arm, source, target)
-
-
-def tell(child, data):
-    """Bytes for the guest's serial port."""
-    os.write(child.popen.stdin.fileno(), data)
 
 
 def measure_prepaging(arm, ends, most_seconds):
@@ -57,15 +52,15 @@ def measure_prepaging(arm, ends, most_seconds):
     with warm(arm.memory_mib):
         pass
     with arm.boot() as source:
-        source.out.wait_for(guest.FILLED)
+        source.stdout.wait_for(guest.FILLED)
         with arm.receiver() as target:
             to = arm.prepare(source, target)
-            tell(target, arm.input_at_switch)
+            target.write(arm.input_at_switch)
             with arm.client(source, to) as client:
-                done = target.out.wait_for(guest.READS_DONE, deadline=most_seconds)
+                done = target.stdout.wait_for(guest.READS_DONE, deadline=most_seconds)
                 if ends and client.wait() != 0:
-                    raise Failed(f"ferry migrate: {client.err.text()}")
-                pages = json.loads(client.out.text())["pages"] if ends else arm.pages(source)
+                    raise Failed(f"ferry migrate: {client.stderr.text()}")
+                pages = json.loads(client.stdout.text())["pages"] if ends else arm.pages(source)
     seen = guest.reads(done[1])
     return {
         "demand": pages["demand"],
@@ -82,7 +77,7 @@ def _measure(arm, source: Child, target: Child):
     # Two report lines give the write rate before; the second starts the migration.
     with warm(arm.memory_mib):
         for _ in range(2):
-            source.out.wait_for(guest.TICK_LINE, start=len(source.out))
+            source.stdout.wait_for(guest.TICK_LINE, start=source.stdout.size())
 
     cpu = source.cpu_seconds() + target.cpu_seconds()
     bytes_before = measure.loopback_bytes()
@@ -94,13 +89,13 @@ def _measure(arm, source: Child, target: Child):
 
     waits = {}
     if "touch-endless" in arm.cmdline:
-        tell(target, b"r")
-        waits = _waits(guest.reads(target.out.wait_for(guest.READS_SO_FAR)[1]))
-    target.out.wait_for(guest.TICK_LINE, start=len(target.out))
+        target.write(b"r")
+        waits = _waits(guest.reads(target.stdout.wait_for(guest.READS_SO_FAR)[1]))
+    target.stdout.wait_for(guest.TICK_LINE, start=target.stdout.size())
     report = arm.report(source)
     ram_there = measure.guest_ram_resident_mib(target.pid)
     peak_source, peak_target = peak_mib(source), peak_mib(target)
-    seen = guest.history(source.out, target.out)
+    seen = guest.history(source.stdout, target.stdout)
     result = {
         **report,
         "wall": (end - start) * 1e3,
@@ -136,5 +131,5 @@ def _waits(seen):
 def measure_start(spawn):
     """Milliseconds from spawning to the first byte on the serial port."""
     with spawn() as child:
-        child.out.wait_for(rb"#")
-        return (child.out.chunks[0][0] - child.started) * 1e3
+        child.stdout.wait_for(rb"#")
+        return (child.stdout.chunks[0][0] - child.started) * 1e3

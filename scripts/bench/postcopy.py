@@ -5,7 +5,7 @@ import subprocess
 from .bars import Bar, best
 from .cases import FILLED_1G, Case, arms_of
 from .migration import measure_prepaging, warm
-from .process import DEADLINE, Failed
+from .child import DEADLINE, Failed
 
 POST_COPY = "--mode post-copy"
 QEMU = {

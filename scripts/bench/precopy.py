@@ -8,7 +8,7 @@ from .cases import FILLED_1G, GBIT, Case, arms_of
 from .ferry import Ferry
 from .measure import MIB
 from .migration import measure_start
-from .process import run_helper
+from .child import run_helper
 from .qemu import Qemu, save_ram
 
 QEMU_UNCAPPED = {
@@ -42,7 +42,7 @@ def capped_1g(programs, run):
     cmdline = f"tick=10 {FILLED_1G}"
     path = os.path.join(programs.directory, "ram")
     with Qemu(programs.kernel, 1024, cmdline) as vm:
-        vm.out.wait_for(guest.FILLED)
+        vm.stdout.wait_for(guest.FILLED)
         save_ram(vm, 1024 * MIB, path)
     pages, compressed = map(int, run_helper("lz4_reference.py", path).split())
     os.unlink(path)

@@ -6,12 +6,12 @@ import os
 import subprocess
 import sys
 
+from . import ROOT
 from .bars import LEGEND, table
 from .cases import Programs, run_case
 from .measure import load
 from .steady import memory_stays
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 QUIET = 0.5
 
 

@@ -4,7 +4,7 @@ import json
 import socket
 from dataclasses import dataclass
 
-from .process import DEADLINE, Child, Failed
+from .child import DEADLINE, Child, Failed
 
 PROGRAM = "qemu-system-x86_64"
 # QEMU caps a migration at 128 MiB/s unless told otherwise.
@@ -72,11 +72,11 @@ class Qemu(Child):
         try:
             self.qmp = None if spawn_only else Qmp(ours)
         except (Failed, OSError) as error:
-            super().end()
-            raise Failed(f"QEMU did not start: {self.err.text()}") from error
+            super().close()
+            raise Failed(f"QEMU did not start: {self.stderr.text()}") from error
 
-    def end(self):
-        super().end()
+    def close(self):
+        super().close()
         self._socket.close()
         if self.qmp:
             self.qmp.close()

@@ -11,7 +11,7 @@ from .bars import Bar
 from .cases import FILLED_1G, Case, arms_of
 from .ferry import FerryArm
 from .measure import MIB
-from .migration import tell, warm
+from .migration import warm
 
 MEMORY_MIB = 1024
 # A fifth of the filled pages, as in the paper's table.
@@ -41,19 +41,19 @@ def _way_back(programs, cmdline, back=(), change=False):
     with warm(MEMORY_MIB):
         pass
     with out.boot() as source:
-        source.out.wait_for(guest.FILLED)
+        source.stdout.wait_for(guest.FILLED)
         with out.receiver() as away:
             out.migrate(source, away, out.prepare(source, away))
-            away.out.wait_for(guest.TICK_LINE)
+            away.stdout.wait_for(guest.TICK_LINE)
             if change:
-                tell(away, b"c")
-                away.out.wait_for(rb"^# change .*\n")
+                away.write(b"c")
+                away.stdout.wait_for(rb"^# change .*\n")
             with home.receiver() as target:
                 to = home.prepare(away, target)
                 cpu = sum(each.cpu_seconds() for each in (source, away, target))
                 home.migrate(away, target, to)
                 cpu = sum(each.cpu_seconds() for each in (source, away, target)) - cpu
-                target.out.wait_for(guest.TICK_LINE)
+                target.stdout.wait_for(guest.TICK_LINE)
                 report = home.report(away)
                 return {**report, **home.reuse(), "wire": report["wire"] / MIB, "cpu": cpu}
 
@@ -101,12 +101,12 @@ def _writes(programs, dirty, tracking):
                options=("--keep-image", "--mode", "post-copy"), run_options=_store(programs, "a"),
                receive_options=(*_store(programs, "b"), "--tracking", tracking))
     with arm.boot() as source:
-        source.out.wait_for(guest.FILLED)
+        source.stdout.wait_for(guest.FILLED)
         with arm.receiver() as target:
             arm.migrate(source, target, arm.prepare(source, target))
             for _ in range(TICK_LINES + 1):
-                target.out.wait_for(guest.TICK_LINE, start=len(target.out))
-            first, *_, last = guest.history(target.out).lines[-TICK_LINES:]
+                target.stdout.wait_for(guest.TICK_LINE, start=target.stdout.size())
+            first, *_, last = guest.history(target.stdout).lines[-TICK_LINES:]
     return {"writes": (last.writes - first.writes) / (last.guest_seconds - first.guest_seconds)}
 
 

@@ -1,28 +1,22 @@
-"""Runs ferry processes and watches them. Every wait is for an event and has a deadline."""
+"""Runs ferry processes and watches them. Every wait is for an event and has a deadline (process.py)."""
 
 import contextlib
 import fcntl
 import json
 import os
 import re
-import select
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 import unittest
 
 from guest_output import GuestOutput
+from process import DEADLINE, SANITIZED, SCALE, Process  # noqa: F401 (tests have them from here)
 
 FERRY = os.environ.get("FERRY", "build/release/ferry")
 GUEST = os.environ.get("FERRY_GUEST", "build/release/guest/ferry-guest.elf")
-SANITIZED = bool(os.environ.get("FERRY_SANITIZE"))
-# Sanitizers slow ferry down by a factor of several, and so does a KVM in software.
-SCALE = (4 if SANITIZED else 1) * int(os.environ.get("FERRY_TEST_SLOWDOWN", "1"))
-DEADLINE = 30.0 * SCALE
 F_SETPIPE_SZ = 1031  # <fcntl.h>; Python has it from 3.10 on
 SANITIZER_REPORT = re.compile(
     rb"(ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|Assertion .* failed)"
@@ -32,124 +26,6 @@ SANITIZER_REPORT = re.compile(
 def peer_timeout(seconds=1.0):
     """A `--timeout` that is short for the test and yet long enough for a busy machine."""
     return f"{int(seconds * SCALE * 1000)}ms"
-
-
-class Transcript:
-    """Bytes that a thread collects from a pipe; others wait for what they want to see."""
-
-    def __init__(self, pipe):
-        self._changed = threading.Condition()
-        self._data = bytearray()
-        self._closed = False
-        self._stalled = False
-        self._thread = threading.Thread(target=self._collect, args=(pipe,), daemon=True)
-        self._thread.start()
-
-    def _collect(self, pipe):
-        with pipe:
-            while chunk := os.read(pipe.fileno(), 65536):
-                with self._changed:
-                    self._data += chunk
-                    self._changed.notify_all()
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-
-    def bytes(self):
-        with self._changed:
-            return bytes(self._data)
-
-    def text(self):
-        return self.bytes().decode("utf-8", "backslashreplace")
-
-    def wait_for(self, pattern, deadline=DEADLINE, start=0):
-        """The match of `pattern` (bytes) in what came, or AssertionError with what did come."""
-        return self.wait_until(
-            lambda data: re.compile(pattern, re.MULTILINE).search(data, start), deadline, pattern
-        )
-
-    def wait_until(self, condition, deadline=DEADLINE, what="the condition"):
-        with self._changed:
-            self._changed.wait_for(lambda: condition(self._data) or self._closed, deadline)
-            if result := condition(self._data):
-                return result
-            end = "ended" if self._closed else f"had no {what!r} after {deadline} s"
-            raise AssertionError(f"output {end} without {what!r}: {bytes(self._data[-3000:])!r}")
-
-    def grows_within(self, seconds):
-        """Whether anything more comes in that time. False takes all of it."""
-        with self._changed:
-            size = len(self._data)
-            return self._changed.wait_for(lambda: len(self._data) > size, seconds)
-
-    def wait_closed(self, deadline=DEADLINE):
-        self._thread.join(deadline)
-        return self.bytes()
-
-
-class Process:
-    """A child with its output collected. Only this child is ever signalled, by its own pidfd."""
-
-    def __init__(self, args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, **popen):
-        self.args = [str(arg) for arg in args]
-        self.popen = subprocess.Popen(
-            self.args, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, **popen
-        )
-        self.pid = self.popen.pid
-        self._pidfd = os.pidfd_open(self.pid)
-        self.stdout = Transcript(self.popen.stdout) if stdout == subprocess.PIPE else None
-        self.stderr = Transcript(self.popen.stderr)
-        # Written unbuffered: what was written has been handed over.
-        self.stdin = self.popen.stdin and self.popen.stdin.fileno()
-
-    def wait(self, deadline=DEADLINE):
-        """The exit status (negative for a signal), with all output collected."""
-        if not select.select([self._pidfd], [], [], deadline)[0]:
-            raise AssertionError(
-                f"{self.args} still runs after {deadline} s; stderr: {self.stderr.text()[-3000:]}"
-            )
-        status = self.popen.wait()
-        for transcript in filter(None, (self.stdout, self.stderr)):
-            transcript.wait_closed()
-        return status
-
-    def running(self):
-        return not select.select([self._pidfd], [], [], 0)[0]
-
-    def signal(self, number):
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._pidfd, number)
-
-    def insist(self, number, says, deadline=DEADLINE):
-        """Signals until it says so (bytes); then its status. Signals at once count as one."""
-        end = time.monotonic() + deadline
-        while says not in self.stderr.bytes():
-            assert time.monotonic() < end, f"{self.args}: {self.stderr.text()[-3000:]}"
-            self.signal(number)
-            select.select([self._pidfd], [], [], 0.3)
-        return self.wait()
-
-    def kill(self):
-        self.signal(signal.SIGKILL)
-        return self.wait()
-
-    def write(self, data):
-        while data:
-            data = data[os.write(self.stdin, data) :]
-
-    def close(self):
-        """Ends it if need be and gives its descriptors back. May be called again."""
-        if self._pidfd is None:
-            return
-        if self.running():
-            self.signal(signal.SIGCONT)
-            self.signal(signal.SIGKILL)
-        self.wait()
-        if self.popen.stdin:
-            with contextlib.suppress(BrokenPipeError):
-                self.popen.stdin.close()
-        os.close(self._pidfd)
-        self._pidfd = None
 
 
 class Vm(Process):
@@ -306,8 +182,7 @@ class FerryTest(unittest.TestCase):
     def end(self, vm):
         """Asks a guest with `end=byte` to end, and sees it end well."""
         vm.write(b"q")
-        printed = vm.stdout.text()[-500:] if vm.stdout else ""
-        self.assertEqual(vm.wait(), 0, vm.stderr.text() + printed)
+        self.assertEqual(vm.wait(), 0, vm.stderr.text() + vm.stdout.text()[-500:])
 
 
 def process_counts(pid):

@@ -13,8 +13,7 @@ import time
 import unittest
 
 import images
-from guest_output import GuestOutput
-from harness import DEADLINE, FERRY, FerryTest
+from harness import DEADLINE, FerryTest
 from labels import labels
 
 

@@ -192,17 +192,14 @@ class AClient(FerryTest):
         source.stdout.wait_for(rb"fill done")
         target = self.receive()
         reader, writer = os.pipe()
-        client = subprocess.Popen(
-            [FERRY, "migrate", "--api-socket", source.api, "--to", target.address,
-             "--max-bandwidth", "50MB"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=writer,
-        )
-        self.addCleanup(client.stdout.close)
+        client = self.start(
+            Process, [FERRY, "migrate", "--api-socket", source.api, "--to", target.address,
+                      "--max-bandwidth", "50MB"], stderr=writer)
         os.close(writer)
         os.read(reader, 1)
         os.close(reader)
-        self.assertIn(b"completed", client.stdout.read())
-        self.assertEqual(client.wait(DEADLINE), 0)
+        self.assertEqual(client.wait(), 0)
+        self.assertIn(b"completed", client.stdout.bytes())
         self.assertEqual(target.info()["state"], "running")
 
     def test_does_not_wait_for_who_reads_its_progress(self):
@@ -216,12 +213,11 @@ class AClient(FerryTest):
                 os.write(writer, b"x" * 4096)
         except BlockingIOError:
             os.set_blocking(writer, True)
-        client = subprocess.Popen(
-            [FERRY, "migrate", "--api-socket", source.api, "--to", target.address],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=writer,
-        )
+        client = self.start(
+            Process, [FERRY, "migrate", "--api-socket", source.api, "--to", target.address],
+            stderr=writer)
         os.close(writer)
-        self.assertEqual(client.wait(DEADLINE), 0)
+        self.assertEqual(client.wait(), 0)
         os.close(reader)
 
     def test_tells_in_json_why_it_failed(self):

@@ -10,9 +10,8 @@ import subprocess
 import time
 import unittest
 
-from harness import (
-    DEADLINE, FERRY, GUEST, FerryTest, Process, Transcript, Vm, full_pipe, silent_port,
-)
+from harness import DEADLINE, FERRY, GUEST, FerryTest, Process, Vm, full_pipe, silent_port
+from process import Transcript
 
 
 def unread_pipe():
@@ -22,27 +21,10 @@ def unread_pipe():
     return writer
 
 
-class Quiet(Vm):
-    """A VM whose messages are not collected here."""
-
-    def __init__(self, args, api, stderr, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL):
-        self.api = api
-        self.args = args
-        self.popen = subprocess.Popen(args, stdin=stdin, stdout=stdout, stderr=stderr)
-        self.pid = self.popen.pid
-        self._pidfd = os.pidfd_open(self.pid)
-        reader, writer = os.pipe()
-        os.close(writer)
-        self.stderr = Transcript(os.fdopen(reader, "rb", 0))
-        self.stdout = Transcript(self.popen.stdout) if stdout == subprocess.PIPE else None
-        self.stdin = None
-
-
 class MessagesThatNobodyReads(FerryTest):
     def quiet_vm(self, stderr, cmdline="tick=2", **options):
-        api = self.path("api")
-        vm = self.start(Quiet, [FERRY, "run", "--kernel", GUEST, "--memory", "32M", "--cmdline",
-                                cmdline, "--api-socket", api], api, stderr, **options)
+        """Its messages are not collected."""
+        vm = self.run_vm(cmdline, stderr=stderr, stdin=subprocess.DEVNULL, **options)
         vm.wait_ready()
         return vm
 
@@ -68,8 +50,8 @@ class MessagesThatNobodyReads(FerryTest):
     def test_do_not_keep_a_vm_from_arriving(self):
         reader, writer = os.pipe()
         api = self.path("api")
-        target = self.start(Quiet, [FERRY, "receive", "--listen", "tcp:127.0.0.1:0",
-                                    "--api-socket", api], api, writer)
+        target = self.start(Vm, [FERRY, "receive", "--listen", "tcp:127.0.0.1:0",
+                                 "--api-socket", api], api, stderr=writer)
         os.close(writer)
         with os.fdopen(reader, "rb", 0) as messages:
             address = re.fullmatch(rb"listening on (\S+)\n", messages.readline())[1].decode()
@@ -104,11 +86,10 @@ class MessagesThatNobodyReads(FerryTest):
     def test_of_a_reader_that_stalls_do_not_keep_a_client(self):
         for args, status in ((["info", "--api-socket", self.path("none")], 69), (["fly"], 64)):
             reader, writer, _ = full_pipe()
-            client = subprocess.Popen([FERRY, *args], stdout=subprocess.DEVNULL, stderr=writer)
+            client = self.start(Process, [FERRY, *args], stderr=writer)
             os.close(writer)
             self.addCleanup(os.close, reader)
-            self.addCleanup(client.kill)
-            self.assertEqual(client.wait(DEADLINE), status)
+            self.assertEqual(client.wait(), status)
 
     def test_into_one_full_socket_with_the_output_do_not_stop_the_vm(self):
         ours, theirs = socket.socketpair()

@@ -4,7 +4,6 @@ import itertools
 import unittest
 
 from labels import labels
-from post_copy import WORK
 from reuse import ReuseTest
 
 MODES = ("pre-copy", "post-copy", "hybrid", "auto", "stop-and-copy")

@@ -7,8 +7,9 @@ import termios
 import unittest
 
 from guest_output import GuestOutput, fnv1a
-from harness import FERRY, GUEST, FerryTest, Process, Transcript, full_pipe
+from harness import FERRY, GUEST, FerryTest, Process, full_pipe
 from labels import labels
+from process import Transcript
 
 
 @labels("no-tsan", "no-standard-kvm")
@@ -27,8 +28,7 @@ class SerialInput(FerryTest):
     def test_may_end_while_the_guest_goes_on(self):
         vm = self.run_vm("tick=1 end=ticks:200 echo")
         vm.write(b"hello\n")
-        vm.popen.stdin.close()
-        vm.popen.stdin = None
+        vm.close_input()
         vm.stdout.wait_for(rb"^# got 6 bytes")
         self.assertEqual(vm.wait(), 0, vm.stderr.text())
 

@@ -7,7 +7,6 @@ import os
 import pty
 import re
 import struct
-import subprocess
 import termios
 import threading
 import unittest
@@ -117,9 +116,9 @@ class ATerminal(WordsTest):
         target = self.receive()
         master, terminal = pty.openpty()
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        client = subprocess.Popen(
-            [FERRY, "migrate", "--api-socket", source.api, "--to", target.address, *SLOW],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=terminal)
+        client = self.start(
+            Process, [FERRY, "migrate", "--api-socket", source.api, "--to", target.address, *SLOW],
+            stderr=terminal)
         os.close(terminal)
         drawn = bytearray()
 
@@ -132,7 +131,7 @@ class ATerminal(WordsTest):
         reader.start()
         self.wait_progress(source, 40)
         source.cli("set", *FAST)
-        self.assertEqual(client.wait(DEADLINE), 0)
+        self.assertEqual(client.wait(), 0)
         reader.join(DEADLINE)
         os.close(master)
         self.end(target)
