@@ -30,6 +30,11 @@ std::exception_ptr timed_out(const char* why) {
   return std::make_exception_ptr(std::system_error(ETIMEDOUT, std::generic_category(), why));
 }
 
+std::exception_ptr not_written(error_code error) {
+  return std::make_exception_ptr(
+      std::system_error(error.value(), std::system_category(), "writing to the peer"));
+}
+
 }  // namespace
 
 Connection::Connection(Socket socket, std::chrono::milliseconds timeout)
@@ -44,9 +49,10 @@ Connection::Connection(Socket socket, std::chrono::milliseconds timeout)
 asio::awaitable<void> Connection::greet(wire::Role role) {
   side_ = wire::Side::source;
   const wire::Bytes preamble = wire::encode_preamble(role);
-  co_await asio::async_write(socket_, asio::buffer(preamble), asio::use_awaitable);
-  sent_ += preamble.size();
-  if (role == wire::Role::pages) co_return;
+  error_code error;
+  sent_ += co_await asio::async_write(socket_, asio::buffer(preamble),
+                                      asio::redirect_error(asio::use_awaitable, error));
+  if (error) std::rethrow_exception(not_written(error));
   std::array<std::byte, wire::kPreambleBytes> answer{};
   arm_deadline(deadline_, kSilent, timeout_);
   co_await read(answer);
@@ -180,10 +186,7 @@ asio::awaitable<void> Connection::write_queued() {
   writing_ = false;
   if (closing_ && !error) close(closing_why_);
   drained_.cancel();
-  if (error && !closed_) {
-    close(std::make_exception_ptr(
-        std::system_error(error.value(), std::system_category(), "writing to the peer")));
-  }
+  if (error && !closed_) close(not_written(error));
 }
 
 asio::awaitable<void> Connection::drained() {

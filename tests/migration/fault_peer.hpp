@@ -103,6 +103,8 @@ class FaultPeer {
   /// Whether the other side has hung up and sent nothing before.
   bool ended() { return ::recv(mine_.get(), std::array<char, 1>{}.data(), 1, 0) == 0; }
   void hang_up() { mine_ = {}; }
+  /// What is written to it from now on fails.
+  void stop_reading() { ::shutdown(mine_.get(), SHUT_RD); }
 
  private:
   vmm::UniqueFd mine_;
