@@ -106,7 +106,11 @@ vmm::PageSet PreCopyRound::handed_out() const {
 vmm::PageSet PreCopyRound::left() const {
   vmm::PageSet pages = hot_;
   pages.reset(rest());
-  if (discover_) pages.set(rest());
+  if (discover_) {
+    pages.set(rest());
+  } else {
+    for (const vmm::PageRange& range : pages_.ranges(rest())) pages.set(range);
+  }
   return pages;
 }
 

@@ -74,7 +74,8 @@ class PreCopyRound final : public Round {
   /// The pages that were handed out, when the round has ended.
   [[nodiscard]] vmm::PageSet handed_out() const;
   /// When the round has ended: what must still be sent though the log need not know it as dirty.
-  /// That is what was held back, and what a round that finds its pages itself did not get to.
+  /// That is what was held back, and what the round did not get to: of what it was given the log
+  /// has no longer what the round before held back.
   [[nodiscard]] vmm::PageSet left() const;
 
  private:

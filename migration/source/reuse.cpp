@@ -45,8 +45,9 @@ void OutgoingMigration::Source::count_pages() {
   MigrationReport::Pages& pages = report_.pages;
   pages.reused = reusable_.count();
   pages.duplicate = copied_.count();
-  pages.unpopulated =
-      pages.total - sent_.count() - unsent_.count() - pages.reused - pages.duplicate;
+  vmm::PageSet travels = sent_;
+  travels |= unsent_;
+  pages.unpopulated = pages.total - travels.count() - pages.reused - pages.duplicate;
 }
 
 /// Which pages the guest writes often, before it is stopped for post-copy.

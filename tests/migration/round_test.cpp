@@ -61,6 +61,17 @@ TEST(Round, HandsOutNoMoreOnceItIsStopped) {
   EXPECT_EQ(round.handed_out().ranges({0, memory.page_count()}), chunk->data);
 }
 
+// The log need not have them: what the round before held back was cleared when it was looked at.
+TEST(Round, LeavesOfWhatItWasGivenWhatItDidNotGetTo) {
+  vmm::GuestMemory memory(64 * kMebibytes, vmm::Backing::memfd);
+  vmm::PageSet dirty(memory.page_count());
+  for (const vmm::PageIndex page : {3U, 9000U, 16383U}) dirty.set(page);
+  PreCopyRound round(2, memory, nullptr, std::move(dirty));
+  ASSERT_TRUE(round.next_chunk());
+  round.stop();
+  EXPECT_EQ(round.left().ranges(), (std::vector<vmm::PageRange>{{9000, 1}, {16383, 1}}));
+}
+
 TEST(Round, TakesTheDirtyPagesAndNoOthers) {
   vmm::GuestMemory memory(16 * kMebibytes, vmm::Backing::memfd);
   touch(memory, 1);
