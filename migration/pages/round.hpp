@@ -1,12 +1,11 @@
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <mutex>
 #include <optional>
 #include <vector>
 
-#include "migration/policy/hot_pages.hpp"
+#include "migration/policy/round_pages.hpp"
 #include "vmm/kvm/dirty_log.hpp"
 #include "vmm/memory/guest_memory.hpp"
 
@@ -50,51 +49,38 @@ class PreCopyRound final : public Round {
 
   [[nodiscard]] std::optional<Chunk> next_chunk() override;
   /// Hands out no more.
-  void stop() { stopped_ = true; }
+  void stop() { pages_.stop(); }
 
   /// Only a round that finds its pages itself, while the guest runs, can be watched.
-  [[nodiscard]] bool can_be_watched() const { return discover_ && log_ != nullptr; }
-  [[nodiscard]] bool watching() const { return history_.has_value(); }
+  [[nodiscard]] bool can_be_watched() const { return pages_.discovers() && log_ != nullptr; }
   /// Looks at what the guest has written since the last call, and holds back the pages that it
   /// writes again and again: handed out now, they would be dirty again before the round ends. The
   /// hot pages of Johnson 2013, known by the samples of Zhong 2014: to be called at equal
   /// intervals, by one thread. A sample write-protects again what it finds written, but for what is
   /// handed out.
   void watch_writes();
-  /// A page is held back that was written in two of so many samples.
-  static constexpr unsigned kSamples = 8;
 
   /// Pages of a round that was given them; of one that finds them itself nobody knows yet.
   [[nodiscard]] std::optional<std::uint64_t> all() const { return all_; }
   /// Pages taken up so far: handed out or held back.
-  [[nodiscard]] std::uint64_t count() const { return count_; }
-  [[nodiscard]] std::uint64_t held_back() const { return held_back_; }
+  [[nodiscard]] std::uint64_t count() const { return pages_.count(); }
+  [[nodiscard]] std::uint64_t held_back() const { return pages_.held_back(); }
   /// Pages below this one have been taken up.
-  [[nodiscard]] vmm::PageIndex taken_up() const;
+  [[nodiscard]] vmm::PageIndex taken_up() const { return pages_.rest().first; }
   /// The pages that were handed out, when the round has ended.
-  [[nodiscard]] vmm::PageSet handed_out() const;
+  [[nodiscard]] vmm::PageSet handed_out() const { return pages_.handed_out(); }
   /// When the round has ended: what must still be sent though the log need not know it as dirty.
-  /// That is what was held back, and what the round did not get to: of what it was given the log
-  /// has no longer what the round before held back.
-  [[nodiscard]] vmm::PageSet left() const;
+  [[nodiscard]] vmm::PageSet left() const { return pages_.left(); }
 
  private:
   [[nodiscard]] std::optional<vmm::PageRange> claim();
-  [[nodiscard]] vmm::PageRange rest() const;
   void forget_writes();
 
   vmm::GuestMemory& memory_;
   vmm::DirtyLog* log_;
-  bool discover_;
-  vmm::PageSet pages_;
+  RoundPages pages_;
   std::optional<std::uint64_t> all_;
   std::mutex claiming_;  ///< held while a chunk is claimed, and while the rest is looked at
-  std::atomic<vmm::PageIndex> next_ = 0;
-  std::atomic<std::uint64_t> count_ = 0;
-  std::atomic<std::uint64_t> held_back_ = 0;
-  std::atomic<bool> stopped_ = false;
-  std::optional<HotPages> history_;  ///< of the pages at and above next_, once they are watched
-  vmm::PageSet hot_;                 ///< below next_: held back; changes only at and above it
 };
 
 }  // namespace migration

@@ -16,7 +16,6 @@ using wire::FrameType;
 
 namespace {
 
-constexpr std::chrono::milliseconds kTick{100};
 /// What people see of it may take so much of the time.
 constexpr std::chrono::milliseconds kLookAtUsed{5};
 
@@ -48,8 +47,8 @@ void OutgoingMigration::Source::update_counts() {
     report_.faults = running_.faults;
     const std::uint64_t sent = pages_sent();
     if (report_.outcome == Outcome::completed) {
-      report_.pages.reused = reusable_.count();
-      report_.pages.duplicate = copied_.count();
+      report_.pages.reused = pages_.reused();
+      report_.pages.duplicate = pages_.duplicates();
       report_.pages.unpopulated = report_.pages.total - (sent - report_.pages.resent) -
                                   report_.pages.reused - report_.pages.duplicate;
     }
@@ -75,7 +74,7 @@ std::optional<std::uint64_t> OutgoingMigration::Source::pages_left(std::uint64_t
     gone = counts.demand + counts.pushed - server_->sent_again();
   } else if (copying_) {
     all = copying_->all().value_or(used);
-    gone = pages_sent() - sent_before_round_;
+    gone = pages_sent() - driver_.sent_before().pages;
   } else {
     return std::nullopt;
   }
@@ -95,15 +94,14 @@ void OutgoingMigration::Source::update_progress() {
 }
 
 void OutgoingMigration::Source::tick() {
-  ticker_.expires_after(kTick);
+  ticker_.expires_after(PreCopyDriver::kAskEvery);
   ticker_.async_wait([this](boost::system::error_code cancelled) {
     if (cancelled || stage() == Stage::settled) return;
     try {
       if (stage() == Stage::copying && machine_ && machine_->running()) {
         callbacks_.tend(*machine_);
       }
-      watch_writes();
-      look_for_vain_work();
+      look_at_writes();
       update_counts();
       update_progress();
       callbacks_.progress(live());
@@ -116,11 +114,8 @@ void OutgoingMigration::Source::tick() {
 
 void OutgoingMigration::Source::set(const MigrateSettings& settings) {
   if (settings.max_bandwidth) limiter_.set_rate(*settings.max_bandwidth);
-  {
-    const std::lock_guard lock(mutex_);
-    if (settings.max_downtime) {
-      max_downtime_us_ = static_cast<std::uint64_t>(settings.max_downtime->count());
-    }
+  if (settings.max_downtime) {
+    asio::post(context_, [this, most = *settings.max_downtime] { driver_.set_max_downtime(most); });
   }
   if (settings.prepaging) {
     asio::post(context_, [this, prepaging = *settings.prepaging] {

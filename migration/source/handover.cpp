@@ -65,17 +65,17 @@ asio::awaitable<void> OutgoingMigration::Source::hand_over(bool post_copy) {
 
 asio::awaitable<void> OutgoingMigration::Source::send_last_pages() {
   const auto start = Clock::now();
-  ++round_;
+  const std::uint32_t number = driver_.next_round();
   const auto round =
       options_.mode == Mode::stop_and_copy && !reuses()
-          ? std::make_shared<PreCopyRound>(round_, machine_->memory(), nullptr)
-          : std::make_shared<PreCopyRound>(round_, machine_->memory(), nullptr, harvest_unsent());
-  const auto tell_last_round = [this] {
+          ? std::make_shared<PreCopyRound>(number, machine_->memory(), nullptr)
+          : std::make_shared<PreCopyRound>(number, machine_->memory(), nullptr, harvest_unsent());
+  const auto tell_last_round = [this, number] {
     last_round_told_ = true;
-    control_->send(FrameType::last_round, wire::encode_round(round_));
+    control_->send(FrameType::last_round, wire::encode_round(number));
   };
   if (!options_.verify) tell_last_round();
-  co_await send_round(round);
+  co_await send_round(round, PreCopyDriver::Kind::last);
   landed_at_ = Clock::now();
   if (options_.verify) {
     co_await send_digests(nullptr);

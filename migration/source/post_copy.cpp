@@ -12,7 +12,7 @@
 #include "migration/source/source.hpp"
 #include "vmm/machine/pages_at_hand.hpp"
 
-/// The source's part of post-copy: when pre-copy goes over to it, which pages the destination then
+/// The source's part of post-copy: which pages the destination then
 /// lacks, serving them once the VM runs there, and taking a lost link up again until the last one
 /// has landed.
 namespace migration {
@@ -33,57 +33,6 @@ constexpr const char* kOutOfOrder = "the destination's list of missing pages is 
 OutgoingMigration::Source::Stage OutgoingMigration::Source::stage() const {
   const std::lock_guard lock(mutex_);
   return stage_;
-}
-
-std::optional<std::string> OutgoingMigration::Source::reason_to_switch(const Decision& decision,
-                                                                       std::uint64_t dirty_pages,
-                                                                       std::uint64_t hot_pages) {
-  if (options_.mode == Mode::hybrid) {
-    if (round_ < options_.max_rounds) return std::nullopt;
-    return fmt::format("after {} round{} of pre-copy, as asked for", round_,
-                       round_ == 1 ? "" : "s");
-  }
-  if (options_.mode != Mode::automatic || !no_post_copy_.empty()) return std::nullopt;
-  if (switched_) return switched_;
-  const auto sent = static_cast<double>(counters_.raw + counters_.compressed) * vmm::kPageSize;
-  const bool vain = switch_policy_.in_vain(static_cast<double>(dirty_pages) * vmm::kPageSize, sent);
-  if (vain && decision.step != Step::stop) {
-    return fmt::format("the guest writes pages as fast as they are sent (after round {})", round_);
-  }
-  // Sending what was held back is in vain too if it takes longer than the guest to write it again.
-  const ConvergenceInput hot = measure(hot_pages);
-  if (decision.step != Step::stop && hot.remaining_bytes > hot.bytes_per_second * hot_seconds_) {
-    return fmt::format("the guest writes {} pages again sooner than they are sent (after round {})",
-                       hot_pages, round_);
-  }
-  if (decision.step == Step::post_copy) {
-    return fmt::format("the rest does not fit the downtime after {} rounds", round_);
-  }
-  return std::nullopt;
-}
-
-/// Within a round that takes long: how much is left to send, and has sending brought it down?
-void OutgoingMigration::Source::look_for_vain_work() {
-  if (options_.mode != Mode::automatic || !no_post_copy_.empty() || !copying_ || switched_) return;
-  // A migration that has just failed has no log any more.
-  if (!machine_ || !machine_->dirty_log().active()) return;
-  // With an image the first round is short, and what the log says is not what is left.
-  if (round_ == 1 && reuses()) return;
-  const auto start = Clock::now();
-  if (start < look_again_) return;
-  const vmm::PageSet dirty = machine_->dirty_log().harvest();
-  look_again_ = Clock::now() + kLookShare * (Clock::now() - start);
-  std::uint64_t left = dirty.count();
-  if (round_ == 1) {
-    // What was not yet taken up counts as dirty, and much of it was never touched.
-    const std::uint64_t used = resident_bytes() / vmm::kPageSize;
-    left = dirty.count({0, copying_->taken_up()}) + used - std::min(used, copying_->count());
-  }
-  const auto sent = static_cast<double>(counters_.raw + counters_.compressed) * vmm::kPageSize;
-  if (!switch_policy_.in_vain(static_cast<double>(left) * vmm::kPageSize, sent)) return;
-  switched_ =
-      fmt::format("the guest writes pages as fast as they are sent (within round {})", round_);
-  copying_->stop();
 }
 
 bool OutgoingMigration::Source::serving() const {
@@ -146,24 +95,20 @@ asio::awaitable<void> OutgoingMigration::Source::tell_rest() {
     vmm::PageSet news = missing;
     news -= told_missing_;
     if (!news.empty()) tell_missing(news);
-    vmm::PageSet again = missing;
-    again &= sent_;
-    resent_before_ = pages_sent() - sent_.count();
-    resent_before_ += again.count();
+    resent_before_ = pages_sent() - pages_.sent() + pages_.sent_of(missing);
     handed_over_ = missing.count();
     if (reuses() && !to_travel_) to_travel_ = handed_over_;
     server_ = std::make_unique<PageServer>(shared_, vmm::AtomicPageSet(missing), options_.prepaging,
                                            options_.verify);
     serve_faults();
     landed_at_ = Clock::now();
-    reusable_ -= missing;
-    copied_ -= missing;
+    pages_.missing(missing);
     if (options_.verify) co_await send_digests(&missing);
   } else {
     landed_at_ = Clock::now();
   }
   last_round_told_ = true;
-  control_->send(FrameType::post_copy, wire::encode_round(round_));
+  control_->send(FrameType::post_copy, wire::encode_round(driver_.round()));
   co_await control_->drained();  // the destination restores the state meanwhile
   server_->send_now(vmm::pages_at_hand(*machine_, kPagesAtHand));
   const std::lock_guard lock(mutex_);

@@ -27,27 +27,20 @@ asio::awaitable<void> OutgoingMigration::Source::compare() {
   phase("comparing with the image there");
   const auto& since = options_.tracked_since;
   Comparison::Found found = co_await comparison_->compare(since ? &since->changed : nullptr);
-  reusable_ = std::move(found.same);
-  copied_ = std::move(found.copied);
-  unsent_ = std::move(found.unsent);
+  pages_.compared(std::move(found.same), std::move(found.copied), std::move(found.unsent));
 }
 
 /// What the guest wrote, and what else must travel and no round has taken up.
 vmm::PageSet OutgoingMigration::Source::harvest_unsent() {
-  vmm::PageSet pages = machine_->dirty_log().harvest();
-  pages |= unsent_;
-  unsent_.clear();
-  return pages;
+  return pages_.take_unsent(machine_->dirty_log().harvest());
 }
 
 /// What need not be sent. To be called with the mutex held.
 void OutgoingMigration::Source::count_pages() {
   MigrationReport::Pages& pages = report_.pages;
-  pages.reused = reusable_.count();
-  pages.duplicate = copied_.count();
-  vmm::PageSet travels = sent_;
-  travels |= unsent_;
-  pages.unpopulated = pages.total - travels.count() - pages.reused - pages.duplicate;
+  pages.reused = pages_.reused();
+  pages.duplicate = pages_.duplicates();
+  pages.unpopulated = pages.total - pages_.travelling() - pages.reused - pages.duplicate;
 }
 
 /// Which pages the guest writes often, before it is stopped for post-copy.
@@ -60,12 +53,12 @@ asio::awaitable<void> OutgoingMigration::Source::sample_history() {
   for (unsigned sample = 0; sample < kSamples; ++sample) {
     // Only what was seen is cleared: a page that is written in between stays in the log.
     const vmm::PageSet before = log.harvest();
-    if (reuses()) unsent_ |= before;
+    if (reuses()) pages_.keep_unsent(before);
     log.clear(before, all);
     timer.expires_after(kSampleTime);
     co_await timer.async_wait(asio::use_awaitable);
     check_guest();
-    hot_.observe(log.harvest());
+    pages_.written(log.harvest());
   }
 }
 
@@ -77,7 +70,7 @@ void OutgoingMigration::Source::keep_image() {
     // Those that were never touched are zero, and come back as such without being held.
     vmm::PageSet held(pages);
     machine_->memory().add_populated({0, pages}, held);
-    held -= hot_.hot();
+    held -= pages_.hot();
     ImageStore::Kept kept =
         options_.keep_in->keep({config.id, config.name, token_, key_}, machine_->memory(), held);
     keeper_ = std::make_unique<ImageKeeper>(

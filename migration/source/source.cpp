@@ -24,8 +24,7 @@ namespace {
 
 /// How long a broken page channel waits for the peer to say why on the control connection.
 constexpr std::chrono::milliseconds kReasonGrace{500};
-constexpr unsigned kHybridRounds = 1;
-constexpr unsigned kPreCopyRounds = 30;
+constexpr double kStateBytesPerCpu = 16.0 * 1024;
 constexpr const char* kGuestEnded = "the guest ended while it was being migrated";
 
 }  // namespace
@@ -42,21 +41,19 @@ OutgoingMigration::Source::Source(std::unique_ptr<vmm::Machine>&& machine, Migra
       ticker_(context_),
       retry_(context_),
       grace_(context_),
-      used_(machine->memory().page_count()),
-      unsent_(machine->memory().page_count()),
-      reusable_(machine->memory().page_count()),
-      copied_(machine->memory().page_count()),
-      hot_(machine->memory().page_count()),
-      max_downtime_us_(static_cast<std::uint64_t>(options_.max_downtime.count())) {
+      driver_({.mode = options_.mode,
+               .max_downtime = options_.max_downtime,
+               .max_rounds = options_.max_rounds,
+               .hot_last = options_.hot_last,
+               .throttle = options_.throttle,
+               .state_bytes = kStateBytesPerCpu * machine->config().cpus}),
+      pages_(machine->memory().page_count()),
+      used_(machine->memory().page_count()) {
   report_.mode = to_string(options_.mode);
   report_.transport = options_.to.kind == Address::Kind::tcp ? "tcp" : "unix";
   report_.phase = "connecting";
   report_.owner = was_running_ ? "this process runs the VM" : "this process has the VM, paused";
   report_.pages.total = machine->memory().page_count();
-  if (options_.max_rounds == 0) {
-    options_.max_rounds = options_.mode == Mode::hybrid ? kHybridRounds : kPreCopyRounds;
-  }
-  sent_ = vmm::PageSet(machine->memory().page_count());
   net::spawn(context_.get_executor(), run(), interrupt_.slot());
   machine_ = std::move(machine);
   machine_->on_end([this] { asio::post(context_, [this] { abandon(kGuestEnded); }); });

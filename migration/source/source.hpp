@@ -13,10 +13,9 @@
 #include "migration/net/connection.hpp"
 #include "migration/pages/page_sender.hpp"
 #include "migration/pages/used_pages.hpp"
-#include "migration/policy/convergence.hpp"
-#include "migration/policy/hot_pages.hpp"
+#include "migration/policy/page_account.hpp"
+#include "migration/policy/pre_copy_driver.hpp"
 #include "migration/policy/progress.hpp"
-#include "migration/policy/switch_policy.hpp"
 #include "migration/postcopy/page_server.hpp"
 #include "migration/reuse/page_hasher.hpp"
 #include "migration/source/comparison.hpp"
@@ -53,8 +52,6 @@ class OutgoingMigration::Source {
   static constexpr std::chrono::milliseconds kFirstRetry{100};
   /// How long the word that the VM stays may take to leave.
   static constexpr std::chrono::milliseconds kWordGrace{500};
-  /// What looks at the dirty log within a round may take this small a share of the time.
-  static constexpr int kLookShare = 20;
   /// How far the handover is. From `committed` on only the destination's word, or the operator's,
   /// lets the VM run here again. `serving`: it runs there, and lacks pages.
   enum class Stage { copying, committed, serving, in_doubt, settled };
@@ -75,9 +72,11 @@ class OutgoingMigration::Source {
 
   // rounds.cpp
   boost::asio::awaitable<bool> pre_copy();
-  void watch_writes();
-  boost::asio::awaitable<void> send_round(std::shared_ptr<PreCopyRound> round);
-  [[nodiscard]] ConvergenceInput measure(std::uint64_t dirty_pages) const;
+  void look_at_writes();
+  boost::asio::awaitable<void> send_round(std::shared_ptr<PreCopyRound> round,
+                                          PreCopyDriver::Kind kind);
+  [[nodiscard]] PreCopyDriver::Time now() const { return Clock::now() - start_; }
+  [[nodiscard]] PreCopyDriver::Sent sent() const;
 
   // control.cpp
   /// Ends a migration that is not yet committed; to be called in its own thread.
@@ -122,10 +121,6 @@ class OutgoingMigration::Source {
   boost::asio::awaitable<void> keep_telling_abort();
 
   // post_copy.cpp
-  void look_for_vain_work();
-  [[nodiscard]] std::optional<std::string> reason_to_switch(const Decision& decision,
-                                                            std::uint64_t dirty_pages,
-                                                            std::uint64_t hot_pages);
   boost::asio::awaitable<void> prepare_post_copy();
   boost::asio::awaitable<void> open_faults();
   void serve_faults();
@@ -172,21 +167,14 @@ class OutgoingMigration::Source {
   std::string incarnation_;
   wire::Features features_;  ///< that both sides know
   std::exception_ptr failure_;
-  std::uint32_t round_ = 0;
+  PreCopyDriver driver_;
   std::shared_ptr<PreCopyRound> copying_;  ///< the round that is under way
-  Clock::time_point round_start_;
-  Clock::time_point watched_;  ///< what the guest writes
-  Clock::time_point watch_again_;
-  double hot_seconds_ = 0;        ///< in which a page was written twice that was held back
-  vmm::PageSet sent_;             ///< pages that travelled at least once
+  PageAccount pages_;
   bool last_round_told_ = false;  ///< the destination may have got as far as Prepared
   bool tell_abort_ = false;       ///< it may hold a prepared VM that has stayed here
-  double link_bytes_per_second_ = 0;
-  unsigned throttle_ = 0;
   // For people: how far it is.
   UsedPages used_;
   Progress progress_;
-  std::uint64_t sent_before_round_ = 0;       ///< pages
   std::optional<std::uint64_t> to_travel_;    ///< pages; none: all that are used
   std::optional<std::uint64_t> handed_over_;  ///< pages that were missing; none: all that are used
   Clock::time_point stopped_at_;
@@ -195,18 +183,11 @@ class OutgoingMigration::Source {
 
   // Memory reuse.
   std::optional<Comparison> comparison_;
-  vmm::PageSet unsent_;  ///< must travel though the log may not name it, and no round has it
-  vmm::PageSet reusable_;
-  vmm::PageSet copied_;  ///< made from other pages over there
-  HotPages hot_;
   const HashKey key_ = random_hash_key();  ///< of the image that is kept
   std::unique_ptr<ImageKeeper> keeper_;    ///< of it
 
   // Post-copy.
   std::string no_post_copy_;  ///< why the destination cannot
-  SwitchPolicy switch_policy_;
-  Clock::time_point look_again_;         ///< for work that is in vain
-  std::optional<std::string> switched_;  ///< why, when found within a round
   vmm::PageSet told_missing_;
   std::uint64_t closed_bytes_ = 0;  ///< over connections that are closed
   std::uint64_t closed_bytes_back_ = 0;
@@ -226,7 +207,6 @@ class OutgoingMigration::Source {
   bool ran_there_ = false;         ///< the destination has said so
   bool forced_ = false;
   bool commit_out_ = false;  ///< repeated in an inquiry, and not yet answered
-  std::uint64_t max_downtime_us_;
 
   std::atomic<bool> done_ = false;
   vmm::Thread thread_;

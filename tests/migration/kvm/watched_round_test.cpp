@@ -70,7 +70,7 @@ TEST_F(WatchedRound, SendsAPageThatIsHotNoMore) {
     write(*machine, kChunkPages);
     round.watch_writes();
   }
-  for (unsigned quiet = 1; quiet < PreCopyRound::kSamples; ++quiet) round.watch_writes();
+  for (unsigned quiet = 1; quiet < RoundPages::kSamples; ++quiet) round.watch_writes();
   write(*machine, kChunkPages);  // the third time, but the first that counts
   round.watch_writes();
   while (round.next_chunk()) {

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <utility>
+
+#include "migration/policy/hot_pages.hpp"
+#include "vmm/memory/page_set.hpp"
+
+namespace migration {
+
+/// What has become of each page of RAM in a migration, as the source keeps account of it: a pure
+/// value. A page that the dirty log does not name, and that must travel all the same, is *unsent*.
+class PageAccount {
+ public:
+  explicit PageAccount(std::uint64_t pages)
+      : sent_(pages), unsent_(pages), reusable_(pages), copied_(pages), history_(pages) {}
+
+  /// What the comparison with an image at the destination found: pages that it has as they are,
+  /// pages that it makes from others of its own, and pages that must travel.
+  void compared(vmm::PageSet same, vmm::PageSet copied, vmm::PageSet unsent);
+
+  /// These must travel, though the log need not name them.
+  void keep_unsent(const vmm::PageSet& pages) { unsent_ |= pages; }
+  /// What must travel now: `dirty`, of the log, and what is unsent.
+  [[nodiscard]] vmm::PageSet to_send(vmm::PageSet dirty) const;
+  /// The same; a round takes it, and it is unsent no more.
+  [[nodiscard]] vmm::PageSet take_unsent(vmm::PageSet dirty);
+  [[nodiscard]] vmm::PageSet take_unsent() { return take_unsent(vmm::PageSet(unsent_.pages())); }
+
+  /// A round has sent these.
+  void handed_out(const vmm::PageSet& pages);
+  /// The destination lacks these from the handover on.
+  void missing(const vmm::PageSet& pages);
+  /// What the guest wrote in a round, or in one of several equal periods.
+  void written(vmm::PageSet pages) { history_.observe(std::move(pages)); }
+
+  /// Pages that were sent at least once.
+  [[nodiscard]] std::uint64_t sent() const { return sent_.count(); }
+  /// How many of `pages` were.
+  [[nodiscard]] std::uint64_t sent_of(vmm::PageSet pages) const;
+  /// Pages that were sent, or that must be.
+  [[nodiscard]] std::uint64_t travelling() const { return to_send(sent_).count(); }
+  [[nodiscard]] std::uint64_t reused() const { return reusable_.count(); }
+  [[nodiscard]] std::uint64_t duplicates() const { return copied_.count(); }
+  /// What the guest writes again and again.
+  [[nodiscard]] vmm::PageSet hot() const { return history_.hot(); }
+
+ private:
+  vmm::PageSet sent_;
+  vmm::PageSet unsent_;
+  vmm::PageSet reusable_;
+  vmm::PageSet copied_;
+  HotPages history_;
+};
+
+}  // namespace migration
