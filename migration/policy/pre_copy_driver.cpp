@@ -61,6 +61,9 @@ void PreCopyDriver::sampled(Time from, Time to) {
 
 bool PreCopyDriver::wants_look(Time now) const {
   if (!may_switch() || in_vain_) return false;
+  // What is read of a stopped guest is not taken out of the log: no page sent makes it less. And
+  // nothing may end this round: the destination runs with what it brings.
+  if (kind_ == Kind::last) return false;
   // A first round that was given its pages is short, as the destination has an image; and what the
   // log says is not what is left.
   if (kind_ == Kind::given && round_ == 1) return false;
