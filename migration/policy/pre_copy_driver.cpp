@@ -89,6 +89,7 @@ RoundReport PreCopyDriver::landed(Time now, const Sent& sent) {
            .wire_bytes = sent.wire_bytes - before_.wire_bytes,
            .duration_ms = std::chrono::duration<double, std::milli>(now - began_).count(),
            .throttle = throttle_};
+  last_data_pages_ = sent.data_pages - before_.data_pages;
   if (link_bytes_per_second_ == 0 || last_.wire_bytes >= kRateSample) {
     link_bytes_per_second_ =
         std::max(1.0, static_cast<double>(last_.wire_bytes)) / (last_.duration_ms / 1000);
@@ -133,10 +134,12 @@ std::optional<std::string> PreCopyDriver::reason_to_switch(const Decision& decis
 }
 
 ConvergenceInput PreCopyDriver::measure(std::uint64_t dirty_pages, std::uint64_t cap) const {
-  // What the last round's pages took on the wire, they will about take again.
+  // What the last round's pages took on the wire, they will about take again. But the first round
+  // has all pages, and those of it that are zero are not those that the guest writes.
+  const std::uint64_t pages = round_ == 1 ? last_data_pages_ : last_.pages;
   const double page_bytes =
-      last_.pages == 0 ? static_cast<double>(vmm::kPageSize)
-                       : static_cast<double>(last_.wire_bytes) / static_cast<double>(last_.pages);
+      pages == 0 ? static_cast<double>(vmm::kPageSize)
+                 : static_cast<double>(last_.wire_bytes) / static_cast<double>(pages);
   const double remaining = static_cast<double>(dirty_pages) * page_bytes;
   double rate = link_bytes_per_second_;
   if (cap != 0) rate = std::min(rate, static_cast<double>(cap));

@@ -106,6 +106,7 @@ class PreCopyDriver {
   Time began_{};
   Sent before_;
   RoundReport last_;
+  std::uint64_t last_data_pages_ = 0;
   double link_bytes_per_second_ = 0;
   unsigned throttle_ = 0;
   bool sampling_ = false;  ///< within this round

@@ -98,6 +98,18 @@ TEST_F(PreCopyDriverTest, LearnsNoRateFromAFewPages) {
   EXPECT_EQ(decide(driver, 1000).decision.step, Step::stop);
 }
 
+// Nine in ten of all pages are zero, and cost nothing; what the guest writes is not.
+TEST_F(PreCopyDriverTest, TakesNoZeroPageOfTheFirstRoundForOneThatIsWritten) {
+  Driver driver = make({.max_downtime = 50ms});
+  driver.begin(Kind::discovers, now_, sent_);
+  sent_ = {.pages = 100'000, .data_pages = 10'000, .wire_bytes = 10'000 * vmm::kPageSize};
+  now_ += std::chrono::nanoseconds(sent_.wire_bytes * 10);
+  driver.landed(now_, sent_);
+  const Driver::Next next = decide(driver, 2000);
+  EXPECT_NEAR(next.decision.downtime_seconds, 0.003 + 2000 * 40.96e-6, 1e-6);
+  EXPECT_EQ(next.decision.step, Step::next_round);
+}
+
 TEST_F(PreCopyDriverTest, EndsAfterAsManyRoundsAsSuitTheMode) {
   for (const auto& [mode, rounds] : {std::pair{Mode::pre_copy, 30U}, {Mode::hybrid, 1U}}) {
     Driver driver = make({.mode = mode, .max_downtime = 1ms});
