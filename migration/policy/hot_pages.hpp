@@ -16,7 +16,7 @@ namespace migration {
 /// One that is wrongly taken for hot has to be sent then; one that is wrongly not taken for hot
 /// costs a page of memory meanwhile. So the defaults lean to precision, with an N that a short
 /// pre-copy reaches. With a writer whose pages' popularity falls as 1 / rank, that dirties 10 % of
-/// RAM in a period (tests/migration/hot_pages_simulation_test.cpp prints more):
+/// RAM in a period (tests/migration/model/hot_pages_simulation_test.cpp prints more):
 ///
 /// | K of N | hot, of RAM | precision | recall | dirtied in the next 16 periods |
 /// |---|---|---|---|---|

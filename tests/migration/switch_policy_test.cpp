@@ -2,15 +2,10 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdint>
-#include <random>
-#include <vector>
-
 namespace migration {
 namespace {
 
 constexpr double kMebibyte = 1024.0 * 1024.0;
-constexpr double kPage = 4096;
 
 TEST(SwitchPolicy, JudgesNothingBeforeASampleWasSent) {
   SwitchPolicy policy;
@@ -56,80 +51,6 @@ TEST(SwitchPolicy, LetsAGuestConvergeThatWritesLittle) {
   round(717, 15);
   round(15, 0.5);
   round(0.5, 0.1);
-}
-
-// A guest of so many pages, all touched, whose last ones it writes: uniformly, and so that a page
-// stays clean for tau seconds on average. The link carries 37.5 MB/s.
-struct Guest {
-  std::uint64_t ram = 65'536;      ///< pages
-  std::uint64_t written = 65'536;  ///< pages
-  double tau = 1;
-};
-
-struct PreCopyOutcome {
-  bool in_vain = false;
-  double sent = 0;  ///< times RAM, before pre-copy ended
-  double rest = 0;  ///< times RAM, when it ended
-};
-
-/// Pre-copy in rounds, until the policy ends it or the rest fits 50 ms.
-PreCopyOutcome pre_copy(const Guest& guest) {
-  constexpr double kLink = 37.5e6;
-  std::mt19937_64 random(6);
-  std::poisson_distribution<int> writes(static_cast<double>(guest.written) / guest.tau * kPage /
-                                        kLink);
-  SwitchPolicy policy;
-  std::vector<bool> to_send(guest.ram, true);  // in this round or the next
-  auto remaining = static_cast<double>(guest.ram);
-  double sent = 0;
-  const auto ram = static_cast<double>(guest.ram);
-  for (int round = 0; round < 30; ++round) {
-    const std::vector<bool> pages = to_send;
-    for (std::uint64_t page = 0; page < guest.ram; ++page) {
-      if (!pages[page]) continue;
-      to_send[page] = false;
-      --remaining;
-      ++sent;
-      for (int left = writes(random); left > 0; --left) {
-        auto written = to_send[guest.ram - 1 - random() % guest.written];
-        if (!written) ++remaining;
-        written = true;
-      }
-      if (policy.in_vain(remaining * kPage, sent * kPage))
-        return {true, sent / ram, remaining / ram};
-    }
-    if (remaining * kPage <= 0.05 * kLink) break;
-  }
-  return {false, sent / ram, remaining / ram};
-}
-
-TEST(SwitchPolicy, EndsEarlyForAGuestThatWritesFasterThanTheLinkCarries) {
-  const PreCopyOutcome all = pre_copy({.tau = 0.05});
-  EXPECT_TRUE(all.in_vain);
-  EXPECT_LE(all.sent, 0.06);
-  EXPECT_LE(all.sent + all.rest, 1.3);
-  // Half of RAM is idle, and is sent first.
-  const PreCopyOutcome half = pre_copy({.ram = 131'072, .tau = 0.05});
-  EXPECT_TRUE(half.in_vain);
-  EXPECT_GE(half.sent, 0.5);
-  EXPECT_LE(half.sent + half.rest, 1.1);
-}
-
-TEST(SwitchPolicy, EndsNearTheMinimumForAGuestThatWritesAboutAsFast) {
-  const PreCopyOutcome outcome = pre_copy({.tau = 2.6});
-  EXPECT_TRUE(outcome.in_vain);
-  // However long pre-copy went on, no more than link x tau = 0.36 of RAM would be clean at a time.
-  EXPECT_LE(outcome.rest, 0.8);
-  EXPECT_LE(outcome.sent + outcome.rest, 1.6);
-}
-
-TEST(SwitchPolicy, NeverEndsForAGuestThatWritesAQuarterOfWhatTheLinkCarries) {
-  const double link_pages = 37.5e6 / kPage;
-  const PreCopyOutcome all = pre_copy({.tau = 65'536 / (link_pages / 4)});
-  EXPECT_FALSE(all.in_vain);
-  EXPECT_LE(all.sent, 2);
-  const PreCopyOutcome half = pre_copy({.written = 32'768, .tau = 32'768 / (link_pages / 4)});
-  EXPECT_FALSE(half.in_vain);
 }
 
 }  // namespace

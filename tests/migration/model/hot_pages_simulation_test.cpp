@@ -3,11 +3,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "migration/model/writer.hpp"
 #include "migration/policy/hot_pages.hpp"
 
 /// How well K of the last N tells what a guest writes next, with writers whose pages are of very
@@ -21,32 +21,12 @@ constexpr unsigned kWrites = 4096;                 // a period; some dirty the s
 constexpr unsigned kPeriods = 64;
 constexpr unsigned kAway = 16;  // periods: the least that the VM stays at the other host
 
-/// Writes page i with a probability that falls as 1 / (i + 1)^exponent.
-class ZipfWriter {
- public:
-  explicit ZipfWriter(double exponent) : up_to_(kSimulatedPages) {
-    double sum = 0;
-    for (std::uint64_t page = 0; page < kSimulatedPages; ++page) {
-      sum += std::pow(static_cast<double>(page + 1), -exponent);
-      up_to_[page] = sum;
-    }
-  }
-
-  vmm::PageSet period() {
-    vmm::PageSet dirtied(kSimulatedPages);
-    for (unsigned i = 0; i < kWrites; ++i) {
-      // Not std::uniform_real_distribution, which differs between libraries.
-      const double at = static_cast<double>(random_() >> 11) * 0x1p-53 * up_to_.back();
-      const auto page = std::ranges::upper_bound(up_to_, at) - up_to_.begin();
-      dirtied.set(static_cast<vmm::PageIndex>(page));
-    }
-    return dirtied;
-  }
-
- private:
-  std::mt19937_64 random_{1};
-  std::vector<double> up_to_;
-};
+/// The pages that the writer dirties in a period.
+vmm::PageSet period(model::Writer& writer) {
+  vmm::PageSet dirtied(kSimulatedPages);
+  for (unsigned i = 0; i < kWrites; ++i) dirtied.set(writer.next());
+  return dirtied;
+}
 
 struct Rates {
   double hot = 0;        ///< share of RAM that is taken for hot
@@ -56,9 +36,13 @@ struct Rates {
 };
 
 Rates simulate(double exponent, unsigned k, unsigned n) {
-  ZipfWriter writer(exponent);
+  model::WritePattern pattern;
+  pattern.where = model::WritePattern::Where::zipf;
+  pattern.region = {0, kSimulatedPages};
+  pattern.exponent = exponent;
+  model::Writer writer(pattern, 1);
   std::vector<vmm::PageSet> periods;
-  for (unsigned i = 0; i < kPeriods + kAway; ++i) periods.push_back(writer.period());
+  for (unsigned i = 0; i < kPeriods + kAway; ++i) periods.push_back(period(writer));
   HotPages predictor(kSimulatedPages, k, n);
   std::uint64_t hot = 0;
   std::uint64_t hit = 0;
