@@ -55,11 +55,11 @@ std::string IncomingMigration::Receiver::open_userfault() {
 
 /// A file of which the modes that begin with rounds, or an image, have filled a part already is
 /// waited for as it is.
-std::unique_ptr<CoveredRam> IncomingMigration::Receiver::cover_ram() {
+std::unique_ptr<FileOverlay> IncomingMigration::Receiver::cover_ram() {
   const bool empty = offer_.mode == to_string(Mode::post_copy) && !image_;
   if (!empty || machine_->memory().file() < 0 || !userfault_->can_protect()) return nullptr;
   try {
-    return std::make_unique<CoveredRam>(machine_->memory(), userfault_);
+    return std::make_unique<FileOverlay>(machine_->memory(), userfault_);
   } catch (const std::system_error&) {
     return nullptr;  // it takes longer without
   }

@@ -103,7 +103,7 @@ class IncomingMigration::Receiver {
   [[nodiscard]] std::optional<Status::Fetching> fetching_status() const;
   /// Why this host cannot take pages after the handover; empty when it can.
   std::string open_userfault();
-  std::unique_ptr<CoveredRam> cover_ram();
+  std::unique_ptr<FileOverlay> cover_ram();
   void start_fetcher();
   void take_missing(const net::Frame& frame);
   void check_room_for_missing() const;

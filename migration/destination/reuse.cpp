@@ -55,8 +55,8 @@ void IncomingMigration::Receiver::use_image(wire::Accept& accept) {
   }
   accept.image_pages = image_->held.count();
   accept.image_key = image_->key;
-  for (const vmm::PageRange& range : image_->held.ranges()) target_->landed.put(range);
-  if (target_->room) target_->room->leave(image_->held);
+  for (const vmm::PageRange& range : image_->held.ranges()) target_->written.put(range);
+  if (target_->collapser) target_->collapser->exclude(image_->held);
 }
 
 asio::awaitable<void> IncomingMigration::Receiver::send_image(ConnectionPtr connection,
@@ -104,7 +104,7 @@ void IncomingMigration::Receiver::take_copies(const Frame& frame) {
     memory.reserve({copy.from, copy.count});  // to read a hole takes room too
     memory.reserve({copy.to, copy.count});
     std::memcpy(memory.pages({copy.to, copy.count}).data(), from.data(), from.size());
-    target_->landed.put(vmm::PageRange{copy.to, copy.count});
+    target_->written.put(vmm::PageRange{copy.to, copy.count});
   }
 }
 

@@ -27,16 +27,16 @@ std::span<std::byte> HugeBlock::zeroed() {
     if (room == MAP_FAILED) fail();
     reserved_ = static_cast<std::byte*>(room);
     block_ = reserved_ + (kSize - reinterpret_cast<std::uintptr_t>(room) % kSize) % kSize;
-    soiled_ = true;
+    stale_ = true;
   }
-  if (soiled_) {
+  if (stale_) {
     // Mapped anew: only where there is not even a page table does the kernel make a huge page.
     if (::mmap(block_, kSize, PROT_READ | PROT_WRITE,
                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED) {
       fail();
     }
     ::madvise(block_, kSize, MADV_HUGEPAGE);  // advice only
-    soiled_ = false;
+    stale_ = false;
   }
   return {block_, kSize};
 }

@@ -21,12 +21,12 @@ class HugeBlock {
   /// All zero, and aligned as a huge page is. std::system_error when the host has no room.
   [[nodiscard]] std::span<std::byte> zeroed();
   /// It was not moved away, or not whole.
-  void soil() { soiled_ = true; }
+  void mark_stale() { stale_ = true; }
 
  private:
   std::byte* reserved_ = nullptr;  ///< twice the size, so that an aligned block lies within
   std::byte* block_ = nullptr;
-  bool soiled_ = false;  ///< to be mapped anew
+  bool stale_ = false;  ///< to be mapped anew
 };
 
 }  // namespace migration

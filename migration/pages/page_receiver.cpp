@@ -116,13 +116,13 @@ void PageReceiver::receive_raw(const std::vector<vmm::PageRange>& ranges, std::s
   if (bytes_of(ranges) != bytes) {
     throw ProtocolError("the peer sent a frame whose pages do not fill it");
   }
-  if (target_.room) target_.room->make_for(ranges);
+  if (target_.collapser) target_.collapser->collapse_for(ranges);
   parts_.clear();
   for (const vmm::PageRange& range : ranges) {
     const auto pages = memory_.pages(range);
     parts_.push_back({pages.data(), pages.size()});
     memory_.reserve(range);
-    target_.landed.put(range);
+    target_.written.put(range);
   }
   in_.read(parts_);
 }
@@ -132,7 +132,7 @@ void PageReceiver::receive_compressed(const std::vector<vmm::PageRange>& ranges,
   const std::span<const std::byte> block = in_.take(bytes);
   for (const vmm::PageRange& range : ranges) {
     memory_.reserve(range);
-    target_.landed.put(range);
+    target_.written.put(range);
   }
   // One range, the usual case, is unpacked in place. A damaged block may leave anything there, and
   // nobody ever sees it: no vCPU runs yet, and the migration ends before the VM is prepared.
@@ -162,7 +162,7 @@ void PageReceiver::install_block(PageSink& sink, const std::vector<vmm::PageRang
   }
   if (lent.empty()) {
     in_.read(parts_);
-    if (!sink.install_block(first, ranges, block, digests_)) block_.soil();
+    if (!sink.install_block(first, ranges, block, digests_)) block_.mark_stale();
     return;
   }
   try {
@@ -200,7 +200,7 @@ void PageReceiver::install(PageSink& sink, FrameType type,
 void PageReceiver::clear(const std::vector<vmm::PageRange>& ranges) {
   for (const vmm::PageRange& range : ranges) {
     for (vmm::PageIndex page = range.first; page < range.end(); ++page) {
-      if (!target_.landed.test(page)) continue;  // fresh RAM is zero, and looking would allocate it
+      if (!target_.written.test(page)) continue;  // fresh RAM is zero, and looking would allocate it
       const auto bytes = memory_.pages({page, 1});
       std::memset(bytes.data(), 0, bytes.size());
     }

@@ -5,7 +5,7 @@
 #include <memory>
 #include <optional>
 
-#include "migration/pages/huge_room.hpp"
+#include "migration/pages/huge_page_collapser.hpp"
 #include "vmm/memory/atomic_page_set.hpp"
 #include "vmm/memory/guest_memory.hpp"
 
@@ -22,18 +22,18 @@ struct PageTally {
 
 /// Where the channels of a migration put pages.
 struct PageTarget {
-  explicit PageTarget(vmm::GuestMemory& ram) : memory(ram), landed(ram.page_count()) {
-    if (ram.file() >= 0) room.emplace(ram.pages({0, ram.page_count()}));
+  explicit PageTarget(vmm::GuestMemory& ram) : memory(ram), written(ram.page_count()) {
+    if (ram.file() >= 0) collapser.emplace(ram.pages({0, ram.page_count()}));
   }
 
   vmm::GuestMemory& memory;
   /// Pages that hold something, so that a zero page costs nothing where nothing is.
-  vmm::AtomicPageSet landed;
+  vmm::AtomicPageSet written;
   /// Pages that have come in the round that is under way: no more than RAM has, as each is sent
   /// once.
   std::atomic<std::uint64_t> in_round = 0;
   /// While no vCPU runs and pages are written straight into RAM, if that is a file.
-  std::optional<HugeRoom> room;
+  std::optional<HugePageCollapser> collapser;
   /// In post-copy: the guest may be running, and pages are installed by this.
   std::atomic<PageSink*> sink = nullptr;
   const std::shared_ptr<PageTally> tally = std::make_shared<PageTally>();

@@ -39,7 +39,7 @@ vmm::UniqueFd make_eventfd() {
 }  // namespace
 
 PageFetcher::PageFetcher(vmm::GuestMemory& memory, std::shared_ptr<const vmm::Userfault> userfault,
-                         std::unique_ptr<CoveredRam> covered, bool digests,
+                         std::unique_ptr<FileOverlay> covered, bool digests,
                          std::chrono::milliseconds timeout, Callbacks callbacks)
     : memory_(memory),
       userfault_(std::move(userfault)),
@@ -306,7 +306,7 @@ std::vector<vmm::PageIndex> PageFetcher::landed(vmm::PageRange range) {
 
 void PageFetcher::finish() {
   if (finished_) return;
-  const bool settled = !covered_ || covered_->settle_all();
+  const bool settled = !covered_ || covered_->flush_all();
   // Where the file shows nothing is registered, which the kernel does not mind.
   userfault_->unregister(memory_.pages({0, memory_.page_count()}));
   finished_ = true;

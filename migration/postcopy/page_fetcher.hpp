@@ -15,8 +15,8 @@
 #include "migration/net/stream.hpp"
 #include "migration/pages/page_sink.hpp"
 #include "migration/policy/answer_choice.hpp"
-#include "migration/postcopy/covered_ram.hpp"
 #include "migration/postcopy/fault_watch.hpp"
+#include "migration/postcopy/file_overlay.hpp"
 #include "migration/wire/decode.hpp"
 #include "vmm/memory/atomic_page_set.hpp"
 #include "vmm/memory/guest_memory.hpp"
@@ -44,7 +44,7 @@ class PageFetcher final : public PageSink {
   /// does not come for so long shows that the link is lost. std::system_error when userfaultfd is
   /// not permitted. Callbacks come from the fault thread.
   PageFetcher(vmm::GuestMemory& memory, std::shared_ptr<const vmm::Userfault> userfault,
-              std::unique_ptr<CoveredRam> covered, bool digests, std::chrono::milliseconds timeout,
+              std::unique_ptr<FileOverlay> covered, bool digests, std::chrono::milliseconds timeout,
               Callbacks callbacks);
   ~PageFetcher() override;
   PageFetcher(const PageFetcher&) = delete;
@@ -134,7 +134,7 @@ class PageFetcher final : public PageSink {
 
   vmm::GuestMemory& memory_;
   std::shared_ptr<const vmm::Userfault> userfault_;
-  const std::unique_ptr<CoveredRam> covered_;
+  const std::unique_ptr<FileOverlay> covered_;
   const bool digests_;
   const std::chrono::milliseconds timeout_;
   Callbacks callbacks_;

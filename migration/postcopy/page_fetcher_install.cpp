@@ -107,7 +107,7 @@ void PageFetcher::settle(vmm::PageRange range) {
        block * vmm::kHugePagePages < range.end(); ++block) {
     const vmm::PageIndex first = block * vmm::kHugePagePages;
     const vmm::PageIndex end = std::min(first + vmm::kHugePagePages, memory_.page_count());
-    if (missing_.count({first, end - first}) == 0) covered_->settle(block);
+    if (missing_.count({first, end - first}) == 0) covered_->flush(block);
   }
 }
 

@@ -20,10 +20,10 @@ TEST(HugeBlock, IsZeroAndAlignedAsAHugePage) {
   EXPECT_TRUE(all_zero(bytes));
 }
 
-TEST(HugeBlock, IsZeroAgainAfterItWasSoiled) {
+TEST(HugeBlock, IsZeroAgainAfterItWasMarkedStale) {
   HugeBlock block;
   std::ranges::fill(block.zeroed(), std::byte{1});
-  block.soil();
+  block.mark_stale();
   EXPECT_TRUE(all_zero(block.zeroed()));
 }
 

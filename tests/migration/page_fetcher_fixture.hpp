@@ -90,7 +90,7 @@ class PageFetching : public ::testing::Test {
   std::promise<bool> complete_;
   std::promise<std::exception_ptr> failed_;
   vmm::GuestMemory memory_{vmm::kMinMemory};
-  std::unique_ptr<CoveredRam> covered_;
+  std::unique_ptr<FileOverlay> covered_;
   std::unique_ptr<FaultPeer> peer_;
   std::list<vmm::Reader> readers_;
   // These go first: readers that still wait then go on.

@@ -1,4 +1,4 @@
-#include "migration/pages/huge_room.hpp"
+#include "migration/pages/huge_page_collapser.hpp"
 
 #include <algorithm>
 
@@ -13,17 +13,17 @@ constexpr std::uint64_t kManyPages = 64;
 
 }  // namespace
 
-HugeRoom::HugeRoom(std::span<std::byte> ram)
+HugePageCollapser::HugePageCollapser(std::span<std::byte> ram)
     : ram_(ram), untried_(ram.size() / vmm::kHugePage, true) {}
 
-void HugeRoom::leave(const vmm::PageSet& there) {
+void HugePageCollapser::exclude(const vmm::PageSet& there) {
   for (std::uint64_t block = 0; block < untried_.page_count(); ++block) {
     const vmm::PageRange pages{block * vmm::kHugePagePages, vmm::kHugePagePages};
     if (there.count(pages) >= kManyPages) untried_.take(block);
   }
 }
 
-void HugeRoom::make_for(std::span<const vmm::PageRange> pages) {
+void HugePageCollapser::collapse_for(std::span<const vmm::PageRange> pages) {
   std::uint64_t block = 0;
   std::uint64_t count = 0;  // pages in that block
   for (const vmm::PageRange& range : pages) {

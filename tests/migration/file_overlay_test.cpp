@@ -1,4 +1,4 @@
-#include "migration/postcopy/covered_ram.hpp"
+#include "migration/postcopy/file_overlay.hpp"
 
 #include <sys/resource.h>
 #include <unistd.h>
@@ -43,7 +43,7 @@ class PageFetchingIntoAFile : public PageFetching {
     if (!userfault_->can_protect()) GTEST_SKIP() << "this kernel lacks UFFDIO_WRITEPROTECT (5.7)";
     memory_ = vmm::GuestMemory(vmm::kMinMemory + (1U << 20), vmm::Backing::memfd);
     file_ = memory_.file();
-    covered_ = std::make_unique<CoveredRam>(memory_, userfault_);
+    covered_ = std::make_unique<FileOverlay>(memory_, userfault_);
   }
   void make(bool digests = false) { PageFetching::make(missing(), digests); }
   [[nodiscard]] std::vector<vmm::PageRange> missing() const {

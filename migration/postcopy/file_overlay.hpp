@@ -6,7 +6,7 @@
 #include <mutex>
 #include <span>
 
-#include "migration/pages/huge_room.hpp"
+#include "migration/pages/huge_page_collapser.hpp"
 #include "vmm/memory/atomic_page_set.hpp"
 #include "vmm/memory/guest_memory.hpp"
 #include "vmm/memory/mapping.hpp"
@@ -21,13 +21,13 @@ namespace migration {
 /// which the kernel makes in no file of which holes are waited for, and which it would not make by
 /// itself.
 ///
-/// Any thread. Pages are put here that are missing, so into blocks that are not settled, with one
+/// Any thread. Pages are put here that are missing, so into blocks that are not flushed, with one
 /// exception: zero().
-class CoveredRam {
+class FileOverlay {
  public:
   /// Before the guest runs. std::system_error when the host cannot give the mappings: then RAM is
   /// as before.
-  CoveredRam(vmm::GuestMemory& memory, std::shared_ptr<const vmm::Userfault> userfault);
+  FileOverlay(vmm::GuestMemory& memory, std::shared_ptr<const vmm::Userfault> userfault);
 
   /// Userfault::copy, into the cover.
   vmm::Installed copy(vmm::PageRange range, std::span<const std::byte> data);
@@ -48,14 +48,14 @@ class CoveredRam {
   /// No page of the block is missing: what the cover has of it goes into the file, which then shows
   /// there. Not while the block is lent, and not when the cover has nothing of it: then the end
   /// will do. When it fails, for want of room say, the block stays covered, and all that follow.
-  void settle(std::uint64_t block);
+  void flush(std::uint64_t block);
   /// No page is missing any more: the file shows everywhere. False when some blocks stay covered,
   /// as the file had no room for one of them: then those that are zero do too, since nobody is to
   /// touch a hole of it.
-  [[nodiscard]] bool settle_all();
+  [[nodiscard]] bool flush_all();
 
  private:
-  [[nodiscard]] std::uint64_t blocks() const { return settled_.page_count(); }
+  [[nodiscard]] std::uint64_t blocks() const { return flushed_.page_count(); }
   [[nodiscard]] vmm::PageRange pages_of(std::uint64_t first, std::uint64_t end) const;
   [[nodiscard]] bool uncover(std::uint64_t first, std::uint64_t end);
   [[nodiscard]] bool show(std::uint64_t block, bool filled);
@@ -66,16 +66,16 @@ class CoveredRam {
   vmm::GuestMemory& memory_;
   const int file_;
   std::shared_ptr<const vmm::Userfault> userfault_;
-  vmm::Mapping view_;  ///< of the whole file
-  HugeRoom room_;      ///< in view_
+  vmm::Mapping view_;            ///< of the whole file
+  HugePageCollapser collapser_;  ///< in view_
   // Of blocks, by number.
   vmm::AtomicPageSet held_;  ///< the cover may have pages of them
   vmm::AtomicPageSet lent_;
-  vmm::AtomicPageSet soiled_;  ///< lent, and not settled: the file may have there what is of no use
+  vmm::AtomicPageSet stale_;  ///< lent, and not flushed: the file may have there what is of no use
 
   std::mutex mutex_;            ///< what is zero must not be put where the file shows by then
-  bool closed_ = false;         ///< no further block is settled: for want of room, or all is over
-  vmm::AtomicPageSet settled_;  ///< the file shows
+  bool closed_ = false;         ///< no further block is flushed: for want of room, or all is over
+  vmm::AtomicPageSet flushed_;  ///< the file shows
   vmm::PageSet there_;          ///< empty, but for show()
 };
 

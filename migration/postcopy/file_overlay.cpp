@@ -1,4 +1,4 @@
-#include "migration/postcopy/covered_ram.hpp"
+#include "migration/postcopy/file_overlay.hpp"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -29,16 +29,16 @@ off_t offset_of(vmm::PageIndex page) { return static_cast<off_t>(page * vmm::kPa
 
 }  // namespace
 
-CoveredRam::CoveredRam(vmm::GuestMemory& memory, std::shared_ptr<const vmm::Userfault> userfault)
+FileOverlay::FileOverlay(vmm::GuestMemory& memory, std::shared_ptr<const vmm::Userfault> userfault)
     : memory_(memory),
       file_(memory.file()),
       userfault_(std::move(userfault)),
       view_(memory.size(), file_),
-      room_({view_.data(), view_.size()}),
+      collapser_({view_.data(), view_.size()}),
       held_((memory.page_count() + kBlockPages - 1) / kBlockPages),
       lent_(held_.page_count()),
-      soiled_(held_.page_count()),
-      settled_(held_.page_count()),
+      stale_(held_.page_count()),
+      flushed_(held_.page_count()),
       there_(memory.page_count()) {
   view_.advise_huge();  // as for RAM itself
   memory_.cover();
@@ -51,22 +51,22 @@ CoveredRam::CoveredRam(vmm::GuestMemory& memory, std::shared_ptr<const vmm::User
   }
 }
 
-vmm::PageRange CoveredRam::pages_of(std::uint64_t first, std::uint64_t end) const {
+vmm::PageRange FileOverlay::pages_of(std::uint64_t first, std::uint64_t end) const {
   const vmm::PageIndex page = first * kBlockPages;
   return {page, std::min(end * kBlockPages, memory_.page_count()) - page};
 }
 
-vmm::Installed CoveredRam::copy(vmm::PageRange range, std::span<const std::byte> data) {
+vmm::Installed FileOverlay::copy(vmm::PageRange range, std::span<const std::byte> data) {
   const std::uint64_t first = range.first / kBlockPages;
   held_.put(vmm::PageRange{first, (range.end() - 1) / kBlockPages + 1 - first});
   return userfault_->copy(memory_.pages(range).data(), data);
 }
 
-void CoveredRam::zero(vmm::PageIndex page) {
+void FileOverlay::zero(vmm::PageIndex page) {
   const auto bytes = memory_.pages({page, 1});
   const std::uint64_t block = page / kBlockPages;
   const std::lock_guard lock(mutex_);
-  if (!settled_.test(block)) {
+  if (!flushed_.test(block)) {
     held_.put(block);
     if (!userfault_->zero(bytes.data(), bytes.size()).met_present) return;
   }
@@ -74,16 +74,17 @@ void CoveredRam::zero(vmm::PageIndex page) {
 }
 
 /// What is to be filled must be there: in a mapping, a tmpfs that is full would end this process.
-std::span<std::byte> CoveredRam::lend(std::uint64_t block, std::span<const vmm::PageRange> ranges) {
+std::span<std::byte> FileOverlay::lend(std::uint64_t block,
+                                       std::span<const vmm::PageRange> ranges) {
   const vmm::PageRange pages = pages_of(block, block + 1);
   if (pages.count != kBlockPages) return {};
   {
     const std::lock_guard lock(mutex_);
-    // It stays soiled until it is kept, or cleared in the end.
-    if (closed_ || settled_.test(block) || !soiled_.put(block)) return {};
+    // It stays stale until it is kept, or cleared in the end.
+    if (closed_ || flushed_.test(block) || !stale_.put(block)) return {};
     lent_.put(block);
   }
-  room_.make_for(ranges);
+  collapser_.collapse_for(ranges);
   if (::fallocate(file_, FALLOC_FL_KEEP_SIZE, offset_of(pages.first),
                   static_cast<off_t>(vmm::kHugePage)) < 0) {
     give_back(block);
@@ -92,7 +93,7 @@ std::span<std::byte> CoveredRam::lend(std::uint64_t block, std::span<const vmm::
   return {view_.data() + block * vmm::kHugePage, vmm::kHugePage};
 }
 
-bool CoveredRam::keep(std::uint64_t block) {
+bool FileOverlay::keep(std::uint64_t block) {
   const std::lock_guard lock(mutex_);
   if (closed_) return false;
   closed_ = !show(block, true);
@@ -100,40 +101,40 @@ bool CoveredRam::keep(std::uint64_t block) {
   return !closed_;
 }
 
-void CoveredRam::give_back(std::uint64_t block) { lent_.take(block); }
+void FileOverlay::give_back(std::uint64_t block) { lent_.take(block); }
 
-void CoveredRam::settle(std::uint64_t block) {
+void FileOverlay::flush(std::uint64_t block) {
   if (!held_.test(block)) return;
   const std::lock_guard lock(mutex_);
-  if (closed_ || settled_.test(block) || lent_.test(block)) return;
+  if (closed_ || flushed_.test(block) || lent_.test(block)) return;
   closed_ = !show(block, false);
 }
 
-bool CoveredRam::settle_all() {
+bool FileOverlay::flush_all() {
   const std::lock_guard lock(mutex_);
   for (std::uint64_t block = 0; block < blocks() && !closed_; ++block) {
-    if (settled_.test(block) || (!held_.test(block) && !soiled_.test(block))) continue;
+    if (flushed_.test(block) || (!held_.test(block) && !stale_.test(block))) continue;
     // It is lent still only if a defective source has sent its pages twice.
     closed_ = lent_.test(block) || !show(block, false);
   }
   // At last what is zero. Where there is no room, nobody is to touch a hole of the file.
   for (std::uint64_t block = 0; block < blocks() && !closed_;) {
     std::uint64_t end = block;
-    while (end < blocks() && !settled_.test(end)) ++end;
+    while (end < blocks() && !flushed_.test(end)) ++end;
     if (end > block) closed_ = !uncover(block, end);
     block = end + 1;
   }
   return !std::exchange(closed_, true);
 }
 
-bool CoveredRam::uncover(std::uint64_t first, std::uint64_t end) {
+bool FileOverlay::uncover(std::uint64_t first, std::uint64_t end) {
   const vmm::PageRange pages = pages_of(first, end);
   try {
     memory_.uncover(pages);
   } catch (const std::system_error&) {
     return false;
   }
-  settled_.put(vmm::PageRange{first, end - first});
+  flushed_.put(vmm::PageRange{first, end - first});
   userfault_->wake(memory_.pages(pages));
   return true;
 }
@@ -141,13 +142,13 @@ bool CoveredRam::uncover(std::uint64_t first, std::uint64_t end) {
 /// Those who touch the block meanwhile wait: for what is not there as for any page, and to write
 /// what is there since it is protected. `filled`: the file has the block's pages, but for those
 /// that the cover has; otherwise it may have there what is of no use. False leaves it covered.
-bool CoveredRam::show(std::uint64_t block, bool filled) {
+bool FileOverlay::show(std::uint64_t block, bool filled) {
   const vmm::PageRange pages = pages_of(block, block + 1);
   const auto bytes = memory_.pages(pages);
   const bool held = held_.test(block);
   bool shows = false;
   try {
-    if (!filled && soiled_.test(block)) clear(pages);
+    if (!filled && stale_.test(block)) clear(pages);
     if (held) {
       userfault_->protect(bytes);
       write_out(pages, filled);
@@ -159,26 +160,26 @@ bool CoveredRam::show(std::uint64_t block, bool filled) {
   // What is mapped twice counts twice as resident.
   ::madvise(view_.data() + pages.first * vmm::kPageSize, bytes.size(), MADV_DONTNEED);
   if (shows) {
-    soiled_.take(block);
+    stale_.take(block);
   } else {
-    soiled_.put(block);
+    stale_.put(block);
     if (held) userfault_->unprotect(bytes);
   }
   return shows;
 }
 
-void CoveredRam::clear(vmm::PageRange pages) const {
+void FileOverlay::clear(vmm::PageRange pages) const {
   if (::fallocate(file_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset_of(pages.first),
                   static_cast<off_t>(pages.count * vmm::kPageSize)) < 0) {
     fail("fallocate of a hole in guest RAM");
   }
 }
 
-void CoveredRam::write_out(vmm::PageRange pages, bool zeros) {
+void FileOverlay::write_out(vmm::PageRange pages, bool zeros) {
   vmm::add_present(memory_.pages({0, 1}).data(), pages, there_);
   const std::vector<vmm::PageRange> held = there_.ranges(pages);
   there_.reset(pages);
-  room_.make_for(held);
+  collapser_.collapse_for(held);
   for (const vmm::PageRange& range : held) {
     vmm::PageIndex from = range.first;
     for (vmm::PageIndex page = range.first; page <= range.end(); ++page) {
@@ -191,7 +192,7 @@ void CoveredRam::write_out(vmm::PageRange pages, bool zeros) {
 }
 
 /// By a system call, which a tmpfs that is full only refuses.
-void CoveredRam::write(vmm::PageRange pages) const {
+void FileOverlay::write(vmm::PageRange pages) const {
   if (pages.count == 0) return;
   const auto bytes = memory_.pages(pages);
   const ssize_t wrote = ::pwrite(file_, bytes.data(), bytes.size(), offset_of(pages.first));

@@ -9,18 +9,20 @@
 
 namespace migration {
 
-/// Huge pages in RAM that is a file, for pages that are about to come: on a tmpfs each page alone
-/// would cost a page fault, which takes longer than to bring it. Several threads may use it.
-class HugeRoom {
+/// Makes huge pages in RAM that is a file (MADV_COLLAPSE), for pages that are about to come: on a
+/// tmpfs each page alone would cost a page fault, which takes longer than to bring it. Several
+/// threads may use it.
+class HugePageCollapser {
  public:
   /// `ram` is a mapping of the whole file, aligned as a huge page is.
-  explicit HugeRoom(std::span<std::byte> ram);
+  explicit HugePageCollapser(std::span<std::byte> ram);
 
-  /// Where many pages are there, huge pages would not save page faults but copy what is there.
-  void leave(const vmm::PageSet& there);
+  /// Makes no huge pages where many pages are there: that would not save page faults but copy what
+  /// is there.
+  void exclude(const vmm::PageSet& there);
   /// A block in which many of `pages` lie becomes a huge page, if it can; what is there stays.
   /// `pages` in ascending order.
-  void make_for(std::span<const vmm::PageRange> pages);
+  void collapse_for(std::span<const vmm::PageRange> pages);
 
  private:
   std::span<std::byte> ram_;
