@@ -24,11 +24,7 @@ using wire::FrameType;
 void IncomingMigration::Receiver::prepare_if_complete() {
   if (!state_ || !last_round_ || round_ <= *last_round_) return;
   if (post_copy_ && !faults_connected_) return;
-  if (post_copy_) {
-    target_->sink = fetcher_.get();  // again: so the channels see all that it expects
-  } else {
-    channels_.clear();
-  }
+  if (!post_copy_) channels_.clear();
   // RAM is compared before the state is loaded, and the state loaded after the last page is in
   // place: KVM itself writes guest pages when it takes over kvmclock.
   auto difference = verify_ram();
@@ -57,8 +53,10 @@ void IncomingMigration::Receiver::prepare_if_complete() {
 std::optional<std::string> IncomingMigration::Receiver::verify_ram() {
   if (!offer_.verify) return std::nullopt;
   if (!verifier_) verifier_.emplace(machine_->memory());
+  if (!fetcher_) return verifier_->finish(nullptr);
   // Pages that were missing are checked one by one, as they come.
-  return verifier_->finish(fetcher_ ? &fetcher_->expected() : nullptr);
+  const vmm::PageSet expected = fetcher_->expected();
+  return verifier_->finish(&expected);
 }
 
 void IncomingMigration::Receiver::commit(const ConnectionPtr& answer_to) {

@@ -13,6 +13,8 @@
 #include "migration/base/usage.hpp"
 #include "migration/destination/receiver.hpp"
 #include "migration/net/event_loop.hpp"
+#include "migration/pages/ram_sink.hpp"
+#include "migration/postcopy/missing_page_sink.hpp"
 
 /// The destination's part of post-copy: which pages are missing, the connection by which they are
 /// asked for, and the link that may be lost and taken up again while the VM runs here.
@@ -87,7 +89,12 @@ void IncomingMigration::Receiver::start_fetcher() {
     fetcher_ = std::move(fetcher);
   }
   // A channel that read into RAM itself would from now on wait for the very pages that it brings.
-  target_->sink = fetcher_.get();
+  for (const auto& channel : channels_) channel->switch_to(make_sink());
+}
+
+std::unique_ptr<PageSink> IncomingMigration::Receiver::make_sink() {
+  if (fetcher_) return std::make_unique<MissingPageSink>(*fetcher_);
+  return std::make_unique<RamSink>(*target_);
 }
 
 void IncomingMigration::Receiver::take_missing(const Frame& frame) {

@@ -131,7 +131,7 @@ asio::awaitable<void> IncomingMigration::Receiver::serve_channel(ConnectionPtr c
     throw wire::ProtocolError("the peer opened a channel that nobody expects");
   }
   channels_.push_back(std::make_unique<PageReceiver>(
-      connection->release(), *target_,
+      connection->release(), *target_, make_sink(),
       [this, link = link_](std::uint32_t round, std::exception_ptr failure) {
         asio::post(context_, [this, link, round, failure] {
           if (link != link_) return;

@@ -105,6 +105,8 @@ class IncomingMigration::Receiver {
   std::string open_userfault();
   std::unique_ptr<FileOverlay> cover_ram();
   void start_fetcher();
+  /// For a channel, as things are.
+  [[nodiscard]] std::unique_ptr<PageSink> make_sink();
   void take_missing(const net::Frame& frame);
   void check_room_for_missing() const;
   [[nodiscard]] bool has_room_to_go_on() const;

@@ -3,55 +3,50 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
-#include <vector>
+#include <memory>
+#include <mutex>
 
 #include "migration/net/buffered_reader.hpp"
 #include "migration/net/stream.hpp"
-#include "migration/pages/huge_block.hpp"
+#include "migration/pages/page_sink.hpp"
 #include "migration/pages/page_target.hpp"
 #include "migration/wire/decode.hpp"
 #include "vmm/os/thread.hpp"
 
 namespace migration {
 
-/// One channel of the destination: a thread that reads page frames and puts the pages in place.
-/// While no vCPU runs, raw pages are read from the socket straight into guest memory, and blocks
-/// unpacked into it.
+/// One channel of the destination: a thread that reads page frames and gives them to a PageSink.
+/// The owner may give it another one, as the migration switches to post-copy.
 class PageReceiver {
  public:
   /// Called from the thread: a round has landed as far as this channel goes (its number), or the
   /// channel failed or was closed.
   using Done = std::function<void(std::uint32_t round, std::exception_ptr)>;
 
-  PageReceiver(net::Socket socket, PageTarget& target, Done done);
+  PageReceiver(net::Socket socket, PageTarget& target, std::unique_ptr<PageSink> sink, Done done);
   /// Interrupts the channel and joins its thread.
   ~PageReceiver();
   PageReceiver(const PageReceiver&) = delete;
   PageReceiver& operator=(const PageReceiver&) = delete;
 
+  /// The owner's thread: pages go to `sink` from the next frame on that the channel's thread begins
+  /// to read. The one before it goes once that thread has nothing to do with it any more.
+  void switch_to(std::unique_ptr<PageSink> sink);
+
  private:
   void run();
   void end_round(std::uint32_t round);
   void receive(const wire::FrameHeader& header);
-  void receive_raw(const std::vector<vmm::PageRange>& ranges, std::size_t bytes);
-  void receive_compressed(const std::vector<vmm::PageRange>& ranges, std::size_t bytes);
-  void clear(const std::vector<vmm::PageRange>& ranges);
-  void install(PageSink& sink, wire::FrameType type, const std::vector<vmm::PageRange>& ranges,
-               std::size_t bytes);
-  [[nodiscard]] std::span<std::byte> out(std::size_t size);
-  void install_block(PageSink& sink, const std::vector<vmm::PageRange>& ranges);
+  [[nodiscard]] PageSink& sink();
 
   net::Stream stream_;
   net::BufferedReader in_{stream_};
   PageTarget& target_;
-  vmm::GuestMemory& memory_;
   Done done_;
-  std::vector<std::byte> out_;  ///< pages on their way into guest memory
-  std::vector<std::uint64_t> digests_;
-  HugeBlock block_;
-  bool aside_ = false;
-  std::uint32_t ended_ = 0;  ///< the last round that the peer has ended here
-  std::vector<iovec> parts_;
+  std::uint32_t ended_ = 0;         ///< the last round that the peer has ended here
+  std::unique_ptr<PageSink> sink_;  ///< the channel's thread alone looks at it
+  std::mutex mutex_;                ///< guards next_
+  std::unique_ptr<PageSink> next_;  ///< to take the place of sink_; or none
   vmm::Thread thread_;
 };
 

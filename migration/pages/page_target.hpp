@@ -11,8 +11,6 @@
 
 namespace migration {
 
-class PageSink;
-
 /// How far it is, for people: any thread may look, also when the target has gone.
 struct PageTally {
   std::atomic<std::uint32_t> round = 1;
@@ -34,8 +32,6 @@ struct PageTarget {
   std::atomic<std::uint64_t> in_round = 0;
   /// While no vCPU runs and pages are written straight into RAM, if that is a file.
   std::optional<HugePageCollapser> collapser;
-  /// In post-copy: the guest may be running, and pages are installed by this.
-  std::atomic<PageSink*> sink = nullptr;
   const std::shared_ptr<PageTally> tally = std::make_shared<PageTally>();
 };
 

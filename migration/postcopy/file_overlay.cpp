@@ -36,9 +36,10 @@ FileOverlay::FileOverlay(vmm::GuestMemory& memory, std::shared_ptr<const vmm::Us
       view_(memory.size(), file_),
       collapser_({view_.data(), view_.size()}),
       held_((memory.page_count() + kBlockPages - 1) / kBlockPages),
-      lent_(held_.page_count()),
+      reserved_(held_.page_count()),
       stale_(held_.page_count()),
       flushed_(held_.page_count()),
+      due_(held_.page_count()),
       there_(memory.page_count()) {
   view_.advise_huge();  // as for RAM itself
   memory_.cover();
@@ -73,40 +74,56 @@ void FileOverlay::zero(vmm::PageIndex page) {
   userfault_->wake(bytes);
 }
 
-/// What is to be filled must be there: in a mapping, a tmpfs that is full would end this process.
-std::span<std::byte> FileOverlay::lend(std::uint64_t block,
-                                       std::span<const vmm::PageRange> ranges) {
+std::optional<BlockReservation> FileOverlay::reserve(std::uint64_t block,
+                                                     std::span<const vmm::PageRange> ranges) {
   const vmm::PageRange pages = pages_of(block, block + 1);
-  if (pages.count != kBlockPages) return {};
+  if (pages.count != kBlockPages) return std::nullopt;
   {
     const std::lock_guard lock(mutex_);
-    // It stays stale until it is kept, or cleared in the end.
-    if (closed_ || flushed_.test(block) || !stale_.put(block)) return {};
-    lent_.put(block);
+    // It stays stale until it is committed, or cleared in the end.
+    if (closed_ || flushed_.test(block) || !stale_.put(block)) return std::nullopt;
+    reserved_.put(block);
   }
+  BlockReservation reservation(*this, block,
+                               {view_.data() + block * vmm::kHugePage, vmm::kHugePage});
   collapser_.collapse_for(ranges);
+  // What is to be filled must be there: in a mapping, a tmpfs that is full would end this process.
   if (::fallocate(file_, FALLOC_FL_KEEP_SIZE, offset_of(pages.first),
                   static_cast<off_t>(vmm::kHugePage)) < 0) {
-    give_back(block);
-    return {};
+    return std::nullopt;
   }
-  return {view_.data() + block * vmm::kHugePage, vmm::kHugePage};
+  return reservation;
 }
 
-bool FileOverlay::keep(std::uint64_t block) {
+bool FileOverlay::commit(std::uint64_t block) {
   const std::lock_guard lock(mutex_);
   if (closed_) return false;
   closed_ = !show(block, true);
-  if (!closed_) lent_.take(block);
+  if (!closed_) reserved_.take(block);
   return !closed_;
 }
 
-void FileOverlay::give_back(std::uint64_t block) { lent_.take(block); }
+void FileOverlay::release(std::uint64_t block) noexcept {
+  const std::lock_guard lock(mutex_);
+  reserved_.take(block);
+  if (!due_.test(block)) return;
+  due_.reset(block);
+  try {
+    flush_locked(block);
+  } catch (const std::system_error&) {
+    // flush_all() comes to it again.
+  }
+}
 
 void FileOverlay::flush(std::uint64_t block) {
   if (!held_.test(block)) return;
   const std::lock_guard lock(mutex_);
-  if (closed_ || flushed_.test(block) || lent_.test(block)) return;
+  if (reserved_.test(block)) return due_.set(block);
+  flush_locked(block);
+}
+
+void FileOverlay::flush_locked(std::uint64_t block) {
+  if (closed_ || flushed_.test(block)) return;
   closed_ = !show(block, false);
 }
 
@@ -114,8 +131,8 @@ bool FileOverlay::flush_all() {
   const std::lock_guard lock(mutex_);
   for (std::uint64_t block = 0; block < blocks() && !closed_; ++block) {
     if (flushed_.test(block) || (!held_.test(block) && !stale_.test(block))) continue;
-    // It is lent still only if a defective source has sent its pages twice.
-    closed_ = lent_.test(block) || !show(block, false);
+    // It is reserved still only if a defective source has sent its pages twice.
+    closed_ = reserved_.test(block) || !show(block, false);
   }
   // At last what is zero. Where there is no room, nobody is to touch a hole of the file.
   for (std::uint64_t block = 0; block < blocks() && !closed_;) {
@@ -141,7 +158,7 @@ bool FileOverlay::uncover(std::uint64_t first, std::uint64_t end) {
 
 /// Those who touch the block meanwhile wait: for what is not there as for any page, and to write
 /// what is there since it is protected. `filled`: the file has the block's pages, but for those
-/// that the cover has; otherwise it may have there what is of no use. False leaves it covered.
+/// that the overlay has; otherwise it may have there what is of no use. False leaves the overlay.
 bool FileOverlay::show(std::uint64_t block, bool filled) {
   const vmm::PageRange pages = pages_of(block, block + 1);
   const auto bytes = memory_.pages(pages);
@@ -155,7 +172,7 @@ bool FileOverlay::show(std::uint64_t block, bool filled) {
     }
     shows = uncover(block, block + 1);
   } catch (const std::exception&) {
-    // The file has no room, say. The cover has all that is needed.
+    // The file has no room, say. The overlay has all that is needed.
   }
   // What is mapped twice counts twice as resident.
   ::madvise(view_.data() + pages.first * vmm::kPageSize, bytes.size(), MADV_DONTNEED);
@@ -199,6 +216,21 @@ void FileOverlay::write(vmm::PageRange pages) const {
   if (wrote == static_cast<ssize_t>(bytes.size())) return;
   if (wrote >= 0) errno = ENOSPC;
   fail("writing guest RAM into its file");
+}
+
+BlockReservation::BlockReservation(BlockReservation&& other) noexcept
+    : overlay_(std::exchange(other.overlay_, nullptr)),
+      block_(other.block_),
+      bytes_(other.bytes_) {}
+
+BlockReservation::~BlockReservation() {
+  if (overlay_ != nullptr) overlay_->release(block_);
+}
+
+bool BlockReservation::commit() {
+  if (!overlay_->commit(block_)) return false;
+  overlay_ = nullptr;
+  return true;
 }
 
 }  // namespace migration

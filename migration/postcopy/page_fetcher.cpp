@@ -121,7 +121,7 @@ void PageFetcher::expect(const std::vector<vmm::PageRange>& pages, bool untouche
     if (count == 0) continue;
     left_ += count;
     missing_.put(range);
-    expected_.set(range);
+    expected_.put(range);
     news.push_back(range);
   }
   if (!untouched && !news.empty()) memory_.discard(news);
@@ -299,7 +299,7 @@ std::vector<vmm::PageIndex> PageFetcher::landed(vmm::PageRange range) {
   }
   std::uint64_t count = 0;
   for (const vmm::PageRange& run : taken) count += run.count;
-  if (covered_) settle(range);
+  if (covered_) flush(range);
   if (count > 0 && left_.fetch_sub(count) == count) post([this] { finish(); });
   return awaited;
 }

@@ -8,12 +8,12 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "migration/base/latency_histogram.hpp"
 #include "migration/net/stream.hpp"
-#include "migration/pages/page_sink.hpp"
 #include "migration/policy/answer_choice.hpp"
 #include "migration/postcopy/fault_watch.hpp"
 #include "migration/postcopy/file_overlay.hpp"
@@ -30,7 +30,7 @@ namespace migration {
 /// for on the fault connection, from a thread of its own; pages that come without being asked for
 /// are installed by the channels' threads. A page appears whole or not at all, and never a second
 /// time.
-class PageFetcher final : public PageSink {
+class PageFetcher {
  public:
   struct Callbacks {
     /// Every page is here; once. Whether RAM that is a file is that file again.
@@ -46,7 +46,7 @@ class PageFetcher final : public PageSink {
   PageFetcher(vmm::GuestMemory& memory, std::shared_ptr<const vmm::Userfault> userfault,
               std::unique_ptr<FileOverlay> covered, bool digests, std::chrono::milliseconds timeout,
               Callbacks callbacks);
-  ~PageFetcher() override;
+  ~PageFetcher();
   PageFetcher(const PageFetcher&) = delete;
   PageFetcher& operator=(const PageFetcher&) = delete;
 
@@ -54,7 +54,7 @@ class PageFetcher final : public PageSink {
   /// These pages are missing: what is there of them is dropped, unless RAM is `untouched`, where
   /// looking for it would take time for nothing. Before the guest runs.
   void expect(const std::vector<vmm::PageRange>& pages, bool untouched = false);
-  [[nodiscard]] const vmm::PageSet& expected() const { return expected_; }
+  [[nodiscard]] vmm::PageSet expected() const { return expected_.snapshot(); }
   /// All has been told that is missing, be it nothing.
   void told_all();
   /// Takes requests to the source over `socket` from now on, those first that are still open.
@@ -66,20 +66,20 @@ class PageFetcher final : public PageSink {
 
   // The channels' threads.
   void install(std::span<const vmm::PageRange> ranges, std::span<const std::byte> data,
-               std::span<const std::uint64_t> digests) override;
-  void install_zero(std::span<const vmm::PageRange> ranges) override;
+               std::span<const std::uint64_t> digests);
+  void install_zero(std::span<const vmm::PageRange> ranges);
   [[nodiscard]] bool install_block(vmm::PageIndex first, std::span<const vmm::PageRange> ranges,
                                    std::span<std::byte> block,
-                                   std::span<const std::uint64_t> digests) override;
-  [[nodiscard]] std::span<std::byte> lend_block(vmm::PageIndex first,
-                                                std::span<const vmm::PageRange> ranges) override;
-  void install_lent(vmm::PageIndex first, std::span<const vmm::PageRange> ranges,
-                    std::span<std::byte> block, std::span<const std::uint64_t> digests) override;
-  void give_back(vmm::PageIndex first) override;
-  [[nodiscard]] int busy_processor() const override { return watch_.busy_processor(); }
+                                   std::span<const std::uint64_t> digests);
+  [[nodiscard]] std::optional<BlockReservation> reserve_block(
+      vmm::PageIndex first, std::span<const vmm::PageRange> ranges);
+  void install_reserved(BlockReservation& reservation, vmm::PageIndex first,
+                        std::span<const vmm::PageRange> ranges,
+                        std::span<const std::uint64_t> digests);
+  [[nodiscard]] int busy_processor() const { return watch_.busy_processor(); }
 
   // Any thread.
-  [[nodiscard]] bool digests() const override { return digests_; }
+  [[nodiscard]] bool digests() const { return digests_; }
   /// What comes needs room in the file that RAM is, and there is no other place for it.
   [[nodiscard]] bool fills_file() const { return !covered_ && memory_.file() >= 0; }
   [[nodiscard]] bool abandoned() const { return abandoned_; }
@@ -128,7 +128,7 @@ class PageFetcher final : public PageSink {
   void explain_full_store(const std::system_error& error) const;
   void give_zero(vmm::PageIndex page);
   void give_zeros();
-  void settle(vmm::PageRange range);
+  void flush(vmm::PageRange range);
   /// These pages are here, or known to be zero. Those of them that somebody waited for.
   std::vector<vmm::PageIndex> landed(vmm::PageRange range);
 
@@ -139,7 +139,7 @@ class PageFetcher final : public PageSink {
   const std::chrono::milliseconds timeout_;
   Callbacks callbacks_;
 
-  vmm::PageSet expected_;  ///< pages that were missing at first
+  vmm::AtomicPageSet expected_;  ///< pages that were missing at first
   vmm::AtomicPageSet missing_;
   vmm::AtomicPageSet touched_;           ///< installed otherwise than as a huge page
   std::atomic<std::uint64_t> left_ = 0;  ///< pages in missing_

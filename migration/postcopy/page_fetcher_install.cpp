@@ -102,7 +102,7 @@ void PageFetcher::give_zero(vmm::PageIndex page) {
 }
 
 /// Pages of these blocks have landed.
-void PageFetcher::settle(vmm::PageRange range) {
+void PageFetcher::flush(vmm::PageRange range) {
   for (std::uint64_t block = range.first / vmm::kHugePagePages;
        block * vmm::kHugePagePages < range.end(); ++block) {
     const vmm::PageIndex first = block * vmm::kHugePagePages;
@@ -111,37 +111,26 @@ void PageFetcher::settle(vmm::PageRange range) {
   }
 }
 
-std::span<std::byte> PageFetcher::lend_block(vmm::PageIndex first,
-                                             std::span<const vmm::PageRange> ranges) {
-  if (!covered_ || first + vmm::kHugePagePages > memory_.page_count()) return {};
+std::optional<BlockReservation> PageFetcher::reserve_block(vmm::PageIndex first,
+                                                           std::span<const vmm::PageRange> ranges) {
+  if (!covered_ || first + vmm::kHugePagePages > memory_.page_count()) return std::nullopt;
   std::uint64_t count = 0;
   for (const vmm::PageRange& range : ranges) count += missing_.count(range);
-  // The rest of the block is zero, or the cover has it.
-  if (missing_.count({first, vmm::kHugePagePages}) != count) return {};
-  return covered_->lend(first / vmm::kHugePagePages, ranges);
+  // The rest of the block is zero, or the overlay has it.
+  if (missing_.count({first, vmm::kHugePagePages}) != count) return std::nullopt;
+  return covered_->reserve(first / vmm::kHugePagePages, ranges);
 }
 
-void PageFetcher::give_back(vmm::PageIndex first) {
-  covered_->give_back(first / vmm::kHugePagePages);
-  settle({first, 1});  // others may have brought its pages meanwhile
-}
-
-void PageFetcher::install_lent(vmm::PageIndex first, std::span<const vmm::PageRange> ranges,
-                               std::span<std::byte> block, std::span<const std::uint64_t> digests) {
-  bool kept = false;
-  try {
-    check_block(first, ranges, block, digests);
-    kept = covered_->keep(first / vmm::kHugePagePages);
-  } catch (...) {
-    give_back(first);
-    throw;
-  }
-  if (!kept) covered_->give_back(first / vmm::kHugePagePages);
+void PageFetcher::install_reserved(BlockReservation& reservation, vmm::PageIndex first,
+                                   std::span<const vmm::PageRange> ranges,
+                                   std::span<const std::uint64_t> digests) {
+  check_block(first, ranges, reservation.bytes(), digests);
+  const bool committed = reservation.commit();
   for (const vmm::PageRange& range : ranges) {
-    if (kept) {
+    if (committed) {
       landed(range);
     } else {
-      put(range, within(block, first, range));
+      put(range, within(reservation.bytes(), first, range));
     }
   }
 }

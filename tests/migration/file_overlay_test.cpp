@@ -64,33 +64,36 @@ class PageFetchingIntoAFile : public PageFetching {
     const auto offset = static_cast<off_t>(page * vmm::kPageSize);
     return ::pread(file_, &value, 1, offset) == 1 ? value : -1;
   }
-  [[nodiscard]] bool lend(vmm::PageIndex block) {
+  [[nodiscard]] bool reserve(vmm::PageIndex block) {
     first_ = block * kBlock;
     const vmm::PageRange range{first_, kBlock};
     ranges_ = range.first <= kZero && kZero < range.end()
                   ? std::vector<vmm::PageRange>{{first_, kZero - first_},
                                                 {kZero + 1, range.end() - kZero - 1}}
                   : std::vector<vmm::PageRange>{range};
-    room_ = fetcher_->lend_block(first_, ranges_);
-    return !room_.empty();
+    auto reservation = fetcher_->reserve_block(first_, ranges_);
+    if (!reservation) return false;
+    reservation_ = std::make_unique<BlockReservation>(std::move(*reservation));
+    return true;
   }
   void fill(int value) {
     for (const vmm::PageRange& range : ranges_) {
-      std::memset(room_.data() + (range.first - first_) * vmm::kPageSize, value,
+      std::memset(reservation_->bytes().data() + (range.first - first_) * vmm::kPageSize, value,
                   range.count * vmm::kPageSize);
     }
   }
-  void install_lent(const std::vector<std::uint64_t>& digests = {}) {
-    fetcher_->install_lent(first_, ranges_, room_, digests);
+  void install_reserved(const std::vector<std::uint64_t>& digests = {}) {
+    const auto reservation = std::move(reservation_);
+    fetcher_->install_reserved(*reservation, first_, ranges_, digests);
   }
 
   static constexpr std::uint64_t kBlock = vmm::kHugePagePages;
   static constexpr vmm::PageIndex kZero = kBlock + 7;
   static constexpr vmm::PageIndex kOtherZero = 6 * kBlock;
   int file_ = -1;
-  vmm::PageIndex first_ = 0;  ///< of the block that is lent
+  vmm::PageIndex first_ = 0;  ///< of the block that is reserved
   std::vector<vmm::PageRange> ranges_;
-  std::span<std::byte> room_;
+  std::unique_ptr<BlockReservation> reservation_;
 };
 
 TEST_F(PageFetchingIntoAFile, APageThatIsWaitedForIsThereAtOnceAndNotInTheFileYet) {
@@ -136,10 +139,10 @@ TEST_F(PageFetchingIntoAFile, WhatTheGuestWroteMeanwhileStays) {
 TEST_F(PageFetchingIntoAFile, ABlockThatIsFilledInPlaceShowsOnceItIsInstalled) {
   make();
   vmm::Reader& reader = read(2 * kBlock + 1);
-  ASSERT_TRUE(lend(2));
+  ASSERT_TRUE(reserve(2));
   fill(5);
   EXPECT_TRUE(reader.waits());
-  install_lent();
+  install_reserved();
   EXPECT_EQ(reader.value(), std::byte{5});
   EXPECT_EQ(in_file(2 * kBlock + 1), 5);
   EXPECT_EQ(fetcher_->missing(), memory_.page_count() - 2 - kBlock);
@@ -148,10 +151,10 @@ TEST_F(PageFetchingIntoAFile, ABlockThatIsFilledInPlaceShowsOnceItIsInstalled) {
 
 TEST_F(PageFetchingIntoAFile, ABlockThatIsFilledInPlaceLeavesWhatTheGuestHasOfIt) {
   make();
-  ASSERT_TRUE(lend(1));
+  ASSERT_TRUE(reserve(1));
   fill(5);
   byte(kZero) = std::byte{55};
-  install_lent();
+  install_reserved();
   EXPECT_EQ(byte(kZero), std::byte{55});
   EXPECT_EQ(in_file(kZero), 55);
   EXPECT_EQ(in_file(kZero + 1), 5);
@@ -159,31 +162,31 @@ TEST_F(PageFetchingIntoAFile, ABlockThatIsFilledInPlaceLeavesWhatTheGuestHasOfIt
 
 TEST_F(PageFetchingIntoAFile, APageThatTheGuestMadeZeroMeanwhileIsZeroInABlockThatIsFilledInPlace) {
   make();
-  ASSERT_TRUE(lend(2));
+  ASSERT_TRUE(reserve(2));
   fill(5);
   put({2 * kBlock + 1, 1}, 3);
   std::ranges::fill(memory_.pages({2 * kBlock + 1, 1}), std::byte{0});
   ranges_ = {{2 * kBlock, 1}, {2 * kBlock + 2, kBlock - 2}};
-  install_lent();
+  install_reserved();
   EXPECT_EQ(byte(2 * kBlock + 1), std::byte{0});
   EXPECT_EQ(in_file(2 * kBlock + 1), 0);
   EXPECT_EQ(in_file(2 * kBlock), 5);
 }
 
-TEST_F(PageFetchingIntoAFile, ABlockIsLentOnceAndNotWithOtherPagesMissing) {
+TEST_F(PageFetchingIntoAFile, ABlockIsReservedOnceAndNotWithOtherPagesMissing) {
   make();
-  ASSERT_TRUE(lend(2));
-  EXPECT_FALSE(lend(2));
-  EXPECT_FALSE(lend(8));  // a short one
+  ASSERT_TRUE(reserve(2));
+  EXPECT_FALSE(reserve(2));
+  EXPECT_FALSE(reserve(8));  // a short one
   const vmm::PageRange half{3 * kBlock, kBlock / 2};
-  EXPECT_TRUE(fetcher_->lend_block(half.first, {&half, 1}).empty());
+  EXPECT_FALSE(fetcher_->reserve_block(half.first, {&half, 1}));
 }
 
 TEST_F(PageFetchingIntoAFile, WhatCameInPartLeavesNothingBehind) {
   make();
-  ASSERT_TRUE(lend(2));
+  ASSERT_TRUE(reserve(2));
   fill(1);
-  fetcher_->give_back(2 * kBlock);
+  reservation_.reset();
   put({2 * kBlock, 1}, 3);
   put_zero({2 * kBlock + 1, kBlock - 1});
   EXPECT_EQ(in_file(2 * kBlock), 3);
@@ -193,9 +196,9 @@ TEST_F(PageFetchingIntoAFile, WhatCameInPartLeavesNothingBehind) {
 
 TEST_F(PageFetchingIntoAFile, AllOfABlockThatCameInPartMayBeZero) {
   make();
-  ASSERT_TRUE(lend(2));
+  ASSERT_TRUE(reserve(2));
   fill(1);
-  fetcher_->give_back(2 * kBlock);
+  reservation_.reset();
   for (const vmm::PageRange& range : missing()) put_zero(range);
   ASSERT_TRUE(wait_complete());
   EXPECT_EQ(byte(2 * kBlock), std::byte{0});
@@ -204,20 +207,20 @@ TEST_F(PageFetchingIntoAFile, AllOfABlockThatCameInPartMayBeZero) {
 
 TEST_F(PageFetchingIntoAFile, ABlockOfAWrongDigestIsNotInstalled) {
   make(true);
-  ASSERT_TRUE(lend(2));
+  ASSERT_TRUE(reserve(2));
   fill(5);
-  EXPECT_THROW(install_lent(std::vector<std::uint64_t>(kBlock, 1)), wire::ProtocolError);
+  EXPECT_THROW(install_reserved(std::vector<std::uint64_t>(kBlock, 1)), wire::ProtocolError);
   EXPECT_TRUE(read(2 * kBlock).waits());
 }
 
 TEST_F(PageFetchingIntoAFile, WhatComesTwiceLeavesTheGuestWhatItHas) {
   make();
-  ASSERT_TRUE(lend(2));
+  ASSERT_TRUE(reserve(2));
   put({2 * kBlock, kBlock}, 3);
   byte(2 * kBlock) = std::byte{33};
   fill(5);
   EXPECT_EQ(byte(2 * kBlock), std::byte{33});
-  EXPECT_THROW(install_lent(), wire::ProtocolError);
+  EXPECT_THROW(install_reserved(), wire::ProtocolError);
   EXPECT_EQ(byte(2 * kBlock), std::byte{33});
   EXPECT_EQ(in_file(2 * kBlock), 33);
   EXPECT_EQ(in_file(2 * kBlock + 1), 3);
@@ -225,9 +228,9 @@ TEST_F(PageFetchingIntoAFile, WhatComesTwiceLeavesTheGuestWhatItHas) {
 
 TEST_F(PageFetchingIntoAFile, IsCompleteWithTheLastPageAndAllOfTheFile) {
   make();
-  ASSERT_TRUE(lend(1));
+  ASSERT_TRUE(reserve(1));
   fill(3);
-  install_lent();
+  install_reserved();
   put_zero({0, kBlock});
   put({2 * kBlock, 1}, 4);
   put_zero({2 * kBlock + 1, kOtherZero - 2 * kBlock - 1});
@@ -269,14 +272,14 @@ TEST_F(PageFetchingIntoAFile, WithoutRoomInTheFileRamIsAnonymousMemory) {
   EXPECT_EQ(in_file(3 * kBlock), 0);
 }
 
-TEST_F(PageFetchingIntoAFile, ABlockThatCannotBeKeptIsInstalledOtherwise) {
+TEST_F(PageFetchingIntoAFile, ABlockThatCannotBeCommittedIsInstalledOtherwise) {
   make();
-  ASSERT_TRUE(lend(1));
+  ASSERT_TRUE(reserve(1));
   fill(5);
   byte(kZero) = std::byte{55};
   {
     const NoRoom room;
-    install_lent();
+    install_reserved();
   }
   EXPECT_EQ(byte(kBlock), std::byte{5});
   EXPECT_EQ(byte(kZero), std::byte{55});

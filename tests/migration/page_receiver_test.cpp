@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "migration/pages/ram_sink.hpp"
 #include "migration/wire/encode.hpp"
 
 namespace migration {
@@ -60,7 +61,8 @@ class PageReceiving : public testing::Test {
     peer_ = ends[0];
     net::Socket socket(context_, net::asio::generic::stream_protocol(AF_UNIX, 0), ends[1]);
     receiver_ = std::make_unique<PageReceiver>(
-        std::move(socket), target_, [this](std::uint32_t round, std::exception_ptr failure) {
+        std::move(socket), target_, std::make_unique<RamSink>(target_),
+        [this](std::uint32_t round, std::exception_ptr failure) {
           const std::lock_guard lock(mutex_);
           if (failure) {
             done_.set_exception(failure);
@@ -180,6 +182,45 @@ TEST_F(PageReceiving, TakesTheEndOfARoundOnce) {
   wire::put_frame(bytes, FrameType::round_end, wire::encode_round(1));
   EXPECT_EQ(send(bytes), 1U);
   EXPECT_THROW(send(bytes), wire::ProtocolError);
+}
+
+/// Notes the pages that it is given, and puts them nowhere.
+class NotingSink final : public PageSink {
+ public:
+  explicit NotingSink(std::shared_ptr<Ranges> noted) : noted_(std::move(noted)) {}
+  void put_raw(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
+               std::size_t bytes) override {
+    static_cast<void>(in.take(bytes));
+    put_zero(ranges);
+  }
+  void put_compressed(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
+                      std::size_t bytes) override {
+    put_raw(ranges, in, bytes);
+  }
+  void put_zero(std::span<const vmm::PageRange> ranges) override {
+    noted_->insert(noted_->end(), ranges.begin(), ranges.end());
+  }
+
+ private:
+  std::shared_ptr<Ranges> noted_;
+};
+
+TEST_F(PageReceiving, GivesPagesToTheSinkThatItIsSwitchedTo) {
+  Bytes bytes;
+  put_pages(bytes, FrameType::pages_raw, {{5, 1}}, content(1, 1));
+  wire::put_frame(bytes, FrameType::round_end, wire::encode_round(1));
+  EXPECT_EQ(send(bytes), 1U);
+  const auto noted = std::make_shared<Ranges>();
+  receiver_->switch_to(std::make_unique<NotingSink>(noted));
+  bytes.clear();
+  put_pages(bytes, FrameType::pages_raw, {{5, 2}}, content(2, 9));
+  put_pages(bytes, FrameType::pages_lz4, {{100, 16}}, compressed(content(16, 2)));
+  put_pages(bytes, FrameType::pages_zero, {{5, 1}, {7, 3}}, {});
+  wire::put_frame(bytes, FrameType::round_end, wire::encode_round(2));
+  EXPECT_EQ(send(bytes), 2U);
+  EXPECT_EQ(*noted, (Ranges{{5, 2}, {100, 16}, {5, 1}, {7, 3}}));
+  expect_pages(5, content(1, 1));
+  expect_pages(100, Bytes(vmm::kPageSize));
 }
 
 TEST_F(PageReceiving, TellsThatThePeerHungUp) {

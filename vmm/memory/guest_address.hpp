@@ -3,6 +3,7 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace vmm {
 
@@ -31,5 +32,11 @@ struct PageRange {
   [[nodiscard]] constexpr PageIndex end() const { return first + count; }
   bool operator==(const PageRange&) const = default;
 };
+
+[[nodiscard]] constexpr std::uint64_t count_pages(std::span<const PageRange> ranges) {
+  std::uint64_t pages = 0;
+  for (const PageRange& range : ranges) pages += range.count;
+  return pages;
+}
 
 }  // namespace vmm

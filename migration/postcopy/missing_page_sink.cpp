@@ -1,0 +1,104 @@
+#include "migration/postcopy/missing_page_sink.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "migration/pages/page_codec.hpp"
+#include "migration/postcopy/page_fetcher.hpp"
+#include "migration/wire/format.hpp"
+#include "vmm/memory/huge_page.hpp"
+#include "vmm/os/scheduling.hpp"
+
+namespace migration {
+
+namespace {
+
+/// A block that has so much data, in one frame, becomes a huge page with its zero pages. These
+/// would cost nothing alone; but a huge page is installed several times faster than its pages one
+/// by one, and the guest runs faster on it afterwards.
+constexpr std::uint64_t kBlockData = vmm::kHugePagePages / 2;
+
+bool nearly_block(std::span<const vmm::PageRange> ranges) {
+  const vmm::PageIndex block = ranges.front().first / vmm::kHugePagePages;
+  for (const vmm::PageRange& range : ranges) {
+    if (range.first / vmm::kHugePagePages != block ||
+        (range.end() - 1) / vmm::kHugePagePages != block)
+      return false;
+  }
+  return vmm::count_pages(ranges) >= kBlockData;
+}
+
+[[noreturn]] void refuse_size() {
+  throw wire::ProtocolError("the peer sent a frame whose pages do not fill it");
+}
+
+}  // namespace
+
+void MissingPageSink::make_way() {
+  if (!std::exchange(aside_, true)) vmm::step_aside();
+  vmm::keep_off(fetcher_.busy_processor());
+}
+
+std::size_t MissingPageSink::read_digests(std::uint64_t pages, net::BufferedReader& in,
+                                          std::size_t bytes) {
+  const std::size_t size = fetcher_.digests() ? pages * wire::kDigestBytes : 0;
+  if (bytes < size) refuse_size();
+  const auto given = in.take(size);
+  digests_.resize(size / wire::kDigestBytes);
+  if (size > 0) std::memcpy(digests_.data(), given.data(), given.size());
+  return bytes - size;
+}
+
+std::span<std::byte> MissingPageSink::room_for(std::uint64_t pages) {
+  const std::size_t size = pages * vmm::kPageSize;
+  pages_.resize(std::max(pages_.size(), size));
+  return std::span(pages_).first(size);
+}
+
+void MissingPageSink::put_raw(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
+                              std::size_t bytes) {
+  make_way();
+  const std::uint64_t count = vmm::count_pages(ranges);
+  if (read_digests(count, in, bytes) != count * vmm::kPageSize) refuse_size();
+  if (nearly_block(ranges)) return put_block(ranges, in);
+  const auto pages = room_for(count);
+  iovec part{pages.data(), pages.size()};
+  in.read({&part, 1});
+  fetcher_.install(ranges, pages, digests_);
+}
+
+/// A block of RAM that will be a huge page.
+void MissingPageSink::put_block(std::span<const vmm::PageRange> ranges, net::BufferedReader& in) {
+  const vmm::PageIndex first = ranges.front().first / vmm::kHugePagePages * vmm::kHugePagePages;
+  auto reservation = fetcher_.reserve_block(first, ranges);
+  const auto block = reservation ? reservation->bytes() : block_.zeroed();
+  parts_.clear();
+  for (const vmm::PageRange& range : ranges) {
+    parts_.push_back(
+        {block.data() + (range.first - first) * vmm::kPageSize, range.count * vmm::kPageSize});
+  }
+  in.read(parts_);
+  if (reservation) {
+    fetcher_.install_reserved(*reservation, first, ranges, digests_);
+  } else if (!fetcher_.install_block(first, ranges, block, digests_)) {
+    block_.mark_stale();
+  }
+}
+
+void MissingPageSink::put_compressed(std::span<const vmm::PageRange> ranges,
+                                     net::BufferedReader& in, std::size_t bytes) {
+  make_way();
+  const std::uint64_t count = vmm::count_pages(ranges);
+  const std::size_t size = read_digests(count, in, bytes);
+  const auto pages = room_for(count);
+  PageCodec::unpack(in.take(size), pages);
+  fetcher_.install(ranges, pages, digests_);
+}
+
+void MissingPageSink::put_zero(std::span<const vmm::PageRange> ranges) {
+  make_way();
+  fetcher_.install_zero(ranges);
+}
+
+}  // namespace migration
