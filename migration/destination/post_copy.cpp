@@ -14,7 +14,6 @@
 #include "migration/destination/receiver.hpp"
 #include "migration/net/event_loop.hpp"
 #include "migration/pages/ram_sink.hpp"
-#include "migration/postcopy/missing_page_sink.hpp"
 
 /// The destination's part of post-copy: which pages are missing, the connection by which they are
 /// asked for, and the link that may be lost and taken up again while the VM runs here.
@@ -93,7 +92,7 @@ void IncomingMigration::Receiver::start_fetcher() {
 }
 
 std::unique_ptr<PageSink> IncomingMigration::Receiver::make_sink() {
-  if (fetcher_) return std::make_unique<MissingPageSink>(*fetcher_);
+  if (fetcher_) return fetcher_->make_sink();
   return std::make_unique<RamSink>(*target_);
 }
 

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "migration/pages/page_codec.hpp"
-#include "migration/postcopy/page_fetcher.hpp"
 #include "migration/wire/format.hpp"
 #include "vmm/memory/huge_page.hpp"
 #include "vmm/os/scheduling.hpp"
@@ -37,12 +36,12 @@ bool nearly_block(std::span<const vmm::PageRange> ranges) {
 
 void MissingPageSink::make_way() {
   if (!std::exchange(aside_, true)) vmm::step_aside();
-  vmm::keep_off(fetcher_.busy_processor());
+  vmm::keep_off(faults_.busy_processor());
 }
 
 std::size_t MissingPageSink::read_digests(std::uint64_t pages, net::BufferedReader& in,
                                           std::size_t bytes) {
-  const std::size_t size = fetcher_.digests() ? pages * wire::kDigestBytes : 0;
+  const std::size_t size = installer_.digests() ? pages * wire::kDigestBytes : 0;
   if (bytes < size) refuse_size();
   const auto given = in.take(size);
   digests_.resize(size / wire::kDigestBytes);
@@ -65,13 +64,13 @@ void MissingPageSink::put_raw(std::span<const vmm::PageRange> ranges, net::Buffe
   const auto pages = room_for(count);
   iovec part{pages.data(), pages.size()};
   in.read({&part, 1});
-  fetcher_.install(ranges, pages, digests_);
+  installer_.install(ranges, pages, digests_);
 }
 
 /// A block of RAM that will be a huge page.
 void MissingPageSink::put_block(std::span<const vmm::PageRange> ranges, net::BufferedReader& in) {
   const vmm::PageIndex first = ranges.front().first / vmm::kHugePagePages * vmm::kHugePagePages;
-  auto reservation = fetcher_.reserve_block(first, ranges);
+  auto reservation = installer_.reserve_block(first, ranges);
   const auto block = reservation ? reservation->bytes() : block_.zeroed();
   parts_.clear();
   for (const vmm::PageRange& range : ranges) {
@@ -80,8 +79,8 @@ void MissingPageSink::put_block(std::span<const vmm::PageRange> ranges, net::Buf
   }
   in.read(parts_);
   if (reservation) {
-    fetcher_.install_reserved(*reservation, first, ranges, digests_);
-  } else if (!fetcher_.install_block(first, ranges, block, digests_)) {
+    installer_.install_reserved(std::move(*reservation), first, ranges, digests_);
+  } else if (!installer_.install_block(first, ranges, block, digests_)) {
     block_.mark_stale();
   }
 }
@@ -93,12 +92,12 @@ void MissingPageSink::put_compressed(std::span<const vmm::PageRange> ranges,
   const std::size_t size = read_digests(count, in, bytes);
   const auto pages = room_for(count);
   PageCodec::unpack(in.take(size), pages);
-  fetcher_.install(ranges, pages, digests_);
+  installer_.install(ranges, pages, digests_);
 }
 
 void MissingPageSink::put_zero(std::span<const vmm::PageRange> ranges) {
   make_way();
-  fetcher_.install_zero(ranges);
+  installer_.install_zero(ranges);
 }
 
 }  // namespace migration

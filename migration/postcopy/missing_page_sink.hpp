@@ -8,18 +8,19 @@
 
 #include "migration/pages/huge_block.hpp"
 #include "migration/pages/page_sink.hpp"
+#include "migration/postcopy/fault_watch.hpp"
+#include "migration/postcopy/page_installer.hpp"
 
 namespace migration {
-
-class PageFetcher;
 
 /// Installs pages in RAM of which pages are missing, while the guest may run: they are put together
 /// where no vCPU sees half a page. The channel's thread leaves the processor to the guest, and to
 /// whoever serves its faults.
 class MissingPageSink final : public PageSink {
  public:
-  /// `fetcher` outlives this object.
-  explicit MissingPageSink(PageFetcher& fetcher) : fetcher_(fetcher) {}
+  /// Both outlive this object.
+  MissingPageSink(PageInstaller& installer, const FaultWatch& faults)
+      : installer_(installer), faults_(faults) {}
 
   void put_raw(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
                std::size_t bytes) override;
@@ -35,7 +36,8 @@ class MissingPageSink final : public PageSink {
   void put_block(std::span<const vmm::PageRange> ranges, net::BufferedReader& in);
   [[nodiscard]] std::span<std::byte> room_for(std::uint64_t pages);
 
-  PageFetcher& fetcher_;
+  PageInstaller& installer_;
+  const FaultWatch& faults_;
   bool aside_ = false;
   std::vector<std::uint64_t> digests_;
   std::vector<std::byte> pages_;

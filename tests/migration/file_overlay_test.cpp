@@ -7,7 +7,7 @@
 #include <cstring>
 #include <thread>
 
-#include "tests/migration/page_fetcher_fixture.hpp"
+#include "tests/migration/missing_pages_fixture.hpp"
 #include "vmm/memory/huge_page.hpp"
 
 namespace migration {
@@ -35,17 +35,17 @@ class NoRoom {
 };
 
 /// RAM that is a file of eight blocks and a half, of which all pages but two are missing.
-class PageFetchingIntoAFile : public PageFetching {
+class FillingAnOverlay : public FaultServing {
  protected:
   void SetUp() override {
-    PageFetching::SetUp();
+    FaultServing::SetUp();
     if (IsSkipped()) return;
     if (!userfault_->can_protect()) GTEST_SKIP() << "this kernel lacks UFFDIO_WRITEPROTECT (5.7)";
     memory_ = vmm::GuestMemory(vmm::kMinMemory + (1U << 20), vmm::Backing::memfd);
     file_ = memory_.file();
-    covered_ = std::make_unique<FileOverlay>(memory_, userfault_);
+    overlay_ = std::make_unique<FileOverlay>(memory_, userfault_);
   }
-  void make(bool digests = false) { PageFetching::make(missing(), digests); }
+  void make(bool digests = false) { FaultServing::make(missing(), digests); }
   [[nodiscard]] std::vector<vmm::PageRange> missing() const {
     return {{0, kZero},
             {kZero + 1, kOtherZero - kZero - 1},
@@ -53,7 +53,6 @@ class PageFetchingIntoAFile : public PageFetching {
   }
   /// Pages of that value, each.
   void put(vmm::PageRange range, int value) { install(range, vmm::pages_of(value, range.count)); }
-  void put_zero(vmm::PageRange range) { fetcher_->install_zero({&range, 1}); }
   void put_all(int value) {
     for (const vmm::PageRange& range : missing()) put(range, value);
   }
@@ -71,9 +70,9 @@ class PageFetchingIntoAFile : public PageFetching {
                   ? std::vector<vmm::PageRange>{{first_, kZero - first_},
                                                 {kZero + 1, range.end() - kZero - 1}}
                   : std::vector<vmm::PageRange>{range};
-    auto reservation = fetcher_->reserve_block(first_, ranges_);
+    auto reservation = installer_->reserve_block(first_, ranges_);
     if (!reservation) return false;
-    reservation_ = std::make_unique<BlockReservation>(std::move(*reservation));
+    reservation_.emplace(std::move(*reservation));
     return true;
   }
   void fill(int value) {
@@ -83,8 +82,9 @@ class PageFetchingIntoAFile : public PageFetching {
     }
   }
   void install_reserved(const std::vector<std::uint64_t>& digests = {}) {
-    const auto reservation = std::move(reservation_);
-    fetcher_->install_reserved(*reservation, first_, ranges_, digests);
+    BlockReservation reservation = std::move(*reservation_);
+    reservation_.reset();
+    installer_->install_reserved(std::move(reservation), first_, ranges_, digests);
   }
 
   static constexpr std::uint64_t kBlock = vmm::kHugePagePages;
@@ -93,10 +93,10 @@ class PageFetchingIntoAFile : public PageFetching {
   int file_ = -1;
   vmm::PageIndex first_ = 0;  ///< of the block that is reserved
   std::vector<vmm::PageRange> ranges_;
-  std::unique_ptr<BlockReservation> reservation_;
+  std::optional<BlockReservation> reservation_;
 };
 
-TEST_F(PageFetchingIntoAFile, APageThatIsWaitedForIsThereAtOnceAndNotInTheFileYet) {
+TEST_F(FillingAnOverlay, APageThatIsWaitedForIsThereAtOnceAndNotInTheFileYet) {
   make();
   connect();
   vmm::Reader& reader = read(3);
@@ -107,12 +107,12 @@ TEST_F(PageFetchingIntoAFile, APageThatIsWaitedForIsThereAtOnceAndNotInTheFileYe
   EXPECT_EQ(in_file(3), 0);
 }
 
-TEST_F(PageFetchingIntoAFile, APageThatIsNotMissingIsZeroAtOnce) {
+TEST_F(FillingAnOverlay, APageThatIsNotMissingIsZeroAtOnce) {
   make();
   EXPECT_EQ(read(kZero).value(), std::byte{0});
 }
 
-TEST_F(PageFetchingIntoAFile, ABlockIsTheFilesOnceItIsComplete) {
+TEST_F(FillingAnOverlay, ABlockIsTheFilesOnceItIsComplete) {
   make();
   put({5, kBlock - 5}, 9);
   EXPECT_EQ(in_file(5), 0);
@@ -123,7 +123,7 @@ TEST_F(PageFetchingIntoAFile, ABlockIsTheFilesOnceItIsComplete) {
   EXPECT_EQ(in_file(7), 77);
 }
 
-TEST_F(PageFetchingIntoAFile, WhatTheGuestWroteMeanwhileStays) {
+TEST_F(FillingAnOverlay, WhatTheGuestWroteMeanwhileStays) {
   make();
   byte(kZero) = std::byte{55};  // waits for a zero page and gets it
   put({kBlock, 3}, 1);
@@ -136,7 +136,7 @@ TEST_F(PageFetchingIntoAFile, WhatTheGuestWroteMeanwhileStays) {
   EXPECT_EQ(byte(kBlock + 2), std::byte{66});
 }
 
-TEST_F(PageFetchingIntoAFile, ABlockThatIsFilledInPlaceShowsOnceItIsInstalled) {
+TEST_F(FillingAnOverlay, ABlockThatIsFilledInPlaceShowsOnceItIsInstalled) {
   make();
   vmm::Reader& reader = read(2 * kBlock + 1);
   ASSERT_TRUE(reserve(2));
@@ -145,11 +145,11 @@ TEST_F(PageFetchingIntoAFile, ABlockThatIsFilledInPlaceShowsOnceItIsInstalled) {
   install_reserved();
   EXPECT_EQ(reader.value(), std::byte{5});
   EXPECT_EQ(in_file(2 * kBlock + 1), 5);
-  EXPECT_EQ(fetcher_->missing(), memory_.page_count() - 2 - kBlock);
+  EXPECT_EQ(missing_->count(), memory_.page_count() - 2 - kBlock);
   EXPECT_THROW(put({2 * kBlock, 1}, 1), wire::ProtocolError);
 }
 
-TEST_F(PageFetchingIntoAFile, ABlockThatIsFilledInPlaceLeavesWhatTheGuestHasOfIt) {
+TEST_F(FillingAnOverlay, ABlockThatIsFilledInPlaceLeavesWhatTheGuestHasOfIt) {
   make();
   ASSERT_TRUE(reserve(1));
   fill(5);
@@ -160,7 +160,7 @@ TEST_F(PageFetchingIntoAFile, ABlockThatIsFilledInPlaceLeavesWhatTheGuestHasOfIt
   EXPECT_EQ(in_file(kZero + 1), 5);
 }
 
-TEST_F(PageFetchingIntoAFile, APageThatTheGuestMadeZeroMeanwhileIsZeroInABlockThatIsFilledInPlace) {
+TEST_F(FillingAnOverlay, APageThatTheGuestMadeZeroMeanwhileIsZeroInABlockThatIsFilledInPlace) {
   make();
   ASSERT_TRUE(reserve(2));
   fill(5);
@@ -173,39 +173,39 @@ TEST_F(PageFetchingIntoAFile, APageThatTheGuestMadeZeroMeanwhileIsZeroInABlockTh
   EXPECT_EQ(in_file(2 * kBlock), 5);
 }
 
-TEST_F(PageFetchingIntoAFile, ABlockIsReservedOnceAndNotWithOtherPagesMissing) {
+TEST_F(FillingAnOverlay, ABlockIsReservedOnceAndNotWithOtherPagesMissing) {
   make();
   ASSERT_TRUE(reserve(2));
   EXPECT_FALSE(reserve(2));
   EXPECT_FALSE(reserve(8));  // a short one
   const vmm::PageRange half{3 * kBlock, kBlock / 2};
-  EXPECT_FALSE(fetcher_->reserve_block(half.first, {&half, 1}));
+  EXPECT_FALSE(installer_->reserve_block(half.first, {&half, 1}));
 }
 
-TEST_F(PageFetchingIntoAFile, WhatCameInPartLeavesNothingBehind) {
+TEST_F(FillingAnOverlay, WhatCameInPartLeavesNothingBehind) {
   make();
   ASSERT_TRUE(reserve(2));
   fill(1);
   reservation_.reset();
   put({2 * kBlock, 1}, 3);
-  put_zero({2 * kBlock + 1, kBlock - 1});
+  install_zero({2 * kBlock + 1, kBlock - 1});
   EXPECT_EQ(in_file(2 * kBlock), 3);
   EXPECT_EQ(in_file(2 * kBlock + 1), 0);
   EXPECT_EQ(byte(3 * kBlock - 1), std::byte{0});
 }
 
-TEST_F(PageFetchingIntoAFile, AllOfABlockThatCameInPartMayBeZero) {
+TEST_F(FillingAnOverlay, AllOfABlockThatCameInPartMayBeZero) {
   make();
   ASSERT_TRUE(reserve(2));
   fill(1);
   reservation_.reset();
-  for (const vmm::PageRange& range : missing()) put_zero(range);
+  for (const vmm::PageRange& range : missing()) install_zero(range);
   ASSERT_TRUE(wait_complete());
   EXPECT_EQ(byte(2 * kBlock), std::byte{0});
   EXPECT_EQ(byte(3 * kBlock - 1), std::byte{0});
 }
 
-TEST_F(PageFetchingIntoAFile, ABlockOfAWrongDigestIsNotInstalled) {
+TEST_F(FillingAnOverlay, ABlockOfAWrongDigestIsNotInstalled) {
   make(true);
   ASSERT_TRUE(reserve(2));
   fill(5);
@@ -213,7 +213,7 @@ TEST_F(PageFetchingIntoAFile, ABlockOfAWrongDigestIsNotInstalled) {
   EXPECT_TRUE(read(2 * kBlock).waits());
 }
 
-TEST_F(PageFetchingIntoAFile, WhatComesTwiceLeavesTheGuestWhatItHas) {
+TEST_F(FillingAnOverlay, WhatComesTwiceLeavesTheGuestWhatItHas) {
   make();
   ASSERT_TRUE(reserve(2));
   put({2 * kBlock, kBlock}, 3);
@@ -226,16 +226,16 @@ TEST_F(PageFetchingIntoAFile, WhatComesTwiceLeavesTheGuestWhatItHas) {
   EXPECT_EQ(in_file(2 * kBlock + 1), 3);
 }
 
-TEST_F(PageFetchingIntoAFile, IsCompleteWithTheLastPageAndAllOfTheFile) {
+TEST_F(FillingAnOverlay, IsCompleteWithTheLastPageAndAllOfTheFile) {
   make();
   ASSERT_TRUE(reserve(1));
   fill(3);
   install_reserved();
-  put_zero({0, kBlock});
+  install_zero({0, kBlock});
   put({2 * kBlock, 1}, 4);
-  put_zero({2 * kBlock + 1, kOtherZero - 2 * kBlock - 1});
+  install_zero({2 * kBlock + 1, kOtherZero - 2 * kBlock - 1});
   byte(kOtherZero) = std::byte{99};
-  put_zero({kOtherZero + 1, memory_.page_count() - kOtherZero - 1});
+  install_zero({kOtherZero + 1, memory_.page_count() - kOtherZero - 1});
   ASSERT_TRUE(wait_complete());
   EXPECT_EQ(byte(kBlock), std::byte{3});
   EXPECT_EQ(in_file(2 * kBlock), 4);
@@ -246,15 +246,15 @@ TEST_F(PageFetchingIntoAFile, IsCompleteWithTheLastPageAndAllOfTheFile) {
   }
 }
 
-TEST_F(PageFetchingIntoAFile, WithoutRoomInTheFileRamIsAnonymousMemory) {
+TEST_F(FillingAnOverlay, WithoutRoomInTheFileRamIsAnonymousMemory) {
   make();
   put({0, kBlock}, 7);
   {
     const NoRoom room;
     put({kBlock, kZero - kBlock}, 6);
     put({kZero + 1, 2 * kBlock - kZero - 1}, 6);
-    put_zero({2 * kBlock, kOtherZero - 2 * kBlock});
-    put_zero({kOtherZero + 1, memory_.page_count() - kOtherZero - 1});
+    install_zero({2 * kBlock, kOtherZero - 2 * kBlock});
+    install_zero({kOtherZero + 1, memory_.page_count() - kOtherZero - 1});
     EXPECT_FALSE(wait_complete());
   }
   ASSERT_TRUE(complete());
@@ -272,7 +272,7 @@ TEST_F(PageFetchingIntoAFile, WithoutRoomInTheFileRamIsAnonymousMemory) {
   EXPECT_EQ(in_file(3 * kBlock), 0);
 }
 
-TEST_F(PageFetchingIntoAFile, ABlockThatCannotBeCommittedIsInstalledOtherwise) {
+TEST_F(FillingAnOverlay, ABlockThatCannotBeCommittedIsInstalledOtherwise) {
   make();
   ASSERT_TRUE(reserve(1));
   fill(5);
@@ -283,22 +283,22 @@ TEST_F(PageFetchingIntoAFile, ABlockThatCannotBeCommittedIsInstalledOtherwise) {
   }
   EXPECT_EQ(byte(kBlock), std::byte{5});
   EXPECT_EQ(byte(kZero), std::byte{55});
-  EXPECT_EQ(fetcher_->missing(), memory_.page_count() - 2 - (kBlock - 1));
+  EXPECT_EQ(missing_->count(), memory_.page_count() - 2 - (kBlock - 1));
 }
 
-TEST_F(PageFetchingIntoAFile, AbandoningLetsGoWhoWaitsAndWhoComes) {
+TEST_F(FillingAnOverlay, AbandoningLetsGoWhoWaitsAndWhoComes) {
   make();
   vmm::Reader& reader = read(1);
   connect();
   EXPECT_EQ(peer_->receive_request(), 1);
-  fetcher_->abandon();
+  loop_->abandon();
   EXPECT_TRUE(reader.value().has_value());
   EXPECT_TRUE(read(2).value().has_value());
 }
 
 // Writers of single pages never wait for long, and lose nothing, while their blocks become the
 // file's.
-TEST_F(PageFetchingIntoAFile, AWriteIsNeverLost) {
+TEST_F(FillingAnOverlay, AWriteIsNeverLost) {
   make();
   std::atomic<bool> stop = false;
   std::uint64_t written = 0;

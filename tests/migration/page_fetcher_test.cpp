@@ -1,274 +1,69 @@
 #include "migration/postcopy/page_fetcher.hpp"
 
 #include <gtest/gtest.h>
-#include <lz4.h>
 
-#include <algorithm>
 #include <future>
 #include <memory>
-#include <string>
 #include <system_error>
-#include <vector>
 
-#include "migration/base/page_content.hpp"
 #include "tests/migration/fault_peer.hpp"
-#include "tests/migration/page_fetcher_fixture.hpp"
+#include "tests/vmm/memory/userfault_fixture.hpp"
 
 namespace migration {
 namespace {
 
-using wire::PageEncoding;
-
-TEST_F(PageFetching, AReaderWaitsForItsPageAndSeesItsBytes) {
-  make();
-  connect();
-  vmm::Reader& reader = read(5);
-  EXPECT_EQ(peer_->receive_request(), 5U);
-  EXPECT_TRUE(reader.waits());
-  send_page(5, 42);
-  EXPECT_EQ(reader.value(), std::byte{42});
-  fetcher_->disconnect();  // the fault thread has done with the page then
-  EXPECT_EQ(fetcher_->missing(), memory_.page_count() - 1);
-  EXPECT_FALSE(fetcher_->missing_pages().test(5));
-  EXPECT_EQ(fetcher_->latencies().count(), 1U);
-}
-
-TEST_F(PageFetching, SeveralReadersOfAPageMakeOneRequest) {
-  make();
-  connect();
-  vmm::Reader& one = read(5);
-  EXPECT_EQ(peer_->receive_request(), 5U);
-  vmm::Reader& two = read(5);
-  vmm::Reader& three = read(5);
-  vmm::Reader& other = read(6);
-  EXPECT_EQ(peer_->receive_request(), 6U);
-  send_page(5, 42);
-  send_page(6, 43);
-  for (vmm::Reader* reader : {&one, &two, &three}) EXPECT_EQ(reader->value(), std::byte{42});
-  EXPECT_EQ(other.value(), std::byte{43});
-  fetcher_->disconnect();
-  EXPECT_TRUE(peer_->ended());
-}
-
-TEST_F(PageFetching, TellsOfManyFaultsAndWhereItServesThem) {
-  make();
-  connect();
-  EXPECT_EQ(fetcher_->busy_processor(), -1);
-  int processor = -1;
-  // On a busy machine eight may take longer than a moment, now and then.
-  for (vmm::PageIndex page = 0; page < 500 && processor < 0; ++page) {
-    vmm::Reader& reader = read(page);
-    EXPECT_EQ(peer_->receive_request(), page);
-    send_page(page, 42);
-    EXPECT_EQ(reader.value(), std::byte{42});
-    processor = fetcher_->busy_processor();
+/// All that takes part in a fetch, but for the channels.
+class PageFetching : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    try {
+      userfault_ = std::make_shared<const vmm::Userfault>();
+    } catch (const std::system_error& error) {
+      GTEST_SKIP() << error.what();
+    }
+    fetcher_ = std::make_unique<PageFetcher>(
+        memory_, userfault_, nullptr, false, kPeerDeadline,
+        PageFetcher::Callbacks{[this](bool) { complete_.set_value(); }, [](std::exception_ptr) {}});
   }
-  EXPECT_GE(processor, 0);
-}
-
-TEST_F(PageFetching, APageThatIsNotMissingIsZeroAtOnce) {
-  make({{0, 10}});
-  EXPECT_EQ(read(10).value(), std::byte{0});  // and nobody to ask
-  EXPECT_EQ(fetcher_->missing(), 10U);
-}
-
-TEST_F(PageFetching, ZeroAndCompressedAnswersAreInstalled) {
-  make();
-  connect();
-  vmm::Reader& zero = read(5);
-  EXPECT_EQ(peer_->receive_request(), 5U);
-  peer_->send_page(5, PageEncoding::zero, {});
-  EXPECT_EQ(zero.value(), std::byte{0});
-  vmm::Reader& packed = read(6);
-  EXPECT_EQ(peer_->receive_request(), 6U);
-  peer_->send_page(6, PageEncoding::lz4, compressed(vmm::pages_of(42)));
-  EXPECT_EQ(packed.value(), std::byte{42});
-  EXPECT_TRUE(std::ranges::equal(memory_.pages({6, 1}), vmm::pages_of(42)));
-}
-
-TEST_F(PageFetching, WhatIsThereOfAMissingPageIsDropped) {
-  memory_.pages({5, 1}).front() = std::byte{9};
-  make();
-  connect();
-  vmm::Reader& reader = read(5);
-  EXPECT_EQ(peer_->receive_request(), 5U);
-  send_page(5, 42);
-  EXPECT_EQ(reader.value(), std::byte{42});
-}
-
-TEST_F(PageFetching, APageMayComeBeforeItIsAskedFor) {
-  make();
-  connect();
-  send_early(7, 42);
-  EXPECT_EQ(read(7).value(), std::byte{42});
-}
-
-TEST_F(PageFetching, AnAnswerThatNobodyAskedForFailsTheConnection) {
-  make();
-  connect();
-  send_page(7, 42);
-  EXPECT_EQ(failure(), "the source sent a page that nobody asked for");
-  EXPECT_TRUE(fetcher_->missing_pages().test(7));
-}
-
-TEST_F(PageFetching, APageThatIsHereAlreadyFailsTheConnection) {
-  make();
-  connect();
-  send_early(7, 42);
-  send_early(7, 43);
-  EXPECT_NE(failure().find("here already"), std::string::npos);
-  EXPECT_FALSE(fetcher_->connected());
-  EXPECT_TRUE(peer_->ended());
-  EXPECT_EQ(read(7).value(), std::byte{42});
-}
-
-TEST_F(PageFetching, APageThatWasNeverMissingFailsTheConnection) {
-  make({{0, 10}});
-  connect();
-  send_early(10, 42);
-  EXPECT_NE(failure().find("here already"), std::string::npos);
-}
-
-TEST_F(PageFetching, APageOfAWrongDigestFailsTheConnectionAndIsNotInstalled) {
-  make({{0, 10}}, true);
-  connect();
-  const auto page = vmm::pages_of(42);
-  send_early(5, 42, digest_of(page));
-  EXPECT_EQ(read(5).value(), std::byte{42});
-  send_early(6, 42, digest_of(page) + 1);
-  EXPECT_NE(failure().find("0x6000 differs from its digest"), std::string::npos);
-  EXPECT_TRUE(fetcher_->missing_pages().test(6));
-}
-
-TEST_F(PageFetching, AZeroPageOfAWrongDigestFailsTheConnection) {
-  make({{0, 10}}, true);
-  connect();
-  peer_->send_page(6, PageEncoding::zero, {}, 1, wire::FrameType::early);
-  EXPECT_NE(failure().find("differs from its digest"), std::string::npos);
-  EXPECT_TRUE(fetcher_->missing_pages().test(6));
-}
-
-TEST_F(PageFetching, ADamagedPageFailsTheConnection) {
-  make();
-  connect();
-  auto block = compressed(vmm::pages_of(42));
-  block.resize(block.size() - 3);
-  peer_->send_page(5, PageEncoding::lz4, block, 0, wire::FrameType::early);
-  EXPECT_EQ(failure(), "the peer sent a damaged LZ4 block");
-}
-
-TEST_F(PageFetching, SomethingElseThanAPageFailsTheConnection) {
-  make();
-  connect();
-  wire::Bytes frame;
-  wire::put_frame(frame, wire::FrameType::landed, wire::encode_round(1));
-  peer_->send(frame);
-  EXPECT_NE(failure().find("something else than a page"), std::string::npos);
-}
-
-TEST_F(PageFetching, AFrameMayComeInPieces) {
-  make();
-  connect();
-  vmm::Reader& reader = read(5);
-  wire::Bytes frames;
-  for (const vmm::PageIndex page : {5U, 6U}) {
-    const auto data = vmm::pages_of(static_cast<int>(page));
-    wire::put_single_page(frames, wire::FrameType::early, page, PageEncoding::raw, 0, data.size());
-    frames.insert(frames.end(), data.begin(), data.end());
+  [[nodiscard]] bool wait_complete() {
+    return complete_.get_future().wait_for(kPeerDeadline) == std::future_status::ready;
   }
-  for (std::size_t at = 0; at < frames.size(); at += 1000) {
-    peer_->send(std::span(frames).subspan(at, std::min<std::size_t>(1000, frames.size() - at)));
-  }
-  EXPECT_EQ(reader.value(), std::byte{5});
-  EXPECT_EQ(read(6).value(), std::byte{6});
-}
 
-TEST_F(PageFetching, WhoWaitsWhileTheLinkIsAwayIsAskedForOnTheNextOne) {
-  make();
-  connect();
-  vmm::Reader& before = read(5);
-  EXPECT_EQ(peer_->receive_request(), 5U);
-  peer_->hang_up();
-  EXPECT_NE(failure(), "has not failed");
-  EXPECT_FALSE(fetcher_->connected());
-  fetcher_->disconnect();
-  connect();
-  EXPECT_EQ(peer_->receive_request(), 5U);
-  send_page(5, 42);
-  EXPECT_EQ(before.value(), std::byte{42});
-}
+  boost::asio::io_context context_;
+  vmm::GuestMemory memory_{vmm::kMinMemory};
+  std::promise<void> complete_;
+  std::list<vmm::Reader> readers_;
+  FaultPeer peer_;
+  std::shared_ptr<const vmm::Userfault> userfault_;
+  std::unique_ptr<PageFetcher> fetcher_;
+};
 
-TEST_F(PageFetching, WhoTouchesAPageBeforeThereIsALinkIsAskedForOnce) {
-  make();
-  vmm::Reader& reader = read(5);
-  connect();
-  EXPECT_EQ(peer_->receive_request(), 5U);
-  send_page(5, 42);
-  EXPECT_EQ(reader.value(), std::byte{42});
-  fetcher_->disconnect();
-  EXPECT_TRUE(peer_->ended());
-}
-
-TEST_F(PageFetching, HalfAFrameOfALostLinkIsForgotten) {
-  make();
-  connect();
-  wire::Bytes half;
-  wire::put_single_page(half, wire::FrameType::page, 5, PageEncoding::raw, 0, vmm::kPageSize);
-  peer_->send(half);
-  peer_->hang_up();
-  EXPECT_NE(failure(), "has not failed");
-  connect();
-  send_early(6, 42);
-  EXPECT_EQ(read(6).value(), std::byte{42});
-}
-
-TEST_F(PageFetching, ASourceThatDoesNotSendAPageIsLost) {
-  timeout_ = std::chrono::milliseconds(50);
-  make();
-  connect();
-  read(5);
-  EXPECT_EQ(peer_->receive_request(), 5U);
-  EXPECT_NE(failure().find("does not send a page that is waited for"), std::string::npos);
-}
-
-TEST_F(PageFetching, AbandoningLetsGoWhoWaitsAndWhoComes) {
-  make();
-  connect();
-  vmm::Reader& waiting = read(5);
-  EXPECT_EQ(peer_->receive_request(), 5U);
-  fetcher_->abandon();
-  EXPECT_TRUE(fetcher_->abandoned());
-  EXPECT_EQ(waiting.value(), std::byte{0});
-  EXPECT_EQ(read(6).value(), std::byte{0});
-}
-
-TEST_F(PageFetching, IsCompleteWhereNothingIsMissing) {
-  make({});
-  EXPECT_FALSE(complete());
+TEST_F(PageFetching, IsOverOnceAllIsToldAndNothingIsMissing) {
+  EXPECT_TRUE(fetcher_->has_all());
+  EXPECT_EQ(fetcher_->missing(), 1U);
   fetcher_->told_all();
   EXPECT_TRUE(wait_complete());
   EXPECT_EQ(fetcher_->missing(), 0U);
 }
 
-TEST_F(PageFetching, IsCompleteOnceWithTheLastPage) {
-  make({{4, 3}});
-  connect();
-  const auto page = vmm::pages_of(42);
-  install({5, 1}, page);
-  send_early(4, 42);
-  EXPECT_FALSE(complete());
-  const vmm::PageRange last{6, 1};
-  fetcher_->install_zero({&last, 1});
+TEST_F(PageFetching, ServesAPageAndTakesAnotherFromAChannel) {
+  fetcher_->expect({{5, 1}, {9, 1}});
+  fetcher_->told_all();
+  EXPECT_EQ(fetcher_->missing(), 2U);
+  EXPECT_EQ(fetcher_->expected().count(), 2U);
+  const auto sink = fetcher_->make_sink();
+  const vmm::PageRange zero{9, 1};
+  sink->put_zero({&zero, 1});
+  EXPECT_EQ(fetcher_->missing_pages().count(), 1U);
+  fetcher_->connect(peer_.socket(context_));
+  EXPECT_TRUE(fetcher_->connected());
+  vmm::Reader& reader = readers_.emplace_back(memory_.pages({5, 1}).data());
+  EXPECT_EQ(peer_.receive_request(), 5U);
+  peer_.send_page(5, wire::PageEncoding::raw, vmm::pages_of(42));
+  EXPECT_EQ(reader.value(), std::byte{42});
   EXPECT_TRUE(wait_complete());
-  EXPECT_EQ(fetcher_->missing(), 0U);
-  // No page is waited for any more, and the link may go.
-  peer_->hang_up();
-  EXPECT_EQ(read(100).value(), std::byte{0});
-  EXPECT_EQ(read(6).value(), std::byte{0});
-  EXPECT_EQ(read(4).value(), std::byte{42});
-  fetcher_ = nullptr;
-  EXPECT_EQ(completed_, 1);
-  EXPECT_EQ(failures_, 0);
+  EXPECT_TRUE(fetcher_->has_all());
+  EXPECT_EQ(fetcher_->latencies().count(), 1U);
 }
 
 }  // namespace

@@ -8,20 +8,23 @@
 #include <future>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
 #include <vector>
 
-#include "migration/postcopy/page_fetcher.hpp"
+#include "migration/postcopy/fault_loop.hpp"
+#include "migration/postcopy/missing_pages.hpp"
+#include "migration/postcopy/page_installer.hpp"
 #include "tests/migration/fault_peer.hpp"
 #include "tests/vmm/memory/userfault_fixture.hpp"
 
 namespace migration {
 
-/// RAM with missing pages, and the source at the other end of a socket pair. Skipped, with the
-/// reason, where userfaultfd is not permitted.
-class PageFetching : public ::testing::Test {
+/// RAM with missing pages, and nobody who serves faults. Skipped, with the reason, where
+/// userfaultfd is not permitted.
+class PageInstalling : public ::testing::Test {
  protected:
   void SetUp() override {
     try {
@@ -32,22 +35,56 @@ class PageFetching : public ::testing::Test {
   }
 
   void make(const std::vector<vmm::PageRange>& missing, bool digests = false) {
-    PageFetcher::Callbacks callbacks;
-    callbacks.complete = [this](bool settled) {
-      if (++completed_ == 1) complete_.set_value(settled);
+    missing_.emplace(memory_.page_count());
+    installer_.emplace(memory_, userfault_, std::move(overlay_), digests, *missing_, [this] {
+      ++all_here_;
+      when_all_are_here();
+    });
+    installer_->expect(missing, false);
+  }
+  void make() { make({{0, memory_.page_count()}}); }
+  virtual void when_all_are_here() {}
+
+  /// As a channel does it.
+  void install(vmm::PageRange range, const std::vector<std::byte>& data,
+               const std::vector<std::uint64_t>& digests = {}) {
+    installer_->install({&range, 1}, data, digests);
+  }
+  void install_zero(vmm::PageRange range) { installer_->install_zero({&range, 1}); }
+  vmm::Reader& read(vmm::PageIndex page) {
+    return readers_.emplace_back(memory_.pages({page, 1}).data());
+  }
+
+  std::atomic<int> all_here_ = 0;
+  vmm::GuestMemory memory_{vmm::kMinMemory};
+  std::unique_ptr<FileOverlay> overlay_;
+  std::optional<MissingPages> missing_;
+  std::list<vmm::Reader> readers_;
+  // These go first: readers that still wait then go on.
+  std::shared_ptr<const vmm::Userfault> userfault_;
+  std::optional<PageInstaller> installer_;
+};
+
+/// The same with the loop that serves faults, and the source at the other end of a socket pair.
+class FaultServing : public PageInstalling {
+ protected:
+  void make(const std::vector<vmm::PageRange>& missing, bool digests = false) {
+    PageInstalling::make(missing, digests);
+    FaultLoop::Callbacks callbacks;
+    callbacks.complete = [this](bool file_again) {
+      if (++completed_ == 1) complete_.set_value(file_again);
     };
     callbacks.failed = [this](std::exception_ptr why) {
       if (++failures_ == 1) failed_.set_value(why);
     };
-    fetcher_ = std::make_unique<PageFetcher>(memory_, userfault_, std::move(covered_), digests,
-                                             timeout_, std::move(callbacks));
-    fetcher_->expect(missing);
+    loop_.emplace(memory_, userfault_, *missing_, *installer_, timeout_, std::move(callbacks));
   }
   void make() { make({{0, memory_.page_count()}}); }
+  void when_all_are_here() override { loop_->finish(); }
 
   void connect() {
     peer_ = std::make_unique<FaultPeer>();
-    fetcher_->connect(peer_->socket(context_));
+    loop_->connect(peer_->socket(context_));
   }
   void send_page(vmm::PageIndex page, int value, std::uint64_t digest = 0) {
     peer_->send_page(page, wire::PageEncoding::raw, vmm::pages_of(value), digest);
@@ -57,22 +94,14 @@ class PageFetching : public ::testing::Test {
     peer_->send_page(page, wire::PageEncoding::raw, vmm::pages_of(value), digest,
                      wire::FrameType::early);
   }
-  /// As a channel does it.
-  void install(vmm::PageRange range, const std::vector<std::byte>& data,
-               const std::vector<std::uint64_t>& digests = {}) {
-    fetcher_->install({&range, 1}, data, digests);
-  }
-  vmm::Reader& read(vmm::PageIndex page) {
-    return readers_.emplace_back(memory_.pages({page, 1}).data());
-  }
 
   /// Why the connection failed the first time.
   [[nodiscard]] std::string failure() { return reason_of(failed_); }
   [[nodiscard]] bool complete() const { return completed_ > 0; }
   /// Whether all came in time, and RAM is its file again if it is one.
   [[nodiscard]] bool wait_complete() {
-    auto settled = complete_.get_future();
-    return settled.wait_for(kPeerDeadline) == std::future_status::ready && settled.get();
+    auto file_again = complete_.get_future();
+    return file_again.wait_for(kPeerDeadline) == std::future_status::ready && file_again.get();
   }
 
   static std::vector<std::byte> compressed(const std::vector<std::byte>& page) {
@@ -89,13 +118,8 @@ class PageFetching : public ::testing::Test {
   std::atomic<int> completed_ = 0, failures_ = 0;
   std::promise<bool> complete_;
   std::promise<std::exception_ptr> failed_;
-  vmm::GuestMemory memory_{vmm::kMinMemory};
-  std::unique_ptr<FileOverlay> covered_;
   std::unique_ptr<FaultPeer> peer_;
-  std::list<vmm::Reader> readers_;
-  // These go first: readers that still wait then go on.
-  std::shared_ptr<const vmm::Userfault> userfault_;
-  std::unique_ptr<PageFetcher> fetcher_;
+  std::optional<FaultLoop> loop_;
 };
 
 }  // namespace migration
