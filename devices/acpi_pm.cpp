@@ -2,6 +2,9 @@
 
 #include <stdexcept>
 
+#include "vmm/bytes/byte_reader.hpp"
+#include "vmm/bytes/byte_writer.hpp"
+
 namespace devices {
 
 namespace {
@@ -61,9 +64,9 @@ void AcpiPm::write(std::uint64_t offset, std::span<const std::byte> data) {
 std::vector<std::byte> AcpiPm::save() {
   const std::lock_guard lock(mutex_);
   std::vector<std::byte> bytes;
-  for (const std::uint16_t value : {state_.enable, state_.control}) {
-    for (const unsigned index : {0U, 1U}) bytes.push_back(std::byte{byte_of(value, index)});
-  }
+  vmm::ByteWriter writer(bytes);
+  writer.u16(state_.enable);
+  writer.u16(state_.control);
   return bytes;
 }
 
@@ -71,11 +74,8 @@ void AcpiPm::load(std::uint32_t saved_version, std::span<const std::byte> bytes)
   if (saved_version != version() || bytes.size() != 4) {
     throw std::invalid_argument("saved state of acpi-pm: of another version or size");
   }
-  const auto word = [&](std::size_t at) {
-    return static_cast<std::uint16_t>(std::to_integer<unsigned>(bytes[at]) |
-                                      std::to_integer<unsigned>(bytes[at + 1]) << 8);
-  };
-  const AcpiPmState state{word(0), word(2)};
+  vmm::ByteReader<std::invalid_argument> reader(bytes, "saved state of acpi-pm");
+  const AcpiPmState state{reader.u16(), reader.u16()};
   if ((state.control & kSleepEnable) != 0) {
     throw std::invalid_argument("saved state of acpi-pm: it would be asleep");
   }

@@ -5,6 +5,9 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "vmm/bytes/byte_reader.hpp"
+#include "vmm/bytes/byte_writer.hpp"
+
 namespace devices {
 
 namespace {
@@ -49,16 +52,18 @@ void PciConfig::write(std::uint64_t offset, std::span<const std::byte> data) {
 
 std::vector<std::byte> PciConfig::save() {
   const std::lock_guard lock(mutex_);
-  const auto bytes = std::as_bytes(std::span(&address_, 1));
-  return {bytes.begin(), bytes.end()};
+  std::vector<std::byte> bytes;
+  vmm::ByteWriter(bytes).u32(address_);
+  return bytes;
 }
 
 void PciConfig::load(std::uint32_t saved_version, std::span<const std::byte> bytes) {
   if (saved_version != version() || bytes.size() != sizeof(address_)) {
     throw std::invalid_argument("saved state of pci-config: of another version or size");
   }
+  vmm::ByteReader<std::invalid_argument> reader(bytes, "saved state of pci-config");
   const std::lock_guard lock(mutex_);
-  std::memcpy(&address_, bytes.data(), sizeof(address_));
+  address_ = reader.u32();
 }
 
 }  // namespace devices

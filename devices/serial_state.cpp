@@ -6,6 +6,8 @@
 #include <stdexcept>
 
 #include "devices/serial_registers.hpp"
+#include "vmm/bytes/byte_reader.hpp"
+#include "vmm/bytes/byte_writer.hpp"
 
 namespace devices {
 
@@ -15,51 +17,24 @@ namespace {
   throw std::invalid_argument("saved state of a serial port: " + what);
 }
 
-class Reader {
- public:
-  explicit Reader(std::span<const std::byte> bytes) : rest_(bytes) {}
+using Reader = vmm::ByteReader<std::invalid_argument>;
 
-  std::span<const std::byte> take(std::size_t count) {
-    if (count > rest_.size()) unsound("truncated");
-    const auto taken = rest_.first(count);
-    rest_ = rest_.subspan(count);
-    return taken;
-  }
-  std::uint32_t integer(std::size_t size) {
-    std::uint32_t value = 0;
-    const auto bytes = take(size);
-    for (std::size_t i = 0; i < size; ++i) {
-      value |= std::to_integer<std::uint32_t>(bytes[i]) << (8 * i);
-    }
-    return value;
-  }
-  /// A register; bits outside `mask` do not exist.
-  std::uint8_t bits(std::uint8_t mask, const char* name) {
-    const std::uint32_t value = integer(1);
-    if ((value & ~std::uint32_t{mask}) != 0) unsound(fmt::format("{} is 0x{:x}", name, value));
-    return static_cast<std::uint8_t>(value);
-  }
-  std::size_t length(std::size_t limit, const char* name) {
-    const std::size_t value = integer(4);
-    if (value > limit) unsound(fmt::format("{} has {} bytes, of at most {}", name, value, limit));
-    return value;
-  }
-  std::vector<std::byte> bytes(std::size_t count) {
-    const auto taken = take(count);
-    return {taken.begin(), taken.end()};
-  }
-  [[nodiscard]] bool empty() const { return rest_.empty(); }
-
- private:
-  std::span<const std::byte> rest_;
-};
-
-void put(std::vector<std::byte>& out, std::uint32_t value, std::size_t size) {
-  for (std::size_t i = 0; i < size; ++i) out.push_back(static_cast<std::byte>(value >> (8 * i)));
+/// A register; bits outside `mask` do not exist.
+std::uint8_t read_bits(Reader& in, std::uint8_t mask, const char* name) {
+  const unsigned value = in.u8();
+  if ((value & ~unsigned{mask}) != 0) unsound(fmt::format("{} is 0x{:x}", name, value));
+  return static_cast<std::uint8_t>(value);
 }
 
-void put_length(std::vector<std::byte>& out, const std::vector<std::byte>& queue) {
-  put(out, static_cast<std::uint32_t>(queue.size()), 4);
+std::size_t read_length(Reader& in, std::size_t limit, const char* name) {
+  const std::size_t value = in.u32();
+  if (value > limit) unsound(fmt::format("{} has {} bytes, of at most {}", name, value, limit));
+  return value;
+}
+
+std::vector<std::byte> read_queue(Reader& in, std::size_t size) {
+  const auto bytes = in.bytes(size);
+  return {bytes.begin(), bytes.end()};
 }
 
 }  // namespace
@@ -67,17 +42,18 @@ void put_length(std::vector<std::byte>& out, const std::vector<std::byte>& queue
 std::vector<std::byte> encode(const SerialState& state) {
   const SerialRegisters& regs = state.registers;
   std::vector<std::byte> out;
+  vmm::ByteWriter writer(out);
   for (const std::uint8_t value :
        {regs.interrupt_enable, regs.fifo_control, regs.line_control, regs.modem_control,
         regs.modem_changes, regs.scratch, regs.divisor_low, regs.divisor_high}) {
-    put(out, value, 1);
+    writer.u8(value);
   }
-  put(out, regs.overrun ? 1 : 0, 1);
-  put(out, regs.holding_empty ? 1 : 0, 1);
-  for (const auto* queue : {&state.fifo, &state.input, &state.output}) put_length(out, *queue);
+  writer.u8(regs.overrun ? 1 : 0);
+  writer.u8(regs.holding_empty ? 1 : 0);
   for (const auto* queue : {&state.fifo, &state.input, &state.output}) {
-    out.insert(out.end(), queue->begin(), queue->end());
+    writer.u32(static_cast<std::uint32_t>(queue->size()));
   }
+  for (const auto* queue : {&state.fifo, &state.input, &state.output}) writer.bytes(*queue);
   return out;
 }
 
@@ -85,28 +61,29 @@ SerialState decode_serial_state(std::uint32_t version, std::span<const std::byte
   if (version != SerialState::kVersion) {
     unsound(fmt::format("version {}, and this Ferry reads {}", version, SerialState::kVersion));
   }
-  Reader in(bytes);
+  Reader in(bytes, "saved state of a serial port");
   SerialState state;
   SerialRegisters& regs = state.registers;
-  regs.interrupt_enable = in.bits(kIerMask, "interrupt enable");
-  regs.fifo_control = in.bits(kFcrEnable | kFcrTriggerMask, "FIFO control");
-  regs.line_control = in.bits(0xff, "line control");
-  regs.modem_control = in.bits(kMcrMask, "modem control");
-  regs.modem_changes = in.bits(kMsrChanges, "modem changes");
-  regs.scratch = in.bits(0xff, "scratch");
-  regs.divisor_low = in.bits(0xff, "divisor");
-  regs.divisor_high = in.bits(0xff, "divisor");
-  regs.overrun = in.bits(1, "overrun") != 0;
-  regs.holding_empty = in.bits(1, "transmitter-empty interrupt") != 0;
+  regs.interrupt_enable = read_bits(in, kIerMask, "interrupt enable");
+  regs.fifo_control = read_bits(in, kFcrEnable | kFcrTriggerMask, "FIFO control");
+  regs.line_control = read_bits(in, 0xff, "line control");
+  regs.modem_control = read_bits(in, kMcrMask, "modem control");
+  regs.modem_changes = read_bits(in, kMsrChanges, "modem changes");
+  regs.scratch = read_bits(in, 0xff, "scratch");
+  regs.divisor_low = read_bits(in, 0xff, "divisor");
+  regs.divisor_high = read_bits(in, 0xff, "divisor");
+  regs.overrun = read_bits(in, 1, "overrun") != 0;
+  regs.holding_empty = read_bits(in, 1, "transmitter-empty interrupt") != 0;
 
   const bool fifo = (regs.fifo_control & kFcrEnable) != 0;
-  const std::size_t fifo_bytes = in.length(fifo ? SerialState::kFifoBytes : 1, "receiver FIFO");
-  const std::size_t input_bytes = in.length(SerialState::kInputBytes, "input queue");
-  const std::size_t output_bytes = in.length(SerialState::kOutputBytes, "output queue");
-  state.fifo = in.bytes(fifo_bytes);
-  state.input = in.bytes(input_bytes);
-  state.output = in.bytes(output_bytes);
-  if (!in.empty()) unsound("stray bytes at its end");
+  const std::size_t fifo_bytes =
+      read_length(in, fifo ? SerialState::kFifoBytes : 1, "receiver FIFO");
+  const std::size_t input_bytes = read_length(in, SerialState::kInputBytes, "input queue");
+  const std::size_t output_bytes = read_length(in, SerialState::kOutputBytes, "output queue");
+  state.fifo = read_queue(in, fifo_bytes);
+  state.input = read_queue(in, input_bytes);
+  state.output = read_queue(in, output_bytes);
+  in.finish();
   return state;
 }
 

@@ -16,7 +16,7 @@
 namespace migration {
 
 /// One channel of the destination: a thread that reads page frames and gives them to a PageSink.
-/// The owner may give it another one, as the migration switches to post-copy.
+/// The owner gives it another one as the migration switches to post-copy.
 class PageReceiver {
  public:
   /// Called from the thread: a round has landed as far as this channel goes (its number), or the
@@ -29,8 +29,9 @@ class PageReceiver {
   PageReceiver(const PageReceiver&) = delete;
   PageReceiver& operator=(const PageReceiver&) = delete;
 
-  /// The owner's thread: pages go to `sink` from the next frame on that the channel's thread begins
-  /// to read. The one before it goes once that thread has nothing to do with it any more.
+  /// The owner's thread, between two rounds, when a sound peer has nothing under way here. Pages go
+  /// to `sink` from the next frame on. The one before it goes once the channel's thread is done
+  /// with it.
   void switch_to(std::unique_ptr<PageSink> sink);
 
  private:

@@ -1,11 +1,11 @@
 #include "migration/postcopy/missing_page_sink.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "migration/pages/page_codec.hpp"
 #include "migration/wire/format.hpp"
+#include "vmm/bytes/byte_reader.hpp"
 #include "vmm/memory/huge_page.hpp"
 #include "vmm/os/scheduling.hpp"
 
@@ -43,9 +43,9 @@ std::size_t MissingPageSink::read_digests(std::uint64_t pages, net::BufferedRead
                                           std::size_t bytes) {
   const std::size_t size = installer_.digests() ? pages * wire::kDigestBytes : 0;
   if (bytes < size) refuse_size();
-  const auto given = in.take(size);
+  vmm::ByteReader<wire::ProtocolError> reader(in.take(size), "digests from the peer");
   digests_.resize(size / wire::kDigestBytes);
-  if (size > 0) std::memcpy(digests_.data(), given.data(), given.size());
+  for (std::uint64_t& digest : digests_) digest = reader.u64();
   return bytes - size;
 }
 

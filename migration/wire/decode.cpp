@@ -4,44 +4,13 @@
 
 #include <algorithm>
 
+#include "vmm/bytes/byte_reader.hpp"
+
 namespace migration::wire {
 
 namespace {
 
-/// Takes little-endian values off the front of bytes; running out is a ProtocolError.
-class Reader {
- public:
-  Reader(std::span<const std::byte> bytes, const char* what) : rest_(bytes), what_(what) {}
-
-  std::uint16_t u16() { return static_cast<std::uint16_t>(integer(2)); }
-  std::uint32_t u32() { return static_cast<std::uint32_t>(integer(4)); }
-  std::uint64_t u64() { return integer(8); }
-  std::span<const std::byte> bytes(std::size_t count) {
-    if (count > rest_.size()) throw ProtocolError(fmt::format("truncated {} from the peer", what_));
-    const auto taken = rest_.first(count);
-    rest_ = rest_.subspan(count);
-    return taken;
-  }
-  [[nodiscard]] bool done() const { return rest_.empty(); }
-  void finish() const {
-    if (!rest_.empty()) {
-      throw ProtocolError(
-          fmt::format("{} stray bytes after {} from the peer", rest_.size(), what_));
-    }
-  }
-
- private:
-  std::uint64_t integer(std::size_t size) {
-    std::uint64_t value = 0;
-    const auto from = bytes(size);
-    for (std::size_t i = 0; i < size; ++i)
-      value |= std::to_integer<std::uint64_t>(from[i]) << (8 * i);
-    return value;
-  }
-
-  std::span<const std::byte> rest_;
-  const char* what_;
-};
+using Reader = vmm::ByteReader<ProtocolError>;
 
 /// The most payload that a frame of this type may have; 0 for a type that there is not.
 std::size_t payload_limit(FrameType type) {
@@ -141,7 +110,7 @@ Preamble decode_preamble(std::span<const std::byte, kPreambleBytes> bytes) {
   if (!std::ranges::equal(bytes.first(magic.size()), magic)) {
     throw ProtocolError("the peer is not Ferry (no Ferry preamble)");
   }
-  Reader reader(bytes.subspan(magic.size()), "preamble");
+  Reader reader(bytes.subspan(magic.size()), "preamble from the peer");
   const Preamble preamble{reader.u32(), static_cast<Role>(reader.u32())};
   if (preamble.version != kVersion) {
     throw ProtocolError(fmt::format(
@@ -157,7 +126,7 @@ Preamble decode_preamble(std::span<const std::byte, kPreambleBytes> bytes) {
 
 FrameHeader decode_header(std::span<const std::byte, kHeaderBytes> bytes) {
   const auto type = std::to_integer<std::uint8_t>(bytes[0]);
-  Reader reader(bytes.subspan(2), "frame header");
+  Reader reader(bytes.subspan(2), "frame header from the peer");
   const FrameHeader header{static_cast<FrameType>(type), reader.u16(), reader.u32()};
   if (!known(type) || bytes[1] != std::byte{0}) {
     throw ProtocolError(fmt::format("the peer sent a frame of unknown type {}", type));
@@ -182,7 +151,7 @@ void check_direction(const FrameHeader& header, Side reader) {
 
 std::vector<vmm::PageRange> decode_ranges(std::span<const std::byte> bytes, std::uint64_t ram_pages,
                                           std::uint64_t max_pages) {
-  Reader reader(bytes, "page list");
+  Reader reader(bytes, "page list from the peer");
   std::vector<vmm::PageRange> ranges;
   ranges.reserve(bytes.size() / kRangeBytes);
   std::uint64_t pages = 0;
@@ -199,23 +168,23 @@ std::vector<vmm::PageRange> decode_ranges(std::span<const std::byte> bytes, std:
 }
 
 Channel decode_channel(std::span<const std::byte> payload) {
-  Reader reader(payload, "channel frame");
+  Reader reader(payload, "channel frame from the peer");
   Channel channel;
-  std::ranges::copy(reader.bytes(channel.token.size()), channel.token.begin());
+  reader.fill(channel.token);
   channel.index = reader.u32();
   reader.finish();
   return channel;
 }
 
 std::uint32_t decode_round(std::span<const std::byte> payload) {
-  Reader reader(payload, "round frame");
+  Reader reader(payload, "round frame from the peer");
   const std::uint32_t round = reader.u32();
   reader.finish();
   return round;
 }
 
 vmm::MachineState decode_state(std::span<const std::byte> payload) {
-  Reader reader(payload, "machine state");
+  Reader reader(payload, "machine state from the peer");
   vmm::MachineState state;
   const std::uint32_t count = reader.u32();
   if (count > kMaxStateSections) {
@@ -223,8 +192,7 @@ vmm::MachineState decode_state(std::span<const std::byte> payload) {
   }
   for (std::uint32_t i = 0; i < count; ++i) {
     vmm::StateSection section;
-    const auto id = reader.bytes(reader.u16());
-    section.id.assign(reinterpret_cast<const char*>(id.data()), id.size());
+    section.id = reader.text(reader.u16());
     section.version = reader.u32();
     const auto data = reader.bytes(reader.u32());
     section.data.assign(data.begin(), data.end());
@@ -235,7 +203,7 @@ vmm::MachineState decode_state(std::span<const std::byte> payload) {
 }
 
 Digests decode_digests(std::span<const std::byte> payload, std::uint64_t ram_pages) {
-  Reader reader(payload, "digests");
+  Reader reader(payload, "digests from the peer");
   Digests result{read_range(reader, ram_pages), {}};
   if (result.range.count > kMaxDigestPages) throw ProtocolError("too many digests in one frame");
   for (std::uint64_t i = 0; i < result.range.count; ++i) result.digests.push_back(reader.u64());
@@ -244,7 +212,7 @@ Digests decode_digests(std::span<const std::byte> payload, std::uint64_t ram_pag
 }
 
 Missing decode_missing(std::span<const std::byte> payload, std::uint64_t ram_pages) {
-  Reader reader(payload, "page bitmap");
+  Reader reader(payload, "page bitmap from the peer");
   const vmm::PageRange range = read_range(reader, ram_pages);
   Missing result{range, {}};
   if (payload.size() == kRangeBytes) {
@@ -272,7 +240,7 @@ Missing decode_missing(std::span<const std::byte> payload, std::uint64_t ram_pag
 }
 
 Hashes decode_hashes(std::span<const std::byte> payload, std::uint64_t ram_pages) {
-  Reader reader(payload, "hashes");
+  Reader reader(payload, "hashes from the peer");
   Hashes result;
   do {
     const vmm::PageRange range = read_range(reader, ram_pages);
@@ -288,12 +256,12 @@ Hashes decode_hashes(std::span<const std::byte> payload, std::uint64_t ram_pages
     result.hashes.resize(result.hashes.size() + range.count);
     std::ranges::copy(bytes,
                       std::as_writable_bytes(std::span(result.hashes).last(range.count)).begin());
-  } while (!reader.done());
+  } while (reader.left() > 0);
   return result;
 }
 
 std::vector<Copy> decode_copies(std::span<const std::byte> payload, std::uint64_t ram_pages) {
-  Reader reader(payload, "list of copies");
+  Reader reader(payload, "list of copies from the peer");
   std::vector<Copy> copies;
   std::uint64_t pages = 0;
   if (payload.size() > kMaxCopies * kCopyBytes) throw ProtocolError("too many copies in one frame");
@@ -315,7 +283,7 @@ std::vector<Copy> decode_copies(std::span<const std::byte> payload, std::uint64_
 }
 
 PageRequest decode_request(std::span<const std::byte> payload, std::uint64_t ram_pages) {
-  Reader reader(payload, "page request");
+  Reader reader(payload, "page request from the peer");
   const std::uint32_t page = reader.u32();
   const std::uint32_t flags = reader.u32();
   reader.finish();
@@ -324,7 +292,7 @@ PageRequest decode_request(std::span<const std::byte> payload, std::uint64_t ram
 }
 
 SinglePage decode_page(std::span<const std::byte> payload, std::uint64_t ram_pages) {
-  Reader reader(payload, "page");
+  Reader reader(payload, "page from the peer");
   const std::uint32_t page = reader.u32();
   const std::uint32_t encoding = reader.u32();
   const std::uint64_t digest = reader.u64();

@@ -4,7 +4,11 @@
 #include <limits>
 #include <stdexcept>
 
+#include "vmm/bytes/byte_writer.hpp"
+
 namespace migration::wire {
+
+using vmm::ByteWriter;
 
 namespace {
 
@@ -24,14 +28,14 @@ std::uint16_t to_u16(std::uint64_t value) {
 }
 
 void put_header(Bytes& out, FrameType type, std::size_t ranges, std::size_t payload) {
-  Writer writer(out);
+  ByteWriter writer(out);
   writer.u8(static_cast<std::uint8_t>(type));
   writer.u8(0);
   writer.u16(to_u16(ranges));
   writer.u32(to_u32(payload));
 }
 
-void put_range(Writer& writer, vmm::PageRange range) {
+void put_range(ByteWriter& writer, vmm::PageRange range) {
   writer.u32(to_u32(range.first));
   writer.u32(to_u32(range.count));
 }
@@ -40,7 +44,7 @@ void put_range(Writer& writer, vmm::PageRange range) {
 
 Bytes encode_preamble(Role role) {
   Bytes out;
-  Writer writer(out);
+  ByteWriter writer(out);
   writer.text({kMagic.data(), kMagic.size()});
   writer.u32(kVersion);
   writer.u32(static_cast<std::uint32_t>(role));
@@ -51,18 +55,18 @@ void put_page_header(Bytes& out, FrameType type, std::span<const vmm::PageRange>
                      std::size_t data_bytes) {
   require(!ranges.empty() && ranges.size() <= kMaxRanges);
   put_header(out, type, ranges.size(), ranges.size() * kRangeBytes + data_bytes);
-  Writer writer(out);
+  ByteWriter writer(out);
   for (const vmm::PageRange& range : ranges) put_range(writer, range);
 }
 
 void put_frame(Bytes& out, FrameType type, std::span<const std::byte> payload) {
   put_header(out, type, 0, payload.size());
-  Writer(out).bytes(payload);
+  ByteWriter(out).bytes(payload);
 }
 
 Bytes encode_channel(const Token& token, std::uint32_t index) {
   Bytes out;
-  Writer writer(out);
+  ByteWriter writer(out);
   writer.bytes(token);
   writer.u32(index);
   return out;
@@ -70,13 +74,13 @@ Bytes encode_channel(const Token& token, std::uint32_t index) {
 
 Bytes encode_round(std::uint32_t round) {
   Bytes out;
-  Writer(out).u32(round);
+  ByteWriter(out).u32(round);
   return out;
 }
 
 Bytes encode_state(const vmm::MachineState& state) {
   Bytes out;
-  Writer writer(out);
+  ByteWriter writer(out);
   writer.u32(to_u32(state.sections.size()));
   for (const vmm::StateSection& section : state.sections) {
     writer.u16(to_u16(section.id.size()));
@@ -91,7 +95,7 @@ Bytes encode_state(const vmm::MachineState& state) {
 Bytes encode_digests(vmm::PageRange range, std::span<const std::uint64_t> digests) {
   require(range.count == digests.size() && range.count <= kMaxDigestPages);
   Bytes out;
-  Writer writer(out);
+  ByteWriter writer(out);
   put_range(writer, range);
   for (const std::uint64_t digest : digests) writer.u64(digest);
   return out;
@@ -101,7 +105,7 @@ Bytes encode_missing(vmm::PageRange range, const vmm::PageSet& missing) {
   require(range.first % 64 == 0 && range.end() <= missing.pages() &&
           range.count <= kMaxMissingPages);
   Bytes out;
-  Writer writer(out);
+  ByteWriter writer(out);
   put_range(writer, range);
   const auto words = missing.words().subspan(range.first / 64, (range.count + 63) / 64);
   for (std::size_t i = 0; i < words.size(); ++i) {
@@ -121,7 +125,7 @@ Bytes encode_missing(vmm::PageRange range, std::span<const vmm::PageRange> missi
     }
   }
   Bytes out;
-  Writer writer(out);
+  ByteWriter writer(out);
   put_range(writer, range);
   for (const std::uint64_t word : words) writer.u64(word);
   return out;
@@ -148,7 +152,7 @@ std::vector<vmm::PageRange> bitmap_pieces(const vmm::PageSet& pages) {
 
 Bytes encode_all_missing(vmm::PageRange range) {
   Bytes out;
-  Writer writer(out);
+  ByteWriter writer(out);
   put_range(writer, range);
   return out;
 }
@@ -178,7 +182,7 @@ Bytes encode_hashes(const Hashes& frame) {
   require(!frame.ranges.empty() && frame.hashes.size() <= kMaxHashPages);
   Bytes out;
   out.reserve(frame.ranges.size() * kRangeBytes + frame.hashes.size() * sizeof(PageHash));
-  Writer writer(out);
+  ByteWriter writer(out);
   std::span<const PageHash> rest = frame.hashes;
   for (const vmm::PageRange& range : frame.ranges) {
     put_range(writer, range);
@@ -191,7 +195,7 @@ Bytes encode_hashes(const Hashes& frame) {
 Bytes encode_copies(std::span<const Copy> copies) {
   require(copies.size() <= kMaxCopies);
   Bytes out;
-  Writer writer(out);
+  ByteWriter writer(out);
   for (const Copy& copy : copies) {
     writer.u32(to_u32(copy.to));
     writer.u32(to_u32(copy.from));
@@ -202,7 +206,7 @@ Bytes encode_copies(std::span<const Copy> copies) {
 
 void put_request(Bytes& out, vmm::PageIndex page, bool compressed) {
   put_header(out, FrameType::request, 0, 8);
-  Writer writer(out);
+  ByteWriter writer(out);
   writer.u32(to_u32(page));
   writer.u32(compressed ? 1 : 0);
 }
@@ -210,7 +214,7 @@ void put_request(Bytes& out, vmm::PageIndex page, bool compressed) {
 void put_single_page(Bytes& out, FrameType type, vmm::PageIndex page, PageEncoding encoding,
                      std::uint64_t digest, std::size_t data_bytes) {
   put_header(out, type, 0, 16 + data_bytes);
-  Writer writer(out);
+  ByteWriter writer(out);
   writer.u32(to_u32(page));
   writer.u32(static_cast<std::uint32_t>(encoding));
   writer.u64(digest);

@@ -3,7 +3,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <string_view>
 #include <vector>
 
 #include "migration/base/copy.hpp"
@@ -19,26 +18,6 @@
 namespace migration::wire {
 
 using Bytes = std::vector<std::byte>;
-
-/// Appends little-endian values to bytes.
-class Writer {
- public:
-  explicit Writer(Bytes& out) : out_(out) {}
-  void u8(std::uint8_t value) { integer(value, 1); }
-  void u16(std::uint16_t value) { integer(value, 2); }
-  void u32(std::uint32_t value) { integer(value, 4); }
-  void u64(std::uint64_t value) { integer(value, 8); }
-  void bytes(std::span<const std::byte> value) {
-    out_.insert(out_.end(), value.begin(), value.end());
-  }
-  void text(std::string_view value) { bytes(std::as_bytes(std::span(value))); }
-
- private:
-  void integer(std::uint64_t value, int size) {
-    for (int i = 0; i < size; ++i) out_.push_back(static_cast<std::byte>(value >> (8 * i)));
-  }
-  Bytes& out_;
-};
 
 [[nodiscard]] Bytes encode_preamble(Role role);
 

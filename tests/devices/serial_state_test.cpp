@@ -66,7 +66,7 @@ TEST(SerialState, RefusesAnotherVersion) {
 TEST(SerialState, RefusesEveryTruncation) {
   for (std::size_t size = 0; size < kExample.size(); ++size) {
     EXPECT_EQ(refusal(1, {kExample.begin(), kExample.begin() + static_cast<std::ptrdiff_t>(size)}),
-              "saved state of a serial port: truncated")
+              "truncated saved state of a serial port")
         << size << " bytes";
   }
 }
@@ -74,7 +74,7 @@ TEST(SerialState, RefusesEveryTruncation) {
 TEST(SerialState, RefusesStrayBytes) {
   auto longer = kExample;
   longer.push_back(std::byte{0});
-  EXPECT_EQ(refusal(1, longer), "saved state of a serial port: stray bytes at its end");
+  EXPECT_EQ(refusal(1, longer), "1 stray bytes after saved state of a serial port");
 }
 
 TEST(SerialState, RefusesBitsThatNoRegisterHas) {

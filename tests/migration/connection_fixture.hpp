@@ -17,6 +17,7 @@
 #include "migration/net/connection.hpp"
 #include "tests/migration/fault_peer.hpp"
 #include "tests/migration/wire_bytes.hpp"
+#include "vmm/bytes/byte_writer.hpp"
 
 namespace migration::net {
 
@@ -61,7 +62,7 @@ class Connections : public testing::Test {
   static wire::Bytes header(wire::FrameType type, std::uint32_t payload) {
     wire::Bytes bytes = wire::frame_of(type, {});
     wire::Bytes size;
-    wire::Writer(size).u32(payload);
+    vmm::ByteWriter(size).u32(payload);
     std::copy(size.begin(), size.end(), bytes.begin() + 4);
     return bytes;
   }

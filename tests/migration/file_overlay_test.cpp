@@ -220,6 +220,7 @@ TEST_F(FillingAnOverlay, WhatComesTwiceLeavesTheGuestWhatItHas) {
   byte(2 * kBlock) = std::byte{33};
   fill(5);
   EXPECT_EQ(byte(2 * kBlock), std::byte{33});
+  EXPECT_EQ(in_file(2 * kBlock), 5);  // not flushed while it is reserved
   EXPECT_THROW(install_reserved(), wire::ProtocolError);
   EXPECT_EQ(byte(2 * kBlock), std::byte{33});
   EXPECT_EQ(in_file(2 * kBlock), 33);

@@ -8,6 +8,7 @@
 #include "migration/base/page_content.hpp"
 #include "migration/net/buffered_reader.hpp"
 #include "tests/migration/missing_pages_fixture.hpp"
+#include "vmm/bytes/byte_writer.hpp"
 #include "vmm/memory/huge_page.hpp"
 
 namespace migration {
@@ -47,7 +48,7 @@ class PuttingMissingPages : public PageInstalling {
   }
   [[nodiscard]] static std::vector<std::byte> digest_bytes(int value) {
     std::vector<std::byte> bytes;
-    wire::Writer(bytes).u64(digest_of(vmm::pages_of(value)));
+    vmm::ByteWriter(bytes).u64(digest_of(vmm::pages_of(value)));
     return bytes;
   }
   void expect_page(vmm::PageIndex page, int value) {

@@ -10,6 +10,7 @@
 #include "migration/wire/encode.hpp"
 #include "migration/wire/messages.hpp"
 #include "tests/migration/wire_bytes.hpp"
+#include "vmm/bytes/byte_writer.hpp"
 
 namespace migration::wire {
 namespace {
@@ -267,7 +268,7 @@ TEST(WirePostCopy, PageFramesHaveRoomForADigestOfEachPage) {
   constexpr std::size_t kList = kMaxRanges * kRangeBytes;
   const auto header = [](FrameType type, std::size_t payload) {
     Bytes frame = {static_cast<std::byte>(type), std::byte{0}, std::byte{0}, std::byte{4}};
-    Writer(frame).u32(static_cast<std::uint32_t>(payload));
+    vmm::ByteWriter(frame).u32(static_cast<std::uint32_t>(payload));
     return header_of(frame);
   };
   const std::size_t raw = kList + kMaxRawPages * (vmm::kPageSize + kDigestBytes);

@@ -2,6 +2,8 @@
 
 #include <cctype>
 
+#include "vmm/bytes/byte_writer.hpp"
+
 namespace vmm::aml {
 
 namespace {
@@ -10,7 +12,7 @@ std::string byte(std::uint64_t value) { return std::string(1, static_cast<char>(
 
 std::string little_endian(std::uint64_t value, unsigned bytes) {
   std::string text;
-  for (unsigned i = 0; i < bytes; ++i) text += byte(value >> 8 * i & 0xff);
+  append_little_endian(text, value, bytes);
   return text;
 }
 

@@ -6,6 +6,8 @@
 #include <string_view>
 #include <utility>
 
+#include "vmm/bytes/byte_writer.hpp"
+
 namespace vmm {
 
 /// Puts the bytes of a firmware table together: little-endian, without padding.
@@ -51,7 +53,7 @@ class TableWriter {
 
  private:
   TableWriter& number(std::uint64_t value, unsigned size) {
-    for (unsigned i = 0; i < size; ++i) bytes_ += static_cast<char>(value >> 8 * i & 0xff);
+    append_little_endian(bytes_, value, size);
     return *this;
   }
 
