@@ -79,8 +79,12 @@ std::string_view path_of(std::string_view target) {
   return target.substr(0, target.find_first_of("?#"));
 }
 
+std::string_view path_of(const ApiRequest& request) {
+  return path_of({request.target().data(), request.target().size()});
+}
+
 ApiAnswer dispatch(Controlled& vm, const ApiRequest& request) {
-  const std::string_view path = path_of({request.target().data(), request.target().size()});
+  const std::string_view path = path_of(request);
   const auto* const route = std::ranges::find(kRoutes, path, &Route::path);
   if (route == kRoutes.end()) {
     return error_answer(http::status::not_found,
@@ -102,6 +106,10 @@ ApiAnswer dispatch(Controlled& vm, const ApiRequest& request) {
 
 ApiAnswer error_answer(http::status status, std::string_view message) {
   return {.body = {{"error", vmm::printable(message)}}, .status = status};
+}
+
+bool asks_to_migrate(const ApiRequest& request) {
+  return request.method() == http::verb::post && path_of(request) == "/migrate";
 }
 
 ApiAnswer answer_to(Controlled& vm, const ApiRequest& request) {

@@ -23,6 +23,9 @@ struct ApiAnswer {
   std::shared_ptr<ReportStream> stream{};  ///< instead of a body
 };
 
+/// Whether `Controlled::settled` is to be awaited before it is answered.
+[[nodiscard]] bool asks_to_migrate(const ApiRequest& request);
+
 /// Does what `request` asks, and never throws (docs/control-api.md).
 [[nodiscard]] ApiAnswer answer_to(Controlled& vm, const ApiRequest& request);
 

@@ -154,6 +154,7 @@ asio::awaitable<error_code> ApiSession::read(Parser& parser) {
 /// Whether another request may follow.
 asio::awaitable<bool> ApiSession::answer(const ApiRequest& request) {
   const Answering answering(*sessions_);
+  if (asks_to_migrate(request)) co_await controlled_.settled();
   const ApiAnswer answer = answer_to(controlled_, request);
   if (answer.stream) {
     co_await send_reports(*answer.stream, request.version());

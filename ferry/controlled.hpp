@@ -1,5 +1,6 @@
 #pragma once
 
+#include <boost/asio/awaitable.hpp>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <stdexcept>
@@ -23,6 +24,9 @@ class Controlled {
   virtual void resume(bool force) = 0;
   virtual void stop() = 0;
   virtual void cancel() = 0;
+  /// Until the VM may go on to another host, or for a while if that does not come about: to be
+  /// awaited before `migrate`.
+  virtual boost::asio::awaitable<void> settled() { co_return; }
   virtual std::shared_ptr<ReportStream> migrate(const nlohmann::json& options) = 0;
   virtual void set(const nlohmann::json& settings) = 0;
 };

@@ -50,6 +50,9 @@ Session::Session(const Options& options)
       had_terminal_(has_terminal()),
       image_store_(options.image_store),
       tell_changes_(context_),
+      settled_(context_),
+      left_(context_),
+      told_(context_),
       ledger_(options.ledger),
       overcommit_(options.overcommit),
       room_watch_(context_),
@@ -119,6 +122,8 @@ void Session::receive(migration::ReceiveOptions options) {
     *promised = std::move(promise);
     return machine;
   };
+  timeout_ = options.timeout;
+  settled_.expires_at(asio::steady_timer::time_point::max());
   incoming_ = std::make_unique<IncomingMigration>(
       std::move(options), factory,
       IncomingMigration::Callbacks{
@@ -168,7 +173,8 @@ void Session::receive(migration::ReceiveOptions options) {
                 asio::post(context_, [this] {
                   if (machine_) machine_->set_userfault(nullptr);
                 });
-              }});
+              },
+          .settled = [this] { asio::post(context_, [this] { wake(settled_); }); }});
 }
 
 int Session::run() {
@@ -190,6 +196,7 @@ void Session::arrived(Arrival arrival) {
   console_->connect(serial_);
   own(std::move(arrival.machine));
   if (incoming_) {
+    settled_.expires_after(timeout_);
     say(fmt::format("'{}' has arrived{}", name_, machine_->running() ? "" : ", paused"));
   }
   if (!arrival.tracked_since) return;

@@ -61,6 +61,7 @@ class Session final : public Controlled {
   void resume(bool force) override;
   void stop() override;
   void cancel() override;
+  boost::asio::awaitable<void> settled() override;
   std::shared_ptr<ReportStream> migrate(const nlohmann::json& options) override;
   void set(const nlohmann::json& settings) override;
 
@@ -76,6 +77,7 @@ class Session final : public Controlled {
   void end_now(int status);
   void leave(int status);
   boost::asio::awaitable<void> finish();
+  static void wake(boost::asio::steady_timer& timer);
 
   [[nodiscard]] std::shared_ptr<migration::ImageStore> image_store();
   [[nodiscard]] std::uint64_t kept_of(const std::string& vm_id) const;
@@ -117,6 +119,11 @@ class Session final : public Controlled {
   /// Of a VM whose source keeps its image.
   std::optional<migration::ChangeTracker> tracker_;
   boost::asio::steady_timer tell_changes_;
+  std::chrono::milliseconds timeout_{};  ///< of the arrival
+  // Those who wait are woken once that has come.
+  boost::asio::steady_timer settled_;  ///< the source knows that the VM is here
+  boost::asio::steady_timer left_;     ///< the receiver has nothing to answer any more
+  boost::asio::steady_timer told_;     ///< the destination knows that the VM is there
   const std::shared_ptr<const migration::RoomLedger> ledger_;
   const bool overcommit_;
   std::weak_ptr<MemoryPromise> memory_promise_;  ///< while memory of the VM is to come

@@ -26,6 +26,8 @@ namespace {
 /// How long a reader that stalls can delay the end of the process.
 constexpr std::chrono::seconds kFlushLimit{5};
 constexpr std::chrono::seconds kAnswerLimit{2};
+/// The other side is told for three timeouts at most; a thread that hangs delays the end no more.
+constexpr int kTimeoutsToAnswer = 4;
 /// A shell's number of a death by signal.
 constexpr int kSignalStatus = 128;
 
@@ -108,16 +110,25 @@ void Session::leave(int status) {
   migration::net::spawn(context_.get_executor(), finish());
 }
 
+/// Also who has yet to wait for it.
+void Session::wake(asio::steady_timer& timer) {
+  timer.expires_at(asio::steady_timer::time_point::min());
+}
+
 asio::awaitable<void> Session::finish() {
   if (incoming_) {
-    const auto declined = std::make_shared<asio::steady_timer>(context_, kAnswerLimit);
-    incoming_->decline(
-        [this, declined] { asio::post(context_, [declined] { declined->cancel(); }); });
-    boost::system::error_code cancelled;
-    co_await declined->async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
+    left_.expires_after(kTimeoutsToAnswer * timeout_);
+    incoming_->decline([this] { asio::post(context_, [this] { wake(left_); }); });
   }
   if (const std::size_t left = co_await console_->flush(kFlushLimit); left > 0) {
     say(fmt::format("dropped the guest's last {} bytes of output: nobody reads them", left));
+  }
+  // Who asks what became of the VM is to hear it here.
+  boost::system::error_code cancelled;
+  if (incoming_) co_await left_.async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
+  const bool moved = lent() && outgoing_->live().outcome == Outcome::completed;
+  if (moved && !outgoing_->done()) {
+    co_await told_.async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
   }
   if (api_) co_await api_->finish(kAnswerLimit);
   context_.stop();

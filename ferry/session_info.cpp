@@ -59,7 +59,8 @@ std::string Session::owner() const {
   if (lent()) return outgoing_->live().owner;
   if (machine_) {
     const auto status = fetching();
-    if (status && (status->link_lost || status->waits_for_room)) {
+    const bool away = status && (status->link_lost || status->waits_for_room);
+    if (away || (incoming_ && (exit_status_ || incoming_->status().unheard))) {
       return incoming_->status().detail;
     }
     return fmt::format(

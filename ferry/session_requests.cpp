@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
 #include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -61,7 +63,7 @@ void Session::resume(bool force) {
   std::string refusal = "nothing is in doubt here: there is nothing to force";
   if (lent()) {
     refusal = outgoing_->force_resume();
-  } else if (!machine_ && incoming_) {
+  } else if (incoming_ && !keeper_) {
     refusal = incoming_->force_resume();
   }
   if (!refusal.empty()) throw Conflict("cannot resume --force: " + refusal);
@@ -91,6 +93,12 @@ void Session::cancel() {
   if (const std::string refusal = outgoing_->cancel(); !refusal.empty()) throw Conflict(refusal);
 }
 
+asio::awaitable<void> Session::settled() {
+  if (!incoming_ || !incoming_->status().unheard) co_return;
+  boost::system::error_code cancelled;
+  co_await settled_.async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
+}
+
 std::shared_ptr<ReportStream> Session::migrate(const json& request) {
   migration::MigrateOptions options = migrate_options_from_json(request);
   vmm::Machine& machine = machine_for("migrate");
@@ -106,6 +114,9 @@ std::shared_ptr<ReportStream> Session::migrate(const json& request) {
   }
   if (machine.lacks_pages()) {
     throw Conflict("cannot migrate: the VM's last pages are just being put in place: try again");
+  }
+  if (incoming_ && incoming_->status().unheard) {
+    throw Conflict("cannot migrate: " + incoming_->status().detail);
   }
   std::erase_if(telling_, [](const auto& earlier) { return earlier->done(); });
   if (outgoing_ && !outgoing_->done()) telling_.push_back(std::move(outgoing_));
@@ -129,8 +140,11 @@ std::shared_ptr<ReportStream> Session::migrate(const json& request) {
           [watch = store_watch_](vmm::Machine& lent) {
             if (watch) watch->look(lent);
           },
+      .over = [this] { asio::post(context_, [this] { wake(told_); }); },
       .released =
           [this] { asio::post(context_, [this] { leave(static_cast<int>(ExitStatus::ok)); }); }};
+  // It tells the destination for three timeouts at most that it knows where the VM is.
+  told_.expires_at(asio::steady_timer::time_point::max());
   try {
     outgoing_ = std::make_unique<OutgoingMigration>(std::move(machine_), std::move(options),
                                                     std::move(callbacks));

@@ -1,230 +1,219 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <boost/asio/post.hpp>
 #include <chrono>
+#include <ctime>
+#include <exception>
 #include <stdexcept>
 #include <utility>
 
-#include "migration/base/elapsed.hpp"
 #include "migration/base/usage.hpp"
 #include "migration/destination/receiver.hpp"
 #include "migration/net/event_loop.hpp"
 
-/// The destination's part of the handover: nothing but Commit, or the operator, starts the VM, and
-/// after every failure the process says who owns it. The rules are in docs/architecture.md,
-/// "Handover".
+/// The destination's part of the handover: what has happened is told to the rules, which say what
+/// is done. They are in docs/protocol.md, "Who owns the VM".
 namespace migration {
 
 namespace asio = boost::asio;
-using net::Frame;
+using handover::Action;
 using wire::FrameType;
 
-void IncomingMigration::Receiver::prepare_if_complete() {
-  if (!state_ || !last_round_ || round_ <= *last_round_) return;
-  if (post_copy_ && !faults_connected_) return;
-  if (!post_copy_) channels_.clear();
-  // RAM is compared before the state is loaded, and the state loaded after the last page is in
-  // place: KVM itself writes guest pages when it takes over kvmclock.
-  auto difference = verify_ram();
-  const auto start = std::chrono::steady_clock::now();
-  // In post-copy loading waits for pages. When these do not come it is ended by zero pages.
-  loading_ = post_copy_;
-  if (post_copy_ && !fetcher_->connected()) return;  // why is on its way to this thread
-  try {
-    if (!difference) machine_->load(*state_);
-    prepared_.restore_ms = ms_since(start);
-    if (offer_.verify && !difference) {
-      difference = vmm::first_difference(*state_, machine_->save());
-    }
-  } catch (const std::exception& error) {
-    return give_up({fmt::format("the machine state cannot be loaded: {}", error.what())}, true);
+namespace {
+
+/// A source that has not heard that the VM is here, or is not, may ask for so many timeouts.
+constexpr int kTimeoutsToAnswer = 3;
+/// While the source's word is awaited it is looked for so often in a timeout.
+constexpr int kLooksInTimeout = 4;
+
+/// Of a clock that goes on while this host sleeps.
+handover::AwakeWatch::Time since_boot() {
+  timespec now{};
+  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
+}
+
+}  // namespace
+
+IncomingMigration::Receiver::Stage IncomingMigration::Receiver::stage() const {
+  const std::lock_guard lock(mutex_);
+  return handover_.stage();
+}
+
+bool IncomingMigration::Receiver::allows(Event event) const {
+  const std::lock_guard lock(mutex_);
+  return handover_.allows(event);
+}
+
+void IncomingMigration::Receiver::happened(Event event) {
+  Stage before{};
+  Stage after{};
+  handover::Step step;
+  {
+    const std::lock_guard lock(mutex_);
+    before = handover_.stage();
+    step = handover_.advance(event);
+    after = handover_.stage();
   }
-  loading_ = false;
-  if (post_copy_ && fetcher_->abandoned()) return;
-  if (difference) return give_up({"verification failed: " + *difference}, true);
-  prepared_.verified = offer_.verify;
-  prepared_.incarnation = incarnation_;
-  enter(Stage::prepared, "holds the complete VM, paused, until the source commits");
-  control_->send(FrameType::prepared, wire::encode(prepared_));
+  follow(before, step, after);
 }
 
-std::optional<std::string> IncomingMigration::Receiver::verify_ram() {
-  if (!offer_.verify) return std::nullopt;
-  if (!verifier_) verifier_.emplace(machine_->memory());
-  if (!fetcher_) return verifier_->finish(nullptr);
-  // Pages that were missing are checked one by one, as they come.
-  const vmm::PageSet expected = fetcher_->expected();
-  return verifier_->finish(&expected);
+void IncomingMigration::Receiver::happened(Event event, Failure why) {
+  failure_ = std::move(why);
+  happened(event);
 }
 
-void IncomingMigration::Receiver::commit(const ConnectionPtr& answer_to) {
+void IncomingMigration::Receiver::follow(Stage before, const handover::Step& step, Stage after) {
+  for (const Action action : step.actions) act(action);
+  // What is done may have led on to another stage.
+  if (after != before && after == stage()) entered(after);
+}
+
+void IncomingMigration::Receiver::act(Action action) {
+  switch (action) {
+    case Action::start_guest: return start_guest();
+    case Action::drop_guest: return net::spawn(context_.get_executor(), drop_guest());
+    case Action::send_prepared: return tell(FrameType::prepared, wire::encode(prepared_));
+    case Action::send_running: return tell(FrameType::running, wire::encode(running_now()));
+    case Action::send_ended:
+      return tell(FrameType::ended, wire::encode(wire::Reason{"the VM has ended there"}));
+    case Action::send_refused:
+      return tell(FrameType::refused, wire::encode(wire::Reason{failure_.why}));
+    case Action::send_acknowledged: return tell(FrameType::acknowledged);
+    case Action::send_status_prepared: return tell_status(wire::VmStatus::prepared);
+    case Action::send_status_running: return tell_status(wire::VmStatus::running);
+    case Action::send_status_refused: return tell_status(wire::VmStatus::refused);
+    case Action::close_link:
+      if (control_) control_->close(std::make_exception_ptr(std::runtime_error(failure_.why)));
+      return;
+    case Action::close_earlier:
+      if (earlier_) std::exchange(earlier_, nullptr)->close();
+      return;
+    case Action::send_accept:  // by serve_control, which has made it
+    case Action::hand_on:      // by the owner of the machine
+    default: return;           // those of the source
+  }
+}
+
+void IncomingMigration::Receiver::entered(Stage stage) {
+  const std::string_view text = handover::DestinationSide::advice(stage).text;
+  switch (stage) {
+    case Stage::prepared:
+    case Stage::lacking: show(std::string(text)); return await_word();
+    case Stage::prepared_unlinked:
+    case Stage::lacking_unlinked:
+      show(fmt::format("{} ({})", text, failure_.why));
+      return callbacks_.message(fmt::format("{} ({})", text, failure_.why));
+    case Stage::settled: callbacks_.settled(); [[fallthrough]];
+    case Stage::fetching: return show(offer_.paused ? "arrived, paused" : "arrived, running");
+    case Stage::running: return show(std::string(text));
+    case Stage::fetching_unlinked: return fetch_link_lost();
+    case Stage::ended:
+      show(fmt::format("{}: this process stays for a while to tell its source so", text));
+      return stay_to_answer();
+    case Stage::refused: show(failure_.why); return stay_to_answer();
+    case Stage::over: show(failure_.why); return net::spawn(context_.get_executor(), leave());
+    default: return;
+  }
+}
+
+void IncomingMigration::Receiver::show(std::string detail) {
+  const std::lock_guard lock(mutex_);
+  detail_ = std::move(detail);
+}
+
+void IncomingMigration::Receiver::tell(FrameType type, std::span<const std::byte> payload) {
+  if (control_) control_->send(type, payload);
+}
+
+void IncomingMigration::Receiver::tell_status(wire::VmStatus status) {
+  tell(FrameType::status, wire::encode(wire::Status{incarnation_, status}));
+}
+
+void IncomingMigration::Receiver::link_lost(const Failure& failure) {
+  if (fetching() && fetcher_->has_all()) {  // it is not needed any more
+    control_ = nullptr;
+    return;
+  }
+  if (stage() == Stage::receiving) {
+    const std::string why =
+        fmt::format("the VM did not arrive and stays at the source: {}", failure.why);
+    failure_ = {why, failure.protocol};
+    act(Action::send_refused);  // where the link still stands, the source hears why
+  } else {
+    failure_ = failure;
+    keeper_listens_ = false;
+    if (const ConnectionPtr lost = std::exchange(control_, nullptr)) lost->close();
+  }
+  happened(Event::link_lost);
+}
+
+void IncomingMigration::Receiver::start_guest() {
   try {
     if (!offer_.paused) machine_->resume();
   } catch (const std::exception& error) {
-    return give_up({fmt::format("the VM cannot be resumed: {}", error.what())}, true);
+    const std::string why = fmt::format("the VM cannot be resumed: {}", error.what());
+    return happened(Event::start_failed, {why});
   }
   // The source hears of it before anything else is done: its downtime ends with this frame.
-  if (answer_to) answer_to->send(FrameType::running, wire::encode(running_now()));
-  enter(Stage::running, offer_.paused ? "arrived, paused" : "arrived, running");
+  happened(Event::started);
   state_.reset();
   verifier_.reset();
   hashes_.reset();
   std::optional<KeptAtSource> kept;
   if (has_keeper()) kept = {offer_.token, offer_.image_key};
+  arrived_ = true;
   callbacks_.arrived(std::move(machine_), kept);
   if (!fetcher_) return target_.reset();
   if (fetcher_->missing() == 0) return all_here();
   tell_progress();
 }
 
-void IncomingMigration::Receiver::take_report(const Frame& frame) {
-  auto report = wire::decode<MigrationReport>(frame.payload);
-  const std::lock_guard lock(mutex_);
-  report_ = std::move(report);
+/// The source is to say within a timeout what becomes of the VM. What it said before this process
+/// stood still for longer than one may be older than what it, or its operator, has decided since.
+void IncomingMigration::Receiver::await_word() {
+  awake_.emplace(std::min(options_.timeout, offer_.timeout), since_boot());
+  word_due_ = Clock::now() + options_.timeout;
+  look_for_word();
 }
 
-/// The source's last frame, which comes when it has done what it does after the handover.
-asio::awaitable<void> IncomingMigration::Receiver::await_report(ConnectionPtr connection) {
-  if (stage_ != Stage::running || report_ || !offer_.features.has(wire::Feature::report)) co_return;
-  try {
-    const Frame frame = co_await connection->answer(
-        std::min<std::chrono::milliseconds>(options_.timeout, kReportPatience));
-    take_frame(frame);
-  } catch (const std::exception&) {
-    // It is of use to people alone.
-  }
+void IncomingMigration::Receiver::look_for_word() {
+  word_.expires_after(std::min(options_.timeout, offer_.timeout) / kLooksInTimeout);
+  word_.async_wait([this](boost::system::error_code cancelled) {
+    const Stage now = stage();
+    if (cancelled || (now != Stage::prepared && now != Stage::lacking) || slept()) return;
+    if (Clock::now() < word_due_) return look_for_word();
+    happened(Event::overdue, {"the source does not say what becomes of the VM"});
+  });
 }
 
-asio::awaitable<void> IncomingMigration::Receiver::serve_inquiry(ConnectionPtr connection) {
-  const Frame frame =
-      co_await connection->first_frame(FrameType::inquire, "the peer asked nothing");
-  const auto inquiry = wire::decode<wire::Inquire>(frame.payload);
-  wire::Status status{incarnation_, wire::VmStatus::unknown};
-  if (inquiry.token == offer_.token && stage_ != Stage::listening) {
-    trust(connection);
-    status.status = answer_to_inquiry();
-  }
-  connection->keep_alive();
-  connection->send(FrameType::status, wire::encode(status));
-  if (status.status == wire::VmStatus::prepared) {
-    co_await await_word(connection);
-  } else if (status.status == wire::VmStatus::running && !fetching()) {
-    connection->send(FrameType::running, wire::encode(running_now()));
-  }
-  if (fetching()) {
-    co_await take_up_link(connection);
-  } else if (inquiry.keeper && has_keeper()) {
-    co_await serve_keeper(connection);
-  } else {
-    co_await await_report(connection);
-  }
-  co_await connection->drained();
+bool IncomingMigration::Receiver::slept() {
+  if (!awake_ || !awake_->gap(since_boot()) || !allows(Event::gap)) return false;
+  happened(Event::gap, {"this process stood still for longer than the timeout"});
+  return true;
 }
 
-wire::VmStatus IncomingMigration::Receiver::answer_to_inquiry() {
-  // A source that asks has given its connections up: what it sent is not going to be complete. And
-  // a Commit that waits there is not its word any more: it may have been forced to run the VM.
-  if (stage_ == Stage::receiving) link_lost({"the source came back with a new connection"});
-  if (stage_ == Stage::prepared && control_) std::exchange(control_, nullptr)->close();
-  // The operator's word came first, and is on its way to this thread.
-  if (stage_ == Stage::prepared && take_link_back()) commit(nullptr);
-  switch (stage_) {
-    case Stage::prepared: return wire::VmStatus::prepared;
-    case Stage::running: return wire::VmStatus::running;
-    case Stage::gone: return wire::VmStatus::refused;
-    case Stage::listening:
-    case Stage::receiving: break;
-  }
-  return wire::VmStatus::unknown;
-}
-
-/// The source of a prepared VM is there again, and decides: no operator does meanwhile. True where
-/// one has done so before.
-bool IncomingMigration::Receiver::take_link_back() {
-  const std::lock_guard lock(mutex_);
-  link_lost_ = false;
-  return forced_;
-}
-
-/// Of a source that was told that the VM is prepared. One that aborts though the VM runs here by
-/// now, whoever started it, has to hear so: it must not run it too.
-asio::awaitable<void> IncomingMigration::Receiver::await_word(ConnectionPtr connection) {
-  bool commits = false;
-  try {
-    const Frame word = co_await connection->receive();
-    commits = word.type == FrameType::commit;
-    if (!commits && word.type != FrameType::abort) {
-      throw wire::ProtocolError("the source neither committed nor aborted");
-    }
-  } catch (const std::exception& error) {
-    const bool last = inquiry_ == connection;  // of those with the token
-    if (last) inquiry_ = nullptr;
-    if (last && stage_ == Stage::prepared) link_lost({error.what()});
-    throw;
-  }
-  if (stage_ == Stage::running) {
-    connection->send(FrameType::running, wire::encode(running_now()));
-  } else if (stage_ == Stage::prepared && commits) {
-    commit(connection);
-  } else if (stage_ == Stage::prepared) {
-    give_up({"the source kept the VM"}, false);
-  }
-}
-
-void IncomingMigration::Receiver::link_lost(const Failure& failure) {
-  if (stage_ == Stage::receiving) {
-    const std::string why =
-        fmt::format("the VM did not arrive and stays at the source: {}", failure.why);
-    give_up({why, failure.protocol}, true);
-  } else if (stage_ == Stage::prepared) {
-    if (inquiry_) return;  // the source is there again, and about to decide
-    const std::string what = fmt::format(
-        "holds the complete VM, paused, and lost the link to the source ({}). Waits for "
-        "the source to reconnect; if the source is known to be dead, 'ferry resume --force' runs "
-        "the VM here",
-        failure.why);
-    {
-      const std::lock_guard lock(mutex_);
-      detail_ = what;
-      link_lost_ = true;
-    }
-    callbacks_.message(what);
-  } else if (fetching() && !fetcher_->has_all()) {
-    fetch_link_lost(failure.why);
-  } else {
-    keeper_listens_ = false;
-    control_ = nullptr;  // the keeper's, which comes back if it can
-  }
-}
-
-void IncomingMigration::Receiver::give_up(const Failure& failure, bool tell) {
-  if (stage_ == Stage::gone) return;
-  // The source may be asking just now, on another connection than the one that was lost.
-  for (const ConnectionPtr& connection : {control_, inquiry_}) {
-    if (!tell || !connection) continue;
-    connection->send(FrameType::refused, wire::encode(wire::Reason{failure.why}));
-  }
-  enter(Stage::gone, failure.why);
-  net::spawn(context_.get_executor(), drain_and_fail(failure));
+/// The process ends thereafter.
+void IncomingMigration::Receiver::stay_to_answer() {
+  word_.expires_after(kTimeoutsToAnswer * options_.timeout);
+  word_.async_wait([this](boost::system::error_code cancelled) {
+    if (!cancelled) happened(Event::answer_over);
+  });
 }
 
 /// What was to be told is with the kernel, or its connection is gone.
 asio::awaitable<void> IncomingMigration::Receiver::told() {
-  const std::array<ConnectionPtr, 2> connections{control_, inquiry_};
-  for (const ConnectionPtr& connection : connections) {
-    try {
-      if (connection) co_await connection->drained();
-    } catch (const std::exception&) {
-      // The source finds out by the silence.
-    }
+  try {
+    if (const ConnectionPtr control = control_) co_await control->drained();
+  } catch (const std::exception&) {
+    // The source finds out by the silence.
   }
 }
 
 /// Once the reason is on its way, or the link shows that it cannot be: giving RAM back takes a
 /// while, and the guest may wait at the source.
-asio::awaitable<void> IncomingMigration::Receiver::drain_and_fail(Failure failure) {
+asio::awaitable<void> IncomingMigration::Receiver::drop_guest() {
   co_await told();
   if (fetcher_) fetcher_->abandon();
   channels_.clear();
@@ -232,40 +221,46 @@ asio::awaitable<void> IncomingMigration::Receiver::drain_and_fail(Failure failur
   if (fetcher_) fetcher_->disconnect();
   verifier_.reset();
   machine_.reset();
-  callbacks_.failed(failure);
 }
 
-asio::awaitable<void> IncomingMigration::Receiver::decline_when_told(std::function<void()> done) {
+/// Nothing is left to answer.
+asio::awaitable<void> IncomingMigration::Receiver::leave() {
+  word_.cancel();
+  if (machine_) co_await drop_guest();
   co_await told();
-  done();
+  left_ = true;
+  if (!arrived_) callbacks_.failed(failure_);
+  if (declined_) declined_();
 }
 
 std::string IncomingMigration::Receiver::force_resume() {
-  {
-    const std::lock_guard lock(mutex_);
-    if (stage_ != Stage::prepared) return "no VM waits here for its source: nothing to force";
-    if (post_copy_) {
-      return "pages of this VM are at the source alone: it runs only once the source is back";
+  const std::lock_guard lock(mutex_);
+  const Stage before = handover_.stage();
+  if (!handover_.allows(Event::force)) {
+    switch (before) {
+      case Stage::prepared:
+        return "the source is connected and about to hand the VM over: 'ferry cancel' it there";
+      case Stage::lacking:
+      case Stage::lacking_unlinked:
+        return "pages of this VM are at the source alone: it runs only once the source is back";
+      case Stage::listening:
+      case Stage::receiving:
+      case Stage::refused: return "no VM waits here for its source: nothing to force";
+      default: return "nothing is in doubt here: there is nothing to force";
     }
-    if (!link_lost_) {
-      return "the source is connected and about to hand the VM over: 'ferry cancel' it there";
-    }
-    forced_ = true;
   }
-  asio::post(context_, [this] {
-    if (stage_ == Stage::prepared) commit(nullptr);
-  });
+  const handover::Step step = handover_.advance(Event::force);
+  asio::post(context_,
+             [this, before, step, after = handover_.stage()] { follow(before, step, after); });
   return {};
 }
 
 void IncomingMigration::Receiver::decline(std::function<void()> done) {
   asio::post(context_, [this, done = std::move(done)] {
-    if (stage_ == Stage::receiving || stage_ == Stage::prepared) {
-      give_up({"the receiver was stopped"}, true);
-    } else if (fetching() && control_) {
-      control_->send(FrameType::ended, wire::encode(wire::Reason{"the VM has ended there"}));
-    }
-    net::spawn(context_.get_executor(), decline_when_told(done));
+    if (left_) return done();
+    declined_ = done;
+    happened(allows(Event::decline) ? Event::decline : Event::guest_ended,
+             {"the receiver was stopped"});
   });
 }
 

@@ -73,6 +73,8 @@ class IncomingMigration {
     std::function<void(std::vector<vmm::PageRange>)> given_up = [](auto) {};
     /// Post-copy: no page is missing any more, and the machine needs its Userfault no longer.
     std::function<void()> complete;
+    /// The source knows that the VM is here, whole: it may go on to another host.
+    std::function<void()> settled = [] {};
   };
 
   /// Listens at once; std::system_error that names the address when it cannot. With a host's name
@@ -83,11 +85,12 @@ class IncomingMigration {
   IncomingMigration(const IncomingMigration&) = delete;
   IncomingMigration& operator=(const IncomingMigration&) = delete;
 
-  /// `ferry resume --force` of a VM that waits, prepared, for a source that is known to be dead.
-  /// Empty, or why not. Any thread.
+  /// `ferry resume --force`: the source is known to be dead, of a VM that waits for it, prepared,
+  /// or that runs here without having been acknowledged. Empty, or why not. Any thread.
   [[nodiscard]] std::string force_resume();
-  /// This process ends: a source whose VM has not been taken over is told that it will not be.
-  /// `done` is called from the receiver's thread once that is on its way, or cannot be. Any thread.
+  /// This process ends, and the guest with it: a source whose VM has not been taken over is told
+  /// that it will not be. `done` is called from the receiver's thread once nothing is left to
+  /// answer: three timeouts later where the source has not heard what became of its VM. Any thread.
   void decline(std::function<void()> done);
   /// Pages that the guest may have changed since it arrived, by the hashes that they have now: the
   /// keeper gives up those that differ. Any thread.
@@ -105,6 +108,8 @@ class IncomingMigration {
       bool waits_for_room = false;
     };
     std::optional<Fetching> fetching = std::nullopt;
+    /// The VM is here, whole, and its source has not acknowledged that: it must not go on yet.
+    bool unheard = false;
     /// How the VM came, as its source has told.
     std::optional<MigrationReport> report = std::nullopt;
     /// With the real port; none before it listens.

@@ -33,11 +33,11 @@ asio::awaitable<void> IncomingMigration::Receiver::open() {
     if (!listener_) {
       const auto found = co_await net::look_up(options_.listen, options_.timeout);
       listener_.emplace(context_, options_.listen, found);
-      enter(Stage::listening, "waits for a VM");
+      show("waits for a VM");
     }
   } catch (const std::system_error& error) {
     const int code = error.code().value();
-    enter(Stage::gone, error.what());
+    show(error.what());
     callbacks_.failed({error.what(), false, code == EACCES || code == EPERM});
     co_return;
   }

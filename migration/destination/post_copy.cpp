@@ -43,6 +43,11 @@ constexpr const char* kNoRoomForRam =
 
 }  // namespace
 
+bool IncomingMigration::Receiver::fetching() const {
+  const Stage now = stage();
+  return now == Stage::fetching || now == Stage::fetching_unlinked;
+}
+
 std::string IncomingMigration::Receiver::open_userfault() {
   const auto mode = mode_from(offer_.mode);
   if (mode == Mode::pre_copy || mode == Mode::stop_and_copy) return {};
@@ -122,7 +127,7 @@ void IncomingMigration::Receiver::check_room_for_missing() const {
 asio::awaitable<void> IncomingMigration::Receiver::serve_faults(ConnectionPtr connection) {
   const Frame frame =
       co_await connection->first_frame(FrameType::channel, "the peer named no handover");
-  const bool awaited = (stage_ == Stage::receiving || fetching()) &&
+  const bool awaited = (stage() == Stage::receiving || fetching()) &&
                        wire::decode_channel(frame.payload).token == offer_.token &&
                        !faults_connected_ && !faults_socket_;
   if (!awaited) throw wire::ProtocolError("the peer opened a fault connection that nobody expects");
@@ -135,7 +140,7 @@ void IncomingMigration::Receiver::connect_faults() {
   fetcher_->connect(std::move(*faults_socket_));
   faults_socket_.reset();
   faults_connected_ = true;
-  if (stage_ == Stage::receiving) prepare_if_complete();
+  if (stage() == Stage::receiving) prepare_if_complete();
 }
 
 void IncomingMigration::Receiver::faults_failed(std::exception_ptr failure) {
@@ -151,17 +156,6 @@ void IncomingMigration::Receiver::finish_again() {
   patience_.async_wait([this](boost::system::error_code cancelled) {
     if (!cancelled && fetching()) fetcher_->told_all();
   });
-}
-
-wire::Running IncomingMigration::Receiver::running_now() const {
-  const LatencyHistogram latencies = fetcher_ ? fetcher_->latencies() : latencies_;
-  return {.incarnation = incarnation_,
-          .cpu_seconds = cpu_seconds(),
-          .peak_rss = peak_rss_bytes(),
-          .missing = fetcher_ ? fetcher_->missing() : 0,
-          .round = round_,
-          .faults = {latencies.count(), latencies.percentile(50), latencies.percentile(99),
-                     latencies.max()}};
 }
 
 void IncomingMigration::Receiver::tell_progress() {
@@ -183,28 +177,16 @@ void IncomingMigration::Receiver::all_here() {
   progress_.cancel();
   patience_.cancel();
   grace_.cancel();
-  const ConnectionPtr control = control_;
-  if (!has_keeper()) control_ = nullptr;
   std::unique_ptr<PageFetcher> fetcher;
   {
     const std::lock_guard lock(mutex_);
     latencies_ = fetcher_->latencies();
     fetcher = std::move(fetcher_);
-    detail_ = offer_.paused ? "arrived, paused" : "arrived, running";
   }
   fetcher.reset();
   target_.reset();
   callbacks_.complete();
-  if (control) {
-    control->send(FrameType::running, wire::encode(running_now()));
-    if (!control_) {
-      // Its last frame tells how the migration was; then it hangs up.
-      patience_.expires_after(kReportPatience);
-      patience_.async_wait([control](boost::system::error_code) { control->close(); });
-    }
-    keeper_listens_ = has_keeper();
-    if (has_keeper()) callbacks_.keeper_came();
-  }
+  happened(Event::all_here);
 }
 
 const char* IncomingMigration::Receiver::is_here() const {
@@ -224,18 +206,13 @@ void IncomingMigration::Receiver::drop_page_connections() {
   target_->in_round = 0;
 }
 
-void IncomingMigration::Receiver::fetch_link_lost(const std::string& why) {
+void IncomingMigration::Receiver::fetch_link_lost() {
   drop_page_connections();
-  if (const ConnectionPtr control = std::exchange(control_, nullptr)) control->close();
   const std::string what = fmt::format(
       "{}, but {} of its pages are still at the source and the link to it is lost "
       "({}). A vCPU that touches one of them waits; the source is expected to come back",
-      is_here(), fetcher_->missing(), why);
-  {
-    const std::lock_guard lock(mutex_);
-    detail_ = what;
-    if (std::exchange(link_lost_, true)) return;
-  }
+      is_here(), fetcher_->missing(), failure_.why);
+  show(what);
   callbacks_.message(what);
   watch_patience();
 }
@@ -249,10 +226,7 @@ void IncomingMigration::Receiver::watch_patience() {
         "goes on when the source reconnects; a source that is gone for good takes these pages "
         "with it",
         fetcher_->missing());
-    {
-      const std::lock_guard lock(mutex_);
-      detail_ = what;
-    }
+    show(what);
     callbacks_.message(what);
     callbacks_.starving(true);
   });
@@ -273,7 +247,6 @@ asio::awaitable<void> IncomingMigration::Receiver::wait_for_room(ConnectionPtr c
       is_here(), fetcher_->missing(), options_.image_store->path());
   {
     const std::lock_guard lock(mutex_);
-    link_lost_ = false;
     waits_for_room_ = true;
     detail_ = what;
   }
@@ -285,18 +258,13 @@ asio::awaitable<void> IncomingMigration::Receiver::wait_for_room(ConnectionPtr c
   }
 }
 
-/// The source has come back with an inquiry: its connection is the control connection from now on.
-asio::awaitable<void> IncomingMigration::Receiver::take_up_link(ConnectionPtr connection) {
-  // What is left of the connections of before, which the source has given up.
-  if (const ConnectionPtr control = std::exchange(control_, nullptr)) control->close();
+/// The source has come back with an inquiry. What is left of the page connections of before it has
+/// given up.
+void IncomingMigration::Receiver::take_up_link(const ConnectionPtr& connection) {
   drop_page_connections();
-  adopt(connection);
   patience_.cancel();
   callbacks_.starving(false);
   net::spawn(context_.get_executor(), tell_what_is_missing(connection));
-  // Also while there is no room: the source's signs of life are read, and its end is noticed.
-  while (fetcher_ && connection == control_) take_frame(co_await connection->receive());
-  if (has_keeper() && connection == control_) co_await listen_to_keeper(connection);
 }
 
 asio::awaitable<void> IncomingMigration::Receiver::tell_what_is_missing(ConnectionPtr connection) {
@@ -304,7 +272,6 @@ asio::awaitable<void> IncomingMigration::Receiver::tell_what_is_missing(Connecti
   if (!fetcher_ || connection != control_) co_return;  // the source has come back once more
   {
     const std::lock_guard lock(mutex_);
-    link_lost_ = false;
     waits_for_room_ = false;
     detail_ = fmt::format("{}; the source is back and sends the pages that are missing", is_here());
   }
@@ -324,8 +291,8 @@ asio::awaitable<void> IncomingMigration::Receiver::tell_what_is_missing(Connecti
 std::optional<IncomingMigration::Status::Fetching> IncomingMigration::Receiver::fetching_status()
     const {
   if (fetcher_) {
-    return Status::Fetching{fetcher_->missing(), fetcher_->latencies(), link_lost_,
-                            waits_for_room_};
+    return Status::Fetching{fetcher_->missing(), fetcher_->latencies(),
+                            handover_.stage() == Stage::fetching_unlinked, waits_for_room_};
   }
   if (!post_copy_) return std::nullopt;
   return Status::Fetching{0, latencies_};

@@ -11,7 +11,6 @@
 #include <utility>
 
 #include "migration/base/options.hpp"
-#include "migration/base/usage.hpp"
 #include "migration/net/event_loop.hpp"
 #include "migration/reuse/store_files.hpp"
 #include "vmm/machine/machine_config.hpp"
@@ -53,6 +52,7 @@ IncomingMigration::Receiver::Receiver(ReceiveOptions options, MachineFactory fac
       grace_(context_),
       incarnation_(vmm::make_uuid()),
       strangers_told_(context_),
+      word_(context_),
       progress_(context_),
       patience_(context_) {
   if (const auto known = net::endpoints_of(options_.listen); !known.empty()) {
@@ -78,9 +78,8 @@ IncomingMigration::Receiver::~Receiver() {
 void IncomingMigration::Receiver::escaped(const std::exception_ptr& failure) {
   const std::string why = "a fault within the migration: " + net::what(failure);
   callbacks_.message(why);
-  if (stage_ == Stage::gone) return callbacks_.failed({why});
   if (control_) return control_->close(failure);
-  if (stage_ != Stage::listening) link_lost({why});
+  link_lost({why});
 }
 
 asio::awaitable<void> IncomingMigration::Receiver::serve(ConnectionPtr connection) {
@@ -106,20 +105,14 @@ asio::awaitable<void> IncomingMigration::Receiver::serve(ConnectionPtr connectio
     }
   }
   strangers_.remove(connection);
-  if (inquiry_ == connection) inquiry_ = nullptr;
   connection->close();
 }
 
-void IncomingMigration::Receiver::adopt(const ConnectionPtr& connection) {
-  control_ = connection;
+IncomingMigration::Receiver::ConnectionPtr IncomingMigration::Receiver::adopt(
+    const ConnectionPtr& connection) {
   adopted_.insert(connection.get());
   strangers_.remove(connection);
-}
-
-void IncomingMigration::Receiver::trust(const ConnectionPtr& connection) {
-  strangers_.remove(connection);
-  if (inquiry_ && inquiry_ != control_) inquiry_->close();
-  inquiry_ = connection;
+  return std::exchange(control_, connection);
 }
 
 asio::awaitable<void> IncomingMigration::Receiver::serve_channel(ConnectionPtr connection) {
@@ -153,7 +146,7 @@ asio::awaitable<void> IncomingMigration::Receiver::serve_control(ConnectionPtr c
     take_offer(wire::decode<wire::Offer>(first.payload), accept);
   } catch (const std::exception& error) {
     refusal = error.what();
-    if (stage_ == Stage::listening) drop_machine();
+    if (stage() == Stage::listening) drop_machine();
   }
   if (!refusal.empty()) {
     tell_of_stranger("refused a VM: " + refusal);
@@ -165,22 +158,17 @@ asio::awaitable<void> IncomingMigration::Receiver::serve_control(ConnectionPtr c
   connection->keep_alive();
   accept.no_post_copy = open_userfault();
   accept.features = offer_.features & wire::Features::all();
+  accept.timeout = options_.timeout;
   connection->send(FrameType::accept, wire::encode(accept));
   co_await send_image(connection, accept);
   // With an image not before the list of what is missing, which tells what of it does not hold.
   const bool early = offer_.mode == to_string(Mode::post_copy) && !image_;
   if (early && userfault_) start_fetcher();
-  while ((stage_ != Stage::running || fetcher_) && stage_ != Stage::gone) {
-    take_frame(co_await connection->receive());
-    co_await connection->drained();  // an answer: who does not read it, is not read
-  }
-  if (has_keeper()) co_await listen_to_keeper(connection);
-  co_await await_report(connection);
-  co_await connection->drained();
+  co_await listen_to_source(connection);
 }
 
 void IncomingMigration::Receiver::take_offer(const wire::Offer& offer, wire::Accept& accept) {
-  if (stage_ != Stage::listening) {
+  if (!allows(Event::offer)) {
     throw std::runtime_error("this receiver already has a VM: start another 'ferry receive'");
   }
   vmm::MachineConfig config;
@@ -201,8 +189,8 @@ void IncomingMigration::Receiver::take_offer(const wire::Offer& offer, wire::Acc
   given_up_ = vmm::PageSet(ram_pages_);
   use_image(accept);
   track_changes();
+  happened(Event::offer);
   const std::lock_guard lock(mutex_);
-  stage_ = Stage::receiving;
   detail_ = fmt::format("receiving '{}'", offered.name);
   offered_ = std::move(offered);
   tally_ = target_->tally;
@@ -220,33 +208,34 @@ void IncomingMigration::Receiver::drop_machine() {
 }
 
 void IncomingMigration::Receiver::take_frame(const Frame& frame) {
+  const bool receiving = stage() == Stage::receiving;
   switch (frame.type) {
     case FrameType::state:
-      if (stage_ != Stage::receiving || state_) break;
+      if (!receiving || state_) break;
       state_ = wire::decode_state(frame.payload);
       return prepare_if_complete();
     case FrameType::digests:
-      if (stage_ != Stage::receiving || !offer_.verify) break;
+      if (!receiving || !offer_.verify) break;
       if (!verifier_) verifier_.emplace(machine_->memory());
       return verifier_->check(wire::decode_digests(frame.payload, machine_->memory().page_count()));
     case FrameType::last_round:
-      if (stage_ != Stage::receiving || last_round_) break;
+      if (!receiving || last_round_) break;
       last_round_ = wire::decode_round(frame.payload);
       return prepare_if_complete();
     case FrameType::hashes:
-      if (stage_ != Stage::receiving || !hashes_) break;
+      if (!receiving || !hashes_) break;
       return compare(frame);
     case FrameType::copies:
-      if (stage_ != Stage::receiving || !image_ || round_ != 1 || fetcher_ || copies_over_) break;
+      if (!receiving || !image_ || round_ != 1 || fetcher_ || copies_over_) break;
       return take_copies(frame);
     case FrameType::dropped:
       if (!has_keeper()) break;
       return take_given_up(frame);
     case FrameType::missing:
-      if (stage_ != Stage::receiving || last_round_ || !(userfault_ || fetcher_)) break;
+      if (!receiving || last_round_ || !(userfault_ || fetcher_)) break;
       return take_missing(frame);
     case FrameType::post_copy:
-      if (stage_ != Stage::receiving || last_round_ || !fetcher_) break;
+      if (!receiving || last_round_ || !fetcher_) break;
       last_round_ = wire::decode_round(frame.payload);
       post_copy_ = true;
       check_room_for_missing();
@@ -254,16 +243,11 @@ void IncomingMigration::Receiver::take_frame(const Frame& frame) {
       if (faults_socket_) return connect_faults();
       return prepare_if_complete();
     case FrameType::report:
-      if (stage_ != Stage::running || (fetcher_ && !fetcher_->has_all())) break;
+      if (!is_whole()) break;
       return take_report(frame);
-    case FrameType::commit:
-      if (stage_ != Stage::prepared) break;
-      return commit(control_);
-    case FrameType::abort:
-      if (stage_ != Stage::receiving && stage_ != Stage::prepared) break;
-      return give_up({fmt::format("the source kept the VM: {}",
-                                  wire::decode<wire::Reason>(frame.payload).reason)},
-                     false);
+    case FrameType::commit: return take_word(frame, Event::commit);
+    case FrameType::abort: return take_word(frame, Event::abort);
+    case FrameType::released: return take_word(frame, Event::released);
     default: break;
   }
   throw wire::ProtocolError(fmt::format("the source sent a frame of type {} out of turn",
@@ -271,7 +255,7 @@ void IncomingMigration::Receiver::take_frame(const Frame& frame) {
 }
 
 void IncomingMigration::Receiver::channel_landed(std::uint32_t round) {
-  if (stage_ != Stage::receiving && !fetching()) return;
+  if (stage() != Stage::receiving && !fetching()) return;
   if (round != round_) {
     return link_lost({"a page channel is in another round than the others", true});
   }
@@ -295,8 +279,9 @@ void IncomingMigration::Receiver::channel_failed(std::exception_ptr failure) {
 }
 
 bool IncomingMigration::Receiver::taking_pages() const {
-  if (stage_ == Stage::receiving) return !last_round_ || round_ <= *last_round_ || post_copy_;
-  return (stage_ == Stage::prepared && post_copy_) || fetching();
+  const Stage now = stage();
+  if (now == Stage::receiving) return !last_round_ || round_ <= *last_round_ || post_copy_;
+  return now == Stage::lacking || now == Stage::lacking_unlinked || fetching();
 }
 
 bool IncomingMigration::Receiver::awaits_connections() const {
@@ -306,38 +291,16 @@ bool IncomingMigration::Receiver::awaits_connections() const {
 
 void IncomingMigration::Receiver::page_connection_lost(const std::exception_ptr& failure) {
   if (fetching() && fetcher_->has_all()) return;  // it is not needed any more
-  if (stage_ != Stage::prepared) return link_lost(describe(failure));
+  if (const Stage now = stage(); now != Stage::lacking && now != Stage::lacking_unlinked) {
+    return link_lost(describe(failure));
+  }
   // The source shall notice that it is not connected any more.
   if (control_) control_->close(failure);
 }
 
-void IncomingMigration::Receiver::enter(Stage stage, std::string what) {
-  const std::lock_guard lock(mutex_);
-  stage_ = stage;
-  detail_ = std::move(what);
-}
-
-IncomingMigration::Status IncomingMigration::Receiver::status() const {
-  const std::lock_guard lock(mutex_);
-  Status status{.state = "gone", .detail = detail_, .listening = address_};
-  switch (stage_) {
-    case Stage::listening: status.state = "listening"; break;
-    case Stage::receiving: status.state = "receiving"; break;
-    case Stage::prepared: status.state = "prepared"; break;
-    case Stage::running:
-      status.state = offer_.paused ? "paused" : "running";
-      status.fetching = fetching_status();
-      status.report = report_;
-      break;
-    case Stage::gone: break;
-  }
-  if (offered_ && stage_ != Stage::gone) {
-    status.receiving = offered_;
-    status.receiving->round = tally_->round;
-    status.receiving->pages = tally_->pages;
-    status.receiving->bytes = tally_->bytes;
-  }
-  return status;
+bool IncomingMigration::Receiver::is_whole() const {
+  const Stage now = stage();
+  return now == Stage::running || now == Stage::settled || now == Stage::ended;
 }
 
 }  // namespace migration

@@ -10,10 +10,13 @@
 #include <mutex>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "migration/destination/incoming.hpp"
+#include "migration/handover/awake_watch.hpp"
+#include "migration/handover/destination_side.hpp"
 #include "migration/net/connection.hpp"
 #include "migration/net/listener.hpp"
 #include "migration/pages/page_receiver.hpp"
@@ -30,13 +33,10 @@ namespace migration {
 /// The destination's role, in one thread with one event loop; each page channel has a thread of its
 /// own. It takes one VM in its life and then goes on answering what became of it.
 ///
-///   listening -> receiving -> prepared -> running
-///                    |            |
-///                    +-> gone <---+      (the source's Abort; a failure before Prepared)
-///
-/// Between prepared and running nothing but Commit, or the operator, starts the VM. In post-copy
-/// pages are still missing then: as long as they are, fetcher_ is there, and a link that was lost
-/// is taken up again.
+/// Who owns the VM is settled by the rules of handover::DestinationSide, and by nothing else: what
+/// has happened is told to them (`happened`), and what they say is done (`act`). In post-copy pages
+/// are missing when the VM arrives: as long as they are, fetcher_ is there, and a link that was
+/// lost is taken up again.
 class IncomingMigration::Receiver {
  public:
   Receiver(ReceiveOptions options, MachineFactory factory, Callbacks callbacks);
@@ -54,7 +54,9 @@ class IncomingMigration::Receiver {
   static constexpr std::chrono::seconds kStrangerMessagesTime{10};
   /// How long the source may take to tell how the migration was.
   static constexpr std::chrono::milliseconds kReportPatience{2000};
-  enum class Stage { listening, receiving, prepared, running, gone };
+  using Stage = handover::DestinationSide::Stage;
+  using Event = handover::DestinationSide::Event;
+  using Clock = std::chrono::steady_clock;
   using ConnectionPtr = std::shared_ptr<net::Connection>;
 
   // listen.cpp
@@ -74,29 +76,47 @@ class IncomingMigration::Receiver {
   void channel_landed(std::uint32_t round);
   void channel_failed(std::exception_ptr failure);
   void page_connection_lost(const std::exception_ptr& failure);
-  void enter(Stage stage, std::string what);
-  /// The connection belongs to the VM from now on: its end matters.
-  void adopt(const ConnectionPtr& connection);
-  /// It has asked with the token of the VM: no stranger, and the only one that asks.
-  void trust(const ConnectionPtr& connection);
+  /// The connection is the link to the source from now on. The one before, which may be open.
+  ConnectionPtr adopt(const ConnectionPtr& connection);
 
   // handover.cpp
-  boost::asio::awaitable<void> serve_inquiry(ConnectionPtr connection);
-  wire::VmStatus answer_to_inquiry();
-  bool take_link_back();
-  boost::asio::awaitable<void> await_word(ConnectionPtr connection);
+  [[nodiscard]] Stage stage() const;
+  [[nodiscard]] bool allows(Event event) const;
+  /// Tells the rules what has happened, and does what they say.
+  void happened(Event event);
+  /// The same; `why` is for people, and for the source if that is told.
+  void happened(Event event, Failure why);
+  void follow(Stage before, const handover::Step& step, Stage after);
+  void act(handover::Action action);
+  void entered(Stage stage);
+  void show(std::string detail);
+  void tell(wire::FrameType type, std::span<const std::byte> payload = {});
+  void tell_status(wire::VmStatus status);
   void link_lost(const Failure& failure);
+  void start_guest();
+  void await_word();
+  void look_for_word();
+  bool slept();
+  void stay_to_answer();
+  boost::asio::awaitable<void> told();
+  boost::asio::awaitable<void> drop_guest();
+  boost::asio::awaitable<void> leave();
+
+  // prepare.cpp
   void prepare_if_complete();
   [[nodiscard]] std::optional<std::string> verify_ram();
-  void commit(const ConnectionPtr& answer_to);
-  /// There will be no VM here: drops everything and says why. `tell`: the source does not know yet.
-  void give_up(const Failure& failure, bool tell);
-  boost::asio::awaitable<void> told();
-  boost::asio::awaitable<void> drain_and_fail(Failure failure);
-  boost::asio::awaitable<void> decline_when_told(std::function<void()> done);
+
+  // inquiry.cpp
+  boost::asio::awaitable<void> serve_inquiry(ConnectionPtr connection);
+  /// Until the source has said all that it has to say.
+  boost::asio::awaitable<void> listen_to_source(ConnectionPtr connection);
+  [[nodiscard]] bool awaits_words() const;
+  void take_word(const net::Frame& frame, Event event);
 
   // post_copy.cpp
-  [[nodiscard]] bool fetching() const { return stage_ == Stage::running && fetcher_ != nullptr; }
+  [[nodiscard]] bool is_whole() const;
+  /// The VM is here, and lacks pages.
+  [[nodiscard]] bool fetching() const;
   /// Whether the page connections are needed.
   [[nodiscard]] bool taking_pages() const;
   [[nodiscard]] bool awaits_connections() const;
@@ -116,15 +136,14 @@ class IncomingMigration::Receiver {
   void faults_failed(std::exception_ptr failure);
   void finish_again();
   void all_here();
-  void fetch_link_lost(const std::string& why);
+  void fetch_link_lost();
   void drop_page_connections();
-  boost::asio::awaitable<void> take_up_link(ConnectionPtr connection);
+  void take_up_link(const ConnectionPtr& connection);
   boost::asio::awaitable<void> tell_what_is_missing(ConnectionPtr connection);
   [[nodiscard]] wire::Running running_now() const;
   [[nodiscard]] const char* is_here() const;
   void tell_progress();
   void take_report(const net::Frame& frame);
-  boost::asio::awaitable<void> await_report(ConnectionPtr connection);
   void watch_patience();
 
   // reuse.cpp
@@ -137,7 +156,6 @@ class IncomingMigration::Receiver {
   boost::asio::awaitable<void> send_changed(std::vector<wire::Hashes> pages);
   void track_changes();
   [[nodiscard]] bool has_keeper() const;
-  boost::asio::awaitable<void> serve_keeper(ConnectionPtr connection);
   boost::asio::awaitable<void> listen_to_keeper(ConnectionPtr connection);
 
   boost::asio::io_context context_{1};
@@ -148,13 +166,20 @@ class IncomingMigration::Receiver {
   boost::asio::steady_timer grace_;
   const std::string incarnation_;
   std::list<ConnectionPtr> strangers_;  ///< do not yet belong to the VM; the oldest first
-  ConnectionPtr inquiry_;
   MessageRate stranger_messages_{kStrangerMessages, kStrangerMessagesTime};
   boost::asio::steady_timer strangers_told_;
 
   // The one VM.
   wire::Offer offer_;
-  ConnectionPtr control_;
+  ConnectionPtr control_;  ///< the link: the control connection, or the newest inquiry
+  ConnectionPtr earlier_;  ///< what was the link before an inquiry came
+  Failure failure_;        ///< the last one
+  std::optional<handover::AwakeWatch> awake_;  ///< while the source's word is awaited
+  Clock::time_point word_due_;
+  boost::asio::steady_timer word_;  ///< until the next look for it; or how long to stay to answer
+  bool arrived_ = false;
+  std::function<void()> declined_;  ///< to be told when nothing is left to answer
+  bool left_ = false;               ///< that has come
   std::unique_ptr<vmm::Machine> machine_;
   std::unique_ptr<PageTarget> target_;
   std::vector<std::unique_ptr<PageReceiver>> channels_;
@@ -188,16 +213,14 @@ class IncomingMigration::Receiver {
   bool post_copy_ = false;             ///< pages are missing at the handover
   std::atomic<bool> loading_ = false;  ///< the state: its pages are waited for
   boost::asio::steady_timer progress_;
-  boost::asio::steady_timer patience_;
+  boost::asio::steady_timer patience_;  ///< with a source that is away while pages are missing
 
   /// Guards what follows for those who look from other threads. The receiver's thread alone changes
   /// it, holding the lock, and so looks at it without.
   mutable std::mutex mutex_;
-  Stage stage_ = Stage::listening;
+  handover::DestinationHandover handover_;  ///< an operator's word advances it in another thread
   std::string detail_ = "waits for a VM";
-  bool link_lost_ = false;       ///< to the source of the VM that is prepared, or lacks pages
-  bool waits_for_room_ = false;  ///< for missing pages, in the image store
-  bool forced_ = false;          ///< the operator has said that the VM runs here
+  bool waits_for_room_ = false;               ///< for missing pages, in the image store
   std::unique_ptr<PageFetcher> fetcher_;      ///< while pages are missing
   LatencyHistogram latencies_;                ///< of a fetch that is over
   std::optional<MigrationReport> report_;     ///< the source's

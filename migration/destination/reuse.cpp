@@ -117,7 +117,7 @@ void IncomingMigration::Receiver::track_changes() {
 }
 
 bool IncomingMigration::Receiver::has_keeper() const {
-  return offer_.keep && options_.tracking && stage_ == Stage::running;
+  return offer_.keep && options_.tracking && (fetching() || is_whole());
 }
 
 void IncomingMigration::Receiver::tell_changed(std::vector<wire::Hashes> pages) {
@@ -127,7 +127,7 @@ void IncomingMigration::Receiver::tell_changed(std::vector<wire::Hashes> pages) 
 
 /// A keeper that takes nothing is told nothing more.
 asio::awaitable<void> IncomingMigration::Receiver::send_changed(std::vector<wire::Hashes> pages) {
-  if (const ConnectionPtr keeper = control_; has_keeper() && !fetching() && keeper) {
+  if (const ConnectionPtr keeper = control_; keeper_listens_ && keeper) {
     try {
       for (const wire::Hashes& piece : pages) {
         keeper->send(FrameType::changed, wire::encode_hashes(piece));
@@ -153,13 +153,6 @@ void IncomingMigration::Receiver::take_given_up(const Frame& frame) {
     news.push_back(range);
   }
   if (!news.empty()) callbacks_.given_up(std::move(news));
-}
-
-/// The source has come back as the keeper of the image.
-asio::awaitable<void> IncomingMigration::Receiver::serve_keeper(ConnectionPtr connection) {
-  if (const ConnectionPtr control = std::exchange(control_, nullptr)) control->close();
-  adopt(connection);
-  co_await listen_to_keeper(connection);
 }
 
 /// The keeper says what it has given up, and its end is to be noticed.

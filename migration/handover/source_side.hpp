@@ -60,6 +60,27 @@ struct SourceSide {
   };
   static constexpr std::size_t kEvents = static_cast<std::size_t>(Event::force) + 1;
 
+  /// The VM is here, and the destination cannot run it yet.
+  static constexpr bool before_commit(Stage stage) { return stage <= Stage::completing; }
+  /// The destination has run the VM, and pages that it lacks are here.
+  static constexpr bool serves(Stage stage) {
+    return stage >= Stage::serving && stage <= Stage::serving_asking;
+  }
+  /// The VM is here for good, or there.
+  static constexpr bool stays(Stage stage) {
+    return stage >= Stage::here_telling && stage <= Stage::here;
+  }
+  static constexpr bool has_moved(Stage stage) { return stage >= Stage::there_telling; }
+  /// The destination may not know that.
+  static constexpr bool tells(Stage stage) {
+    return stage >= Stage::here_telling && stage != Stage::here && stage != Stage::there;
+  }
+  /// Who runs the VM is to be asked, or the destination to be found again.
+  static constexpr bool searches(Stage stage) {
+    return stage == Stage::in_doubt || stage == Stage::asking || stage == Stage::serving_unlinked ||
+           stage == Stage::serving_asking;
+  }
+
   static EventKind kind(Event event);
   static std::string_view name(Stage stage);
   static std::string_view name(Event event);

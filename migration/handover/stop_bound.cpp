@@ -32,12 +32,8 @@ std::optional<milliseconds> stop_bound(const StopNeeds& needs) {
   return milliseconds(static_cast<std::int64_t>(std::min(bound, kLongest))) + needs.timeout;
 }
 
-StopDeadline::StopDeadline(const StopNeeds& needs, TimePoint stopped,
-                           std::optional<milliseconds> asked)
-    : needs_(needs),
-      stopped_(stopped),
-      moved_(stopped),
-      bound_(asked ? asked : stop_bound(needs)) {}
+StopDeadline::StopDeadline(const StopNeeds& needs, TimePoint stopped)
+    : needs_(needs), stopped_(stopped), moved_(stopped), bound_(stop_bound(needs)) {}
 
 void StopDeadline::progress(std::uint64_t bytes_gone, TimePoint now) {
   if (bytes_gone <= bytes_gone_ || now < moved_) return;

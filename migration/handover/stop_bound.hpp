@@ -29,9 +29,7 @@ class StopDeadline {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
 
-  /// `asked`: a bound that the user has set, in place of the one that is reckoned.
-  StopDeadline(const StopNeeds& needs, TimePoint stopped,
-               std::optional<std::chrono::milliseconds> asked = std::nullopt);
+  StopDeadline(const StopNeeds& needs, TimePoint stopped);
 
   /// So many of the bytes that were left have gone by now.
   void progress(std::uint64_t bytes_gone, TimePoint now);

@@ -55,6 +55,8 @@ class PreCopyDriver {
   /// The number of the newest round; 0 before the first.
   [[nodiscard]] std::uint32_t round() const { return round_; }
   void begin(Kind kind, Time now, const Sent& sent);
+  /// Bytes per second that the link has carried; 0: not yet known.
+  [[nodiscard]] double link_rate() const { return link_bytes_per_second_; }
   /// When the newest round began.
   [[nodiscard]] const Sent& sent_before() const { return before_; }
 

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <stdexcept>
@@ -31,8 +33,8 @@ void OutgoingMigration::Source::update_counts() {
   report_.pages.zero = counters_.zero;
   report_.pages.raw = counters_.raw;
   report_.pages.compressed = counters_.compressed;
-  report_.wire_bytes = counters_.wire_bytes + closed_bytes_ + inquiry_.bytes_sent();
-  report_.wire_bytes_back = closed_bytes_back_ + inquiry_.bytes_received();
+  report_.wire_bytes = counters_.wire_bytes + closed_bytes_;
+  report_.wire_bytes_back = closed_bytes_back_;
   if (control_) {
     report_.wire_bytes += control_->bytes_sent();
     report_.wire_bytes_back += control_->bytes_received();
@@ -93,20 +95,36 @@ void OutgoingMigration::Source::update_progress() {
   report_.progress = progress_.percent();
 }
 
+/// The guest stands: until when may the destination take?
+void OutgoingMigration::Source::watch_stop() {
+  if (!stop_) return;
+  const auto now = Clock::now();
+  std::uint64_t sent = counters_.wire_bytes - sent_before_stop_ + digest_bytes_;
+  if (server_) sent += server_->bytes_sent();
+  stop_->progress(sent, now);
+  if (now < stop_->deadline()) return;
+  abandon(
+      Event::overdue,
+      fmt::format("the destination was not ready {:.0f} ms after the guest had been stopped: see "
+                  "what keeps it there, or give it more time with --timeout",
+                  ms_between(stopped_at_, now)));
+}
+
 void OutgoingMigration::Source::tick() {
   ticker_.expires_after(PreCopyDriver::kAskEvery);
   ticker_.async_wait([this](boost::system::error_code cancelled) {
-    if (cancelled || stage() == Stage::settled) return;
+    if (cancelled || Side::stays(stage()) || Side::has_moved(stage())) return;
     try {
-      if (stage() == Stage::copying && machine_ && machine_->running()) {
+      if (stage() <= Stage::copying && machine_ && machine_->running()) {
         callbacks_.tend(*machine_);
       }
       look_at_writes();
+      watch_stop();
       update_counts();
       update_progress();
       callbacks_.progress(live());
     } catch (const std::exception& error) {
-      abandon(error.what());
+      abandon(Event::cancel, error.what());
     }
     tick();
   });
@@ -133,39 +151,49 @@ void OutgoingMigration::Source::set(const MigrateSettings& settings) {
 }
 
 std::string OutgoingMigration::Source::cancel() {
-  {
-    const std::lock_guard lock(mutex_);
-    if (stage_ == Stage::in_doubt) {
-      return "the VM was handed over and the destination does not answer: it cannot be cancelled "
-             "any more. See 'ferry info'";
-    }
-    if (stage_ == Stage::settled && report_.outcome != Outcome::completed) return {};  // it is here
-    if (stage_ != Stage::copying || report_.outcome != Outcome::running) {
-      return "the VM has been handed over: it cannot be cancelled any more";
-    }
-    cancelled_ = true;
+  const std::lock_guard lock(mutex_);
+  const Stage now = handover_.stage();
+  if (Side::searches(now)) {
+    return "the VM was handed over and the destination does not answer: it cannot be cancelled "
+           "any more. See 'ferry info'";
   }
-  asio::post(context_, [this] { abandon("cancelled by request"); });
+  if (Side::stays(now)) return {};
+  if (!handover_.allows(Event::cancel)) {
+    return "the VM has been handed over: it cannot be cancelled any more";
+  }
+  wish_ = Event::cancel;
+  say(handover_.advance(Event::cancel).actions);
+  asio::post(context_, [this] { give_up("cancelled by request"); });
   return {};
 }
 
-/// run() is interrupted wherever it waits: for a name, a connection, a frame, or its turn to send.
-/// It is so once: with a failure it is on its way to its end already.
-void OutgoingMigration::Source::abandon(const std::string& why) {
-  if (failure_ || stage() != Stage::copying) return;
-  failure_ = std::make_exception_ptr(std::runtime_error(why));
-  limiter_.stop();
-  // The guest shall not wait for a peer that does not read: it is told, then all is closed.
-  if (control_) {
-    control_->send(FrameType::abort, wire::encode(wire::Reason{why}));
-    control_->close_when_drained(failure_, kWordGrace);
+/// Once: with a failure run() is on its way to its end already.
+void OutgoingMigration::Source::abandon(Event event, const std::string& why) {
+  if (failure_ || !Side::before_commit(stage())) return;
+  {
+    const std::lock_guard lock(mutex_);
+    say(handover_.advance(event).actions);
   }
-  interrupt_.emit(asio::cancellation_type::terminal);
+  give_up(why);
 }
 
-bool OutgoingMigration::Source::cancelled() const {
-  const std::lock_guard lock(mutex_);
-  return cancelled_;
+void OutgoingMigration::Source::give_up(const std::string& why) {
+  if (!failure_) failure_ = std::make_exception_ptr(std::runtime_error(why));
+  limiter_.stop();
+  follow();
+  if (stage() != Stage::here_telling) return interrupt();
+  // The destination may be prepared: that it has dropped the VM is to be heard on this link.
+  grace_.expires_after(kWordGrace);
+  grace_.async_wait([this](boost::system::error_code cancelled) {
+    if (!cancelled) interrupt();
+  });
+}
+
+/// Wherever run() waits: for a name, a connection, a frame, or its turn to send. What is to be told
+/// to a peer that does not read is not waited for.
+void OutgoingMigration::Source::interrupt() {
+  if (control_) control_->close_when_drained(failure_, kWordGrace);
+  interrupt_.emit(asio::cancellation_type::terminal);
 }
 
 MigrationReport OutgoingMigration::Source::live() const {

@@ -12,8 +12,8 @@
 #include "migration/pages/verify.hpp"
 #include "migration/source/source.hpp"
 
-/// The part of the source that must never go wrong: at no moment may two processes own the VM, and
-/// after every failure the report says who does. The rules are in docs/architecture.md, "Handover".
+/// The stop: the guest's last pages and its state go over, then the VM itself. The rules are in
+/// docs/protocol.md, "Who owns the VM".
 namespace migration {
 
 namespace asio = boost::asio;
@@ -23,13 +23,17 @@ using wire::FrameType;
 namespace {
 
 constexpr std::chrono::milliseconds kPaceStep{100};
+/// Bytes per second that either side digests at least, on a slow and busy host.
+constexpr double kVerifyRate = 100e6;
+constexpr const char* kCancelled = "cancelled by request";
 
 }  // namespace
 
 asio::awaitable<void> OutgoingMigration::Source::hand_over(bool post_copy) {
   phase("stopped");
   stopped_at_ = Clock::now();
-  machine_->pause();
+  happened(Event::guest_stopped);
+  if (stage() != Stage::stopped) throw std::runtime_error(kCancelled);
   const auto paused_at = Clock::now();
   check_guest();
 
@@ -47,20 +51,8 @@ asio::awaitable<void> OutgoingMigration::Source::hand_over(bool post_copy) {
     co_await send_last_pages();
   }
   take_prepared(co_await expect(FrameType::prepared));
-  commit();
-  // A Commit that has not arrived when this side gives the connection up must not arrive later.
-  control_->reset_on_close();
-  control_->send(FrameType::commit);
   // In time, whatever else shows that it lives: until then the VM runs nowhere.
-  const Frame last = checked(co_await control_->answer(options_.timeout), FrameType::running);
-  const auto running = wire::decode<wire::Running>(last.payload);
-  if (running.missing == 0) {
-    complete(running);
-  } else if (server_) {
-    serve_from_now_on(running);
-  } else {
-    throw wire::ProtocolError("the destination says that it lacks pages, which it cannot");
-  }
+  take_word(co_await control_->answer(options_.timeout));
 }
 
 asio::awaitable<void> OutgoingMigration::Source::send_last_pages() {
@@ -70,16 +62,14 @@ asio::awaitable<void> OutgoingMigration::Source::send_last_pages() {
       options_.mode == Mode::stop_and_copy && !reuses()
           ? std::make_shared<PreCopyRound>(number, machine_->memory(), nullptr)
           : std::make_shared<PreCopyRound>(number, machine_->memory(), nullptr, harvest_unsent());
-  const auto tell_last_round = [this, number] {
-    last_round_told_ = true;
-    control_->send(FrameType::last_round, wire::encode_round(number));
-  };
-  if (!options_.verify) tell_last_round();
+  bound_stop(round->all().value_or(resident_bytes() / vmm::kPageSize));
+  last_round_ = number;
+  if (!options_.verify) happened(Event::all_sent);
   co_await send_round(round, PreCopyDriver::Kind::last);
   landed_at_ = Clock::now();
   if (options_.verify) {
     co_await send_digests(nullptr);
-    tell_last_round();
+    happened(Event::all_sent);
   }
   const std::lock_guard lock(mutex_);
   report_.phases_ms.last_pages = ms_between(start, landed_at_);
@@ -90,9 +80,10 @@ asio::awaitable<void> OutgoingMigration::Source::send_last_pages() {
 asio::awaitable<void> OutgoingMigration::Source::send_digests(const vmm::PageSet* missing) {
   phase("verifying");
   for (const vmm::PageRange& piece : pages_to_digest(machine_->memory(), missing)) {
-    control_->send(FrameType::digests,
-                   wire::encode_digests(piece, digest(machine_->memory(), piece)));
+    const wire::Bytes digests = wire::encode_digests(piece, digest(machine_->memory(), piece));
+    control_->send(FrameType::digests, digests);
     co_await control_->drained();
+    digest_bytes_ += digests.size();
     co_await pace();
   }
 }
@@ -109,6 +100,20 @@ asio::awaitable<void> OutgoingMigration::Source::pace() {
   }
 }
 
+/// The guest must not stand for ever for a destination that lives and does nothing.
+void OutgoingMigration::Source::bound_stop(std::uint64_t pages_left) {
+  sent_before_stop_ = counters_.wire_bytes;
+  stop_.emplace(handover::StopNeeds{.bytes_left = pages_left * vmm::kPageSize,
+                                    .cap = static_cast<double>(limiter_.rate()),
+                                    .measured = driver_.link_rate(),
+                                    .verify_bytes = options_.verify ? resident_bytes() : 0,
+                                    .verify_rate = kVerifyRate,
+                                    .timeout = options_.timeout},
+                stopped_at_);
+}
+
+/// The destination has all that it needs to run the VM. It is told to, if nobody has decided
+/// otherwise.
 void OutgoingMigration::Source::take_prepared(const Frame& frame) {
   const auto prepared = wire::decode<wire::Prepared>(frame.payload);
   if (prepared.incarnation != incarnation_) {
@@ -118,21 +123,57 @@ void OutgoingMigration::Source::take_prepared(const Frame& frame) {
     throw wire::ProtocolError("the destination has not verified what it got");
   }
   prepared_at_ = Clock::now();
-  const std::lock_guard lock(mutex_);
-  report_.phases_ms.restore = prepared.restore_ms;
-  if (!options_.verify) return;
-  report_.phases_ms.verify = ms_between(landed_at_, prepared_at_);
-  report_.verified = prepared.verified;
+  stop_.reset();
+  {
+    const std::lock_guard lock(mutex_);
+    report_.phases_ms.restore = prepared.restore_ms;
+    if (options_.verify) {
+      report_.phases_ms.verify = ms_between(landed_at_, prepared_at_);
+      report_.verified = prepared.verified;
+    }
+    report_.phase = "handing over";
+    hands_pages_over_ = server_ != nullptr;
+  }
+  if (failure_) std::rethrow_exception(failure_);  // a page channel's, say
+  happened(Event::prepared);
+  if (stage() != Stage::committed) throw std::runtime_error(kCancelled);
 }
 
-void OutgoingMigration::Source::commit() {
-  if (failure_) std::rethrow_exception(failure_);  // a page channel's, say
-  const std::lock_guard lock(mutex_);
-  if (cancelled_) throw std::runtime_error("cancelled by request");
-  // Noted before Commit can leave: from here on the VM may run over there.
-  stage_ = Stage::committed;
-  hands_pages_over_ = server_ != nullptr;
-  report_.phase = "handing over";
+/// What the destination says after Commit, or of a VM that has stayed here.
+void OutgoingMigration::Source::take_word(const Frame& frame) {
+  switch (frame.type) {
+    case FrameType::running: {
+      const auto running = wire::decode<wire::Running>(frame.payload);
+      if (running.missing > 0 && !server_) {
+        throw wire::ProtocolError("the destination says that it lacks pages, which it cannot");
+      }
+      const bool news = !Side::stays(stage()) && !Side::has_moved(stage());
+      if (news) take_running(running);
+      happened(running.missing > 0 ? Event::running_lacking : Event::running);
+      if (news && Side::has_moved(stage())) complete(is_there());
+      return;
+    }
+    case FrameType::ended: {
+      const bool news = !Side::has_moved(stage());
+      happened(Event::ended);
+      if (!news || !Side::has_moved(stage())) return;
+      options_.keep_in = nullptr;  // it will not come back
+      return complete(fmt::format("the VM was at {} and has ended: {}", to_string(options_.to),
+                                  wire::decode<wire::Reason>(frame.payload).reason));
+    }
+    case FrameType::refused: {
+      const std::string why = wire::decode<wire::Reason>(frame.payload).reason;
+      if (!failure_ || !Side::stays(stage())) {
+        failure_ = std::make_exception_ptr(std::runtime_error("the destination refused: " + why));
+      }
+      return happened(Event::refused);
+    }
+    case FrameType::prepared: return happened(Event::prepared);  // it crossed `abort`
+    case FrameType::acknowledged: return happened(Event::acknowledged);
+    default:
+      throw wire::ProtocolError(fmt::format("the destination sent a frame of type {} out of turn",
+                                            static_cast<unsigned>(frame.type)));
+  }
 }
 
 /// The destination says that the VM runs there: the first time this ends the downtime.
@@ -141,7 +182,7 @@ void OutgoingMigration::Source::take_running(const wire::Running& running) {
   failure_ = nullptr;
   running_ = running;
   const std::lock_guard lock(mutex_);
-  if (std::exchange(ran_there_, true)) return;
+  if (report_.downtime_ms > 0) return;
   report_.phases_ms.commit = ms_between(prepared_at_, now);
   report_.downtime_ms = ms_between(stopped_at_, now) - report_.phases_ms.verify;
 }
@@ -150,102 +191,6 @@ std::string OutgoingMigration::Source::is_there() const {
   const std::string where = to_string(options_.to);
   return was_running_ ? fmt::format("the VM runs at {}", where)
                       : fmt::format("the VM is at {}, paused as it was", where);
-}
-
-void OutgoingMigration::Source::complete(const wire::Running& running) {
-  take_running(running);
-  const std::lock_guard lock(mutex_);
-  stage_ = Stage::settled;
-  report_.outcome = Outcome::completed;
-  report_.error = std::nullopt;
-  report_.phase = "completed";
-  report_.progress = Progress::kDone;
-  report_.owner = is_there();
-  report_.total_ms = ms_since(start_);
-  report_.cpu_seconds_destination = running.cpu_seconds;
-  report_.peak_rss_destination = running.peak_rss;
-}
-
-void OutgoingMigration::Source::stay(Outcome outcome, const std::string& error) {
-  const bool ended = machine_->ended().has_value();
-  std::string trouble;
-  try {
-    machine_->throttle(0);
-    if (was_running_ && !ended) machine_->resume();
-  } catch (const std::exception& failure) {
-    trouble = failure.what();
-  }
-  {
-    const std::lock_guard lock(mutex_);
-    const bool was_stopped = stopped_at_ != Clock::time_point{};
-    stage_ = Stage::settled;
-    report_.outcome = outcome;
-    report_.error = error;
-    report_.phase = to_string(outcome);
-    if (ended) {
-      report_.owner = "the guest has ended, here";
-    } else if (!trouble.empty()) {
-      report_.owner = fmt::format("the VM is here, and cannot be resumed: {}", trouble);
-    } else if (was_running_) {
-      report_.owner = "the VM is here and runs on";
-    } else {
-      report_.owner = "the VM is here, paused as it was";
-    }
-    report_.total_ms = ms_since(start_);
-    report_.downtime_ms = was_stopped ? ms_since(stopped_at_) : 0;
-  }
-  try {
-    machine_->dirty_log().stop();  // takes a while, and the guest runs already
-  } catch (const std::exception& failure) {
-    callbacks_.message(fmt::format("the VM's writes are still logged: {}", failure.what()));
-  }
-}
-
-asio::awaitable<void> OutgoingMigration::Source::tell_abort() {
-  if (!control_) co_return;
-  try {
-    control_->send(FrameType::abort, wire::encode(wire::Reason{live().error.value_or("")}));
-    control_->close_when_drained(nullptr, kWordGrace);
-    co_await control_->drained();
-    last_round_told_ = false;  // the kernel has it; the connection still stood
-  } catch (const std::exception&) {
-    // The link is gone. A destination before Prepared sees that too and gives up.
-  }
-  control_->close();
-}
-
-/// Over there it can be read for as long as the VM is there; this process is about to end. Where
-/// there is no link nobody is told.
-asio::awaitable<void> OutgoingMigration::Source::tell_report() {
-  if (!control_ || !features_.has(wire::Feature::report)) co_return;
-  control_->send(FrameType::report, wire::encode(live()));
-  // Whoever writes it has its turn, and does so at once where there is room.
-  co_await asio::post(context_, asio::use_awaitable);
-}
-
-/// The VM has moved, and nothing of it is here. The keeper of its image stays connected.
-asio::awaitable<void> OutgoingMigration::Source::hang_up() {
-  if (!control_ || keeper_) co_return;
-  control_->deliver_on_close();  // Commit has arrived
-  control_->close_when_drained(nullptr, kWordGrace);
-  try {
-    co_await control_->drained();
-  } catch (const std::exception&) {
-    // It does without.
-  }
-}
-
-void OutgoingMigration::Source::finish() {
-  Result result{live(), nullptr, false};
-  if (result.report.outcome == Outcome::completed) {
-    result.kept = keeper_ != nullptr;
-    callbacks_.ended(std::move(result));
-    machine_.reset();  // after the report is out: giving back RAM takes a while
-  } else {
-    machine_->on_end(nullptr);
-    result.machine = std::move(machine_);
-    callbacks_.ended(std::move(result));
-  }
 }
 
 }  // namespace migration

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "migration/net/event_loop.hpp"
+#include "migration/source/inquiry.hpp"
 
 namespace migration {
 
@@ -58,7 +59,6 @@ asio::awaitable<void> ImageKeeper::run(std::shared_ptr<net::Connection> control)
       // Nothing breaks by that: what was not told is settled at the VM's return.
     }
     if (control_) std::exchange(control_, nullptr)->close();
-    inquiry_.end();
     if (!kept_) co_return;
     retry_.expires_after(delay);
     delay = std::min(delay * 2, kLongestRedial);
@@ -68,11 +68,13 @@ asio::awaitable<void> ImageKeeper::run(std::shared_ptr<net::Connection> control)
 }
 
 asio::awaitable<void> ImageKeeper::connect() {
+  net::Socket socket = co_await net::dial(peer_.to, peer_.timeout);
+  asking_ = std::make_shared<net::Connection>(std::move(socket), peer_.timeout);
   const wire::Inquire question{image_.token, peer_.incarnation, true};
-  if (co_await inquiry_.ask(peer_.to, question, peer_.timeout) != wire::VmStatus::running) {
+  if (co_await ask(*asking_, question, peer_.timeout) != wire::VmStatus::running) {
     throw std::runtime_error("the VM does not run there any more");
   }
-  control_ = inquiry_.take();
+  control_ = std::exchange(asking_, nullptr);
   given_up_.clear();  // it is told of these again, if it has not heard of them
 }
 
@@ -106,7 +108,7 @@ void ImageKeeper::release() {
   retry_.cancel();
   drop_timer_.cancel();
   if (control_) control_->close();
-  inquiry_.close();
+  if (asking_) asking_->close();
 }
 
 /// Rule 1 of the paper: what the guest has changed over there cannot be reused. The destination

@@ -13,7 +13,6 @@
 #include "migration/net/connection.hpp"
 #include "migration/reuse/held_hashes.hpp"
 #include "migration/reuse/image_store.hpp"
-#include "migration/source/inquiry.hpp"
 
 namespace migration {
 
@@ -57,7 +56,7 @@ class ImageKeeper {
   Peer peer_;
   Message message_;
   std::shared_ptr<net::Connection> control_;
-  Inquiry inquiry_;
+  std::shared_ptr<net::Connection> asking_;  ///< until it is known that the VM is there
   bool kept_ = true;
   vmm::PageSet to_drop_;   ///< changed over there, and not yet dropped from the image
   bool dropping_ = false;  ///< to_drop_ is being gathered

@@ -36,6 +36,8 @@ class OutgoingMigration {
     /// moment, and what RAM consists of may change then, not what is in it. What it throws ends the
     /// migration, if the VM stays.
     std::function<void(vmm::Machine&)> tend = [](vmm::Machine&) {};
+    /// After `ended`: nothing is left to tell the destination (`done`).
+    std::function<void()> over = [] {};
     /// After `ended`: an image that was kept is kept no longer.
     std::function<void()> released = [] {};
   };
@@ -61,8 +63,9 @@ class OutgoingMigration {
   [[nodiscard]] bool serving() const;
   /// The link was lost after the handover and is being looked for.
   [[nodiscard]] bool link_lost() const;
-  /// Nothing is left to do. After a failure that comes later than `ended`: the source tells a
-  /// destination that may hold a prepared VM to drop it, for some minutes while nobody answers.
+  /// Nothing is left to do. It comes later than `ended` where the destination may not know who has
+  /// the VM: one that may hold it is told to drop it, for some minutes while nobody answers, and
+  /// one that has it is told that this is known, for three timeouts.
   [[nodiscard]] bool done() const;
 
  private:

@@ -30,15 +30,10 @@ constexpr const char* kOutOfOrder = "the destination's list of missing pages is 
 
 }  // namespace
 
-OutgoingMigration::Source::Stage OutgoingMigration::Source::stage() const {
-  const std::lock_guard lock(mutex_);
-  return stage_;
-}
-
 bool OutgoingMigration::Source::serving() const {
   const std::lock_guard lock(mutex_);
-  return stage_ == Stage::serving || (stage_ == Stage::committed && hands_pages_over_) ||
-         (stage_ == Stage::in_doubt && ran_there_);
+  return Side::serves(handover_.stage()) ||
+         (handover_.stage() == Stage::committed && hands_pages_over_);
 }
 
 /// All that can be done while the guest still runs. What is dirty now will be missing whatever the
@@ -107,47 +102,29 @@ asio::awaitable<void> OutgoingMigration::Source::tell_rest() {
   } else {
     landed_at_ = Clock::now();
   }
-  last_round_told_ = true;
-  control_->send(FrameType::post_copy, wire::encode_round(driver_.round()));
+  bound_stop(kPagesAtHand);
+  last_round_ = driver_.round();
+  happened(Event::all_sent);
   co_await control_->drained();  // the destination restores the state meanwhile
   server_->send_now(vmm::pages_at_hand(*machine_, kPagesAtHand));
   const std::lock_guard lock(mutex_);
   report_.phases_ms.last_pages = ms_between(start, landed_at_);
 }
 
-void OutgoingMigration::Source::serve_from_now_on(const wire::Running& running) {
-  take_running(running);
-  const std::lock_guard lock(mutex_);
-  stage_ = Stage::serving;
-  commit_out_ = false;
-  report_.outcome = Outcome::running;
-  report_.error = std::nullopt;
-  report_.owner = is_there() + "; pages that it lacks are still here";
-}
-
 /// Until the destination has every page; throws when the link is lost.
 asio::awaitable<void> OutgoingMigration::Source::serve() {
+  {
+    const std::lock_guard lock(mutex_);
+    report_.outcome = Outcome::running;
+    report_.error = std::nullopt;
+    report_.owner = is_there() + "; pages that it lacks are still here";
+  }
   const auto round = server_->round(running_.round);
   for (const auto& sender : senders_) sender->start(round);
-  while (running_.missing > 0) {
+  while (stage() == Stage::serving) {
     phase(fmt::format("{} missing", running_.missing));
-    const Frame frame = co_await control_->receive();
-    if (frame.type == FrameType::ended) {
-      co_return guest_ended_there(wire::decode<wire::Reason>(frame.payload).reason);
-    }
-    if (frame.type != FrameType::running) {
-      throw wire::ProtocolError("the destination sent something else than how far it is");
-    }
-    running_ = wire::decode<wire::Running>(frame.payload);
+    take_word(co_await control_->receive());
   }
-  complete(running_);
-}
-
-void OutgoingMigration::Source::guest_ended_there(const std::string& reason) {
-  complete(running_);
-  options_.keep_in = nullptr;  // it will not come back
-  const std::lock_guard lock(mutex_);
-  report_.owner = fmt::format("the VM was at {} and has ended: {}", to_string(options_.to), reason);
 }
 
 /// The page and fault connections: whatever they tell from now on is of no interest.
@@ -169,24 +146,19 @@ void OutgoingMigration::Source::drop_connections() {
   control_ = nullptr;
 }
 
-/// The destination lives and runs the VM: the inquiry becomes the control connection. It tells what
-/// is missing now; what was on its way when the link broke is so sent again.
-asio::awaitable<void> OutgoingMigration::Source::take_up_link(wire::Running running) {
+/// The destination lives and runs the VM. It tells what is missing now; what was on its way when
+/// the link broke is so sent again.
+asio::awaitable<void> OutgoingMigration::Source::take_up_link() {
   const std::uint64_t pages = machine_->memory().page_count();
   vmm::PageSet missing(pages);
   std::uint64_t told = 0;
   vmm::PageIndex next = 0;
-  while (server_ && told < running.missing && running.missing <= pages) {
-    const Frame frame = co_await inquiry_.connection().receive();
-    if (frame.type == FrameType::running) {
-      running = wire::decode<wire::Running>(frame.payload);
-      continue;
-    }
-    if (frame.type == FrameType::ended) {
-      co_return guest_ended_there(wire::decode<wire::Reason>(frame.payload).reason);
-    }
+  while (told < running_.missing && running_.missing <= pages) {
+    const Frame frame = co_await control_->receive();
     if (frame.type != FrameType::missing) {
-      throw wire::ProtocolError("the destination does not say which pages are missing");
+      take_word(frame);
+      if (stage() != Stage::serving) co_return;
+      continue;
     }
     const wire::Missing piece = wire::decode_missing(frame.payload, pages);
     if (piece.range.first < next) throw wire::ProtocolError(kOutOfOrder);
@@ -196,7 +168,7 @@ asio::awaitable<void> OutgoingMigration::Source::take_up_link(wire::Running runn
       missing.set(range);
     }
   }
-  if (!server_ || told != running.missing || missing.count() != told) {
+  if (told != running_.missing || missing.count() != told) {
     throw wire::ProtocolError("the destination's list of missing pages is unsound");
   }
   server_->reset(missing);
@@ -204,8 +176,6 @@ asio::awaitable<void> OutgoingMigration::Source::take_up_link(wire::Running runn
   for (unsigned index = 0; index < options_.channels; ++index) {
     open_channel(index, co_await net::dial(peer_, options_.timeout));
   }
-  control_ = inquiry_.take();
-  serve_from_now_on(running);
 }
 
 }  // namespace migration

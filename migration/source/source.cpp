@@ -56,7 +56,8 @@ OutgoingMigration::Source::Source(std::unique_ptr<vmm::Machine>&& machine, Migra
   report_.pages.total = machine->memory().page_count();
   net::spawn(context_.get_executor(), run(), interrupt_.slot());
   machine_ = std::move(machine);
-  machine_->on_end([this] { asio::post(context_, [this] { abandon(kGuestEnded); }); });
+  machine_->on_end(
+      [this] { asio::post(context_, [this] { abandon(Event::guest_ended, kGuestEnded); }); });
   try {
     const auto loop = [this] {
       net::run(context_, [this](const std::exception_ptr& failure) { escaped(failure); });
@@ -82,9 +83,10 @@ asio::awaitable<void> OutgoingMigration::Source::run() {
     const bool post_copy = co_await copy();
     co_await hand_over(post_copy);
   } catch (...) {
-    if (!failure_) failure_ = std::current_exception();
+    failed(std::current_exception());
   }
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+  follow();
   for (auto delay = kFirstRetry; machine_;) {
     try {
       co_await conclude();
@@ -95,19 +97,20 @@ asio::awaitable<void> OutgoingMigration::Source::run() {
     }
     co_await pause_before_retry(delay);
   }
-  if (tell_abort_) co_await keep_telling_abort();
+  co_await keep_telling();
+  done_ = true;
+  callbacks_.over();
   if (keeper_) {
     co_await keeper_->run(std::exchange(control_, nullptr));
     callbacks_.released();
   }
-  done_ = true;
 }
 
 /// Until it is known who has the VM, and its owner here has it back or it is given up. What throws
 /// on the way is done again from where it had got to.
 asio::awaitable<void> OutgoingMigration::Source::conclude() {
-  while (stage() != Stage::copying && stage() != Stage::settled) {
-    if (failure_) {
+  while (!Side::stays(stage()) && !Side::has_moved(stage())) {
+    if (Side::searches(stage())) {
       drop_connections();
       co_await settle();
       continue;
@@ -115,37 +118,40 @@ asio::awaitable<void> OutgoingMigration::Source::conclude() {
     try {
       co_await serve();
     } catch (...) {
-      if (!failure_) failure_ = std::current_exception();
+      failed(std::current_exception());
     }
   }
   drop_page_connections();
-  if (stage() == Stage::copying) {
-    stay(cancelled() ? Outcome::cancelled : Outcome::failed, net::what(failure_));
-    co_await tell_abort();
-  }
-  const bool completed = live().outcome == Outcome::completed;
-  tell_abort_ = last_round_told_ && !completed;
-  done_ = !tell_abort_;
   ticker_.cancel();
+  if (Side::stays(stage())) stay();
   update_counts();
-  if (completed) {
+  if (Side::has_moved(stage())) {
     if (options_.keep_in && !keeper_) {
       // It may take long, and the destination waits for no report of a VM that it has.
       co_await tell_report();
       keep_image();
     }
     co_await tell_report();
-    co_await hang_up();
   }
+  co_await await_last_word();
+  done_ = !Side::tells(stage());
   finish();
+}
+
+/// What ends the migration, or breaks the link, wherever run() was.
+void OutgoingMigration::Source::failed(const std::exception_ptr& failure) {
+  if (!failure_) failure_ = failure;
+  // Where it is no loss of the link, the destination hears of it.
+  if (stage() < Stage::completing) act(handover::Action::send_abort);
+  happened(Event::link_lost);
 }
 
 /// What nobody has caught is the end of this migration and no more. As a lost link it is settled by
 /// run() who has the VM.
 void OutgoingMigration::Source::escaped(const std::exception_ptr& failure) {
   const std::string why = "a fault within the migration: " + net::what(failure);
-  if (stage() == Stage::settled) return callbacks_.message(why);
-  if (stage() == Stage::copying) return abandon(why);
+  if (Side::before_commit(stage())) return abandon(Event::cancel, why);
+  if (Side::stays(stage()) || Side::has_moved(stage())) return callbacks_.message(why);
   if (!failure_) failure_ = failure;
   if (control_) control_->close(failure);
 }
@@ -169,7 +175,8 @@ asio::awaitable<void> OutgoingMigration::Source::connect() {
                           .image_token = options_.tracked_since
                                              ? std::optional(options_.tracked_since->token)
                                              : std::nullopt,
-                          .reuse = options_.reuse};
+                          .reuse = options_.reuse,
+                          .timeout = options_.timeout};
   control_->send(FrameType::offer, wire::encode(offer));
   comparison_.emplace(
       *machine_, Comparison::Destination{*control_, [this](FrameType type) { return expect(type); },
@@ -180,6 +187,7 @@ asio::awaitable<void> OutgoingMigration::Source::connect() {
   }
   const Frame answer = checked(co_await control_->answer(options_.timeout), FrameType::accept);
   const auto accept = wire::decode<wire::Accept>(answer.payload);
+  happened(Event::accept);
   incarnation_ = accept.incarnation;
   no_post_copy_ = accept.no_post_copy;
   agree(offer.features & accept.features);
@@ -238,7 +246,7 @@ void OutgoingMigration::Source::channel_failed(unsigned link, std::exception_ptr
     if (cancelled || link != link_) return;
     if (!failure_) failure_ = failure;
     if (control_) control_->close(failure);
-    if (stage() == Stage::copying) interrupt_.emit(asio::cancellation_type::terminal);
+    if (Side::before_commit(stage())) interrupt_.emit(asio::cancellation_type::terminal);
   });
 }
 
@@ -248,13 +256,8 @@ asio::awaitable<Frame> OutgoingMigration::Source::expect(FrameType type) {
 
 Frame OutgoingMigration::Source::checked(Frame frame, FrameType type) {
   if (frame.type == FrameType::refused) {
-    const std::string reason = wire::decode<wire::Reason>(frame.payload).reason;
-    {
-      // The destination's own word that it will not run the VM.
-      const std::lock_guard lock(mutex_);
-      if (stage_ == Stage::committed) stage_ = Stage::copying;
-    }
-    throw std::runtime_error("the destination refused: " + reason);
+    take_word(frame);  // its own word that it will not run the VM
+    std::rethrow_exception(failure_);
   }
   if (frame.type != type) {
     throw wire::ProtocolError(fmt::format("the destination sent a frame of type {} out of turn",

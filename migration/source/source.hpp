@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "migration/handover/source_side.hpp"
+#include "migration/handover/stop_bound.hpp"
 #include "migration/net/connection.hpp"
 #include "migration/pages/page_sender.hpp"
 #include "migration/pages/used_pages.hpp"
@@ -20,7 +22,6 @@
 #include "migration/reuse/page_hasher.hpp"
 #include "migration/source/comparison.hpp"
 #include "migration/source/image_keeper.hpp"
-#include "migration/source/inquiry.hpp"
 #include "migration/source/outgoing.hpp"
 #include "migration/wire/messages.hpp"
 #include "vmm/os/thread.hpp"
@@ -32,6 +33,9 @@ namespace migration {
 /// doubt.cpp settles what is in doubt, post_copy.cpp serves the pages that the destination lacks
 /// after that; reuse.cpp finds what the destination has from before, and ImageKeeper keeps the
 /// image here when all that is over.
+///
+/// Who owns the VM is settled by the rules of handover::SourceSide, and by nothing else: what has
+/// happened is told to them (`happened`), and what they say is done (`act`, in owner.cpp).
 class OutgoingMigration::Source {
  public:
   /// Throws without having taken the machine.
@@ -43,22 +47,23 @@ class OutgoingMigration::Source {
   std::string force_resume();
   MigrationReport live() const;
   bool serving() const;
-  bool link_lost() const { return stage() == Stage::in_doubt; }
+  bool link_lost() const { return Side::searches(stage()); }
   bool done() const { return done_; }
 
  private:
   using Clock = std::chrono::steady_clock;
+  using Side = handover::SourceSide;
+  using Stage = Side::Stage;
+  using Event = Side::Event;
   /// Between two attempts to reach the destination; each further one waits longer.
   static constexpr std::chrono::milliseconds kFirstRetry{100};
   /// How long the word that the VM stays may take to leave.
   static constexpr std::chrono::milliseconds kWordGrace{500};
-  /// How far the handover is. From `committed` on only the destination's word, or the operator's,
-  /// lets the VM run here again. `serving`: it runs there, and lacks pages.
-  enum class Stage { copying, committed, serving, in_doubt, settled };
 
   // source.cpp
   boost::asio::awaitable<void> run();
   boost::asio::awaitable<void> conclude();
+  void failed(const std::exception_ptr& failure);
   void escaped(const std::exception_ptr& failure);
   boost::asio::awaitable<void> connect();
   void agree(wire::Features features);
@@ -80,8 +85,10 @@ class OutgoingMigration::Source {
 
   // control.cpp
   /// Ends a migration that is not yet committed; to be called in its own thread.
-  void abandon(const std::string& why);
-  [[nodiscard]] bool cancelled() const;
+  void abandon(Event event, const std::string& why);
+  void give_up(const std::string& why);
+  void interrupt();
+  void watch_stop();
   void phase(std::string text);
   void tick();
   void update_counts();
@@ -94,31 +101,36 @@ class OutgoingMigration::Source {
   boost::asio::awaitable<void> send_last_pages();
   boost::asio::awaitable<void> send_digests(const vmm::PageSet* missing);
   boost::asio::awaitable<void> pace();
+  void bound_stop(std::uint64_t pages_left);
   void take_prepared(const net::Frame& frame);
-  void commit();
+  void take_word(const net::Frame& frame);
   void take_running(const wire::Running& running);
   /// Where the VM is once it has been handed over: for people.
   [[nodiscard]] std::string is_there() const;
-  void complete(const wire::Running& running);
+
+  // owner.cpp
+  [[nodiscard]] Stage stage() const;
+  /// Tells the rules what has happened, and does what they say.
+  void happened(Event event);
+  /// To be done; with the mutex held.
+  void say(const handover::Actions& actions);
+  void follow();
+  void act(handover::Action action);
+  void run_guest();
+  void complete(std::string owner);
   /// The VM stays here: it runs again, and the report says why.
-  void stay(Outcome outcome, const std::string& error);
-  boost::asio::awaitable<void> tell_abort();
+  void stay();
+  boost::asio::awaitable<void> await_last_word();
+  boost::asio::awaitable<void> keep_telling();
   boost::asio::awaitable<void> tell_report();
-  boost::asio::awaitable<void> hang_up();
   void finish();
 
   // doubt.cpp
   boost::asio::awaitable<void> settle();
-  boost::asio::awaitable<bool> ask_who_runs();
-  [[nodiscard]] bool ran_there() const;
-  void runs_there();
-  boost::asio::awaitable<std::optional<net::Frame>> tell_abort_again(const char* reason);
-  bool may_commit_again();
-  bool enter_doubt(const std::string& problem);
-  void tell_doubt();
-  boost::asio::awaitable<wire::VmStatus> inquire();
+  boost::asio::awaitable<void> ask_who_runs();
+  boost::asio::awaitable<void> inquire();
+  void tell_doubt(const std::string& problem);
   boost::asio::awaitable<void> pause_before_retry(std::chrono::milliseconds& delay);
-  boost::asio::awaitable<void> keep_telling_abort();
 
   // post_copy.cpp
   boost::asio::awaitable<void> prepare_post_copy();
@@ -126,13 +138,10 @@ class OutgoingMigration::Source {
   void serve_faults();
   void tell_missing(const vmm::PageSet& missing);
   boost::asio::awaitable<void> tell_rest();
-  void serve_from_now_on(const wire::Running& running);
   boost::asio::awaitable<void> serve();
-  boost::asio::awaitable<void> take_up_link(wire::Running running);
-  void guest_ended_there(const std::string& reason);
+  boost::asio::awaitable<void> take_up_link();
   void drop_page_connections();
   void drop_connections();
-  [[nodiscard]] Stage stage() const;
 
   // reuse.cpp
   boost::asio::awaitable<void> compare();
@@ -155,8 +164,7 @@ class OutgoingMigration::Source {
   RateLimiter limiter_;
   PageCounters counters_;
   PageSender::Shared shared_;
-  std::shared_ptr<net::Connection> control_;
-  Inquiry inquiry_;
+  std::shared_ptr<net::Connection> control_;  ///< the link: that, or the newest inquiry
   std::vector<std::unique_ptr<PageSender>> senders_;
   unsigned link_ = 0;  ///< counts the links: what is heard of an earlier one means nothing
   boost::asio::steady_timer ticker_;
@@ -170,8 +178,6 @@ class OutgoingMigration::Source {
   PreCopyDriver driver_;
   std::shared_ptr<PreCopyRound> copying_;  ///< the round that is under way
   PageAccount pages_;
-  bool last_round_told_ = false;  ///< the destination may have got as far as Prepared
-  bool tell_abort_ = false;       ///< it may hold a prepared VM that has stayed here
   // For people: how far it is.
   UsedPages used_;
   Progress progress_;
@@ -180,6 +186,11 @@ class OutgoingMigration::Source {
   Clock::time_point stopped_at_;
   Clock::time_point landed_at_;
   Clock::time_point prepared_at_;
+  std::uint32_t last_round_ = 0;                ///< that is sent, or of pages that are not missing
+  std::optional<handover::StopDeadline> stop_;  ///< while the guest stands, before Commit
+  std::uint64_t sent_before_stop_ = 0;          ///< bytes
+  std::uint64_t digest_bytes_ = 0;
+  std::string trouble_;  ///< why the guest does not run again here
 
   // Memory reuse.
   std::optional<Comparison> comparison_;
@@ -201,12 +212,10 @@ class OutgoingMigration::Source {
 
   mutable std::mutex mutex_;  ///< guards what follows
   MigrationReport report_;
-  Stage stage_ = Stage::copying;
-  bool cancelled_ = false;
-  bool hands_pages_over_ = false;  ///< committed, and the VM lacks pages over there
-  bool ran_there_ = false;         ///< the destination has said so
-  bool forced_ = false;
-  bool commit_out_ = false;  ///< repeated in an inquiry, and not yet answered
+  handover::SourceHandover handover_;  ///< a wish advances it in another thread
+  std::vector<handover::Action> due_;  ///< what it has said, and is not yet done
+  std::optional<Event> wish_;          ///< that was granted
+  bool hands_pages_over_ = false;      ///< committed, and the VM lacks pages over there
 
   std::atomic<bool> done_ = false;
   vmm::Thread thread_;

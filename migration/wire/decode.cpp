@@ -46,7 +46,9 @@ std::size_t payload_limit(FrameType type) {
     case FrameType::inquire:
     case FrameType::status: return kMaxMessageBytes;
     case FrameType::alive:
-    case FrameType::commit: break;
+    case FrameType::commit:
+    case FrameType::released:
+    case FrameType::acknowledged: break;
   }
   return 0;
 }
@@ -56,7 +58,8 @@ bool known(std::uint8_t type) {
     return type >= static_cast<std::uint8_t>(first) && type <= static_cast<std::uint8_t>(last);
   };
   return in(FrameType::channel, FrameType::round_end) || in(FrameType::alive, FrameType::report) ||
-         in(FrameType::inquire, FrameType::dropped) || in(FrameType::request, FrameType::early);
+         in(FrameType::inquire, FrameType::released) ||
+         in(FrameType::request, FrameType::acknowledged);
 }
 
 /// Whether frames of this type go to that side on a control or inquiry connection.
@@ -70,6 +73,7 @@ bool goes_to(Side reader, FrameType type) {
     case FrameType::last_round:
     case FrameType::digests:
     case FrameType::commit:
+    case FrameType::released:
     case FrameType::abort:
     case FrameType::post_copy:
     case FrameType::report:
@@ -82,6 +86,7 @@ bool goes_to(Side reader, FrameType type) {
     case FrameType::prepared:
     case FrameType::running:
     case FrameType::ended:
+    case FrameType::acknowledged:
     case FrameType::status:
     case FrameType::held:
     case FrameType::changed: return reader == Side::source;

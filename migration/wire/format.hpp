@@ -62,6 +62,9 @@ enum class FrameType : std::uint8_t {
   copies = 36,   ///< to destination: pages to copy within its RAM, in order
   changed = 37,  ///< to source, as hashes: pages that the guest may have changed since it left
   dropped = 38,  ///< to destination, as missing: those of them that the source has given up
+  // control connections: the last words of a handover
+  released = 39,      ///< to destination, empty: the source knows that the VM is there
+  acknowledged = 43,  ///< to source, empty: `released` has been read
   // fault connections
   request = 40,  ///< to source: u32 page, u32 flags
   page = 41,     ///< to destination: u32 page, u32 encoding, u64 digest, the page

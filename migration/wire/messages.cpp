@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
@@ -24,6 +25,8 @@ using nlohmann::json;
 constexpr std::size_t kMaxReasonBytes = 4096;
 /// Page numbers are of 32 bits.
 constexpr std::uint64_t kMaxPages = std::uint64_t{1} << 32;
+/// A day: times are added to clocks.
+constexpr std::uint64_t kMaxTimeoutMs = std::uint64_t{24} * 60 * 60 * 1000;
 
 /// A reason that the peer's decoder takes, whatever it is made of: what is no text would grow on
 /// its way into JSON.
@@ -102,6 +105,11 @@ class Fields {
     }
     return features;
   }
+  std::chrono::milliseconds timeout() const {
+    const std::uint64_t timeout = number("timeout_ms");
+    if (timeout == 0) unsound("timeout_ms");
+    return std::chrono::milliseconds(std::min(timeout, kMaxTimeoutMs));
+  }
   Fields object(const char* name) const {
     if (!at(name).is_object()) unsound(name);
     return Fields(at(name));
@@ -143,7 +151,8 @@ Bytes encode(const Offer& message) {
                    {"keep", message.keep ? to_hex(message.image_key) : ""},
                    {"image", message.image_token ? to_hex(*message.image_token) : ""},
                    {"reuse", to_string(message.reuse)},
-                   {"features", message.features.names()}});
+                   {"features", message.features.names()},
+                   {"timeout_ms", message.timeout.count()}});
 }
 
 template <>
@@ -168,6 +177,7 @@ Offer decode(std::span<const std::byte> payload) {
   if (!reuse) Fields::unsound("reuse");
   offer.reuse = *reuse;
   offer.features = fields.features();
+  offer.timeout = fields.timeout();
   return offer;
 }
 
@@ -203,6 +213,7 @@ Bytes encode(const Accept& message) {
   return to_bytes({{"incarnation", message.incarnation},
                    {"no_post_copy", reason_text(message.no_post_copy)},
                    {"features", message.features.names()},
+                   {"timeout_ms", message.timeout.count()},
                    {"image",
                     {{"pages", message.image_pages},
                      {"by", any ? to_string(message.image_by) : ""},
@@ -214,6 +225,7 @@ Accept decode(std::span<const std::byte> payload) {
   const Fields fields(payload);
   Accept accept{fields.incarnation(), fields.words("no_post_copy", kMaxReasonBytes)};
   accept.features = fields.features();
+  accept.timeout = fields.timeout();
   const Fields image = fields.object("image");
   accept.image_pages = image.number("pages");
   if (accept.image_pages > kMaxPages) Fields::unsound("pages");

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -31,7 +32,8 @@ struct Offer {
   /// Of the handover since which it knows exactly what has changed.
   std::optional<Token> image_token = std::nullopt;
   Reuse reuse = Reuse::automatic;
-  Features features = Features::all();  ///< that the source knows
+  Features features = Features::all();        ///< that the source knows
+  std::chrono::milliseconds timeout{10'000};  ///< after which it gives up a link that is silent
 };
 
 /// Destination to source.
@@ -41,7 +43,8 @@ struct Accept {
   std::uint64_t image_pages = 0;  ///< that it holds of an earlier stay; 0: the rest means nothing
   Reuse image_by = Reuse::off;    ///< generation (`held` follows) or content (`hashes`)
   HashKey image_key{};            ///< of the hashes
-  Features features = Features::all();  ///< of those offered, what the destination knows
+  Features features = Features::all();        ///< of those offered, what the destination knows
+  std::chrono::milliseconds timeout{10'000};  ///< the destination's
 };
 /// Either way: why the VM will not run at the destination.
 struct Reason {

@@ -17,6 +17,7 @@ FRAMES = {
     "last_round": 22, "digests": 23, "prepared": 24, "commit": 25, "running": 26, "abort": 27,
     "missing": 28, "post_copy": 29, "ended": 30, "inquire": 32, "status": 33, "request": 40,
     "held": 34, "hashes": 35, "copies": 36, "changed": 37, "dropped": 38, "report": 31, "page": 41,
+    "released": 39, "acknowledged": 43,
 }
 ROLES = {1: "control", 2: "pages", 3: "inquiry", 4: "faults"}
 NAMES = {number: name for name, number in FRAMES.items()}
@@ -292,6 +293,12 @@ def lose_the_source(proxy, direction, _frame):
     """Holds this frame, and leaves the destination's end as it is: only the source sees the link
     break, and nobody gets through until welcome()."""
     direction.holding = True
+    reset(direction.other.writer)
+    proxy._server.close()
+
+
+def lose_the_source_behind(proxy, direction, _frame):
+    """The same without holding the frame: it waits where the destination will read it."""
     reset(direction.other.writer)
     proxy._server.close()
 

@@ -7,7 +7,7 @@ from handover import HandoverTest
 from labels import labels
 from proxy import hold
 
-PATIENT = 10.0  # nobody shall give up while the phase is held
+PATIENT = 4.0  # nobody shall give up while the phase is held
 
 
 @labels("no-tsan", "no-standard-kvm")

@@ -2,6 +2,8 @@
 (each side learns of it) or falls silent (nobody does). `before`: the message is lost with the link;
 `after`: it still arrives."""
 
+import signal
+import time
 import unittest
 
 import proxy
@@ -9,7 +11,8 @@ from cases import cases
 from handover import HandoverTest
 from harness import peer_timeout
 from labels import labels
-from proxy import cut, fall_silent, flip_bit, hold, lose_the_source
+from process import SCALE
+from proxy import cut, fall_silent, flip_bit, hold, lose_the_source, lose_the_source_behind
 
 STOP_AND_COPY = ("--mode", "stop-and-copy")  # its only round is the last
 
@@ -205,6 +208,40 @@ class InDoubt(HandoverTest):
         self.assert_target_gives_up()
         self.assert_moves_elsewhere()
 
+    def test_a_commit_that_waited_while_the_target_was_stopped_is_not_obeyed(self):
+        """The link is lost at the source alone, so that the target can read it afterwards."""
+
+        def stop_the_target(*_):
+            self.target.signal(signal.SIGSTOP)
+
+        self.begin()
+        lost = self.between.on("commit", lose_the_source_behind, "after")
+        self.break_at("commit", stop_the_target)
+        lost.wait(10)
+        stopped_at = time.monotonic()
+        self.source.wait_info(lambda info: info["state"] == "in-doubt", "in doubt")
+        self.source.cli("resume", "--force")
+        self.source.wait_ticks(20)
+        time.sleep(max(0, stopped_at + 1.5 * SCALE - time.monotonic()))  # a gap is of this length
+        self.between.welcome()
+        self.target.signal(signal.SIGCONT)
+        self.assert_target_gives_up()
+        self.assertIn("stood still", self.target.stderr.text())
+        self.assert_moves_elsewhere()
+
+    def test_a_guest_that_ends_before_its_source_knows_of_it_is_not_run_again(self):
+        self.begin()
+        self.break_at("running", cut)
+        self.assert_source_in_doubt()
+        self.target.wait_ticks(10)
+        self.target.write(b"q")
+        self.target.wait_info(lambda info: "has ended" in info["owner"], "the end")
+        self.between.restore()
+        self.assertEqual(self.source.wait(), 0, self.source.stderr.text())
+        self.assertIn("and has ended", self.source.stderr.text())
+        self.assertEqual(self.target.wait(), 0, self.target.stderr.text())
+        self.assert_sound(self.source, self.target)
+
     def test_force_at_the_source_is_refused_while_commit_is_out_again(self):
         self.break_the_link()
         answer = self.between.on("running", hold)
@@ -287,7 +324,14 @@ class InDoubt(HandoverTest):
         self.begin()
         self.break_at("running", cut, "before")
         self.assert_source_in_doubt()
-        # The VM goes on to a third process; the second one has left with it, and nobody answers.
+        self.target.wait_ticks(10)
+        refused = self.migrate(self.target, self.receive())
+        self.assertEqual(refused.wait(), 1)
+        self.assertIn("has not yet acknowledged", refused.stderr.text())
+        self.assertIn("has not yet acknowledged", self.target.info()["owner"])
+        # Somebody says that the source is dead, and is mistaken. The VM goes on to a third process; the
+        # second one has left with it, and nobody answers.
+        self.target.cli("resume", "--force")
         third, _ = self.move(self.target)
         third.wait_ticks(10)
         self.assert_stands_still(self.source)
@@ -299,6 +343,14 @@ class InDoubt(HandoverTest):
 
 @labels("no-standard-kvm")
 class AStoppedTarget(HandoverTest):
+    def test_that_lives_and_does_nothing_does_not_keep_the_guest_stopped(self):
+        self.begin()
+        self.break_at("prepared", hold)
+        self.assert_stays()
+        self.assertIn("was not ready", self.source.stderr.text())
+        self.assert_target_gives_up()
+        self.assert_moves_elsewhere()
+
     def test_that_had_prepared_lets_the_source_go_on_at_once(self):
         self.begin(timeout=60)
         self.break_at("prepared", hold)

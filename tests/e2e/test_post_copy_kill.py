@@ -11,7 +11,7 @@ from labels import labels
 from post_copy import SLOW_WORK, BrokenPostCopyTest, PostCopyTest
 from proxy import cut, fall_silent, hold
 
-PATIENT = 10.0  # nobody shall give up while the phase is held
+PATIENT = 4.0  # nobody shall give up while the phase is held
 
 
 class PostCopyHandover(HandoverTest):

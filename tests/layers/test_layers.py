@@ -17,7 +17,7 @@ class Layers(unittest.TestCase):
         done = check()
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         lowest, *_, highest = check("--arrows").stdout.splitlines()
-        self.assertEqual(lowest, "vmm_os -> nothing")
+        self.assertEqual(lowest, "vmm_bytes -> nothing")
         self.assertTrue(highest.startswith("ferry_program -> "), highest)
 
 

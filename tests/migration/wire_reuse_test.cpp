@@ -75,7 +75,19 @@ TEST(WireReuse, FramesAreBoundedByTheirHeader) {
         "25 00 01 00 18 00 00 00", "26 00 01 00 08 00 00 00"}) {
     expect_error([&] { static_cast<void>(header_of(hex)); }, "unsound");
   }
-  expect_error([] { static_cast<void>(header_of("27 00 00 00 00 00 00 00")); }, "unknown type 39");
+}
+
+TEST(Wire, TheLastWordsOfAHandoverAreEmptyAndHaveOneDirection) {
+  EXPECT_EQ(header_of("27 00 00 00 00 00 00 00").type, FrameType::released);
+  EXPECT_EQ(header_of("2b 00 00 00 00 00 00 00").type, FrameType::acknowledged);
+  for (const std::string_view hex : {"27 00 00 00 01 00 00 00", "2b 00 00 00 01 00 00 00"}) {
+    expect_error([&] { static_cast<void>(header_of(hex)); }, "over its limit");
+  }
+  check_direction({FrameType::released}, Side::destination);
+  check_direction({FrameType::acknowledged}, Side::source);
+  expect_error([] { check_direction({FrameType::released}, Side::source); }, "out of turn");
+  expect_error([] { check_direction({FrameType::acknowledged}, Side::destination); },
+               "out of turn");
 }
 
 TEST(WireBitmapPieces, CoverAllPagesThatAreSetAndNoPieceInVain) {
@@ -278,7 +290,8 @@ TEST(ReuseMessages, AnAcceptTellsWhatIsHeldAndHow) {
 TEST(ReuseMessages, AnUnsoundAcceptNamesTheField) {
   const auto accept = [](std::string_view image) {
     const std::string json =
-        R"({"incarnation":"i","no_post_copy":"","features":[])" + std::string(image) + "}";
+        R"({"incarnation":"i","no_post_copy":"","timeout_ms":1,"features":[])" +
+        std::string(image) + "}";
     return [bytes = json_bytes(json)] { static_cast<void>(decode<Accept>(bytes)); };
   };
   const std::string key = R"("key":"00112233445566778899aabbccddeeff")";

@@ -62,12 +62,13 @@ TEST(Wire, ControlFramesAreAsTheProtocolPageShowsThem) {
   EXPECT_EQ(
       frame_of(FrameType::accept, encode(Accept{"i1", ""})),
       from_hex(
-          "12 00 00 00  67 00 00 00  "
+          "12 00 00 00  7a 00 00 00  "
           "7b 22 66 65 61 74 75 72 65 73 22 3a 5b 22 6c 7a 34 22 2c 22 "
           "72 65 70 6f 72 74 22 5d 2c 22 69 6d 61 67 65 22 3a 7b 22 62 79 22 3a 22 22 2c 22 6b "
           "65 79 22 3a 22 22 2c 22 70 61 67 65 73 22 3a 30 7d 2c 22 69 "
           "6e 63 61 72 6e 61 74 69 6f 6e 22 3a 22 69 31 22 2c 22 6e 6f "
-          "5f 70 6f 73 74 5f 63 6f 70 79 22 3a 22 22 7d"));
+          "5f 70 6f 73 74 5f 63 6f 70 79 22 3a 22 22 2c 22 74 69 6d 65 "
+          "6f 75 74 5f 6d 73 22 3a 31 30 30 30 30 7d"));
   EXPECT_EQ(frame_of(FrameType::landed, encode_round(3)),
             from_hex("14 00 00 00  04 00 00 00  03 00 00 00"));
   EXPECT_EQ(frame_of(FrameType::commit, {}), from_hex("19 00 00 00  00 00 00 00"));
@@ -306,9 +307,10 @@ TEST(Messages, AReasonSteersNoTerminal) {
 
 TEST(Features, AreThoseThatBothKnow) {
   const auto accept = [](std::string_view list) {
-    return decode<Accept>(text(fmt::format(R"({{"incarnation":"i","no_post_copy":"","features":{},)"
-                                           R"("image":{{"pages":0,"by":"","key":""}}}})",
-                                           list)));
+    return decode<Accept>(
+        text(fmt::format(R"({{"incarnation":"i","no_post_copy":"","timeout_ms":1,"features":{},)"
+                         R"("image":{{"pages":0,"by":"","key":""}}}})",
+                         list)));
   };
   EXPECT_EQ(accept(R"(["lz4","report"])").features, Features::all());
   EXPECT_EQ(accept("[]").features, Features());

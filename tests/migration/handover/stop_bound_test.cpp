@@ -80,10 +80,5 @@ TEST(StopDeadline, MeasuresAnUnknownLinkOnceAndNotAgainAsItGetsSlower) {
   EXPECT_EQ(stop.deadline(), kStopped + 310s);
 }
 
-TEST(StopDeadline, IsWhatTheUserAskedFor) {
-  StopDeadline stop(needs(100 * kMegabyte, 0, 10e6), kStopped, 2s);
-  EXPECT_EQ(stop.deadline(), kStopped + 2s);
-}
-
 }  // namespace
 }  // namespace migration::handover

@@ -1,0 +1,74 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <utility>
+
+#include "migration/destination/receiver.hpp"
+
+/// A source that lost the link comes back with an inquiry, and what it says after the handover.
+namespace migration {
+
+namespace asio = boost::asio;
+using net::Frame;
+using wire::FrameType;
+
+asio::awaitable<void> IncomingMigration::Receiver::serve_inquiry(ConnectionPtr connection) {
+  const Frame frame =
+      co_await connection->first_frame(FrameType::inquire, "the peer asked nothing");
+  const auto inquiry = wire::decode<wire::Inquire>(frame.payload);
+  connection->keep_alive();
+  if (inquiry.token != offer_.token || !allows(Event::inquire)) {
+    const wire::Status unknown{incarnation_, wire::VmStatus::unknown};
+    connection->send(FrameType::status, wire::encode(unknown));
+    co_await connection->drained();
+    co_return;
+  }
+  // What the source sent before is not going to be complete, and a Commit that waits there is not
+  // its word any more: it may have been forced to run the VM.
+  earlier_ = adopt(connection);
+  happened(Event::inquire, {"the source came back with a new connection"});
+  if (fetching()) take_up_link(connection);
+  const Stage now = stage();
+  if (now == Stage::prepared || now == Stage::lacking) await_word();
+  co_await listen_to_source(connection);
+}
+
+asio::awaitable<void> IncomingMigration::Receiver::listen_to_source(ConnectionPtr connection) {
+  while (connection == control_ && awaits_words()) {
+    Frame frame;
+    if (stage() == Stage::settled) {
+      // Only the report is to come, which is of use to people alone.
+      frame = co_await connection->answer(
+          std::min<std::chrono::milliseconds>(options_.timeout, kReportPatience));
+    } else {
+      frame = co_await connection->receive();
+    }
+    if (slept()) break;
+    take_frame(frame);
+    co_await connection->drained();  // an answer: who does not read it, is not read
+  }
+  if (connection == control_ && stage() == Stage::settled && has_keeper()) {
+    co_await listen_to_keeper(connection);
+  }
+  co_await connection->drained();
+}
+
+bool IncomingMigration::Receiver::awaits_words() const {
+  const Stage now = stage();
+  if (now != Stage::settled) return now != Stage::over;
+  return !has_keeper() && !report_ && offer_.features.has(wire::Feature::report);
+}
+
+void IncomingMigration::Receiver::take_word(const Frame& frame, Event event) {
+  if (!allows(event)) {
+    throw wire::ProtocolError(fmt::format("the source sent a frame of type {} out of turn",
+                                          static_cast<unsigned>(frame.type)));
+  }
+  if (event != Event::abort) return happened(event);
+  happened(event, {fmt::format("the source kept the VM: {}",
+                               wire::decode<wire::Reason>(frame.payload).reason)});
+}
+
+}  // namespace migration
