@@ -11,7 +11,7 @@ using namespace std::chrono_literals;
 using Driver = PreCopyDriver;
 using Kind = PreCopyDriver::Kind;
 
-constexpr std::uint64_t kRam = 65'536;  // pages
+constexpr std::uint64_t kRamPages = 65'536;  // pages
 
 /// Feeds a driver with rounds that are at the destination at once when they have begun.
 class PreCopyDriverTest : public testing::Test {
@@ -34,7 +34,7 @@ class PreCopyDriverTest : public testing::Test {
   }
   /// Reads a log with so many pages, at once. Whether the round is to be ended.
   bool look(Driver& driver, std::uint64_t dirty, const Driver::SoFar& so_far) {
-    vmm::PageSet log(kRam);
+    vmm::PageSet log(kRamPages);
     log.set(vmm::PageRange{0, dirty});
     return driver.looked(now_, now_, log, so_far, sent_);
   }
@@ -194,7 +194,7 @@ TEST_F(PreCopyDriverTest, KnowsWhatIsLeftOfARoundThatDiscoversItsPages) {
   driver.allow_post_copy();
   driver.begin(Kind::discovers, now_, sent_);
   for (std::uint64_t count = 0; count < 20'000; count += 2000) {
-    EXPECT_FALSE(look(driver, kRam, {.taken_up = 0, .count = count, .used = 30'000})) << count;
+    EXPECT_FALSE(look(driver, kRamPages, {.taken_up = 0, .count = count, .used = 30'000})) << count;
     send(2000);
   }
 }
@@ -223,15 +223,15 @@ TEST_F(PreCopyDriverTest, SpendsLittleTimeOnLooking) {
   Driver driver = make({.mode = Mode::automatic});
   driver.allow_post_copy();
   driver.begin(Kind::discovers, 0s, sent_);
-  const vmm::PageSet log(kRam);
+  const vmm::PageSet log(kRamPages);
   ASSERT_FALSE(driver.looked(100ms, 110ms, log, {}, sent_));
   EXPECT_FALSE(driver.wants_look(300ms));
   EXPECT_TRUE(driver.wants_look(310ms));
 
-  ASSERT_TRUE(driver.wants_sample(1s, {.count = 1, .used = kRam}));
+  ASSERT_TRUE(driver.wants_sample(1s, {.count = 1, .used = kRamPages}));
   driver.sampled(1s, 1010ms);
-  EXPECT_FALSE(driver.wants_sample(1199ms, {.count = 1, .used = kRam}));
-  EXPECT_TRUE(driver.wants_sample(1200ms, {.count = 1, .used = kRam}));
+  EXPECT_FALSE(driver.wants_sample(1199ms, {.count = 1, .used = kRamPages}));
+  EXPECT_TRUE(driver.wants_sample(1200ms, {.count = 1, .used = kRamPages}));
 }
 
 TEST_F(PreCopyDriverTest, SamplesALongRoundThatDiscoversItsPages) {
