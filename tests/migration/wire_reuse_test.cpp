@@ -241,7 +241,7 @@ TEST(ReuseMessages, AnOfferTellsOfImages) {
 TEST(ReuseMessages, AnUnsoundOfferNamesTheField) {
   const std::string start =
       R"({"token":"00112233445566778899aabbccddeeff","config":"{}","channels":1,"mode":"auto",)"
-      R"("verify":true,"paused":false,"used":0)";
+      R"("verify":true,"paused":false,"used":0,"timeout_ms":1)";
   const auto offer = [&](std::string_view rest) {
     return [bytes = json_bytes(start + std::string(rest) + "}")] {
       static_cast<void>(decode<Offer>(bytes));
