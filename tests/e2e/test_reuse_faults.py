@@ -150,6 +150,7 @@ class AHandover(ReuseTest):
                 self.source.kill()
                 self.target.wait_ticks(20)
                 self.assertEqual(os.listdir(here), [])
+                self.target.cli("resume", "--force")  # nobody will acknowledge that it has the VM
                 back, report = self.come_back(self.target, here)
                 self.assert_nothing_reused(report)
                 self.finish(self.source, self.target, back)
