@@ -115,10 +115,11 @@ void OutgoingMigration::Source::tell_doubt(const std::string& problem) {
 std::string OutgoingMigration::Source::force_resume() {
   const std::lock_guard lock(mutex_);
   if (!handover_.allows(Event::force)) {
-    return handover_.stage() == Stage::committed || handover_.stage() == Stage::serving
-               ? "the destination answers, and is being told to run the VM or runs it: see 'ferry "
-                 "info' for what comes of it"
-               : "the VM is not in doubt here: nothing to force";
+    const bool again =
+        handover_.stage() == Stage::committed && report_.outcome == Outcome::in_doubt;
+    return again ? "the destination answers again and is being told to run the VM: see 'ferry "
+                   "info' for what comes of it"
+                 : "the VM is not in doubt here: nothing to force";
   }
   wish_ = Event::force;
   say(handover_.advance(Event::force).actions);
