@@ -99,7 +99,7 @@ class ProgressOfAReturn(ReuseTest):
         live = away.wait_info(
             lambda info: info["migration"] and info["migration"]["progress"] > 40, "so far"
         )["migration"]
-        away.cli("set", *FAST)
+        away.cli("set", *FAST, check=False)  # on a busy machine it may have ended by now
         pages = migration.report()["pages"]
         self.assertGreater(pages["reused"], 2000)
         sent = pages["raw"] + pages["zero"] + pages["compressed"] - pages["resent"]
