@@ -140,7 +140,13 @@ std::shared_ptr<ReportStream> Session::migrate(const json& request) {
           [watch = store_watch_](vmm::Machine& lent) {
             if (watch) watch->look(lent);
           },
-      .over = [this] { asio::post(context_, [this] { wake(told_); }); },
+      .over =
+          [this] {
+            asio::post(context_, [this] {
+              // Not of an earlier migration, which was still telling its destination.
+              if (outgoing_ && outgoing_->done()) wake(told_);
+            });
+          },
       .released =
           [this] { asio::post(context_, [this] { leave(static_cast<int>(ExitStatus::ok)); }); }};
   // It tells the destination for three timeouts at most that it knows where the VM is.
