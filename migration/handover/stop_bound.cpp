@@ -32,16 +32,21 @@ std::optional<milliseconds> stop_bound(const StopNeeds& needs) {
   return milliseconds(static_cast<std::int64_t>(std::min(bound, kLongest))) + needs.timeout;
 }
 
-StopDeadline::StopDeadline(const StopNeeds& needs, TimePoint stopped)
-    : needs_(needs), stopped_(stopped), moved_(stopped), bound_(stop_bound(needs)) {}
+StopDeadline::StopDeadline(const StopNeeds& needs, TimePoint stopped, std::uint64_t sent)
+    : needs_(needs),
+      stopped_(stopped),
+      moved_(stopped),
+      sent_before_(sent),
+      sent_(sent),
+      bound_(stop_bound(needs)) {}
 
-void StopDeadline::progress(std::uint64_t bytes_gone, TimePoint now) {
-  if (bytes_gone <= bytes_gone_ || now < moved_) return;
-  bytes_gone_ = bytes_gone;
+void StopDeadline::progress(std::uint64_t sent, TimePoint now) {
+  if (sent <= sent_ || now < moved_) return;
+  sent_ = sent;
   moved_ = now;
   if (bound_ || now < stopped_ + needs_.timeout) return;
-  needs_.measured =
-      static_cast<double>(bytes_gone) / std::chrono::duration<double>(now - stopped_).count();
+  needs_.measured = static_cast<double>(sent_ - sent_before_) /
+                    std::chrono::duration<double>(now - stopped_).count();
   bound_ = stop_bound(needs_);
 }
 

@@ -29,10 +29,11 @@ class StopDeadline {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
 
-  StopDeadline(const StopNeeds& needs, TimePoint stopped);
+  /// `sent`: bytes that had been sent before what is left, in this migration.
+  StopDeadline(const StopNeeds& needs, TimePoint stopped, std::uint64_t sent = 0);
 
-  /// So many of the bytes that were left have gone by now.
-  void progress(std::uint64_t bytes_gone, TimePoint now);
+  /// So many bytes have been sent by now.
+  void progress(std::uint64_t sent, TimePoint now);
   /// When the source goes on here if nothing more moves. Only grows, and not beyond the bound.
   [[nodiscard]] TimePoint deadline() const;
 
@@ -40,7 +41,8 @@ class StopDeadline {
   StopNeeds needs_;
   TimePoint stopped_;
   TimePoint moved_;  ///< last
-  std::uint64_t bytes_gone_ = 0;
+  std::uint64_t sent_before_;
+  std::uint64_t sent_;
   std::optional<std::chrono::milliseconds> bound_;
 };
 

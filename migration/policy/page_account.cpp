@@ -8,6 +8,7 @@ void PageAccount::compared(vmm::PageSet same, vmm::PageSet copied, vmm::PageSet 
   reusable_ = std::move(same);
   copied_ = std::move(copied);
   unsent_ = std::move(unsent);
+  compared_ = true;
 }
 
 vmm::PageSet PageAccount::to_send(vmm::PageSet dirty) const {

@@ -18,6 +18,8 @@ class PageAccount {
   /// What the comparison with an image at the destination found: pages that it has as they are,
   /// pages that it makes from others of its own, and pages that must travel.
   void compared(vmm::PageSet same, vmm::PageSet copied, vmm::PageSet unsent);
+  /// It was done: only what the destination lacks has to travel.
+  [[nodiscard]] bool compared() const { return compared_; }
 
   /// These must travel, though the log need not name them.
   void keep_unsent(const vmm::PageSet& pages) { unsent_ |= pages; }
@@ -51,6 +53,7 @@ class PageAccount {
   vmm::PageSet reusable_;
   vmm::PageSet copied_;
   HotPages history_;
+  bool compared_ = false;
 };
 
 }  // namespace migration

@@ -26,13 +26,13 @@ constexpr std::uint64_t kCompareStep = 65536;
 }  // namespace
 
 void Comparison::look_at_ram() {
-  populated_ = vmm::PageSet(machine_.memory().page_count());
-  machine_.memory().add_populated({0, populated_.pages()}, populated_);
+  populated_ = vmm::PageSet(parts_.machine.memory().page_count());
+  parts_.machine.memory().add_populated({0, populated_.pages()}, populated_);
 }
 
 asio::awaitable<void> Comparison::learn(const wire::Accept& accept, bool since) {
   if (accept.image_pages == 0) co_return;
-  const std::uint64_t pages = machine_.memory().page_count();
+  const std::uint64_t pages = parts_.machine.memory().page_count();
   const bool exact = accept.image_by == Reuse::generation;
   if (exact && !since) {
     throw wire::ProtocolError("the destination has an image of a handover that it was not told");
@@ -40,7 +40,7 @@ asio::awaitable<void> Comparison::learn(const wire::Accept& accept, bool since) 
   Image image{accept.image_by, accept.image_key, vmm::PageSet(pages), {}};
   std::uint64_t told = 0;
   for (vmm::PageIndex next = 0; told < accept.image_pages;) {
-    const Frame frame = co_await destination_.expect(exact ? FrameType::held : FrameType::hashes);
+    const Frame frame = co_await parts_.link.expect(exact ? FrameType::held : FrameType::hashes);
     // Upward, so that they come to an end.
     const auto go_on = [&next](vmm::PageRange stretch) {
       if (stretch.first < next) throw wire::ProtocolError("the list of pages held is out of order");
@@ -76,8 +76,8 @@ asio::awaitable<Comparison::Found> Comparison::compare(const vmm::PageSet* since
 /// also names pages that were only read (KVM maps a page writable at its first use, and counts that
 /// as a write), and pages may have got their old content back: their hashes tell.
 asio::awaitable<Comparison::Found> Comparison::compare_changed(const vmm::PageSet& since) {
-  vmm::DirtyLog& log = machine_.dirty_log();
-  const vmm::PageRange all{0, machine_.memory().page_count()};
+  vmm::DirtyLog& log = parts_.machine.dirty_log();
+  const vmm::PageRange all{0, parts_.machine.memory().page_count()};
   vmm::PageSet changed = log.harvest();
   changed |= since;
   Found found{image_->held, vmm::PageSet(all.count), std::move(populated_)};
@@ -94,7 +94,7 @@ asio::awaitable<Comparison::Found> Comparison::compare_changed(const vmm::PageSe
     // First clear, then look: a page written in between is compared and sent.
     log.clear(here, step);
     co_await ask_for_same(here, found);
-    destination_.check_guest();
+    parts_.check_guest();
   }
   co_return found;
 }
@@ -102,13 +102,13 @@ asio::awaitable<Comparison::Found> Comparison::compare_changed(const vmm::PageSe
 /// Which of the pages `here` the destination holds with the same content.
 asio::awaitable<void> Comparison::ask_for_same(const vmm::PageSet& here, Found& found) {
   const std::vector<wire::Hashes> pieces =
-      wire::hashes_of(here, hash_pages(machine_.memory(), here, here, image_->key));
+      wire::hashes_of(here, hash_pages(parts_.machine.memory(), here, here, image_->key));
   for (const wire::Hashes& piece : pieces) {
-    destination_.connection.send(FrameType::hashes, wire::encode_hashes(piece));
+    parts_.link.control().send(FrameType::hashes, wire::encode_hashes(piece));
   }
-  co_await destination_.connection.drained();
+  co_await parts_.link.control().drained();
   for (std::size_t answers = 0; answers < pieces.size(); ++answers) {
-    const Frame frame = co_await destination_.expect(FrameType::held);
+    const Frame frame = co_await parts_.link.expect(FrameType::held);
     for (const vmm::PageRange& same : wire::decode_missing(frame.payload, here.pages()).pages) {
       if (here.count(same) != same.count) {
         throw wire::ProtocolError("the destination compared pages that it was not asked for");
@@ -120,8 +120,8 @@ asio::awaitable<void> Comparison::ask_for_same(const vmm::PageSet& here, Found& 
 }
 
 asio::awaitable<Comparison::Found> Comparison::compare_content() {
-  const vmm::GuestMemory& memory = machine_.memory();
-  vmm::DirtyLog& log = machine_.dirty_log();
+  const vmm::GuestMemory& memory = parts_.machine.memory();
+  vmm::DirtyLog& log = parts_.machine.dirty_log();
   if (!log.active()) log.start();
   const std::uint64_t pages = memory.page_count();
   const ContentIndex index(HeldHashes(image_->held, std::move(image_->hashes)));
@@ -149,7 +149,7 @@ asio::awaitable<Comparison::Found> Comparison::compare_content() {
       }
     }
     co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
-    destination_.check_guest();
+    parts_.check_guest();
   }
   co_await send_copies(plan_copies(std::move(moved)), found.copied);
   // What is held there and never was touched here has to become zero.
@@ -164,13 +164,13 @@ asio::awaitable<void> Comparison::send_copies(const CopyPlan& plan, vmm::PageSet
   for (std::size_t at = 0; at < plan.copies.size(); at += wire::kMaxCopies) {
     const auto piece =
         std::span(plan.copies).subspan(at, std::min(wire::kMaxCopies, plan.copies.size() - at));
-    destination_.connection.send(FrameType::copies, wire::encode_copies(piece));
-    co_await destination_.connection.drained();
+    parts_.link.control().send(FrameType::copies, wire::encode_copies(piece));
+    co_await parts_.link.control().drained();
     for (const Copy& copy : piece) copied.set(vmm::PageRange{copy.to, copy.count});
   }
   // None of the first round's pages may overwrite one that is still to be copied from.
-  destination_.connection.send(FrameType::copies, wire::encode_copies({}));
-  const Frame done = co_await destination_.expect(FrameType::landed);
+  parts_.link.control().send(FrameType::copies, wire::encode_copies({}));
+  const Frame done = co_await parts_.link.expect(FrameType::landed);
   if (wire::decode_round(done.payload) != 0) {
     throw wire::ProtocolError("the destination acknowledged a round instead of the copies");
   }

@@ -1,16 +1,14 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
-#include <functional>
 #include <optional>
 #include <vector>
 
 #include "migration/base/options.hpp"
 #include "migration/base/page_hash.hpp"
-#include "migration/net/connection.hpp"
 #include "migration/reuse/copy_plan.hpp"
+#include "migration/source/memory_transfer.hpp"
 #include "migration/wire/messages.hpp"
-#include "vmm/machine/machine.hpp"
 
 namespace migration {
 
@@ -18,21 +16,13 @@ namespace migration {
 /// an earlier stay of the VM there.
 class Comparison {
  public:
-  struct Destination {
-    net::Connection& connection;  ///< for control
-    /// The next frame, which has to be of this type.
-    std::function<boost::asio::awaitable<net::Frame>(wire::FrameType)> expect;
-    /// Throws when the guest has ended.
-    std::function<void()> check_guest;
-  };
   struct Found {
     vmm::PageSet same;    ///< there as they are here
     vmm::PageSet copied;  ///< made there from others
     vmm::PageSet unsent;  ///< must travel, though the dirty log may not name them
   };
 
-  Comparison(vmm::Machine& machine, Destination destination)
-      : machine_(machine), destination_(std::move(destination)) {}
+  explicit Comparison(const SourceParts& parts) : parts_(parts) {}
 
   /// Which pages are in use when the VM is offered: for compare(), while the destination checks the
   /// image that it may have. The dirty log runs, so that it names what is touched from now on.
@@ -59,8 +49,7 @@ class Comparison {
   boost::asio::awaitable<Found> compare_content();
   boost::asio::awaitable<void> send_copies(const CopyPlan& plan, vmm::PageSet& copied);
 
-  vmm::Machine& machine_;
-  Destination destination_;
+  SourceParts parts_;
   vmm::PageSet populated_;
   std::optional<Image> image_;
 };

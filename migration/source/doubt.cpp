@@ -1,8 +1,6 @@
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <boost/asio/post.hpp>
-#include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <stdexcept>
 #include <utility>
@@ -20,7 +18,6 @@ using wire::FrameType;
 
 namespace {
 
-constexpr std::chrono::milliseconds kLongestRetry{5'000};
 /// A link that is lost while pages are being served is told to people once it has been away for so
 /// many timeouts: until then it may well come back by itself.
 constexpr int kTimeoutsUntilTold = 3;
@@ -31,12 +28,10 @@ constexpr const char* kRefused =
 
 /// The inquiry is the link from now on.
 asio::awaitable<void> OutgoingMigration::Source::inquire() {
-  net::Socket socket = co_await net::dial(options_.to, options_.timeout);
-  peer_ = net::peer_address(socket, options_.to);
-  control_ = std::make_shared<net::Connection>(std::move(socket), options_.timeout);
+  co_await link_.dial(options_.to);
   happened(Event::connected);
-  const wire::Inquire question{.token = token_, .incarnation = incarnation_};
-  switch (co_await ask(*control_, question, options_.timeout)) {
+  const wire::Inquire question{.token = link_.token(), .incarnation = accept_.incarnation};
+  switch (co_await ask(link_.control(), question, options_.timeout)) {
     case wire::VmStatus::prepared: co_return happened(Event::status_prepared);
     case wire::VmStatus::running: co_return happened(Event::status_running);
     case wire::VmStatus::refused:
@@ -48,23 +43,8 @@ asio::awaitable<void> OutgoingMigration::Source::inquire() {
   throw std::runtime_error("it does not know this VM");
 }
 
-asio::awaitable<void> OutgoingMigration::Source::pause_before_retry(
-    std::chrono::milliseconds& delay) {
-  retry_.expires_after(delay);
-  delay = std::min(delay * 2, kLongestRetry);
-  boost::system::error_code cancelled;
-  co_await retry_.async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
-}
-
 asio::awaitable<void> OutgoingMigration::Source::settle() {
-  link_lost_at_ = Clock::now();
-  if (Side::serves(stage()) &&
-      running_.missing == std::exchange(missing_at_loss_, running_.missing)) {
-    // Nothing has come through since the link was lost before: not at once again.
-    co_await pause_before_retry(retry_delay_);
-  } else {
-    retry_delay_ = kFirstRetry;
-  }
+  co_await redial_.lost(Side::serves(stage()) ? running_.missing : 0);
   while (Side::searches(stage())) {
     std::string problem;
     // The operator's word ends what is under way here.
@@ -77,9 +57,9 @@ asio::awaitable<void> OutgoingMigration::Source::settle() {
     }
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     if (!Side::searches(stage())) break;
-    drop_connections();
+    drop_link();
     tell_doubt(problem);
-    co_await pause_before_retry(retry_delay_);
+    co_await redial_.pause();
   }
   follow();  // the operator may have decided
 }
@@ -88,7 +68,7 @@ asio::awaitable<void> OutgoingMigration::Source::settle() {
 asio::awaitable<void> OutgoingMigration::Source::ask_who_runs() {
   co_await inquire();
   if (stage() == Stage::committed || stage() == Stage::serving) {
-    take_word(co_await control_->answer(options_.timeout));
+    take_word(co_await link_.control().answer(options_.timeout));
   }
   if (stage() == Stage::serving) co_await take_up_link();
 }
@@ -96,37 +76,35 @@ asio::awaitable<void> OutgoingMigration::Source::ask_who_runs() {
 /// What is told while the destination is searched for.
 void OutgoingMigration::Source::tell_doubt(const std::string& problem) {
   const handover::Advice advice = Side::advice(stage());
-  {
-    const std::lock_guard lock(mutex_);
-    report_.phase = server_ ? "link lost" : "in doubt";
-    report_.error = fmt::format(
-        "the link {}: {}", server_ ? "to the destination is lost" : "was lost during the handover",
-        problem);
-    report_.owner = fmt::format(fmt::runtime(advice.text), to_string(options_.to));
-    if (report_.outcome == Outcome::in_doubt) return;
+  bool news = false;
+  journal_.write([&](MigrationReport& report) {
+    report.phase = post_copy_ ? "link lost" : "in doubt";
+    report.error = fmt::format(
+        "the link {}: {}",
+        post_copy_ ? "to the destination is lost" : "was lost during the handover", problem);
+    report.owner = fmt::format(fmt::runtime(advice.text), to_string(options_.to));
+    if (report.outcome == Outcome::in_doubt) return;
     // A link that is lost while pages are served may be back in a moment.
-    if (server_ && Clock::now() - link_lost_at_ < kTimeoutsUntilTold * options_.timeout) return;
-    report_.outcome = Outcome::in_doubt;
-  }
+    if (post_copy_ && redial_.away() < kTimeoutsUntilTold * options_.timeout) return;
+    report.outcome = Outcome::in_doubt;
+    news = true;
+  });
+  if (!news) return;
   update_counts();
   callbacks_.in_doubt(live());
 }
 
 std::string OutgoingMigration::Source::force_resume() {
-  const std::lock_guard lock(mutex_);
-  if (!handover_.allows(Event::force)) {
-    const bool again =
-        handover_.stage() == Stage::committed && report_.outcome == Outcome::in_doubt;
+  if (const auto refused_in = owner_.wish(Event::force)) {
+    const bool again = *refused_in == Stage::committed && live().outcome == Outcome::in_doubt;
     return again ? "the destination answers again and is being told to run the VM: see 'ferry "
                    "info' for what comes of it"
                  : "the VM is not in doubt here: nothing to force";
   }
-  wish_ = Event::force;
-  say(handover_.advance(Event::force).actions);
   asio::post(context_, [this] {
     follow();
-    retry_.cancel();
-    if (control_) control_->close();
+    redial_.hurry();
+    if (link_.up()) link_.control().close();
     interrupt_.emit(asio::cancellation_type::terminal);
   });
   return {};

@@ -4,8 +4,6 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <utility>
 
-#include "migration/base/elapsed.hpp"
-#include "migration/base/usage.hpp"
 #include "migration/net/event_loop.hpp"
 #include "migration/source/source.hpp"
 
@@ -27,56 +25,36 @@ constexpr const char* kStays = "the VM stayed at the source";
 
 }  // namespace
 
-OutgoingMigration::Source::Stage OutgoingMigration::Source::stage() const {
-  const std::lock_guard lock(mutex_);
-  return handover_.stage();
-}
-
 void OutgoingMigration::Source::happened(Event event) {
-  {
-    const std::lock_guard lock(mutex_);
-    say(handover_.advance(event).actions);
-  }
+  owner_.advance(event);
   follow();
 }
 
-void OutgoingMigration::Source::say(const handover::Actions& actions) {
-  due_.insert(due_.end(), actions.begin(), actions.end());
-}
-
-/// Also what was said when a wish was granted in another thread.
 void OutgoingMigration::Source::follow() {
-  std::vector<Action> due;
-  {
-    const std::lock_guard lock(mutex_);
-    due.swap(due_);
-  }
-  for (const Action action : due) act(action);
+  for (const Action action : owner_.take_due()) act(action);
 }
 
 void OutgoingMigration::Source::act(Action action) {
-  const auto tell = [this](FrameType type, std::span<const std::byte> payload = {}) {
-    if (control_) control_->send(type, payload);
-  };
   switch (action) {
     case Action::stop_guest: return machine_->pause();
-    case Action::run_guest: return run_guest();
-    case Action::send_last_round:
-      return tell(server_ ? FrameType::post_copy : FrameType::last_round,
-                  wire::encode_round(last_round_));
+    case Action::run_guest: return static_cast<void>(run_guest());
+    case Action::send_last_round: {
+      const MemoryTransfer::LastWord word = transfer().last_word();
+      return link_.send(word.type, wire::encode_round(word.round));
+    }
     case Action::send_commit:
       // One that has not arrived when this side gives the connection up must not arrive later.
-      if (control_) control_->reset_on_close();
-      return tell(FrameType::commit);
+      if (link_.up()) link_.control().reset_on_close();
+      return link_.send(FrameType::commit);
     case Action::send_abort:
-      return tell(FrameType::abort,
-                  wire::encode(wire::Reason{failure_ ? net::what(failure_) : kStays}));
+      return link_.send(FrameType::abort,
+                        wire::encode(wire::Reason{failure_ ? net::what(failure_) : kStays}));
     case Action::send_released:
-      if (control_) control_->deliver_on_close();  // Commit has arrived
-      return tell(FrameType::released);
+      if (link_.up()) link_.control().deliver_on_close();  // Commit has arrived
+      return link_.send(FrameType::released);
     case Action::close_link:
       // The keeper of the image stays connected.
-      if (control_ && !keeper_) control_->close_when_drained(failure_, kWordGrace);
+      if (link_.up() && !keeper_) link_.control().close_when_drained(failure_, kWordGrace);
       return;
     case Action::warn_two_owners:
       return callbacks_.message(fmt::format(
@@ -88,54 +66,35 @@ void OutgoingMigration::Source::act(Action action) {
   }
 }
 
-void OutgoingMigration::Source::run_guest() {
-  trouble_.clear();
+std::string OutgoingMigration::Source::run_guest() {
   try {
     machine_->throttle(0);
     if (was_running_ && !machine_->ended()) machine_->resume();
+    return {};
   } catch (const std::exception& failure) {
-    trouble_ = failure.what();
+    return failure.what();
   }
 }
 
 void OutgoingMigration::Source::complete(std::string owner) {
-  const std::lock_guard lock(mutex_);
-  report_.outcome = Outcome::completed;
-  report_.error = std::nullopt;
-  report_.phase = "completed";
-  report_.progress = Progress::kDone;
-  report_.owner = std::move(owner);
-  report_.total_ms = ms_since(start_);
-  report_.cpu_seconds_destination = running_.cpu_seconds;
-  report_.peak_rss_destination = running_.peak_rss;
+  journal_.completed(std::move(owner));
+  journal_.write([this](MigrationReport& report) {
+    report.cpu_seconds_destination = running_.cpu_seconds;
+    report.peak_rss_destination = running_.peak_rss;
+  });
 }
 
 void OutgoingMigration::Source::stay() {
-  run_guest();
-  {
-    const std::lock_guard lock(mutex_);
-    const bool was_stopped = stopped_at_ != Clock::time_point{};
-    report_.outcome = wish_ == Event::cancel ? Outcome::cancelled : Outcome::failed;
-    if (wish_ == Event::force) {
-      report_.error = server_
-                          ? "the destination was lost; resumed here by force, as of the handover"
-                          : "the link was lost during the handover; resumed here by force";
-    } else {
-      report_.error = net::what(failure_);
-    }
-    report_.phase = to_string(report_.outcome);
-    if (machine_->ended()) {
-      report_.owner = "the guest has ended, here";
-    } else if (!trouble_.empty()) {
-      report_.owner = fmt::format("the VM is here, and cannot be resumed: {}", trouble_);
-    } else if (was_running_) {
-      report_.owner = "the VM is here and runs on";
-    } else {
-      report_.owner = "the VM is here, paused as it was";
-    }
-    report_.total_ms = ms_since(start_);
-    report_.downtime_ms = was_stopped ? ms_since(stopped_at_) : 0;
+  const std::string trouble = run_guest();
+  std::string owner =
+      was_running_ ? "the VM is here and runs on" : "the VM is here, paused as it was";
+  if (machine_->ended()) {
+    owner = "the guest has ended, here";
+  } else if (!trouble.empty()) {
+    owner = fmt::format("the VM is here, and cannot be resumed: {}", trouble);
   }
+  const bool cancelled = owner_.granted() == Event::cancel;
+  journal_.stayed(cancelled ? Outcome::cancelled : Outcome::failed, why_it_stays(), owner);
   try {
     machine_->dirty_log().stop();  // takes a while, and the guest runs already
   } catch (const std::exception& failure) {
@@ -143,16 +102,22 @@ void OutgoingMigration::Source::stay() {
   }
 }
 
+std::string OutgoingMigration::Source::why_it_stays() const {
+  if (owner_.granted() != Event::force) return net::what(failure_);
+  return post_copy_ ? "the destination was lost; resumed here by force, as of the handover"
+                    : "the link was lost during the handover; resumed here by force";
+}
+
 /// That the destination knows who has the VM, if it says so in a moment. The report does not wait
 /// for longer: it is told on after that.
 asio::awaitable<void> OutgoingMigration::Source::await_last_word() {
-  if (!control_) co_return;
+  if (!link_.up()) co_return;
   try {
-    while (Side::tells(stage())) take_word(co_await control_->answer(kWordGrace));
-    co_await control_->drained();
+    while (Side::tells(stage())) take_word(co_await link_.control().answer(kWordGrace));
+    co_await link_.control().drained();
   } catch (const std::exception&) {
     happened(Event::link_lost);
-    drop_connections();
+    drop_link();
   }
 }
 
@@ -160,7 +125,7 @@ asio::awaitable<void> OutgoingMigration::Source::await_last_word() {
 asio::awaitable<void> OutgoingMigration::Source::keep_telling() {
   const auto give_up = Clock::now() + (Side::stays(stage()) ? Clock::duration(kTellAbortFor)
                                                             : kTimeoutsToTell * options_.timeout);
-  std::chrono::milliseconds delay = kFirstRetry;
+  redial_.start_over();
   while (Side::tells(stage())) {
     if (Clock::now() >= give_up) {
       happened(Event::telling_over);
@@ -168,22 +133,22 @@ asio::awaitable<void> OutgoingMigration::Source::keep_telling() {
     }
     try {
       co_await inquire();
-      while (Side::tells(stage())) take_word(co_await control_->answer(options_.timeout));
-      if (control_) co_await control_->drained();
+      while (Side::tells(stage())) take_word(co_await link_.control().answer(options_.timeout));
+      co_await link_.control().drained();
     } catch (const std::exception&) {
       // Nobody there, or somebody else: try again.
       happened(Event::link_lost);
     }
-    drop_connections();
-    if (Side::tells(stage())) co_await pause_before_retry(delay);
+    drop_link();
+    if (Side::tells(stage())) co_await redial_.pause();
   }
 }
 
 /// Over there it can be read for as long as the VM is there; this process is about to end. Where
 /// there is no link nobody is told.
 asio::awaitable<void> OutgoingMigration::Source::tell_report() {
-  if (!control_ || !features_.has(wire::Feature::report)) co_return;
-  control_->send(FrameType::report, wire::encode(live()));
+  if (!link_.up() || !accept_.features.has(wire::Feature::report)) co_return;
+  link_.send(FrameType::report, wire::encode(live()));
   // Whoever writes it has its turn, and does so at once where there is room.
   co_await asio::post(context_, asio::use_awaitable);
 }

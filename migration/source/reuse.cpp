@@ -23,29 +23,16 @@ constexpr std::chrono::milliseconds kSampleTime{25};
 
 }  // namespace
 
-asio::awaitable<void> OutgoingMigration::Source::compare() {
-  phase("comparing with the image there");
+asio::awaitable<void> OutgoingMigration::Source::compare(Comparison& comparison) {
+  journal_.phase("comparing with the image there");
   const auto& since = options_.tracked_since;
-  Comparison::Found found = co_await comparison_->compare(since ? &since->changed : nullptr);
+  Comparison::Found found = co_await comparison.compare(since ? &since->changed : nullptr);
   pages_.compared(std::move(found.same), std::move(found.copied), std::move(found.unsent));
-}
-
-/// What the guest wrote, and what else must travel and no round has taken up.
-vmm::PageSet OutgoingMigration::Source::harvest_unsent() {
-  return pages_.take_unsent(machine_->dirty_log().harvest());
-}
-
-/// What need not be sent. To be called with the mutex held.
-void OutgoingMigration::Source::count_pages() {
-  MigrationReport::Pages& pages = report_.pages;
-  pages.reused = pages_.reused();
-  pages.duplicate = pages_.duplicates();
-  pages.unpopulated = pages.total - pages_.travelling() - pages.reused - pages.duplicate;
 }
 
 /// Which pages the guest writes often, before it is stopped for post-copy.
 asio::awaitable<void> OutgoingMigration::Source::sample_history() {
-  phase("watching what the guest writes");
+  journal_.phase("watching what the guest writes");
   vmm::DirtyLog& log = machine_->dirty_log();
   if (!log.active()) log.start();
   const vmm::PageRange all{0, machine_->memory().page_count()};
@@ -53,11 +40,11 @@ asio::awaitable<void> OutgoingMigration::Source::sample_history() {
   for (unsigned sample = 0; sample < kSamples; ++sample) {
     // Only what was seen is cleared: a page that is written in between stays in the log.
     const vmm::PageSet before = log.harvest();
-    if (reuses()) pages_.keep_unsent(before);
+    if (pages_.compared()) pages_.keep_unsent(before);
     log.clear(before, all);
     timer.expires_after(kSampleTime);
     co_await timer.async_wait(asio::use_awaitable);
-    check_guest();
+    parts_.check_guest();
     pages_.written(log.harvest());
   }
 }
@@ -71,19 +58,17 @@ void OutgoingMigration::Source::keep_image() {
     vmm::PageSet held(pages);
     machine_->memory().add_populated({0, pages}, held);
     held -= pages_.hot();
-    ImageStore::Kept kept =
-        options_.keep_in->keep({config.id, config.name, token_, key_}, machine_->memory(), held);
+    ImageStore::Kept kept = options_.keep_in->keep({config.id, config.name, link_.token(), key_},
+                                                   machine_->memory(), held);
     keeper_ = std::make_unique<ImageKeeper>(
         context_,
-        ImageKeeper::Image{options_.keep_in, config.id, token_,
+        ImageKeeper::Image{options_.keep_in, config.id, link_.token(),
                            HeldHashes(std::move(held), std::move(kept.hashes))},
-        ImageKeeper::Peer{options_.to, incarnation_, options_.timeout}, callbacks_.message);
-    const std::lock_guard lock(mutex_);
-    report_.kept_image = {kept.pages, kept.bytes};
+        ImageKeeper::Peer{options_.to, accept_.incarnation, options_.timeout}, callbacks_.message);
+    journal_.write([&](MigrationReport& report) { report.kept_image = {kept.pages, kept.bytes}; });
   } catch (const std::exception& error) {
     callbacks_.message(fmt::format("the image of the VM is not kept: {}", error.what()));
-    const std::lock_guard lock(mutex_);
-    report_.kept_image.error = error.what();
+    journal_.write([&](MigrationReport& report) { report.kept_image.error = error.what(); });
   }
 }
 

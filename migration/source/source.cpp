@@ -22,9 +22,6 @@ using wire::FrameType;
 
 namespace {
 
-/// How long a broken page channel waits for the peer to say why on the control connection.
-constexpr std::chrono::milliseconds kReasonGrace{500};
-constexpr double kStateBytesPerCpu = 16.0 * 1024;
 constexpr const char* kGuestEnded = "the guest ended while it was being migrated";
 
 }  // namespace
@@ -34,26 +31,15 @@ OutgoingMigration::Source::Source(std::unique_ptr<vmm::Machine>&& machine, Migra
     : options_(std::move(options)),
       callbacks_(std::move(callbacks)),
       was_running_(machine->running()),
-      cpu_at_start_(cpu_seconds()),
-      limiter_(options_.max_bandwidth),
-      shared_{machine->memory(),    limiter_,          counters_,
-              options_.compression, options_.channels, options_.timeout},
-      ticker_(context_),
-      retry_(context_),
-      grace_(context_),
-      driver_({.mode = options_.mode,
-               .max_downtime = options_.max_downtime,
-               .max_rounds = options_.max_rounds,
-               .hot_last = options_.hot_last,
-               .throttle = options_.throttle,
-               .state_bytes = kStateBytesPerCpu * machine->config().cpus}),
+      journal_(options_, machine->memory().page_count(), was_running_),
       pages_(machine->memory().page_count()),
-      used_(machine->memory().page_count()) {
-  report_.mode = to_string(options_.mode);
-  report_.transport = options_.to.kind == Address::Kind::tcp ? "tcp" : "unix";
-  report_.phase = "connecting";
-  report_.owner = was_running_ ? "this process runs the VM" : "this process has the VM, paused";
-  report_.pages.total = machine->memory().page_count();
+      link_(context_, machine->memory(), options_,
+            [this](const std::exception_ptr& failure) { page_connection_failed(failure); }),
+      parts_{*machine, options_, link_, journal_, pages_},
+      ticker_(context_),
+      grace_(context_),
+      redial_(context_),
+      pre_copy_(parts_) {
   net::spawn(context_.get_executor(), run(), interrupt_.slot());
   machine_ = std::move(machine);
   machine_->on_end(
@@ -73,21 +59,26 @@ OutgoingMigration::Source::Source(std::unique_ptr<vmm::Machine>&& machine, Migra
 OutgoingMigration::Source::~Source() {
   context_.stop();
   thread_.join();
-  drop_page_connections();  // their threads use what is destroyed before them
+  drop_channels();  // their threads use what is destroyed before them
 }
 
 asio::awaitable<void> OutgoingMigration::Source::run() {
   tick();
   try {
-    co_await connect();
-    const bool post_copy = co_await copy();
-    co_await hand_over(post_copy);
+    Comparison comparison(parts_);
+    co_await connect(comparison);
+    co_await copy(comparison);
+    co_await hand_over();
+  } catch (const Refused& refusal) {
+    take_refusal(refusal.what());
   } catch (...) {
     failed(std::current_exception());
   }
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   follow();
-  for (auto delay = kFirstRetry; machine_;) {
+  pre_copy_.abandon();
+  redial_.start_over();
+  while (machine_) {
     try {
       co_await conclude();
       continue;
@@ -95,13 +86,13 @@ asio::awaitable<void> OutgoingMigration::Source::run() {
       callbacks_.message(
           fmt::format("the migration's end failed, and is tried again: {}", error.what()));
     }
-    co_await pause_before_retry(delay);
+    co_await redial_.pause();
   }
   co_await keep_telling();
   done_ = true;
   callbacks_.over();
   if (keeper_) {
-    co_await keeper_->run(std::exchange(control_, nullptr));
+    co_await keeper_->run(link_.release());
     callbacks_.released();
   }
 }
@@ -111,7 +102,7 @@ asio::awaitable<void> OutgoingMigration::Source::run() {
 asio::awaitable<void> OutgoingMigration::Source::conclude() {
   while (!Side::stays(stage()) && !Side::has_moved(stage())) {
     if (Side::searches(stage())) {
-      drop_connections();
+      drop_link();
       co_await settle();
       continue;
     }
@@ -121,7 +112,7 @@ asio::awaitable<void> OutgoingMigration::Source::conclude() {
       failed(std::current_exception());
     }
   }
-  drop_page_connections();
+  drop_channels();
   ticker_.cancel();
   if (Side::stays(stage())) stay();
   update_counts();
@@ -153,121 +144,80 @@ void OutgoingMigration::Source::escaped(const std::exception_ptr& failure) {
   if (Side::before_commit(stage())) return abandon(Event::cancel, why);
   if (Side::stays(stage()) || Side::has_moved(stage())) return callbacks_.message(why);
   if (!failure_) failure_ = failure;
-  if (control_) control_->close(failure);
+  if (link_.up()) link_.control().close(failure);
 }
 
-asio::awaitable<void> OutgoingMigration::Source::connect() {
-  net::Socket socket = co_await net::dial(options_.to, options_.timeout);
-  peer_ = net::peer_address(socket, options_.to);
-  control_ = std::make_shared<Connection>(std::move(socket), options_.timeout);
-  co_await control_->greet(wire::Role::control);
-  control_->account([this](std::size_t bytes) { limiter_.charge(bytes); });
-  control_->keep_alive();
-  const wire::Offer offer{.token = token_,
-                          .config = vmm::to_json(machine_->config()),
-                          .channels = options_.channels,
-                          .mode = std::string(to_string(options_.mode)),
-                          .verify = options_.verify,
-                          .paused = !was_running_,
-                          .used_bytes = resident_bytes(),
-                          .keep = options_.keep_in != nullptr,
-                          .image_key = key_,
-                          .image_token = options_.tracked_since
-                                             ? std::optional(options_.tracked_since->token)
-                                             : std::nullopt,
-                          .reuse = options_.reuse,
-                          .timeout = options_.timeout};
-  control_->send(FrameType::offer, wire::encode(offer));
-  comparison_.emplace(
-      *machine_, Comparison::Destination{*control_, [this](FrameType type) { return expect(type); },
-                                         [this] { check_guest(); }});
-  if (offer.image_token && options_.reuse != Reuse::off && options_.reuse != Reuse::content) {
-    co_await control_->drained();
-    comparison_->look_at_ram();
+asio::awaitable<void> OutgoingMigration::Source::connect(Comparison& comparison) {
+  co_await link_.dial(options_.to);
+  Connection& control = link_.control();
+  co_await control.greet(wire::Role::control);
+  control.account([this](std::size_t bytes) { link_.limiter().charge(bytes); });
+  control.keep_alive();
+  const wire::Offer offered = offer();
+  control.send(FrameType::offer, wire::encode(offered));
+  if (offered.image_token && options_.reuse != Reuse::off && options_.reuse != Reuse::content) {
+    co_await control.drained();
+    comparison.look_at_ram();
   }
-  const Frame answer = checked(co_await control_->answer(options_.timeout), FrameType::accept);
-  const auto accept = wire::decode<wire::Accept>(answer.payload);
+  const Frame answer = Link::checked(co_await control.answer(options_.timeout), FrameType::accept);
+  accept_ = wire::decode<wire::Accept>(answer.payload);
   happened(Event::accept);
-  incarnation_ = accept.incarnation;
-  no_post_copy_ = accept.no_post_copy;
-  agree(offer.features & accept.features);
-  co_await comparison_->learn(accept, options_.tracked_since.has_value());
-  for (unsigned index = 0; index < options_.channels; ++index) {
-    open_channel(index, co_await net::dial(peer_, options_.timeout));
-  }
+  agree(offered.features);
+  co_await comparison.learn(accept_, options_.tracked_since.has_value());
+  co_await link_.open_channels();
+}
+
+wire::Offer OutgoingMigration::Source::offer() const {
+  const auto& since = options_.tracked_since;
+  return {.token = link_.token(),
+          .config = vmm::to_json(machine_->config()),
+          .channels = options_.channels,
+          .mode = std::string(to_string(options_.mode)),
+          .verify = options_.verify,
+          .paused = !was_running_,
+          .used_bytes = resident_bytes(),
+          .keep = options_.keep_in != nullptr,
+          .image_key = key_,
+          .image_token = since ? std::optional(since->token) : std::nullopt,
+          .reuse = options_.reuse,
+          .timeout = options_.timeout};
 }
 
 /// What only one side knows is done without, unless it was asked for.
-void OutgoingMigration::Source::agree(wire::Features features) {
-  features_ = features;
-  if (features_.has(wire::Feature::lz4)) return;
+void OutgoingMigration::Source::agree(wire::Features offered) {
+  accept_.features = offered & accept_.features;
+  if (accept_.features.has(wire::Feature::lz4)) return;
   if (options_.compression == Compression::lz4) {
     throw std::runtime_error("the destination does not know LZ4: migrate with --compression none");
   }
-  shared_.compression = Compression::none;
+  link_.shared().compression = Compression::none;
 }
 
-void OutgoingMigration::Source::open_channel(unsigned index, net::Socket socket) {
-  net::tune_bulk(socket);
-  wire::Bytes greeting = wire::encode_preamble(wire::Role::pages);
-  wire::put_frame(greeting, FrameType::channel, wire::encode_channel(token_, index));
-  senders_.push_back(std::make_unique<PageSender>(std::move(socket), std::move(greeting), shared_,
-                                                  [this, link = link_](std::exception_ptr failure) {
-                                                    if (!failure) return;
-                                                    asio::post(context_, [this, link, failure] {
-                                                      channel_failed(link, failure);
-                                                    });
-                                                  }));
-}
-
-asio::awaitable<bool> OutgoingMigration::Source::copy() {
+asio::awaitable<void> OutgoingMigration::Source::copy(Comparison& comparison) {
+  const std::string& unfit = accept_.no_post_copy;
   const bool must = options_.mode == Mode::post_copy || options_.mode == Mode::hybrid;
-  if (must && !no_post_copy_.empty()) {
-    throw std::runtime_error("the destination cannot fetch pages: " + no_post_copy_);
+  if (must && !unfit.empty()) {
+    throw std::runtime_error("the destination cannot fetch pages: " + unfit);
   }
-  if (options_.mode == Mode::automatic && !no_post_copy_.empty()) {
+  if (options_.mode == Mode::automatic && !unfit.empty()) {
     callbacks_.message("this stays a pre-copy migration, as the destination cannot fetch pages: " +
-                       no_post_copy_);
+                       unfit);
   }
-  if (reuses()) co_await compare();
+  if (comparison.holds_any()) co_await compare(comparison);
   bool post_copy = options_.mode == Mode::post_copy;
   if (post_copy && options_.keep_in) co_await sample_history();
-  if (!post_copy && options_.mode != Mode::stop_and_copy) post_copy = co_await pre_copy();
-  if (post_copy) co_await prepare_post_copy();
-  co_return post_copy;
-}
-
-/// A peer that refuses closes everything; its reason, on the control connection, may come a moment
-/// after the page channels break.
-void OutgoingMigration::Source::channel_failed(unsigned link, std::exception_ptr failure) {
-  if (link != link_) return;
-  grace_.expires_after(kReasonGrace);
-  grace_.async_wait([this, link, failure](boost::system::error_code cancelled) {
-    if (cancelled || link != link_) return;
-    if (!failure_) failure_ = failure;
-    if (control_) control_->close(failure);
-    if (Side::before_commit(stage())) interrupt_.emit(asio::cancellation_type::terminal);
-  });
-}
-
-asio::awaitable<Frame> OutgoingMigration::Source::expect(FrameType type) {
-  co_return checked(co_await control_->receive(), type);
-}
-
-Frame OutgoingMigration::Source::checked(Frame frame, FrameType type) {
-  if (frame.type == FrameType::refused) {
-    take_word(frame);  // its own word that it will not run the VM
-    std::rethrow_exception(failure_);
+  if (!post_copy && options_.mode != Mode::stop_and_copy) {
+    post_copy = co_await pre_copy_.run(unfit.empty());
   }
-  if (frame.type != type) {
-    throw wire::ProtocolError(fmt::format("the destination sent a frame of type {} out of turn",
-                                          static_cast<unsigned>(frame.type)));
-  }
-  return frame;
+  if (!post_copy) co_return;
+  post_copy_.emplace(parts_, pre_copy_.round());
+  co_await post_copy_->prepare();
 }
 
-void OutgoingMigration::Source::check_guest() const {
-  if (machine_->ended()) throw std::runtime_error(kGuestEnded);
+void OutgoingMigration::Source::page_connection_failed(const std::exception_ptr& failure) {
+  if (!failure_) failure_ = failure;
+  if (link_.up()) link_.control().close(failure);
+  if (Side::before_commit(stage())) interrupt_.emit(asio::cancellation_type::terminal);
 }
 
 }  // namespace migration

@@ -1,0 +1,30 @@
+#include "migration/source/memory_transfer.hpp"
+
+#include <stdexcept>
+#include <utility>
+
+#include "migration/pages/verify.hpp"
+#include "migration/wire/encode.hpp"
+
+namespace migration {
+
+namespace asio = boost::asio;
+using wire::FrameType;
+
+void SourceParts::check_guest() const {
+  if (machine.ended()) throw std::runtime_error("the guest ended while it was being migrated");
+}
+
+vmm::PageSet SourceParts::take_unsent() const {
+  return pages.take_unsent(machine.dirty_log().harvest());
+}
+
+asio::awaitable<void> SourceParts::send_digests(const vmm::PageSet* missing) const {
+  journal.phase("verifying");
+  for (const vmm::PageRange& piece : pages_to_digest(machine.memory(), missing)) {
+    co_await link.send_bulk(FrameType::digests,
+                            wire::encode_digests(piece, digest(machine.memory(), piece)));
+  }
+}
+
+}  // namespace migration

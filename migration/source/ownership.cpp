@@ -1,0 +1,39 @@
+#include "migration/source/ownership.hpp"
+
+#include <utility>
+
+namespace migration {
+
+Ownership::Stage Ownership::stage() const {
+  const std::lock_guard lock(mutex_);
+  return rules_.stage();
+}
+
+void Ownership::advance(Event event) {
+  const std::lock_guard lock(mutex_);
+  add_due(rules_.advance(event).actions);
+}
+
+std::optional<Ownership::Stage> Ownership::wish(Event event) {
+  const std::lock_guard lock(mutex_);
+  if (!rules_.allows(event)) return rules_.stage();
+  granted_ = event;
+  add_due(rules_.advance(event).actions);
+  return std::nullopt;
+}
+
+std::optional<Ownership::Event> Ownership::granted() const {
+  const std::lock_guard lock(mutex_);
+  return granted_;
+}
+
+std::vector<handover::Action> Ownership::take_due() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(due_, {});
+}
+
+void Ownership::add_due(const handover::Actions& actions) {
+  due_.insert(due_.end(), actions.begin(), actions.end());
+}
+
+}  // namespace migration

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "migration/handover/source_side.hpp"
+
+namespace migration {
+
+/// The rules of who owns the VM, at the source. The migration's thread tells them what has
+/// happened, and any thread what somebody wishes. What they say is kept, in order, until the
+/// migration's thread does it.
+class Ownership {
+ public:
+  using Side = handover::SourceSide;
+  using Stage = Side::Stage;
+  using Event = Side::Event;
+
+  // Any thread.
+  [[nodiscard]] Stage stage() const;
+  void advance(Event event);
+  /// Nullopt when the wish is granted; else the stage in which it is not.
+  [[nodiscard]] std::optional<Stage> wish(Event event);
+  /// The newest wish that was.
+  [[nodiscard]] std::optional<Event> granted() const;
+  /// What is to be done now, each once.
+  [[nodiscard]] std::vector<handover::Action> take_due();
+
+ private:
+  void add_due(const handover::Actions& actions);
+
+  mutable std::mutex mutex_;  ///< guards what follows
+  handover::SourceHandover rules_;
+  std::vector<handover::Action> due_;
+  std::optional<Event> granted_;
+};
+
+}  // namespace migration

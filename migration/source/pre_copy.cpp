@@ -1,0 +1,157 @@
+#include "migration/source/pre_copy.hpp"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "migration/base/usage.hpp"
+
+namespace migration {
+
+namespace asio = boost::asio;
+using net::Frame;
+using wire::FrameType;
+
+namespace {
+
+constexpr double kStateBytesPerCpu = 16.0 * 1024;
+
+}  // namespace
+
+PreCopy::PreCopy(const SourceParts& parts)
+    : parts_(parts),
+      driver_({.mode = parts.options.mode,
+               .max_downtime = parts.options.max_downtime,
+               .max_rounds = parts.options.max_rounds,
+               .hot_last = parts.options.hot_last,
+               .throttle = parts.options.throttle,
+               .state_bytes = kStateBytesPerCpu * parts.machine.config().cpus}) {}
+
+asio::awaitable<bool> PreCopy::run(bool may_switch) {
+  vmm::DirtyLog& log = parts_.machine.dirty_log();
+  if (!log.active()) log.start();
+  if (may_switch) driver_.allow_post_copy();
+  auto kind = parts_.pages.compared() ? PreCopyDriver::Kind::given : PreCopyDriver::Kind::discovers;
+  for (auto round = first_round();;) {
+    parts_.journal.phase(fmt::format("round {}", round->number()));
+    co_await send_round(round, kind);
+    parts_.check_guest();
+    parts_.pages.keep_unsent(round->left());
+    vmm::PageSet dirty = parts_.pages.to_send(log.harvest());
+    parts_.pages.written(dirty);
+    const PreCopyDriver::Next next = decide(*round, dirty.count());
+    if (next.decision.step == Step::stop) co_return false;
+    if (next.decision.step == Step::post_copy) co_return true;
+    if (next.decision.step == Step::throttle) parts_.machine.throttle(next.decision.throttle);
+    kind = PreCopyDriver::Kind::given;
+    round = std::make_shared<PreCopyRound>(driver_.next_round(), parts_.machine.memory(), &log,
+                                           parts_.pages.take_unsent(std::move(dirty)));
+  }
+}
+
+/// Of what differs from the image that the destination has, if it has one.
+std::shared_ptr<PreCopyRound> PreCopy::first_round() {
+  vmm::GuestMemory& memory = parts_.machine.memory();
+  vmm::DirtyLog* const log = &parts_.machine.dirty_log();
+  if (!parts_.pages.compared()) {
+    return std::make_shared<PreCopyRound>(driver_.next_round(), memory, log);
+  }
+  return std::make_shared<PreCopyRound>(driver_.next_round(), memory, log,
+                                        parts_.pages.take_unsent());
+}
+
+PreCopyDriver::Next PreCopy::decide(const PreCopyRound& round, std::uint64_t dirty_pages) {
+  parts_.journal.write([&](MigrationReport& report) {
+    report.rounds.back().dirtied = dirty_pages;
+    report.pages.held_back += round.held_back();
+  });
+  parts_.journal.account(parts_.pages);
+  PreCopyDriver::Next next = driver_.decide({.dirty_pages = dirty_pages,
+                                             .held_back = round.held_back(),
+                                             .data_pages = sent().data_pages,
+                                             .cap = parts_.link.limiter().rate()});
+  if (next.switched) {
+    parts_.journal.write([&](MigrationReport& report) { report.switched = next.switched; });
+  }
+  return next;
+}
+
+void PreCopy::look_at_writes() {
+  vmm::DirtyLog& log = parts_.machine.dirty_log();
+  if (!copying_ || !log.active()) return;
+  const auto so_far = [this] {
+    return PreCopyDriver::SoFar{copying_->taken_up(), copying_->count(),
+                                resident_bytes() / vmm::kPageSize};
+  };
+  auto from = parts_.journal.elapsed();
+  if (driver_.wants_sample(from, so_far())) {
+    copying_->watch_writes();
+    driver_.sampled(from, parts_.journal.elapsed());
+  }
+  from = parts_.journal.elapsed();
+  if (!driver_.wants_look(from)) return;
+  const vmm::PageSet dirty = log.harvest();
+  const auto to = parts_.journal.elapsed();
+  if (driver_.looked(from, to, dirty, so_far(), sent())) copying_->stop();
+}
+
+asio::awaitable<void> PreCopy::send_round(std::shared_ptr<PreCopyRound> round,
+                                          PreCopyDriver::Kind kind) {
+  driver_.begin(kind, parts_.journal.elapsed(), sent());
+  if (const auto all = round->all(); all && parts_.pages.compared()) {
+    parts_.journal.must_travel(*all);
+  }
+  copying_ = round;
+  parts_.link.start(round);
+  const Frame landed = co_await parts_.link.expect(FrameType::landed);
+  if (wire::decode_round(landed.payload) != round->number()) {
+    throw wire::ProtocolError("the destination acknowledged another round than was sent");
+  }
+  copying_ = nullptr;
+  parts_.pages.handed_out(round->handed_out());
+  const RoundReport sent_now = driver_.landed(parts_.journal.elapsed(), sent());
+  parts_.journal.write([&](MigrationReport& report) {
+    report.rounds.push_back(sent_now);
+    report.pages.resent = parts_.link.pages_sent() - parts_.pages.sent();
+  });
+}
+
+PreCopyDriver::Sent PreCopy::sent() const {
+  const PageCounters& counters = parts_.link.counters();
+  return {.pages = parts_.link.pages_sent(),
+          .data_pages = counters.raw + counters.compressed,
+          .wire_bytes = counters.wire_bytes};
+}
+
+std::uint64_t PreCopy::take_rest() {
+  vmm::GuestMemory& memory = parts_.machine.memory();
+  const std::uint32_t number = driver_.next_round();
+  if (parts_.options.mode == Mode::stop_and_copy && !parts_.pages.compared()) {
+    rest_ = std::make_shared<PreCopyRound>(number, memory, nullptr);
+  } else {
+    rest_ = std::make_shared<PreCopyRound>(number, memory, nullptr, parts_.take_unsent());
+  }
+  return rest_->all().value_or(resident_bytes() / vmm::kPageSize);
+}
+
+asio::awaitable<void> PreCopy::send_rest(const std::function<void()>& all_told) {
+  if (!parts_.options.verify) all_told();
+  co_await send_round(rest_, PreCopyDriver::Kind::last);
+  parts_.journal.reached(Journal::Moment::landed);
+  if (parts_.options.verify) {
+    co_await parts_.send_digests(nullptr);
+    all_told();
+  }
+  parts_.journal.account(parts_.pages);
+}
+
+MemoryTransfer::LastWord PreCopy::last_word() const {
+  return {FrameType::last_round, rest_->number()};
+}
+
+std::optional<Journal::UnderWay> PreCopy::under_way() const {
+  if (!copying_) return std::nullopt;
+  return Journal::UnderWay{copying_->all(), parts_.link.pages_sent() - driver_.sent_before().pages};
+}
+
+}  // namespace migration

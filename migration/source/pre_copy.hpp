@@ -1,0 +1,51 @@
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <memory>
+
+#include "migration/pages/round.hpp"
+#include "migration/policy/pre_copy_driver.hpp"
+#include "migration/source/memory_transfer.hpp"
+
+namespace migration {
+
+/// Pre-copy at the source: rounds while the guest runs, as PreCopyDriver decides, and one of what
+/// is left when it stands. Without the former it is stop-and-copy.
+class PreCopy final : public MemoryTransfer {
+ public:
+  explicit PreCopy(const SourceParts& parts);
+
+  /// The rounds while the guest runs. Whether the rest is for post-copy, which the destination
+  /// can do only if it `may_switch`.
+  boost::asio::awaitable<bool> run(bool may_switch);
+  /// To be called every PreCopyDriver::kAskEvery: within a round, now and then, what the driver
+  /// wants to know of the guest's writes.
+  void look_at_writes();
+  /// No round is under way any more.
+  void abandon() { copying_ = nullptr; }
+  void set_max_downtime(std::chrono::microseconds most) { driver_.set_max_downtime(most); }
+  /// Bytes per second that the link has carried; 0: not yet known.
+  [[nodiscard]] double link_rate() const { return driver_.link_rate(); }
+  /// The number of the newest round; 0 before the first.
+  [[nodiscard]] std::uint32_t round() const { return driver_.round(); }
+
+  std::uint64_t take_rest() override;
+  boost::asio::awaitable<void> send_rest(const std::function<void()>& all_told) override;
+  [[nodiscard]] LastWord last_word() const override;
+  [[nodiscard]] std::optional<Journal::UnderWay> under_way() const override;
+
+ private:
+  [[nodiscard]] std::shared_ptr<PreCopyRound> first_round();
+  boost::asio::awaitable<void> send_round(std::shared_ptr<PreCopyRound> round,
+                                          PreCopyDriver::Kind kind);
+  [[nodiscard]] PreCopyDriver::Next decide(const PreCopyRound& round, std::uint64_t dirty_pages);
+  [[nodiscard]] PreCopyDriver::Sent sent() const;
+
+  SourceParts parts_;
+  PreCopyDriver driver_;
+  std::shared_ptr<PreCopyRound> copying_;  ///< the round that is under way
+  std::shared_ptr<PreCopyRound> rest_;     ///< the one at the stop
+};
+
+}  // namespace migration
