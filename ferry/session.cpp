@@ -164,7 +164,7 @@ void Session::receive(migration::ReceiveOptions options) {
           .given_up =
               [this](std::vector<vmm::PageRange> pages) {
                 asio::post(context_, [this, pages = std::move(pages)] {
-                  if (tracker_) tracker_->given_up(pages);
+                  if (tracker_) tracker_->dropped(pages);
                 });
               },
           .complete =

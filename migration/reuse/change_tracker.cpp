@@ -14,13 +14,13 @@ constexpr std::uint64_t kMostPages = 16384;
 }  // namespace
 
 ChangeTracker::ChangeTracker(const Token& token, const HashKey& key, std::uint64_t pages)
-    : token_(token), key_(key), changed_(pages), untold_(pages), given_up_(pages) {}
+    : token_(token), key_(key), changed_(pages), untold_(pages), dropped_(pages) {}
 
 std::vector<wire::Hashes> ChangeTracker::news(vmm::DirtyLog& log, const vmm::GuestMemory& memory) {
   const vmm::PageRange all{0, memory.page_count()};
   vmm::PageSet written = log.harvest();
-  // A page that was given up is of no interest any more, and its writes cost the guest nothing.
-  written -= given_up_;
+  // A page that was dropped is of no interest any more, and its writes cost the guest nothing.
+  written -= dropped_;
   // Cleared before they are looked at: what is written after that is news again.
   log.clear(written, all);
   changed_ |= written;
@@ -39,11 +39,11 @@ std::vector<wire::Hashes> ChangeTracker::news(vmm::DirtyLog& log, const vmm::Gue
 
 void ChangeTracker::tell_all() {
   untold_ |= changed_;
-  untold_ -= given_up_;
+  untold_ -= dropped_;
 }
 
-void ChangeTracker::given_up(const std::vector<vmm::PageRange>& pages) {
-  for (const vmm::PageRange& range : pages) given_up_.set(range);
+void ChangeTracker::dropped(const std::vector<vmm::PageRange>& pages) {
+  for (const vmm::PageRange& range : pages) dropped_.set(range);
 }
 
 }  // namespace migration

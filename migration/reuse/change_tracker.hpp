@@ -29,14 +29,14 @@ class ChangeTracker {
   /// The keeper knows nothing: it has just come.
   void tell_all();
   /// The keeper does not hold these any more.
-  void given_up(const std::vector<vmm::PageRange>& pages);
+  void dropped(const std::vector<vmm::PageRange>& pages);
 
  private:
   Token token_;
   HashKey key_;
   vmm::PageSet changed_;
-  vmm::PageSet untold_;    ///< of these: the keeper has not heard of what is in them now
-  vmm::PageSet given_up_;  ///< by the keeper
+  vmm::PageSet untold_;   ///< of these: the keeper has not heard of what is in them now
+  vmm::PageSet dropped_;  ///< by the keeper
 };
 
 }  // namespace migration
