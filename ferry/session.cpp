@@ -154,14 +154,15 @@ void Session::receive(migration::ReceiveOptions options) {
                                                               : ExitStatus::unavailable));
                 });
               },
-          .starving = [this](bool now) { asio::post(context_, [this, now] { starving(now); }); },
-          .keeper_came =
+          .waiting_for_source =
+              [this](bool now) { asio::post(context_, [this, now] { wait_for_source(now); }); },
+          .image_keeper_came =
               [this] {
                 asio::post(context_, [this] {
                   if (tracker_) tracker_->tell_all();
                 });
               },
-          .given_up =
+          .dropped =
               [this](std::vector<vmm::PageRange> pages) {
                 asio::post(context_, [this, pages = std::move(pages)] {
                   if (tracker_) tracker_->dropped(pages);
@@ -220,12 +221,12 @@ void Session::guest_ended() {
 }
 
 /// A VM that lacks pages whose source is away does not run on by halves.
-void Session::starving(bool starving) {
+void Session::wait_for_source(bool waiting) {
   if (!machine_) return;
-  if (starving && machine_->running()) {
+  if (waiting && machine_->running()) {
     machine_->pause();
-    starving_ = true;
-  } else if (!starving && std::exchange(starving_, false)) {
+    waiting_for_source_ = true;
+  } else if (!waiting && std::exchange(waiting_for_source_, false)) {
     machine_->resume();
   }
 }

@@ -94,7 +94,7 @@ class Session final : public Controlled {
   void own(std::unique_ptr<vmm::Machine> machine);
   void guest_ended();
   void migration_ended(migration::OutgoingMigration::Result result);
-  void starving(bool starving);
+  void wait_for_source(bool waiting);
   void progressed(const migration::MigrationReport& report);
   void in_doubt(const migration::MigrationReport& report);
   [[nodiscard]] bool lent() const { return outgoing_ && !machine_ && !keeper_; }
@@ -110,8 +110,8 @@ class Session final : public Controlled {
   std::optional<int> exit_status_;  ///< the process is ending
   std::optional<int> ending_;       ///< it is to end so, once the migration has ended
   std::chrono::steady_clock::time_point asked_to_end_;  ///< last, by a signal or Ctrl-A X
-  bool starving_ = false;  ///< paused, as pages are missing and their source is away
-  bool keeper_ = false;    ///< the VM has left, and its image is kept here
+  bool waiting_for_source_ = false;  ///< paused, as pages are missing and their source is away
+  bool keeper_ = false;              ///< the VM has left, and its image is kept here
   std::string id_, name_;
   std::uint64_t memory_bytes_ = 0;
   std::uint32_t cpus_ = 0;

@@ -51,13 +51,15 @@ vmm::Machine& Session::machine_for(const char* what) const {
 
 void Session::pause() {
   machine_for("pause").pause();
-  starving_ = false;
+  waiting_for_source_ = false;
 }
 
 void Session::resume(bool force) {
   if (!force) {
     vmm::Machine& machine = machine_for("resume");
-    if (starving_) throw Conflict("cannot resume: pages are missing and their source is away");
+    if (waiting_for_source_) {
+      throw Conflict("cannot resume: pages are missing and their source is away");
+    }
     return machine.resume();
   }
   std::string refusal = "nothing is in doubt here: there is nothing to force";

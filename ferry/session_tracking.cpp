@@ -20,7 +20,7 @@ void Session::tell_changes() {
   tell_changes_.async_wait([this](boost::system::error_code cancelled) {
     if (cancelled || !incoming_ || !machine_ || !machine_->dirty_log().active()) return;
     try {
-      if (incoming_->keeper_listens()) tell_news();
+      if (incoming_->image_keeper_listens()) tell_news();
     } catch (const std::exception& error) {
       // The VM runs on, and its return finds out what has changed.
       return say(fmt::format("the keeper of the image is told no more: {}", error.what()));

@@ -13,7 +13,7 @@ IncomingMigration::IncomingMigration(ReceiveOptions options, MachineFactory fact
 IncomingMigration::~IncomingMigration() = default;
 std::string IncomingMigration::force_resume() { return receiver_->force_resume(); }
 void IncomingMigration::decline(std::function<void()> done) { receiver_->decline(std::move(done)); }
-bool IncomingMigration::keeper_listens() const { return receiver_->keeper_listens(); }
+bool IncomingMigration::image_keeper_listens() const { return receiver_->image_keeper_listens(); }
 void IncomingMigration::tell_changed(std::vector<wire::Hashes> pages) {
   receiver_->tell_changed(std::move(pages));
 }

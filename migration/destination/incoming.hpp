@@ -66,11 +66,11 @@ class IncomingMigration {
     /// listen on could not be looked up or listened on.
     std::function<void(const Failure&)> failed;
     /// Post-copy: the source has been away for long while pages are missing (true), or is back.
-    std::function<void(bool)> starving;
+    std::function<void(bool)> waiting_for_source;
     /// The source keeps the image, and its keeper has just been connected: it knows nothing yet.
-    std::function<void()> keeper_came = [] {};
-    /// These pages the keeper has given up: what becomes of them is of no interest any more.
-    std::function<void(std::vector<vmm::PageRange>)> given_up = [](auto) {};
+    std::function<void()> image_keeper_came = [] {};
+    /// These pages the keeper has dropped: what becomes of them is of no interest any more.
+    std::function<void(std::vector<vmm::PageRange>)> dropped = [](auto) {};
     /// Post-copy: no page is missing any more, and the machine needs its Userfault no longer.
     std::function<void()> complete;
     /// The source knows that the VM is here, whole: it may go on to another host.
@@ -93,10 +93,10 @@ class IncomingMigration {
   /// answer: three timeouts later where the source has not heard what became of its VM. Any thread.
   void decline(std::function<void()> done);
   /// Pages that the guest may have changed since it arrived, by the hashes that they have now: the
-  /// keeper gives up those that differ. Any thread.
+  /// keeper drops those that differ. Any thread.
   void tell_changed(std::vector<wire::Hashes> pages);
   /// Whether there is a keeper that hears of it.
-  [[nodiscard]] bool keeper_listens() const;
+  [[nodiscard]] bool image_keeper_listens() const;
   struct Status {
     std::string state;   ///< "listening", "receiving", "prepared", "running", "paused", "gone"
     std::string detail;  ///< who owns the VM and what to do: for people

@@ -14,6 +14,13 @@ namespace asio = boost::asio;
 using net::Frame;
 using wire::FrameType;
 
+namespace {
+
+/// How long the source may take to tell how the migration was.
+constexpr std::chrono::milliseconds kReportPatience{2000};
+
+}  // namespace
+
 asio::awaitable<void> IncomingMigration::Receiver::serve_inquiry(ConnectionPtr connection) {
   const Frame frame =
       co_await connection->first_frame(FrameType::inquire, "the peer asked nothing");
@@ -27,7 +34,10 @@ asio::awaitable<void> IncomingMigration::Receiver::serve_inquiry(ConnectionPtr c
   }
   // What the source sent before is not going to be complete, and a Commit that waits there is not
   // its word any more: it may have been forced to run the VM.
-  earlier_ = adopt(connection);
+  co_await serve_link(connection, answer_inquiry(connection));
+}
+
+asio::awaitable<void> IncomingMigration::Receiver::answer_inquiry(ConnectionPtr connection) {
   happened(Event::inquire, {"the source came back with a new connection"});
   if (fetching()) take_up_link(connection);
   const Stage now = stage();
@@ -36,7 +46,7 @@ asio::awaitable<void> IncomingMigration::Receiver::serve_inquiry(ConnectionPtr c
 }
 
 asio::awaitable<void> IncomingMigration::Receiver::listen_to_source(ConnectionPtr connection) {
-  while (connection == control_ && awaits_words()) {
+  while (link_.is(connection) && awaits_words()) {
     Frame frame;
     if (stage() == Stage::settled) {
       // Only the report is to come, which is of use to people alone.
@@ -46,22 +56,33 @@ asio::awaitable<void> IncomingMigration::Receiver::listen_to_source(ConnectionPt
       frame = co_await connection->receive();
     }
     if (slept()) break;
-    take_frame(frame);
+    on_frame(frame);
     co_await connection->drained();  // an answer: who does not read it, is not read
   }
-  if (connection == control_ && stage() == Stage::settled && has_keeper()) {
-    co_await listen_to_keeper(connection);
+  if (link_.is(connection) && stage() == Stage::settled && has_image_keeper()) {
+    co_await listen_to_image_keeper(connection);
   }
   co_await connection->drained();
+}
+
+/// The keeper says what it has dropped, and its end is to be noticed.
+asio::awaitable<void> IncomingMigration::Receiver::listen_to_image_keeper(
+    ConnectionPtr connection) {
+  image_keeper_.connect(connection);
+  while (link_.is(connection)) on_frame(co_await connection->receive());
 }
 
 bool IncomingMigration::Receiver::awaits_words() const {
   const Stage now = stage();
   if (now != Stage::settled) return now != Stage::over;
-  return !has_keeper() && !report_ && offer_.features.has(wire::Feature::report);
+  return !has_image_keeper() && !board_.has_report() && offer_.features.has(wire::Feature::report);
 }
 
-void IncomingMigration::Receiver::take_word(const Frame& frame, Event event) {
+bool IncomingMigration::Receiver::has_image_keeper() const {
+  return offer_.keep && options_.tracking && (fetching() || is_whole());
+}
+
+void IncomingMigration::Receiver::on_word(const Frame& frame, Event event) {
   if (!allows(event)) {
     throw wire::ProtocolError(fmt::format("the source sent a frame of type {} out of turn",
                                           static_cast<unsigned>(frame.type)));

@@ -3,8 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <boost/asio/post.hpp>
-#include <boost/asio/use_awaitable.hpp>
+#include <cerrno>
 #include <chrono>
 #include <exception>
 #include <stdexcept>
@@ -15,32 +14,22 @@
 #include "migration/reuse/store_files.hpp"
 #include "vmm/machine/machine_config.hpp"
 
+/// Who comes in, and the offer of a VM.
 namespace migration {
 
 namespace asio = boost::asio;
-using net::Connection;
 using net::Frame;
 using wire::FrameType;
 
 namespace {
 
-/// For so long, or the timeout if that is shorter, a connection may take to say what it wants.
-constexpr std::chrono::milliseconds kStrangerPatience{10'000};
 /// What an offer needs of the image store and of the ledger of promised room may be locked for so
 /// long, or half the timeout if that is shorter: the source waits for the answer.
 constexpr std::chrono::milliseconds kLockPatience{5'000};
-/// How long a broken page channel waits for the source to say why.
-constexpr std::chrono::milliseconds kSourceGrace{500};
 
-IncomingMigration::Failure describe(const std::exception_ptr& failure) {
-  try {
-    std::rethrow_exception(failure);
-  } catch (const wire::ProtocolError& error) {
-    return {error.what(), true};
-  } catch (const std::exception& error) {
-    return {error.what()};
-  }
-}
+constexpr const char* kNoRoomForRam =
+    "the image store has no room for all of the VM's RAM, a part of which stays anonymous memory "
+    "therefore: it will be copied when an image of it is kept";
 
 }  // namespace
 
@@ -49,18 +38,35 @@ IncomingMigration::Receiver::Receiver(ReceiveOptions options, MachineFactory fac
     : options_(std::move(options)),
       factory_(std::move(factory)),
       callbacks_(std::move(callbacks)),
-      grace_(context_),
       incarnation_(vmm::make_uuid()),
-      strangers_told_(context_),
-      word_(context_),
+      door_(context_, options_.listen, options_.timeout, door_callbacks()),
+      word_(context_, {.awaited =
+                           [this] {
+                             const Stage now = stage();
+                             return (now == Stage::prepared || now == Stage::lacking) && !slept();
+                           },
+                       .overdue =
+                           [this] {
+                             happened(Event::overdue,
+                                      {"the source does not say what becomes of the VM"});
+                           }}),
+      farewell_(context_),
+      image_(options_.image_store, callbacks_.message),
+      image_keeper_(context_,
+                    {.came = callbacks_.image_keeper_came, .dropped = callbacks_.dropped}),
+      fetch_(context_, options_.timeout, options_.image_store,
+             {.complete =
+                  [this](bool file_again) {
+                    if (!file_again) callbacks_.message(kNoRoomForRam);
+                    all_here();
+                  },
+              .lost = [this](const std::exception_ptr& failure) { faults_lost(failure); }}),
       progress_(context_),
       patience_(context_) {
-  if (const auto known = net::endpoints_of(options_.listen); !known.empty()) {
-    listener_.emplace(context_, options_.listen, known);
-  } else {
-    detail_ = fmt::format("looks {} up, to listen there", options_.listen.host);
+  if (!door_.listens()) {
+    board_.show(fmt::format("looks {} up, to listen there", options_.listen.host));
   }
-  net::spawn(context_.get_executor(), open());
+  door_.open();
   const auto loop = [this] {
     net::run(context_, [this](const std::exception_ptr& failure) { escaped(failure); });
   };
@@ -70,7 +76,30 @@ IncomingMigration::Receiver::Receiver(ReceiveOptions options, MachineFactory fac
 IncomingMigration::Receiver::~Receiver() {
   context_.stop();
   thread_.join();
-  channels_.clear();
+}
+
+destination::Door::Callbacks IncomingMigration::Receiver::door_callbacks() {
+  return {.listening =
+              [this](const Address& address) {
+                board_.show("waits for a VM");
+                board_.show_address(address);
+                callbacks_.listening(address);
+              },
+          .failed = [this](const std::system_error& error) { cannot_listen(error); },
+          .stuck =
+              [this](const std::string& what) {
+                // The source would wait for its connections without end: its signs of life go on.
+                if (awaits_connections()) link_lost({what});
+              },
+          .serve = [this](ConnectionPtr connection,
+                          wire::Role role) { return serve(std::move(connection), role); },
+          .message = callbacks_.message};
+}
+
+void IncomingMigration::Receiver::cannot_listen(const std::system_error& error) {
+  const int code = error.code().value();
+  board_.show(error.what());
+  callbacks_.failed({error.what(), false, code == EACCES || code == EPERM});
 }
 
 /// What nobody has caught is the end of the link and no more: what follows from that is settled as
@@ -78,63 +107,35 @@ IncomingMigration::Receiver::~Receiver() {
 void IncomingMigration::Receiver::escaped(const std::exception_ptr& failure) {
   const std::string why = "a fault within the migration: " + net::what(failure);
   callbacks_.message(why);
-  if (control_) return control_->close(failure);
+  if (link_.is_up()) return link_.close(failure);
   link_lost({why});
 }
 
-asio::awaitable<void> IncomingMigration::Receiver::serve(ConnectionPtr connection) {
+asio::awaitable<void> IncomingMigration::Receiver::serve(ConnectionPtr connection,
+                                                         wire::Role role) {
+  switch (role) {
+    case wire::Role::control: return serve_control(std::move(connection));
+    case wire::Role::pages: return serve_channel(std::move(connection));
+    case wire::Role::inquiry: return serve_inquiry(std::move(connection));
+    case wire::Role::faults: break;
+  }
+  return serve_faults(std::move(connection));
+}
+
+asio::awaitable<void> IncomingMigration::Receiver::serve_link(ConnectionPtr connection,
+                                                              asio::awaitable<void> talk) {
+  door_.let_in(connection);
+  link_.take_over(connection);
   try {
-    switch (co_await connection->welcome(std::min(options_.timeout, kStrangerPatience))) {
-      case wire::Role::control: co_await serve_control(connection); break;
-      case wire::Role::pages: co_await serve_channel(connection); break;
-      case wire::Role::inquiry: co_await serve_inquiry(connection); break;
-      case wire::Role::faults: co_await serve_faults(connection); break;
-    }
-  } catch (const std::exception& error) {
-    if (connection == control_) {
-      link_lost(describe(std::current_exception()));
-    } else if (!adopted_.contains(connection.get())) {
-      tell_of_stranger(fmt::format("dropped a connection: {}", error.what()));
-    }
+    co_await std::move(talk);
+  } catch (const std::exception&) {
+    if (link_.is(connection)) link_lost(failure_of(std::current_exception()));
   }
-  if (adopted_.erase(connection.get()) > 0) {
-    try {
-      co_await connection->drained();  // the source is to hear why
-    } catch (const std::exception&) {
-      // It is the link that was lost.
-    }
+  try {
+    co_await connection->drained();  // the source is to hear why
+  } catch (const std::exception&) {
+    // It is the link that was lost.
   }
-  strangers_.remove(connection);
-  connection->close();
-}
-
-IncomingMigration::Receiver::ConnectionPtr IncomingMigration::Receiver::adopt(
-    const ConnectionPtr& connection) {
-  adopted_.insert(connection.get());
-  strangers_.remove(connection);
-  return std::exchange(control_, connection);
-}
-
-asio::awaitable<void> IncomingMigration::Receiver::serve_channel(ConnectionPtr connection) {
-  const Frame frame =
-      co_await connection->first_frame(FrameType::channel, "the peer named no channel");
-  const wire::Channel channel = wire::decode_channel(frame.payload);
-  if (!taking_pages() || channel.token != offer_.token || channel.index >= offer_.channels ||
-      !opened_.insert(channel.index).second) {
-    throw wire::ProtocolError("the peer opened a channel that nobody expects");
-  }
-  channels_.push_back(std::make_unique<PageReceiver>(
-      connection->release(), *target_, make_sink(),
-      [this, link = link_](std::uint32_t round, std::exception_ptr failure) {
-        asio::post(context_, [this, link, round, failure] {
-          if (link != link_) return;
-          if (failure) {
-            channel_failed(failure);
-          } else {
-            channel_landed(round);
-          }
-        });
-      }));
 }
 
 asio::awaitable<void> IncomingMigration::Receiver::serve_control(ConnectionPtr connection) {
@@ -143,31 +144,21 @@ asio::awaitable<void> IncomingMigration::Receiver::serve_control(ConnectionPtr c
   accept.incarnation = incarnation_;
   std::string refusal;
   try {
-    take_offer(wire::decode<wire::Offer>(first.payload), accept);
+    on_offer(wire::decode<wire::Offer>(first.payload), accept);
   } catch (const std::exception& error) {
     refusal = error.what();
     if (stage() == Stage::listening) drop_machine();
   }
   if (!refusal.empty()) {
-    tell_of_stranger("refused a VM: " + refusal);
+    door_.tell_of_stranger("refused a VM: " + refusal);
     connection->send(FrameType::refused, wire::encode(wire::Reason{refusal}));
     co_await connection->drained();
     co_return;
   }
-  adopt(connection);
-  connection->keep_alive();
-  accept.no_post_copy = open_userfault();
-  accept.features = offer_.features & wire::Features::all();
-  accept.timeout = options_.timeout;
-  connection->send(FrameType::accept, wire::encode(accept));
-  co_await send_image(connection, accept);
-  // With an image not before the list of what is missing, which tells what of it does not hold.
-  const bool early = offer_.mode == to_string(Mode::post_copy) && !image_;
-  if (early && userfault_) start_fetcher();
-  co_await listen_to_source(connection);
+  co_await serve_link(connection, take_vm(connection, accept));
 }
 
-void IncomingMigration::Receiver::take_offer(const wire::Offer& offer, wire::Accept& accept) {
+void IncomingMigration::Receiver::on_offer(const wire::Offer& offer, wire::Accept& accept) {
   if (!allows(Event::offer)) {
     throw std::runtime_error("this receiver already has a VM: start another 'ferry receive'");
   }
@@ -182,125 +173,73 @@ void IncomingMigration::Receiver::take_offer(const wire::Offer& offer, wire::Acc
   const store::LockDeadline deadline(std::min(kLockPatience, options_.timeout / 2));
   machine_ =
       factory_(std::move(config), offer.used_bytes, [this](const vmm::MachineConfig& checked) {
-        return make_ram(checked.id, checked.memory_bytes);
+        return image_.make_ram(checked.id, checked.memory_bytes, offer_.reuse);
       });
-  target_ = std::make_unique<PageTarget>(machine_->memory());
-  ram_pages_ = machine_->memory().page_count();
-  given_up_ = vmm::PageSet(ram_pages_);
-  use_image(accept);
+  channels_.emplace(context_, machine_->memory(), offer.channels, channel_callbacks());
+  loader_.emplace(*machine_, offer.verify);
+  image_.use(offer, channels_->target(), accept);
   track_changes();
   happened(Event::offer);
-  const std::lock_guard lock(mutex_);
-  detail_ = fmt::format("receiving '{}'", offered.name);
-  offered_ = std::move(offered);
-  tally_ = target_->tally;
+  board_.show_offer(std::move(offered), offer.paused, channels_->target().tally);
+}
+
+/// From before the first page on, so that starting the log is no part of the downtime.
+void IncomingMigration::Receiver::track_changes() {
+  image_keeper_.expect(machine_->memory().page_count());
+  if (!offer_.keep || !options_.tracking) return;
+  vmm::DirtyLog& log = machine_->dirty_log();
+  log.start();
+  log.clear_all({0, machine_->memory().page_count()});
 }
 
 /// Of an offer that was refused: another may be taken.
 void IncomingMigration::Receiver::drop_machine() {
-  target_.reset();
-  hashes_.reset();
-  image_.reset();
+  channels_.reset();
+  loader_.reset();
+  image_.drop();
   offer_ = {};
   if (!machine_) return;
   machine_.reset();
   callbacks_.refused();
 }
 
-void IncomingMigration::Receiver::take_frame(const Frame& frame) {
-  const bool receiving = stage() == Stage::receiving;
-  switch (frame.type) {
-    case FrameType::state:
-      if (!receiving || state_) break;
-      state_ = wire::decode_state(frame.payload);
-      return prepare_if_complete();
-    case FrameType::digests:
-      if (!receiving || !offer_.verify) break;
-      if (!verifier_) verifier_.emplace(machine_->memory());
-      return verifier_->check(wire::decode_digests(frame.payload, machine_->memory().page_count()));
-    case FrameType::last_round:
-      if (!receiving || last_round_) break;
-      last_round_ = wire::decode_round(frame.payload);
-      return prepare_if_complete();
-    case FrameType::hashes:
-      if (!receiving || !hashes_) break;
-      return compare(frame);
-    case FrameType::copies:
-      if (!receiving || !image_ || round_ != 1 || fetcher_ || copies_over_) break;
-      return take_copies(frame);
-    case FrameType::dropped:
-      if (!has_keeper()) break;
-      return take_given_up(frame);
-    case FrameType::missing:
-      if (!receiving || last_round_ || !(userfault_ || fetcher_)) break;
-      return take_missing(frame);
-    case FrameType::post_copy:
-      if (!receiving || last_round_ || !fetcher_) break;
-      last_round_ = wire::decode_round(frame.payload);
-      post_copy_ = true;
-      check_room_for_missing();
-      fetcher_->told_all();
-      if (faults_socket_) return connect_faults();
-      return prepare_if_complete();
-    case FrameType::report:
-      if (!is_whole()) break;
-      return take_report(frame);
-    case FrameType::commit: return take_word(frame, Event::commit);
-    case FrameType::abort: return take_word(frame, Event::abort);
-    case FrameType::released: return take_word(frame, Event::released);
-    default: break;
+asio::awaitable<void> IncomingMigration::Receiver::take_vm(ConnectionPtr connection,
+                                                           wire::Accept accept) {
+  connection->keep_alive();
+  const auto mode = mode_from(offer_.mode);
+  if (mode != Mode::pre_copy && mode != Mode::stop_and_copy) {
+    accept.no_post_copy = fetch_.open_userfault();
   }
-  throw wire::ProtocolError(fmt::format("the source sent a frame of type {} out of turn",
-                                        static_cast<unsigned>(frame.type)));
+  accept.features = offer_.features & wire::Features::all();
+  accept.timeout = options_.timeout;
+  connection->send(FrameType::accept, wire::encode(accept));
+  co_await image_.send(connection, accept);
+  // With an image not before the list of what is missing, which tells what of it does not hold.
+  if (mode == Mode::post_copy && !image_.used() && fetch_.possible()) start_fetch();
+  co_await listen_to_source(connection);
 }
 
-void IncomingMigration::Receiver::channel_landed(std::uint32_t round) {
-  if (stage() != Stage::receiving && !fetching()) return;
-  if (round != round_) {
-    return link_lost({"a page channel is in another round than the others", true});
+asio::awaitable<void> IncomingMigration::Receiver::serve_channel(ConnectionPtr connection) {
+  const Frame frame =
+      co_await connection->first_frame(FrameType::channel, "the peer named no channel");
+  const wire::Channel channel = wire::decode_channel(frame.payload);
+  if (!taking_pages() || channel.token != offer_.token || !channels_->expects(channel.index)) {
+    throw wire::ProtocolError("the peer opened a channel that nobody expects");
   }
-  if (++channels_done_ < offer_.channels || fetching()) return;
-  channels_done_ = 0;
-  target_->tally->round = ++round_;
-  target_->in_round = 0;
-  control_->send(FrameType::landed, wire::encode_round(round));
-  prepare_if_complete();
+  channels_->open(channel.index, connection->release(), make_sink());
 }
 
-/// A source that aborts closes everything; its reason, on the control connection, may come a moment
-/// after the page channels break.
-void IncomingMigration::Receiver::channel_failed(std::exception_ptr failure) {
-  // After the last page the source may close its page channels at any time.
-  if (!taking_pages()) return;
-  grace_.expires_after(kSourceGrace);
-  grace_.async_wait([this, link = link_, failure](boost::system::error_code cancelled) {
-    if (!cancelled && link == link_ && taking_pages()) page_connection_lost(failure);
-  });
+destination::PageChannels::Callbacks IncomingMigration::Receiver::channel_callbacks() {
+  return {.ended = [this](std::uint32_t round) { round_landed(round); },
+          .lost =
+              [this](const std::exception_ptr& failure) {
+                // After the last page the source may close its page channels at any time.
+                if (taking_pages()) page_connection_lost(failure);
+              }};
 }
 
-bool IncomingMigration::Receiver::taking_pages() const {
-  const Stage now = stage();
-  if (now == Stage::receiving) return !last_round_ || round_ <= *last_round_ || post_copy_;
-  return now == Stage::lacking || now == Stage::lacking_unlinked || fetching();
-}
-
-bool IncomingMigration::Receiver::awaits_connections() const {
-  if (!taking_pages()) return false;
-  return opened_.size() < offer_.channels || (post_copy_ && !faults_connected_);
-}
-
-void IncomingMigration::Receiver::page_connection_lost(const std::exception_ptr& failure) {
-  if (fetching() && fetcher_->has_all()) return;  // it is not needed any more
-  if (const Stage now = stage(); now != Stage::lacking && now != Stage::lacking_unlinked) {
-    return link_lost(describe(failure));
-  }
-  // The source shall notice that it is not connected any more.
-  if (control_) control_->close(failure);
-}
-
-bool IncomingMigration::Receiver::is_whole() const {
-  const Stage now = stage();
-  return now == Stage::running || now == Stage::settled || now == Stage::ended;
+IncomingMigration::Status IncomingMigration::Receiver::status() const {
+  return board_.read(stage(), fetch_.status());
 }
 
 }  // namespace migration

@@ -56,7 +56,7 @@ Address HandoverTest::receive(const Address& listen, MachineFactory factory) {
               [to = receiving_](const IncomingMigration::Failure& failure) {
                 to->failed.set_value(failure.why);
               },
-          .starving = [](bool) {},
+          .waiting_for_source = [](bool) {},
           .complete = [to = receiving_] { to->complete.set_value(); }});
   auto listening = receiving_->listening.get_future();
   if (!ready(listening)) throw std::runtime_error("the receiver does not listen");

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <mutex>
+
+#include "migration/handover/destination_side.hpp"
+
+namespace migration::destination {
+
+/// Who owns the VM, for two threads: the receiver's tells the rules what has happened, and an
+/// operator's word may come to them from another one at any time.
+class Ownership {
+ public:
+  using Stage = handover::DestinationSide::Stage;
+  using Event = handover::DestinationSide::Event;
+
+  /// What an event has led to.
+  struct Change {
+    Stage before{};
+    handover::Step step;
+    Stage after{};
+  };
+
+  Change advance(Event event) {
+    const std::lock_guard lock(mutex_);
+    Change change;
+    change.before = handover_.stage();
+    change.step = handover_.advance(event);
+    change.after = handover_.stage();
+    return change;
+  }
+  [[nodiscard]] Stage stage() const {
+    const std::lock_guard lock(mutex_);
+    return handover_.stage();
+  }
+  [[nodiscard]] bool allows(Event event) const {
+    const std::lock_guard lock(mutex_);
+    return handover_.allows(event);
+  }
+
+ private:
+  mutable std::mutex mutex_;  ///< guards handover_
+  handover::DestinationHandover handover_;
+};
+
+}  // namespace migration::destination
