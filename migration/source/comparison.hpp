@@ -22,7 +22,7 @@ class Comparison {
     vmm::PageSet unsent;  ///< must travel, though the dirty log may not name them
   };
 
-  explicit Comparison(const SourceParts& parts) : parts_(parts) {}
+  explicit Comparison(const source::Parts& parts) : parts_(parts) {}
 
   /// Which pages are in use when the VM is offered: for compare(), while the destination checks the
   /// image that it may have. The dirty log runs, so that it names what is touched from now on.
@@ -49,7 +49,7 @@ class Comparison {
   boost::asio::awaitable<Found> compare_content();
   boost::asio::awaitable<void> send_copies(const CopyPlan& plan, vmm::PageSet& copied);
 
-  SourceParts parts_;
+  source::Parts parts_;
   vmm::PageSet populated_;
   std::optional<Image> image_;
 };

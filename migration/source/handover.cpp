@@ -38,7 +38,7 @@ asio::awaitable<void> OutgoingMigration::Source::hand_over() {
   take_word(co_await link_.control().answer(options_.timeout));
 }
 
-MemoryTransfer& OutgoingMigration::Source::transfer() {
+source::MemoryTransfer& OutgoingMigration::Source::transfer() {
   if (post_copy_) return *post_copy_;
   return pre_copy_;
 }

@@ -6,7 +6,7 @@
 #include "migration/base/elapsed.hpp"
 #include "migration/base/usage.hpp"
 
-namespace migration {
+namespace migration::source {
 
 namespace {
 
@@ -123,4 +123,4 @@ void Journal::measure() {
   report_.peak_rss_source = peak_rss_bytes();
 }
 
-}  // namespace migration
+}  // namespace migration::source

@@ -15,7 +15,7 @@
 #include "migration/policy/page_account.hpp"
 #include "migration/policy/progress.hpp"
 
-namespace migration {
+namespace migration::source {
 
 /// All that is told of a migration, while it runs and when it has ended. The migration's thread
 /// writes; any thread reads the report.
@@ -85,4 +85,4 @@ class Journal {
   MigrationReport report_;  ///< guarded by mutex_
 };
 
-}  // namespace migration
+}  // namespace migration::source

@@ -10,7 +10,7 @@
 
 #include "migration/wire/messages.hpp"
 
-namespace migration {
+namespace migration::source {
 
 namespace asio = boost::asio;
 using net::Frame;
@@ -153,4 +153,4 @@ std::uint64_t Link::bytes_received() const {
   return closed_received_ + (control_ ? control_->bytes_received() : 0);
 }
 
-}  // namespace migration
+}  // namespace migration::source

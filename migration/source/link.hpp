@@ -18,7 +18,7 @@
 #include "migration/pages/page_sender.hpp"
 #include "migration/pages/rate_limiter.hpp"
 
-namespace migration {
+namespace migration::source {
 
 /// The destination's own word that it will not run the VM.
 class Refused : public std::runtime_error {
@@ -100,4 +100,4 @@ class Link {
   std::uint64_t closed_sent_ = 0, closed_received_ = 0;  ///< bytes over connections that are closed
 };
 
-}  // namespace migration
+}  // namespace migration::source

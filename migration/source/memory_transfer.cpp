@@ -6,20 +6,18 @@
 #include "migration/pages/verify.hpp"
 #include "migration/wire/encode.hpp"
 
-namespace migration {
+namespace migration::source {
 
 namespace asio = boost::asio;
 using wire::FrameType;
 
-void SourceParts::check_guest() const {
+void Parts::check_guest() const {
   if (machine.ended()) throw std::runtime_error("the guest ended while it was being migrated");
 }
 
-vmm::PageSet SourceParts::take_unsent() const {
-  return pages.take_unsent(machine.dirty_log().harvest());
-}
+vmm::PageSet Parts::take_unsent() const { return pages.take_unsent(machine.dirty_log().harvest()); }
 
-asio::awaitable<void> SourceParts::send_digests(const vmm::PageSet* missing) const {
+asio::awaitable<void> Parts::send_digests(const vmm::PageSet* missing) const {
   journal.phase("verifying");
   for (const vmm::PageRange& piece : pages_to_digest(machine.memory(), missing)) {
     co_await link.send_bulk(FrameType::digests,
@@ -27,4 +25,4 @@ asio::awaitable<void> SourceParts::send_digests(const vmm::PageSet* missing) con
   }
 }
 
-}  // namespace migration
+}  // namespace migration::source

@@ -12,10 +12,10 @@
 #include "migration/wire/format.hpp"
 #include "vmm/machine/machine.hpp"
 
-namespace migration {
+namespace migration::source {
 
 /// What the parts of one migration work on; outlives them.
-struct SourceParts {
+struct Parts {
   vmm::Machine& machine;
   const MigrateOptions& options;
   Link& link;
@@ -53,4 +53,4 @@ class MemoryTransfer {
   [[nodiscard]] virtual std::optional<Journal::UnderWay> under_way() const = 0;
 };
 
-}  // namespace migration
+}  // namespace migration::source

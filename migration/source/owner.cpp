@@ -39,7 +39,7 @@ void OutgoingMigration::Source::act(Action action) {
     case Action::stop_guest: return machine_->pause();
     case Action::run_guest: return static_cast<void>(run_guest());
     case Action::send_last_round: {
-      const MemoryTransfer::LastWord word = transfer().last_word();
+      const source::MemoryTransfer::LastWord word = transfer().last_word();
       return link_.send(word.type, wire::encode_round(word.round));
     }
     case Action::send_commit:

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-namespace migration {
+namespace migration::source {
 
 Ownership::Stage Ownership::stage() const {
   const std::lock_guard lock(mutex_);
@@ -36,4 +36,4 @@ void Ownership::add_due(const handover::Actions& actions) {
   due_.insert(due_.end(), actions.begin(), actions.end());
 }
 
-}  // namespace migration
+}  // namespace migration::source

@@ -6,7 +6,7 @@
 
 #include "migration/handover/source_side.hpp"
 
-namespace migration {
+namespace migration::source {
 
 /// The rules of who owns the VM, at the source. The migration's thread tells them what has
 /// happened, and any thread what somebody wishes. What they say is kept, in order, until the
@@ -36,4 +36,4 @@ class Ownership {
   std::optional<Event> granted_;
 };
 
-}  // namespace migration
+}  // namespace migration::source

@@ -8,7 +8,7 @@
 #include "migration/wire/encode.hpp"
 #include "vmm/machine/pages_at_hand.hpp"
 
-namespace migration {
+namespace migration::source {
 
 namespace asio = boost::asio;
 using wire::FrameType;
@@ -117,4 +117,4 @@ void PostCopy::count(MigrationReport& report) const {
   report.pages.resent = resent_before_ + server_->sent_again();
 }
 
-}  // namespace migration
+}  // namespace migration::source

@@ -8,14 +8,14 @@
 #include "migration/source/memory_transfer.hpp"
 #include "migration/wire/messages.hpp"
 
-namespace migration {
+namespace migration::source {
 
 /// Post-copy at the source: the destination is told which pages it lacks, and is sent them once the
 /// VM runs there. A link that is lost meanwhile is taken up again.
 class PostCopy final : public MemoryTransfer {
  public:
   /// After so many rounds of pre-copy.
-  PostCopy(const SourceParts& parts, std::uint32_t rounds) : parts_(parts), rounds_(rounds) {}
+  PostCopy(const Parts& parts, std::uint32_t rounds) : parts_(parts), rounds_(rounds) {}
 
   /// All that can be done while the guest still runs. What is dirty now will be missing whatever it
   /// does until it stops; the destination drops it meanwhile, which takes longer than telling.
@@ -46,7 +46,7 @@ class PostCopy final : public MemoryTransfer {
   void tell_missing(const vmm::PageSet& missing);
   void serve_faults();
 
-  SourceParts parts_;
+  Parts parts_;
   std::uint32_t rounds_;
   vmm::PageSet told_missing_;                 ///< from the stop on: all that is missing
   std::optional<std::uint64_t> handed_over_;  ///< pages that were missing; none: all that are used
@@ -55,4 +55,4 @@ class PostCopy final : public MemoryTransfer {
   std::unique_ptr<PageServer> server_;
 };
 
-}  // namespace migration
+}  // namespace migration::source

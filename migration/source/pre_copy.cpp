@@ -6,7 +6,7 @@
 
 #include "migration/base/usage.hpp"
 
-namespace migration {
+namespace migration::source {
 
 namespace asio = boost::asio;
 using net::Frame;
@@ -18,7 +18,7 @@ constexpr double kStateBytesPerCpu = 16.0 * 1024;
 
 }  // namespace
 
-PreCopy::PreCopy(const SourceParts& parts)
+PreCopy::PreCopy(const Parts& parts)
     : parts_(parts),
       driver_({.mode = parts.options.mode,
                .max_downtime = parts.options.max_downtime,
@@ -154,4 +154,4 @@ std::optional<Journal::UnderWay> PreCopy::under_way() const {
   return Journal::UnderWay{copying_->all(), parts_.link.pages_sent() - driver_.sent_before().pages};
 }
 
-}  // namespace migration
+}  // namespace migration::source

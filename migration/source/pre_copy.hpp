@@ -8,13 +8,13 @@
 #include "migration/policy/pre_copy_driver.hpp"
 #include "migration/source/memory_transfer.hpp"
 
-namespace migration {
+namespace migration::source {
 
 /// Pre-copy at the source: rounds while the guest runs, as PreCopyDriver decides, and one of what
 /// is left when it stands. Without the former it is stop-and-copy.
 class PreCopy final : public MemoryTransfer {
  public:
-  explicit PreCopy(const SourceParts& parts);
+  explicit PreCopy(const Parts& parts);
 
   /// The rounds while the guest runs. Whether the rest is for post-copy, which the destination
   /// can do only if it `may_switch`.
@@ -42,10 +42,10 @@ class PreCopy final : public MemoryTransfer {
   [[nodiscard]] PreCopyDriver::Next decide(const PreCopyRound& round, std::uint64_t dirty_pages);
   [[nodiscard]] PreCopyDriver::Sent sent() const;
 
-  SourceParts parts_;
+  Parts parts_;
   PreCopyDriver driver_;
   std::shared_ptr<PreCopyRound> copying_;  ///< the round that is under way
   std::shared_ptr<PreCopyRound> rest_;     ///< the one at the stop
 };
 
-}  // namespace migration
+}  // namespace migration::source

@@ -5,7 +5,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <utility>
 
-namespace migration {
+namespace migration::source {
 
 namespace asio = boost::asio;
 
@@ -25,4 +25,4 @@ asio::awaitable<void> Redial::lost(std::uint64_t missing) {
   }
 }
 
-}  // namespace migration
+}  // namespace migration::source

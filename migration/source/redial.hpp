@@ -6,7 +6,7 @@
 #include <chrono>
 #include <cstdint>
 
-namespace migration {
+namespace migration::source {
 
 /// Paces the attempts to reach the destination again: each pause is longer than the one before.
 class Redial {
@@ -37,4 +37,4 @@ class Redial {
   std::uint64_t missing_ = 0;  ///< when it was lost
 };
 
-}  // namespace migration
+}  // namespace migration::source

@@ -69,7 +69,7 @@ asio::awaitable<void> OutgoingMigration::Source::run() {
     co_await connect(comparison);
     co_await copy(comparison);
     co_await hand_over();
-  } catch (const Refused& refusal) {
+  } catch (const source::Refused& refusal) {
     take_refusal(refusal.what());
   } catch (...) {
     failed(std::current_exception());
@@ -159,7 +159,8 @@ asio::awaitable<void> OutgoingMigration::Source::connect(Comparison& comparison)
     co_await control.drained();
     comparison.look_at_ram();
   }
-  const Frame answer = Link::checked(co_await control.answer(options_.timeout), FrameType::accept);
+  const Frame answer =
+      source::Link::checked(co_await control.answer(options_.timeout), FrameType::accept);
   accept_ = wire::decode<wire::Accept>(answer.payload);
   happened(Event::accept);
   agree(offered.features);

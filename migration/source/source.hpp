@@ -51,10 +51,10 @@ class OutgoingMigration::Source {
 
  private:
   using Clock = std::chrono::steady_clock;
-  using Side = Ownership::Side;
-  using Stage = Ownership::Stage;
-  using Event = Ownership::Event;
-  using Moment = Journal::Moment;
+  using Side = source::Ownership::Side;
+  using Stage = source::Ownership::Stage;
+  using Event = source::Ownership::Event;
+  using Moment = source::Journal::Moment;
   /// How long the word that the VM stays may take to leave.
   static constexpr std::chrono::milliseconds kWordGrace{500};
   static constexpr const char* kCancelled = "cancelled by request";
@@ -83,7 +83,7 @@ class OutgoingMigration::Source {
   // handover.cpp
   boost::asio::awaitable<void> hand_over();
   /// What sends the rest of RAM at the stop.
-  [[nodiscard]] MemoryTransfer& transfer();
+  [[nodiscard]] source::MemoryTransfer& transfer();
   void bound_stop(std::uint64_t pages_left);
   [[nodiscard]] std::uint64_t bulk_sent() const;
   void take_prepared(const net::Frame& frame);
@@ -133,19 +133,19 @@ class OutgoingMigration::Source {
   MigrateOptions options_;
   Callbacks callbacks_;
   const bool was_running_;
-  Journal journal_;
+  source::Journal journal_;
   PageAccount pages_;
-  Link link_;
-  const SourceParts parts_;
-  Ownership owner_;
+  source::Link link_;
+  const source::Parts parts_;
+  source::Ownership owner_;
   wire::Accept accept_;  ///< what the destination answered to the offer
   std::exception_ptr failure_;
   boost::asio::cancellation_signal interrupt_;  ///< of run(), wherever it waits
   boost::asio::steady_timer ticker_;
   boost::asio::steady_timer grace_;  ///< for the last word before run() is interrupted
-  Redial redial_;
-  PreCopy pre_copy_;
-  std::optional<PostCopy> post_copy_;
+  source::Redial redial_;
+  source::PreCopy pre_copy_;
+  std::optional<source::PostCopy> post_copy_;
   std::optional<handover::StopDeadline> stop_;  ///< while the guest stands, before Commit
   wire::Running running_;                       ///< the destination's newest
   std::atomic<bool> hands_pages_over_ = false;  ///< committed, and the VM lacks pages over there
