@@ -72,7 +72,7 @@ void IncomingMigration::Receiver::act(Action action) {
       return link_.send(FrameType::ended, wire::encode(wire::Reason{"the VM has ended there"}));
     case Action::send_refused:
       return link_.send(FrameType::refused, wire::encode(wire::Reason{failure_.why}));
-    case Action::send_acknowledged: return link_.send(FrameType::acknowledged);
+    case Action::send_acknowledged: return link_.acknowledge();
     case Action::send_status_prepared: return tell_status(wire::VmStatus::prepared);
     case Action::send_status_running: return tell_status(wire::VmStatus::running);
     case Action::send_status_refused: return tell_status(wire::VmStatus::refused);

@@ -16,8 +16,8 @@ using wire::FrameType;
 
 namespace {
 
-/// How long the source may take to tell how the migration was.
-constexpr std::chrono::milliseconds kReportPatience{2000};
+/// How long the source may take to tell what it has still to say once that is settled.
+constexpr std::chrono::milliseconds kLastWordPatience{2000};
 
 }  // namespace
 
@@ -49,9 +49,10 @@ asio::awaitable<void> IncomingMigration::Receiver::listen_to_source(ConnectionPt
   while (link_.is(connection) && awaits_words()) {
     Frame frame;
     if (stage() == Stage::settled) {
-      // Only the report is to come, which is of use to people alone.
+      // Who has the VM is settled. What is to come is of use to people alone, or to a source that
+      // tells it again by itself.
       frame = co_await connection->answer(
-          std::min<std::chrono::milliseconds>(options_.timeout, kReportPatience));
+          std::min<std::chrono::milliseconds>(options_.timeout, kLastWordPatience));
     } else {
       frame = co_await connection->receive();
     }
@@ -75,7 +76,10 @@ asio::awaitable<void> IncomingMigration::Receiver::listen_to_image_keeper(
 bool IncomingMigration::Receiver::awaits_words() const {
   const Stage now = stage();
   if (now != Stage::settled) return now != Stage::over;
-  return !has_image_keeper() && !board_.has_report() && offer_.features.has(wire::Feature::report);
+  if (has_image_keeper()) return false;
+  // One that comes back has not heard the answer that it had been given before.
+  if (!link_.acknowledged()) return true;
+  return !board_.has_report() && offer_.features.has(wire::Feature::report);
 }
 
 bool IncomingMigration::Receiver::has_image_keeper() const {

@@ -19,6 +19,7 @@ class Link {
   /// `connection` is the link from now on. The one before stays open until close_earlier().
   void take_over(ConnectionPtr connection) {
     earlier_ = std::exchange(current_, std::move(connection));
+    acknowledged_ = false;
   }
   void close_earlier() {
     if (earlier_) std::exchange(earlier_, nullptr)->close();
@@ -31,6 +32,12 @@ class Link {
   void send(wire::FrameType type, std::span<const std::byte> payload = {}) {
     if (current_) current_->send(type, payload);
   }
+  /// The source knows that the VM is here: that is told it, on this link.
+  void acknowledge() {
+    send(wire::FrameType::acknowledged);
+    acknowledged_ = true;
+  }
+  [[nodiscard]] bool acknowledged() const { return acknowledged_; }
   /// What was sent is with the kernel, or the connection is gone.
   boost::asio::awaitable<void> drained() {
     try {
@@ -54,6 +61,7 @@ class Link {
  private:
   ConnectionPtr current_;
   ConnectionPtr earlier_;
+  bool acknowledged_ = false;
 };
 
 }  // namespace migration::destination

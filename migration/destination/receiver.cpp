@@ -68,6 +68,8 @@ IncomingMigration::Receiver::Receiver(ReceiveOptions options, MachineFactory fac
   }
   door_.open();
   const auto loop = [this] {
+    // What is asked of this object is done in the loop, also when nothing is listened to any more.
+    const auto guard = asio::make_work_guard(context_);
     net::run(context_, [this](const std::exception_ptr& failure) { escaped(failure); });
   };
   thread_ = vmm::Thread(vmm::ThreadRole::migration, loop, vmm::nothing_escapes);

@@ -320,6 +320,14 @@ class InDoubt(HandoverTest):
         self.source.cli("set", "--to", self.target.address)
         self.assert_moved()
 
+    def test_an_answer_that_was_lost_is_given_again(self):
+        self.begin(timeout=10)
+        again = self.between.on("acknowledged", lambda *_: None, "after", nth=2)
+        self.break_at("acknowledged", hold)  # the first, which the source waits for a moment only
+        self.assertEqual(self.migration.report()["outcome"], "completed")
+        again.wait(10)
+        self.assert_moved()
+
     def test_the_target_answers_as_long_as_it_lives(self):
         self.begin()
         self.break_at("running", cut, "before")

@@ -38,6 +38,17 @@ TEST_F(LinkTest, SpeaksByTheNewestConnectionAlone) {
   EXPECT_TRUE(peer_.ended());
 }
 
+TEST_F(LinkTest, HasToAcknowledgeAnewWhenItIsAnother) {
+  link_.take_over(connect());
+  EXPECT_FALSE(link_.acknowledged());
+  link_.acknowledge();
+  EXPECT_TRUE(link_.acknowledged());
+  link_.take_over(std::make_shared<net::Connection>(second_.socket(context_), kLongTime));
+  EXPECT_FALSE(link_.acknowledged());
+  begin(link_.drained());
+  EXPECT_EQ(run(), "all is well");
+}
+
 TEST_F(LinkTest, IsClosedByWhoeverLosesIt) {
   link_.take_over(connect());
   link_.lose();

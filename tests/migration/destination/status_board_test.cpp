@@ -28,7 +28,8 @@ TEST(StatusBoard, ShowsWhatIsOfUseAtAStage) {
   EXPECT_EQ(receiving.receiving->pages, 7U);
   EXPECT_FALSE(receiving.fetching);  // the VM is not here yet
 
-  const auto unlinked = board.read(Stage::fetching_unlinked, Fetching{.missing = 3, .latencies = {}});
+  const auto unlinked =
+      board.read(Stage::fetching_unlinked, Fetching{.missing = 3, .latencies = {}});
   EXPECT_EQ(unlinked.state, "paused");
   ASSERT_TRUE(unlinked.fetching);
   EXPECT_EQ(unlinked.fetching->missing, 3U);
