@@ -58,7 +58,8 @@ void AcpiPm::write(std::uint64_t offset, std::span<const std::byte> data) {
   for (const std::byte byte : data) write_byte(offset++, std::to_integer<std::uint8_t>(byte));
   if ((state_.control & kSleepEnable) == 0) return;
   state_.control &= static_cast<std::uint16_t>(~kSleepEnable);
-  if ((state_.control >> kSleepTypeShift & kSleepTypeMask) == kSoftOff) host_.power_off();
+  if ((state_.control >> kSleepTypeShift & kSleepTypeMask) != kSoftOff) return;
+  host_.end({vmm::GuestEnd::Kind::power_off, 0, {}});
 }
 
 std::vector<std::byte> AcpiPm::save() {

@@ -3,13 +3,13 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <mutex>
 #include <span>
 #include <string_view>
 #include <vector>
 
 #include "vmm/machine/device.hpp"
+#include "vmm/machine/device_host.hpp"
 
 namespace devices {
 
@@ -31,11 +31,7 @@ class AcpiPm final : public vmm::Device {
   static constexpr std::uint8_t kSoftOff = 5;  ///< the sleep type that powers off
   static constexpr std::uint8_t kReset = 1;    ///< what the reset register wants
 
-  struct Host {
-    std::function<void()> power_off;
-    std::function<void()> reset;
-  };
-  explicit AcpiPm(Host host) : host_(std::move(host)) {}
+  explicit AcpiPm(vmm::DeviceHost& host) : host_(host) {}
 
   [[nodiscard]] std::string_view id() const override { return "acpi-pm"; }
   [[nodiscard]] std::uint32_t version() const override { return 1; }
@@ -49,7 +45,7 @@ class AcpiPm final : public vmm::Device {
   [[nodiscard]] std::uint8_t read_byte(std::uint64_t offset) const;
   void write_byte(std::uint64_t offset, std::uint8_t value);
 
-  const Host host_;
+  vmm::DeviceHost& host_;
   std::mutex mutex_;
   AcpiPmState state_;
 };

@@ -10,7 +10,7 @@ void ExitPort::read(std::uint64_t /*offset*/, std::span<std::byte> data) {
 
 void ExitPort::write(std::uint64_t /*offset*/, std::span<const std::byte> data) {
   const int code = std::to_integer<int>(data.front() & std::byte{0x3f});
-  end_({vmm::GuestEnd::Kind::exit_code, code, {}});
+  host_.end({vmm::GuestEnd::Kind::exit_code, code, {}});
 }
 
 }  // namespace devices

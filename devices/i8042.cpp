@@ -22,7 +22,7 @@ void I8042::read(std::uint64_t offset, std::span<std::byte> data) {
 }
 
 void I8042::write(std::uint64_t offset, std::span<const std::byte> data) {
-  if (offset == kStatusCommand && data.front() == kPulseReset) reset_();
+  if (offset == kStatusCommand && data.front() == kPulseReset) host_.reset();
 }
 
 }  // namespace devices

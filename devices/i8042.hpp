@@ -2,11 +2,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <string_view>
 
 #include "devices/stateless.hpp"
+#include "vmm/machine/device_host.hpp"
 
 namespace devices {
 
@@ -14,14 +14,14 @@ namespace devices {
 /// and a driver that looks for one finds that out at once.
 class I8042 final : public Stateless {
  public:
-  explicit I8042(std::function<void()> reset) : reset_(std::move(reset)) {}
+  explicit I8042(vmm::DeviceHost& host) : host_(host) {}
 
   [[nodiscard]] std::string_view id() const override { return "i8042"; }
   void read(std::uint64_t offset, std::span<std::byte> data) override;
   void write(std::uint64_t offset, std::span<const std::byte> data) override;
 
  private:
-  const std::function<void()> reset_;
+  vmm::DeviceHost& host_;
 };
 
 }  // namespace devices

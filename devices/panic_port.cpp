@@ -17,7 +17,7 @@ void PanicPort::read(std::uint64_t /*offset*/, std::span<std::byte> data) {
 
 void PanicPort::write(std::uint64_t /*offset*/, std::span<const std::byte> data) {
   if ((data.front() & kPanicked) == std::byte{0}) return;
-  end_({vmm::GuestEnd::Kind::crashed, 0, "its kernel panicked, as it reported itself"});
+  host_.end({vmm::GuestEnd::Kind::crashed, 0, "its kernel panicked, as it reported itself"});
 }
 
 }  // namespace devices

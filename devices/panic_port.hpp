@@ -2,12 +2,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <string_view>
 
 #include "devices/stateless.hpp"
-#include "vmm/machine/guest_end.hpp"
+#include "vmm/machine/device_host.hpp"
 
 namespace devices {
 
@@ -16,14 +15,14 @@ namespace devices {
 /// goes on to write a crash dump says nothing yet.
 class PanicPort final : public Stateless {
  public:
-  explicit PanicPort(std::function<void(vmm::GuestEnd)> end) : end_(std::move(end)) {}
+  explicit PanicPort(vmm::DeviceHost& host) : host_(host) {}
 
   [[nodiscard]] std::string_view id() const override { return "panic-port"; }
   void read(std::uint64_t offset, std::span<std::byte> data) override;
   void write(std::uint64_t offset, std::span<const std::byte> data) override;
 
  private:
-  const std::function<void(vmm::GuestEnd)> end_;
+  vmm::DeviceHost& host_;
 };
 
 }  // namespace devices

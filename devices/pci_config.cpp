@@ -43,7 +43,7 @@ void PciConfig::read(std::uint64_t offset, std::span<std::byte> data) {
 void PciConfig::write(std::uint64_t offset, std::span<const std::byte> data) {
   // Narrower writes go to other registers of a chip set.
   if (offset == kResetControl && data.size() == 1 && (data.front() & kResetCpu) != std::byte{0}) {
-    reset_();
+    host_.reset();
   }
   if (offset != 0 || data.size() != sizeof(address_)) return;
   const std::lock_guard lock(mutex_);

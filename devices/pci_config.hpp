@@ -2,14 +2,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <mutex>
 #include <span>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "vmm/machine/device.hpp"
+#include "vmm/machine/device_host.hpp"
 
 namespace devices {
 
@@ -21,7 +20,7 @@ class PciConfig final : public vmm::Device {
   static constexpr std::uint16_t kBase = 0xcf8;
   static constexpr std::uint16_t kPorts = 8;
 
-  explicit PciConfig(std::function<void()> reset) : reset_(std::move(reset)) {}
+  explicit PciConfig(vmm::DeviceHost& host) : host_(host) {}
 
   [[nodiscard]] std::string_view id() const override { return "pci-config"; }
   [[nodiscard]] std::uint32_t version() const override { return 1; }
@@ -32,7 +31,7 @@ class PciConfig final : public vmm::Device {
   void load(std::uint32_t version, std::span<const std::byte> bytes) override;
 
  private:
-  const std::function<void()> reset_;
+  vmm::DeviceHost& host_;
   std::mutex mutex_;
   std::uint32_t address_ = 0;
 };

@@ -9,7 +9,8 @@
 
 namespace devices {
 
-Serial::Serial(std::string id, vmm::IrqLine irq) : id_(std::move(id)), irq_(std::move(irq)) {}
+Serial::Serial(std::string id, vmm::DeviceHost& host, std::uint32_t gsi)
+    : id_(std::move(id)), irq_(host.irq_line(gsi)) {}
 
 void Serial::on_output(std::function<void()> handler) { on_output_ = std::move(handler); }
 

@@ -13,6 +13,7 @@
 #include "devices/byte_queue.hpp"
 #include "devices/serial_state.hpp"
 #include "vmm/machine/device.hpp"
+#include "vmm/machine/device_host.hpp"
 #include "vmm/machine/irq_line.hpp"
 
 namespace devices {
@@ -29,7 +30,8 @@ namespace devices {
 /// interrupt, so that a driver that resets the FIFO first loses nothing.
 ///
 /// From save() or load() until resumed() the queues are frozen: the host can neither take nor offer
-/// bytes, which so are in the saved state or outside, and never both.
+/// bytes, which so are in the saved state or outside, and never both. It has no I/O of its own for
+/// pause() to wait for: a host goes on to print what a paused guest has sent.
 class Serial final : public vmm::Device {
  public:
   /// Takes some of the bytes, from the front, and returns how many. Must not block.
@@ -37,7 +39,7 @@ class Serial final : public vmm::Device {
   /// Puts some bytes at the front of the room it is given and returns how many. Must not block.
   using Source = std::function<std::size_t(std::span<std::byte>)>;
 
-  Serial(std::string id, vmm::IrqLine irq);
+  Serial(std::string id, vmm::DeviceHost& host, std::uint32_t gsi);
 
   // Host side; any thread. The machine must still be there.
 

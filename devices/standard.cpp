@@ -1,7 +1,5 @@
 #include "devices/standard.hpp"
 
-#include <utility>
-
 #include "devices/acpi_pm.hpp"
 #include "devices/cmos_clock.hpp"
 #include "devices/exit_port.hpp"
@@ -26,18 +24,14 @@ constexpr std::uint8_t kAcpiSci = 9;
 }  // namespace
 
 std::shared_ptr<Serial> attach_standard_devices(vmm::Machine& machine) {
-  const auto end = [&machine](vmm::GuestEnd how) { machine.end(std::move(how)); };
-  const auto power_off = [&machine] { machine.end({vmm::GuestEnd::Kind::power_off, 0, {}}); };
-  const auto reset = [&machine] { machine.reset(); };
-  auto serial = std::make_shared<Serial>("serial0", machine.irq_line(kSerialIrq));
+  auto serial = std::make_shared<Serial>("serial0", machine, kSerialIrq);
   machine.attach_ports(serial, kSerialBase, kSerialRegisters);
-  machine.attach_ports(std::make_shared<ExitPort>(end), kExitPort, 1);
-  machine.attach_ports(std::make_shared<I8042>(reset), kI8042Base, kI8042Ports);
+  machine.attach_ports(std::make_shared<ExitPort>(machine), kExitPort, 1);
+  machine.attach_ports(std::make_shared<I8042>(machine), kI8042Base, kI8042Ports);
   machine.attach_ports(std::make_shared<CmosClock>(), CmosClock::kBase, CmosClock::kPorts);
-  machine.attach_ports(std::make_shared<PciConfig>(reset), PciConfig::kBase, PciConfig::kPorts);
-  machine.attach_ports(std::make_shared<PanicPort>(end), kPanicPort, 1);
-  machine.attach_ports(std::make_shared<AcpiPm>(AcpiPm::Host{power_off, reset}), kAcpiPmBase,
-                       AcpiPm::kPorts);
+  machine.attach_ports(std::make_shared<PciConfig>(machine), PciConfig::kBase, PciConfig::kPorts);
+  machine.attach_ports(std::make_shared<PanicPort>(machine), kPanicPort, 1);
+  machine.attach_ports(std::make_shared<AcpiPm>(machine), kAcpiPmBase, AcpiPm::kPorts);
   return serial;
 }
 

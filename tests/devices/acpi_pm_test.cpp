@@ -5,13 +5,14 @@
 #include <array>
 #include <stdexcept>
 
+#include "tests/devices/fake_host.hpp"
+
 namespace devices {
 namespace {
 
 struct PmFixture {
-  int offs = 0;
-  int resets = 0;
-  AcpiPm device{{[this] { ++offs; }, [this] { ++resets; }}};
+  FakeHost host;
+  AcpiPm device{host};
 
   void out16(std::uint64_t offset, unsigned value) {
     const std::array data = {static_cast<std::byte>(value), static_cast<std::byte>(value >> 8)};
@@ -31,10 +32,11 @@ TEST(AcpiPm, PowersOffWhenSleepIsEnabledInItsType) {
   PmFixture pm;
   pm.out16(4, kSoftOff);  // as ACPICA does, first without and then with SLP_EN
   pm.out16(4, 3U << 10 | kSleepEnable);
-  EXPECT_EQ(pm.offs, 0);
+  EXPECT_TRUE(pm.host.ends.empty());
   pm.out16(4, kSoftOff | kSleepEnable);
-  EXPECT_EQ(pm.offs, 1);
-  EXPECT_EQ(pm.resets, 0);
+  ASSERT_EQ(pm.host.ends.size(), 1U);
+  EXPECT_EQ(pm.host.ends.front().kind, vmm::GuestEnd::Kind::power_off);
+  EXPECT_EQ(pm.host.resets, 0);
 }
 
 TEST(AcpiPm, ResetsOnItsValueOnly) {
@@ -42,11 +44,11 @@ TEST(AcpiPm, ResetsOnItsValueOnly) {
   for (const std::byte value : {std::byte{0}, std::byte{2}, std::byte{0xff}}) {
     pm.device.write(8, std::array{value});
   }
-  EXPECT_EQ(pm.resets, 0);
+  EXPECT_EQ(pm.host.resets, 0);
   const std::array reset = {std::byte{AcpiPm::kReset}};
   pm.device.write(8, reset);
-  EXPECT_EQ(pm.resets, 1);
-  EXPECT_EQ(pm.offs, 0);
+  EXPECT_EQ(pm.host.resets, 1);
+  EXPECT_TRUE(pm.host.ends.empty());
 }
 
 // ACPICA reads back what it enabled, and calls hardware broken that forgot it.

@@ -2,13 +2,13 @@
 
 #include <array>
 #include <cstdint>
-#include <optional>
 #include <stdexcept>
 #include <string>
 
 #include "devices/exit_port.hpp"
 #include "devices/i8042.hpp"
 #include "devices/panic_port.hpp"
+#include "tests/devices/fake_host.hpp"
 
 namespace devices {
 namespace {
@@ -17,8 +17,10 @@ using vmm::GuestEnd;
 
 template <typename Device>
 struct Ending {
-  std::optional<GuestEnd> end;
-  Device device{[this](GuestEnd how) { end = std::move(how); }};
+  FakeHost host;
+  Device device{host};
+
+  [[nodiscard]] bool ended() const { return !host.ends.empty(); }
 
   void out(std::uint64_t offset, unsigned value) {
     const std::array data = {static_cast<std::byte>(value)};
@@ -34,46 +36,47 @@ struct Ending {
 TEST(ExitPort, EndsTheMachineWithTheLowSixBits) {
   Ending<ExitPort> port;
   port.out(0, 0xc3);
-  ASSERT_TRUE(port.end);
-  EXPECT_EQ(port.end->kind, GuestEnd::Kind::exit_code);
-  EXPECT_EQ(port.end->code, 3);
+  ASSERT_TRUE(port.ended());
+  EXPECT_EQ(port.host.ends.front().kind, GuestEnd::Kind::exit_code);
+  EXPECT_EQ(port.host.ends.front().code, 3);
 }
 
 TEST(ExitPort, DoesNotEndTheMachineWhenRead) {
   Ending<ExitPort> port;
   EXPECT_EQ(port.in(0), std::byte{0xff});
-  EXPECT_FALSE(port.end);
+  EXPECT_FALSE(port.ended());
 }
 
 TEST(PanicPort, EndsTheMachineOnTheOneEventThatItKnows) {
   Ending<PanicPort> port;
   EXPECT_EQ(port.in(0), std::byte{0x01});
   port.out(0, 0x02);  // the guest will write a crash dump
-  EXPECT_FALSE(port.end);
+  EXPECT_FALSE(port.ended());
   port.out(0, 0x01);
-  ASSERT_TRUE(port.end);
-  EXPECT_EQ(port.end->kind, GuestEnd::Kind::crashed);
-  EXPECT_NE(port.end->message.find("panicked"), std::string::npos);
+  ASSERT_TRUE(port.ended());
+  EXPECT_EQ(port.host.ends.front().kind, GuestEnd::Kind::crashed);
+  EXPECT_NE(port.host.ends.front().message.find("panicked"), std::string::npos);
 }
 
 TEST(I8042, ResetsOnItsResetCommandOnly) {
-  int resets = 0;
-  I8042 controller([&] { ++resets; });
+  FakeHost host;
+  I8042 controller(host);
   const auto out = [&](std::uint64_t offset, unsigned value) {
     const std::array data = {static_cast<std::byte>(value)};
     controller.write(offset, data);
   };
   out(4, 0xd1);
   out(0, 0xfe);
-  EXPECT_EQ(resets, 0);
+  EXPECT_EQ(host.resets, 0);
   out(4, 0xfe);
-  EXPECT_EQ(resets, 1);
+  EXPECT_EQ(host.resets, 1);
 }
 
 // Linux's i8042_flush() reads until the output buffer is empty, and takes one that stays full for
 // an absent controller; its kb_wait() waits for an empty input buffer before a reset.
 TEST(I8042, LooksAbsentToADriverAndReadyToAReset) {
-  I8042 controller([] {});
+  FakeHost host;
+  I8042 controller(host);
   const auto in = [&](std::uint64_t offset) {
     std::array<std::byte, 1> data{};
     controller.read(offset, data);

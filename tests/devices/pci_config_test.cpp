@@ -6,14 +6,16 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "tests/devices/fake_host.hpp"
+
 namespace devices {
 namespace {
 
 constexpr std::uint32_t kEnable = 1U << 31;
 
 struct PciFixture {
-  int resets = 0;
-  PciConfig device{[this] { ++resets; }};
+  FakeHost host;
+  PciConfig device{host};
 
   template <typename Number>
   void out(std::uint64_t offset, Number value) {
@@ -74,9 +76,9 @@ TEST(PciConfig, ResetsByTheResetControlRegister) {
   pci.out<std::uint8_t>(1, 0x02);
   pci.out<std::uint32_t>(0, kEnable | 0x0400);  // of which byte 1 is 4
   pci.out<std::uint8_t>(2, 0x04);
-  EXPECT_EQ(pci.resets, 0);
+  EXPECT_EQ(pci.host.resets, 0);
   pci.out<std::uint8_t>(1, 0x06);
-  EXPECT_EQ(pci.resets, 1);
+  EXPECT_EQ(pci.host.resets, 1);
 }
 
 }  // namespace

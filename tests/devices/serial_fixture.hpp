@@ -6,10 +6,10 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "devices/serial.hpp"
 #include "devices/serial_registers.hpp"
+#include "tests/devices/fake_host.hpp"
 
 namespace devices {
 
@@ -19,10 +19,10 @@ inline std::span<const std::byte> as_bytes(std::string_view text) {
 
 /// A serial port whose interrupt line is noted, as a guest and a host use it.
 struct SerialUnderTest {
-  std::vector<bool> levels;  ///< of the interrupt line, in order
-  Serial serial{"serial0", vmm::IrqLine([this](bool high) { levels.push_back(high); })};
+  FakeHost host;
+  Serial serial{"serial0", host, 4};
 
-  [[nodiscard]] bool irq() const { return !levels.empty() && levels.back(); }
+  [[nodiscard]] bool irq() const { return !host.levels.empty() && host.levels.back(); }
 
   std::uint8_t in(std::uint64_t offset) {
     std::byte value{};

@@ -10,7 +10,7 @@ TEST(SerialInterrupt, StaysLowWhileNothingIsEnabled) {
   port.type("x");
   port.print("y");
   port.in(kLsr);
-  EXPECT_TRUE(port.levels.empty());
+  EXPECT_TRUE(port.host.levels.empty());
   EXPECT_EQ(port.in(kIirFcr), kIirNone);
 }
 
@@ -41,7 +41,7 @@ TEST(SerialInterrupt, TellsThatTheTransmitterIsEmptyAfterEachByte) {
   port.print("a");
   EXPECT_TRUE(port.irq());
   EXPECT_EQ(port.in(kIirFcr), kIirHoldingEmpty);
-  EXPECT_EQ(port.levels, (std::vector{true, false, true, false}));
+  EXPECT_EQ(port.host.levels, (std::vector{true, false, true, false}));
 }
 
 TEST(SerialInterrupt, StaysHighUntilTheLastByteIsRead) {
@@ -54,7 +54,7 @@ TEST(SerialInterrupt, StaysHighUntilTheLastByteIsRead) {
   EXPECT_TRUE(port.irq());
   EXPECT_EQ(port.in(kDataRegister), 'b');
   EXPECT_FALSE(port.irq());
-  EXPECT_EQ(port.levels, (std::vector{true, false}));
+  EXPECT_EQ(port.host.levels, (std::vector{true, false}));
 }
 
 TEST(SerialInterrupt, DistinguishesTriggerLevelFromTimeout) {

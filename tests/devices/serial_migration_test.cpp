@@ -45,7 +45,7 @@ TEST(SerialMigration, SavesAgainWhatWasLoaded) {
   load(destination, saved);
   EXPECT_EQ(destination.type("refused"), 0U);
   EXPECT_EQ(destination.serial.save(), saved);
-  EXPECT_TRUE(destination.levels.empty());  // the machine's other parts are not to notice
+  EXPECT_TRUE(destination.host.levels.empty());  // the machine's other parts are not to notice
 }
 
 TEST(SerialMigration, TakesAndGivesNothingBetweenSaveAndResume) {
@@ -92,7 +92,7 @@ TEST(SerialMigration, RaisesAPendingInterruptWhenResumed) {
   SerialUnderTest destination;
   load(destination, saved);
   destination.serial.resumed();
-  EXPECT_EQ(destination.levels, std::vector{true});
+  EXPECT_EQ(destination.host.levels, std::vector{true});
   EXPECT_EQ(destination.in(kIirFcr), kIirReceived);
 }
 

@@ -9,7 +9,12 @@
 namespace vmm {
 
 /// What the machine knows about a device. Accesses come from vCPU threads, several at a time;
-/// a device guards its own state. `save` and `load` are called while no vCPU runs.
+/// a device guards its own state. What it may ask of its machine is in the DeviceHost that it is
+/// handed when it is made.
+///
+///   made, load() --> resumed() --> accesses, I/O of its own --> pause() --> save()
+///                        ^                                         |
+///                        +-----------------------------------------+
 class Device {
  public:
   virtual ~Device() = default;
@@ -25,9 +30,18 @@ class Device {
 
   /// The vCPUs are about to run: for the first time, or again.
   virtual void resumed() {}
+  /// The opposite: the vCPUs have stopped. On return no thread and no I/O of this device's own is
+  /// under way, and none begins before resumed(): nothing of it reaches the guest's memory, or is
+  /// missing in what save() gives. It waits for what always ends, such as a request to a disk, and
+  /// never for somebody who may stall, such as a reader of the guest's output. (A vCPU that waits
+  /// for a missing page counts as stopped: its last access may still come, and until then nothing
+  /// is saved.)
+  virtual void pause() {}
 
+  /// While the machine does not run.
   [[nodiscard]] virtual std::vector<std::byte> save() = 0;
-  /// Throws std::invalid_argument for bytes that are not a sound state: they come from a peer.
+  /// Before it first runs. Throws std::invalid_argument for bytes that are not a sound state: they
+  /// come from a peer.
   virtual void load(std::uint32_t version, std::span<const std::byte> bytes) = 0;
 };
 

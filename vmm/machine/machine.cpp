@@ -125,7 +125,7 @@ void Machine::add_device(std::shared_ptr<Device> device) {
   devices_.push_back(std::move(device));
 }
 
-IrqLine Machine::irq_line(std::uint32_t gsi) const {
+IrqLine Machine::irq_line(std::uint32_t gsi) {
   return IrqLine([this, gsi](bool high) { vm_.set_irq_level(gsi, high); });
 }
 
@@ -156,7 +156,8 @@ void Machine::pause() {
       vcpu->wait_paused();
     }
   }
-  running_ = false;
+  if (!std::exchange(running_, false)) return;
+  for (const auto& device : devices_) device->pause();
 }
 
 void Machine::throttle(unsigned percent) {

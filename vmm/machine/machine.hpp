@@ -12,6 +12,7 @@
 #include "vmm/kvm/kvm_vm.hpp"
 #include "vmm/machine/bus.hpp"
 #include "vmm/machine/device.hpp"
+#include "vmm/machine/device_host.hpp"
 #include "vmm/machine/guest_end.hpp"
 #include "vmm/machine/irq_line.hpp"
 #include "vmm/machine/machine_config.hpp"
@@ -24,7 +25,7 @@ namespace vmm {
 
 /// One virtual machine: RAM, vCPUs, interrupt controllers, timers and devices. Born paused.
 /// One thread at a time drives it (whoever holds the unique_ptr); vCPUs run in threads of its own.
-class Machine {
+class Machine final : public DeviceHost {
  public:
   /// Makes VM, RAM slots, irqchip, PIT and vCPUs as `config` says. A config without CPUID gets the
   /// host's (masked), and one without a TSC frequency the host's.
@@ -32,7 +33,7 @@ class Machine {
   Machine(Kvm kvm, const MachineConfig& config);
   /// The same with RAM that is there already, of as many bytes as `config` says.
   Machine(Kvm kvm, MachineConfig config, GuestMemory memory);
-  ~Machine();
+  ~Machine() override;
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
 
@@ -44,7 +45,7 @@ class Machine {
   /// Before the first resume only. The device answers on [base, base + length) of the port space.
   void attach_ports(std::shared_ptr<Device> device, std::uint16_t base, std::uint16_t length);
   void attach_mmio(std::shared_ptr<Device> device, GuestAddress base, std::uint64_t length);
-  [[nodiscard]] IrqLine irq_line(std::uint32_t gsi) const;
+  [[nodiscard]] IrqLine irq_line(std::uint32_t gsi) override;
 
   /// RAM has missing pages, for which the guest waits by `userfault`; null when all are there. It
   /// is kept, so that no guest ever goes on with a zero page because whoever brings the pages has
@@ -54,6 +55,7 @@ class Machine {
 
   /// Returns when every vCPU runs (or waits in KVM), or when none does any more. Idempotent.
   void resume();
+  /// The vCPUs stop, then the devices: Device::pause().
   /// While pages are missing, a vCPU that waits for one counts as paused: it does nothing more than
   /// finish its instruction when the page comes, and until then save() is refused.
   void pause();
@@ -70,9 +72,8 @@ class Machine {
   void load(const MachineState& state);
 
   /// The guest's end, once it came. Any thread may end the machine (a device does); the first wins.
-  void end(GuestEnd end);
-  /// The guest asked for a reset, which ends it; how, its interrupt controllers tell.
-  void reset();
+  void end(GuestEnd end) override;
+  void reset() override;
   [[nodiscard]] std::optional<GuestEnd> ended() const;
   /// Called once, from the thread that ended it; at once when it has already ended. Replaces the
   /// handler that was set before, which is not being called any more on return; null is none. A
