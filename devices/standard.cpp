@@ -1,5 +1,8 @@
 #include "devices/standard.hpp"
 
+#include <stdexcept>
+#include <string>
+
 #include "devices/acpi_pm.hpp"
 #include "devices/cmos_clock.hpp"
 #include "devices/exit_port.hpp"
@@ -21,18 +24,53 @@ constexpr std::uint16_t kPanicPort = 0x505;
 constexpr std::uint16_t kAcpiPmBase = 0x600;
 constexpr std::uint8_t kAcpiSci = 9;
 
+/// A device and where it answers.
+struct OnPorts {
+  std::shared_ptr<vmm::Device> device;
+  std::uint16_t base;
+  std::uint16_t length;
+};
+
+struct StandardDevices {
+  std::shared_ptr<Serial> serial;
+  std::vector<OnPorts> all;  ///< the serial port too
+};
+
+StandardDevices make_standard_devices(vmm::DeviceHost& host) {
+  auto serial = std::make_shared<Serial>("serial0", host, kSerialIrq);
+  return {serial,
+          {{serial, kSerialBase, kSerialRegisters},
+           {std::make_shared<ExitPort>(host), kExitPort, 1},
+           {std::make_shared<I8042>(host), kI8042Base, kI8042Ports},
+           {std::make_shared<CmosClock>(), CmosClock::kBase, CmosClock::kPorts},
+           {std::make_shared<PciConfig>(host), PciConfig::kBase, PciConfig::kPorts},
+           {std::make_shared<PanicPort>(host), kPanicPort, 1},
+           {std::make_shared<AcpiPm>(host), kAcpiPmBase, AcpiPm::kPorts}}};
+}
+
+/// For devices that are made to be asked for their names alone.
+class NoMachine final : public vmm::DeviceHost {
+ public:
+  vmm::IrqLine irq_line(std::uint32_t /*gsi*/) override { return {}; }
+  void end(vmm::GuestEnd /*end*/) override {}
+  void reset() override {}
+};
+
 }  // namespace
 
 std::shared_ptr<Serial> attach_standard_devices(vmm::Machine& machine) {
-  auto serial = std::make_shared<Serial>("serial0", machine, kSerialIrq);
-  machine.attach_ports(serial, kSerialBase, kSerialRegisters);
-  machine.attach_ports(std::make_shared<ExitPort>(machine), kExitPort, 1);
-  machine.attach_ports(std::make_shared<I8042>(machine), kI8042Base, kI8042Ports);
-  machine.attach_ports(std::make_shared<CmosClock>(), CmosClock::kBase, CmosClock::kPorts);
-  machine.attach_ports(std::make_shared<PciConfig>(machine), PciConfig::kBase, PciConfig::kPorts);
-  machine.attach_ports(std::make_shared<PanicPort>(machine), kPanicPort, 1);
-  machine.attach_ports(std::make_shared<AcpiPm>(machine), kAcpiPmBase, AcpiPm::kPorts);
-  return serial;
+  const StandardDevices made = make_standard_devices(machine);
+  for (const OnPorts& at : made.all) machine.attach_ports(at.device, at.base, at.length);
+  return made.serial;
+}
+
+void check_devices(const std::vector<vmm::DeviceVersion>& wanted) {
+  NoMachine host;
+  std::vector<vmm::DeviceVersion> here;
+  for (const OnPorts& at : make_standard_devices(host).all) {
+    here.push_back({std::string(at.device->id()), at.device->version()});
+  }
+  if (const auto unfit = vmm::first_unfit_device(wanted, here)) throw std::invalid_argument(*unfit);
 }
 
 vmm::AcpiPlatform standard_platform() {

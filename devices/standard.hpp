@@ -1,9 +1,11 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "devices/serial.hpp"
 #include "vmm/boot/acpi_platform.hpp"
+#include "vmm/machine/device_list.hpp"
 #include "vmm/machine/machine.hpp"
 
 namespace devices {
@@ -13,6 +15,10 @@ namespace devices {
 /// exit port (0xf4), the panic port (0x505) and the reset command of the i8042. Returns the serial
 /// port, for the host's end of its cable; it is of use as long as the machine lives.
 [[nodiscard]] std::shared_ptr<Serial> attach_standard_devices(vmm::Machine& machine);
+
+/// Whether a guest of a machine with these devices can go on in one with the standard devices.
+/// std::invalid_argument that names a device when it cannot.
+void check_devices(const std::vector<vmm::DeviceVersion>& wanted);
 
 /// The same devices as the guest's ACPI tables describe them.
 [[nodiscard]] vmm::AcpiPlatform standard_platform();

@@ -106,6 +106,7 @@ void Session::receive(migration::ReceiveOptions options) {
   auto promised = std::make_shared<std::shared_ptr<MemoryPromise>>();
   const auto factory = [this, serial, promised](vmm::MachineConfig config, std::uint64_t used_bytes,
                                                 const migration::MakeRam& make_ram) {
+    devices::check_devices(config.devices);
     if (!overcommit_) check_host_memory(config.memory_bytes);
     auto promise = std::make_shared<MemoryPromise>(
         ledger_.get(), std::min(used_bytes, config.memory_bytes), kept_of(config.id), overcommit_);

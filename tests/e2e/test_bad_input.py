@@ -458,28 +458,54 @@ class AStrangerAtTheDoor(BadInputTest):
                 self.assertIn("does not know LZ4", report["error"])
                 self.end(vm)
 
-    def test_a_vm_for_a_better_cpu_is_refused_and_the_bit_named(self):
+    def check_config_is_refused(self, change, error):
+        """The configuration in the offer is changed on its way: the guest runs on, unstopped."""
         receiver = self.receive()
         between = proxy.Proxy(receiver.address)
         self.addCleanup(between.close)
 
-        def improve(_proxy, _direction, frame):
-            offer = json.loads(frame[8:])
+        def changed(payload):
+            offer = json.loads(payload)
             config = json.loads(offer["config"])
-            for leaf in config["cpuid"]:
-                if leaf[:2] == [7, 0]:
-                    leaf[ECX] |= 1 << 31
-            offer["config"] = json.dumps(config)
-            payload = json.dumps(offer).encode()
-            return frame[:4] + struct.pack("<I", len(payload)) + payload
+            change(config)
+            return json.dumps(offer | {"config": json.dumps(config)}).encode()
 
-        between.on("offer", improve)
+        between.on("offer", proxy.payload(changed))
         vm = self.run_vm("tick=2 end=byte")
         vm.wait_ticks(5)
         report = self.migrate(vm, between.address).report(1)
-        self.assertRegex(report["error"], "CPU lacks .*31")
+        self.assertRegex(report["error"], error)
         self.assertEqual(report["pages"]["raw"] + report["pages"]["zero"], 0)
+        self.assertEqual(report["downtime_ms"], 0)
+        vm.wait_ticks(5)
         self.end(vm)
+        self.assertEqual(receiver.info()["state"], "listening")
+
+    def test_a_vm_for_a_better_cpu_is_refused_and_the_bit_named(self):
+        def improve(config):
+            for leaf in config["cpuid"]:
+                if leaf[:2] == [7, 0]:
+                    leaf[ECX] |= 1 << 31
+
+        self.check_config_is_refused(improve, "CPU lacks .*31")
+
+    def test_a_vm_with_other_devices_is_refused_and_the_device_named(self):
+        def one_more(config):
+            config["devices"].append({"id": "disk0", "version": 1})
+
+        def one_newer(config):
+            config["devices"][0]["version"] += 1
+
+        def one_less(config):
+            config["devices"] = [d for d in config["devices"] if d["id"] != "exit-port"]
+
+        for change, error in (
+            (one_more, "no device disk0"),
+            (one_newer, "device serial0 is of version 2"),
+            (one_less, "the device exit-port, which the guest's has not"),
+        ):
+            with self.subTest(error=error):
+                self.check_config_is_refused(change, error)
 
 
 if __name__ == "__main__":

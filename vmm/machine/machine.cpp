@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <stdexcept>
+#include <string>
 #include <utility>
 
 #include "vmm/machine/cpuid.hpp"
@@ -45,6 +46,7 @@ Machine::Machine(Kvm kvm, MachineConfig config, GuestMemory memory)
       memory_(std::move(memory)),
       vm_(kvm_),
       dirty_log_(vm_, memory_) {
+  config_.devices.clear();  // those of the machine that the guest comes from
   vm_.set_identity_map_addr(kIdentityMapAddress);
   vm_.set_tss_addr(kTssAddress);
   // Without these, saved events cannot tell a pending exception from an injected one, nor carry its
@@ -122,6 +124,7 @@ void Machine::add_device(std::shared_ptr<Device> device) {
       throw std::invalid_argument(fmt::format("two devices have the id {}", device->id()));
     }
   }
+  config_.devices.push_back({std::string(device->id()), device->version()});
   devices_.push_back(std::move(device));
 }
 

@@ -42,7 +42,8 @@ class Machine final : public DeviceHost {
   [[nodiscard]] DirtyLog& dirty_log() { return dirty_log_; }
   [[nodiscard]] Vcpu& vcpu(std::uint32_t index) { return *vcpus_.at(index); }
 
-  /// Before the first resume only. The device answers on [base, base + length) of the port space.
+  /// Before the first resume only. The device answers on [base, base + length) of the port space,
+  /// and is listed in the configuration.
   void attach_ports(std::shared_ptr<Device> device, std::uint16_t base, std::uint16_t length);
   void attach_mmio(std::shared_ptr<Device> device, GuestAddress base, std::uint64_t length);
   [[nodiscard]] IrqLine irq_line(std::uint32_t gsi) override;

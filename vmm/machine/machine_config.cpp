@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/random.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <nlohmann/json.hpp>
@@ -67,6 +68,23 @@ kvm_cpuid_entry2 cpuid_entry(const json& row) {
   return entry;
 }
 
+std::vector<DeviceVersion> devices_from(const json& list) {
+  if (!list.is_array() || list.size() > kMaxDevices) unsound("devices");
+  std::vector<DeviceVersion> devices;
+  for (const json& row : list) {
+    if (!row.is_object()) unsound("devices");
+    DeviceVersion device;
+    device.id = text(row, "id");
+    device.version = static_cast<std::uint32_t>(number(row, "version", 1, UINT32_MAX));
+    if (!is_device_id(device.id)) unsound("devices");
+    if (std::ranges::find(devices, device.id, &DeviceVersion::id) != devices.end()) {
+      unsound("devices");
+    }
+    devices.push_back(std::move(device));
+  }
+  return devices;
+}
+
 }  // namespace
 
 std::string make_uuid() {
@@ -92,9 +110,17 @@ std::string to_json(const MachineConfig& config) {
     cpuid.push_back(
         {entry.function, entry.index, entry.flags, entry.eax, entry.ebx, entry.ecx, entry.edx});
   }
-  const json object = {
-      {"id", config.id},     {"name", config.name},       {"memory", config.memory_bytes},
-      {"cpus", config.cpus}, {"tsc_khz", config.tsc_khz}, {"cpuid", std::move(cpuid)}};
+  json devices = json::array();
+  for (const DeviceVersion& device : config.devices) {
+    devices.push_back({{"id", device.id}, {"version", device.version}});
+  }
+  const json object = {{"id", config.id},
+                       {"name", config.name},
+                       {"memory", config.memory_bytes},
+                       {"cpus", config.cpus},
+                       {"tsc_khz", config.tsc_khz},
+                       {"cpuid", std::move(cpuid)},
+                       {"devices", std::move(devices)}};
   return json_text(object);
 }
 
@@ -113,6 +139,7 @@ MachineConfig machine_config_from_json(std::string_view document) {
   const json& cpuid = member(object, "cpuid");
   if (!cpuid.is_array() || cpuid.empty() || cpuid.size() > kMaxCpuidEntries) unsound("cpuid");
   for (const json& row : cpuid) config.cpuid.push_back(cpuid_entry(row));
+  config.devices = devices_from(member(object, "devices"));
   return config;
 }
 

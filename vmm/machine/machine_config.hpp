@@ -8,13 +8,15 @@
 #include <string_view>
 #include <vector>
 
+#include "vmm/machine/device_list.hpp"
+
 namespace vmm {
 
 inline constexpr std::uint32_t kMaxCpus = 16;
 inline constexpr std::size_t kMaxName = 255;  ///< bytes of a VM's name
 
 /// What a machine is made of: what `ferry run` decides once, and what travels, so that a receiver
-/// needs no flags. Devices that every machine has are not listed.
+/// needs no flags.
 struct MachineConfig {
   std::string id;    ///< UUID, fixed for the life of the guest
   std::string name;  ///< for people: printable, at most kMaxName bytes
@@ -22,6 +24,8 @@ struct MachineConfig {
   std::uint32_t cpus = 1;
   std::uint32_t tsc_khz = 0;
   std::vector<kvm_cpuid_entry2> cpuid;  ///< as vCPU 0 is shown it
+  /// Those that are attached; a machine lists them itself.
+  std::vector<DeviceVersion> devices;
 };
 
 /// A fresh random UUID, version 4.

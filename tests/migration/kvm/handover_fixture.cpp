@@ -5,6 +5,8 @@
 #include <thread>
 #include <utility>
 
+#include "devices/standard.hpp"
+
 namespace migration {
 
 namespace {
@@ -36,6 +38,7 @@ std::unique_ptr<vmm::Machine> HandoverTest::run_guest(const std::string& more) {
 
 Address HandoverTest::receive(const Address& listen) {
   return receive(listen, [this](const vmm::MachineConfig& config, std::uint64_t, const MakeRam&) {
+    devices::check_devices(config.devices);
     return make_empty(config);
   });
 }

@@ -1,10 +1,17 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <span>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "tests/migration/kvm/handover_fixture.hpp"
 #include "tests/migration/names.hpp"
@@ -14,6 +21,19 @@ namespace {
 
 // In a page that the guest never touches, and so is not sent.
 constexpr vmm::GuestAddress kSpot{30 << 20};
+
+/// A device that no other machine has.
+class RareDevice final : public vmm::Device {
+ public:
+  [[nodiscard]] std::string_view id() const override { return "rare0"; }
+  [[nodiscard]] std::uint32_t version() const override { return 1; }
+  void read(std::uint64_t /*offset*/, std::span<std::byte> data) override {
+    std::ranges::fill(data, std::byte{0});
+  }
+  void write(std::uint64_t /*offset*/, std::span<const std::byte> /*data*/) override {}
+  [[nodiscard]] std::vector<std::byte> save() override { return {}; }
+  void load(std::uint32_t /*version*/, std::span<const std::byte> /*bytes*/) override {}
+};
 
 /// Migrations that come to nothing: the VM is at the source, and runs.
 class StaysHere : public HandoverTest {
@@ -37,6 +57,24 @@ TEST_F(StaysHere, WhenTheDestinationCannotMakeTheMachine) {
   EXPECT_EQ(result.report.owner, "the VM is here and runs on");
   expect_runs_here(result);
   // It took no VM, so it still waits for one.
+  EXPECT_EQ(incoming_->status().state, "listening");
+}
+
+TEST_F(StaysHere, WhenTheDestinationLacksADevice) {
+  auto machine = make_guest("tick=2 timer=100 regs fill=8 check", 2);
+  machine->attach_ports(std::make_shared<RareDevice>(), 0x700, 1);
+  machine->resume();
+  ASSERT_TRUE(output_.wait_for_tick_lines(1));
+  migrate(std::move(machine), {.to = receive(unix_socket())});
+  const auto result = wait_ended();
+  EXPECT_EQ(result.report.outcome, Outcome::failed);
+  EXPECT_TRUE(contains(result.report.error.value_or(""), "no device rare0"))
+      << result.report.error.value_or("");
+  // At the offer: the guest has not been stopped, nor a page been sent.
+  EXPECT_EQ(result.report.pages.raw + result.report.pages.zero, 0U);
+  EXPECT_EQ(result.report.downtime_ms, 0.0);
+  EXPECT_EQ(result.report.owner, "the VM is here and runs on");
+  expect_runs_here(result);
   EXPECT_EQ(incoming_->status().state, "listening");
 }
 

@@ -126,5 +126,14 @@ TEST_F(DevicePause, ComesOnceForEachResume) {
   EXPECT_EQ(device_->events(), "resumed pause ");
 }
 
+TEST_F(DevicePause, AndTheDeviceAreInTheConfiguration) {
+  const auto& devices = machine_->config().devices;
+  EXPECT_EQ(devices.size(), 8U);
+  EXPECT_EQ(devices.back(), (DeviceVersion{"busy", 7}));
+  EXPECT_TRUE(std::ranges::count(devices, DeviceVersion{"serial0", 1}) == 1);
+  // What another machine had does not count.
+  EXPECT_EQ(make_empty(machine_->config())->config().devices.size(), 7U);
+}
+
 }  // namespace
 }  // namespace vmm

@@ -26,6 +26,7 @@ MachineConfig example_config() {
   leaf.flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
   leaf.ebx = 0xdeadbeef;
   config.cpuid = {leaf, kvm_cpuid_entry2{}};
+  config.devices = {{"serial0", 1}, {"acpi-pm", 3}};
   return config;
 }
 
@@ -50,6 +51,7 @@ TEST(MachineConfig, TravelsAsItIs) {
   EXPECT_EQ(back.cpuid[0].function, 7U);
   EXPECT_EQ(back.cpuid[0].flags, KVM_CPUID_FLAG_SIGNIFCANT_INDEX);
   EXPECT_EQ(back.cpuid[0].ebx, 0xdeadbeefU);
+  EXPECT_EQ(back.devices, config.devices);
 }
 
 TEST(MachineConfig, NamesTheFieldThatIsMissingOrOfAWrongType) {
@@ -86,6 +88,40 @@ TEST(MachineConfig, IsBounded) {
   EXPECT_NE(with("cpuid", json::array({json::array({1, 2, 3, 4, 5, 6, std::uint64_t{1} << 32})})),
             "");
   EXPECT_NE(with("cpuid", json(std::vector<std::vector<int>>(10'000, std::vector<int>(7)))), "");
+}
+
+TEST(MachineConfig, ListsDevicesWithinBounds) {
+  const auto with = [good = json::parse(to_json(example_config()))](const json& devices) {
+    json changed = good;
+    changed["devices"] = devices;
+    return refusal(changed);
+  };
+  const auto one = [](const json& id, const json& version) {
+    return json::array({{{"id", id}, {"version", version}}});
+  };
+  EXPECT_EQ(with(json::array()), "");
+  EXPECT_EQ(with(one(std::string(kMaxDeviceId, 'd'), UINT32_MAX)), "");
+  EXPECT_NE(with(one(std::string(kMaxDeviceId + 1, 'd'), 1)), "");
+  for (const char* id : {"", "Serial0", "a/b", "a b", "a\n", "caf\xc3\xa9", "a_b"}) {
+    EXPECT_NE(with(one(id, 1)), "") << id;
+  }
+  EXPECT_NE(with(one(nullptr, 1)), "");
+  for (const json& version :
+       {json(0), json(-1), json(1.0), json("1"), json(nullptr), json(std::uint64_t{1} << 32)}) {
+    EXPECT_NE(with(one("serial0", version)), "") << version;
+  }
+  EXPECT_NE(with(json::array({"serial0"})), "");
+  EXPECT_NE(with(json::array({{{"id", "serial0"}}})), "");
+  json twice = one("serial0", 1);
+  twice.push_back({{"id", "serial0"}, {"version", 2}});
+  EXPECT_NE(with(twice), "");
+  json many = json::array();
+  for (std::size_t i = 0; i <= kMaxDevices; ++i) {
+    many.push_back({{"id", "disk" + std::to_string(i)}, {"version", 1}});
+  }
+  EXPECT_NE(with(many), "");
+  many.erase(0);
+  EXPECT_EQ(with(many), "");
 }
 
 TEST(MachineConfig, TravelsWithAnyName) {
