@@ -18,6 +18,10 @@ target_compile_options(ferry_warnings INTERFACE
   -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wnon-virtual-dtor -Wold-style-cast
   -Woverloaded-virtual -Werror
 )
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  # What vmm/os/thread_safety.hpp says.
+  target_compile_options(ferry_warnings INTERFACE -Wthread-safety)
+endif()
 if(CMAKE_UNITY_BUILD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # gcc takes each source but the one it was called with for a header, where a coroutine that holds
   # something of an anonymous namespace would be a mistake.

@@ -49,12 +49,12 @@ void AcpiPm::write_byte(std::uint64_t offset, std::uint8_t value) {
 }
 
 void AcpiPm::read(std::uint64_t offset, std::span<std::byte> data) {
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   for (std::byte& byte : data) byte = static_cast<std::byte>(read_byte(offset++));
 }
 
 void AcpiPm::write(std::uint64_t offset, std::span<const std::byte> data) {
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   for (const std::byte byte : data) write_byte(offset++, std::to_integer<std::uint8_t>(byte));
   if ((state_.control & kSleepEnable) == 0) return;
   state_.control &= static_cast<std::uint16_t>(~kSleepEnable);
@@ -63,7 +63,7 @@ void AcpiPm::write(std::uint64_t offset, std::span<const std::byte> data) {
 }
 
 std::vector<std::byte> AcpiPm::save() {
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   std::vector<std::byte> bytes;
   vmm::ByteWriter writer(bytes);
   writer.u16(state_.enable);
@@ -80,7 +80,7 @@ void AcpiPm::load(std::uint32_t saved_version, std::span<const std::byte> bytes)
   if ((state.control & kSleepEnable) != 0) {
     throw std::invalid_argument("saved state of acpi-pm: it would be asleep");
   }
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   state_ = state;
 }
 

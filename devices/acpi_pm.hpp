@@ -3,13 +3,13 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
 #include <span>
 #include <string_view>
 #include <vector>
 
 #include "vmm/machine/device.hpp"
 #include "vmm/machine/device_host.hpp"
+#include "vmm/os/mutex.hpp"
 
 namespace devices {
 
@@ -42,12 +42,12 @@ class AcpiPm final : public vmm::Device {
   void load(std::uint32_t version, std::span<const std::byte> bytes) override;
 
  private:
-  [[nodiscard]] std::uint8_t read_byte(std::uint64_t offset) const;
-  void write_byte(std::uint64_t offset, std::uint8_t value);
+  [[nodiscard]] std::uint8_t read_byte(std::uint64_t offset) const FERRY_REQUIRES(mutex_);
+  void write_byte(std::uint64_t offset, std::uint8_t value) FERRY_REQUIRES(mutex_);
 
   vmm::DeviceHost& host_;
-  std::mutex mutex_;
-  AcpiPmState state_;
+  vmm::Mutex mutex_;
+  AcpiPmState state_ FERRY_GUARDED_BY(mutex_);
 };
 
 }  // namespace devices

@@ -71,18 +71,18 @@ std::uint8_t value_of(std::uint8_t index, TimePoint now) {
 void CmosClock::read(std::uint64_t offset, std::span<std::byte> data) {
   std::ranges::fill(data, std::byte{0xff});
   if (offset != kDataPort) return;
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   data.front() = std::byte{value_of(index_, now_())};
 }
 
 void CmosClock::write(std::uint64_t offset, std::span<const std::byte> data) {
   if (offset != kIndexPort) return;
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   index_ = std::to_integer<std::uint8_t>(data.front()) & kIndexMask;
 }
 
 std::vector<std::byte> CmosClock::save() {
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   return {std::byte{index_}};
 }
 
@@ -91,7 +91,7 @@ void CmosClock::load(std::uint32_t saved_version, std::span<const std::byte> byt
       std::to_integer<std::uint8_t>(bytes.front()) > kIndexMask) {
     throw std::invalid_argument("saved state of cmos-clock: of another version, or unsound");
   }
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   index_ = std::to_integer<std::uint8_t>(bytes.front());
 }
 

@@ -4,13 +4,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <mutex>
 #include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "vmm/machine/device.hpp"
+#include "vmm/os/mutex.hpp"
 
 namespace devices {
 
@@ -37,8 +37,8 @@ class CmosClock final : public vmm::Device {
 
  private:
   const Now now_;
-  std::mutex mutex_;
-  std::uint8_t index_ = 0;
+  vmm::Mutex mutex_;
+  std::uint8_t index_ FERRY_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace devices

@@ -28,7 +28,7 @@ constexpr std::array<std::uint8_t, 12> kHostBridge = {0x36, 0x1b, 0x08, 0x00, 0,
 void PciConfig::read(std::uint64_t offset, std::span<std::byte> data) {
   const bool reset_control = offset == kResetControl && data.size() == 1;
   std::ranges::fill(data, reset_control ? std::byte{0} : std::byte{0xff});
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   if (offset == 0 && data.size() == sizeof(address_)) {
     std::memcpy(data.data(), &address_, sizeof(address_));
   }
@@ -46,12 +46,12 @@ void PciConfig::write(std::uint64_t offset, std::span<const std::byte> data) {
     host_.reset();
   }
   if (offset != 0 || data.size() != sizeof(address_)) return;
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   std::memcpy(&address_, data.data(), sizeof(address_));
 }
 
 std::vector<std::byte> PciConfig::save() {
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   std::vector<std::byte> bytes;
   vmm::ByteWriter(bytes).u32(address_);
   return bytes;
@@ -62,7 +62,7 @@ void PciConfig::load(std::uint32_t saved_version, std::span<const std::byte> byt
     throw std::invalid_argument("saved state of pci-config: of another version or size");
   }
   vmm::ByteReader<std::invalid_argument> reader(bytes, "saved state of pci-config");
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   address_ = reader.u32();
 }
 

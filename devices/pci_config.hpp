@@ -2,13 +2,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
 #include <span>
 #include <string_view>
 #include <vector>
 
 #include "vmm/machine/device.hpp"
 #include "vmm/machine/device_host.hpp"
+#include "vmm/os/mutex.hpp"
 
 namespace devices {
 
@@ -32,8 +32,8 @@ class PciConfig final : public vmm::Device {
 
  private:
   vmm::DeviceHost& host_;
-  std::mutex mutex_;
-  std::uint32_t address_ = 0;
+  vmm::Mutex mutex_;
+  std::uint32_t address_ FERRY_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace devices

@@ -17,7 +17,7 @@ void Serial::on_output(std::function<void()> handler) { on_output_ = std::move(h
 void Serial::on_input_room(std::function<void()> handler) { on_input_room_ = std::move(handler); }
 
 bool Serial::fill(const Source& source) {
-  std::unique_lock lock(mutex_);
+  vmm::Lock lock(mutex_);
   const auto room = input_.back();
   room_owed_ = frozen_ || room.empty();
   if (room_owed_) return false;
@@ -41,7 +41,7 @@ bool Serial::fill(const Source& source) {
 }
 
 std::size_t Serial::drain(const Sink& sink) {
-  std::unique_lock lock(mutex_);
+  vmm::Lock lock(mutex_);
   std::size_t total = 0;
   while (!frozen_ && !draining_ && !output_.empty()) {
     const auto bytes = output_.front();
@@ -72,7 +72,7 @@ std::size_t Serial::drain(const Sink& sink) {
 void Serial::read(std::uint64_t offset, std::span<std::byte> data) {
   bool room = false;
   {
-    const std::lock_guard lock(mutex_);
+    const vmm::Lock lock(mutex_);
     for (std::byte& byte : data) byte = std::byte{read_register(offset++)};
     update_irq();
     room = room_owed_ && input_.room() > 0;
@@ -84,7 +84,7 @@ void Serial::read(std::uint64_t offset, std::span<std::byte> data) {
 void Serial::write(std::uint64_t offset, std::span<const std::byte> data) {
   bool output = false;
   {
-    const std::lock_guard lock(mutex_);
+    const vmm::Lock lock(mutex_);
     const bool was_empty = output_.empty();
     for (const std::byte byte : data) {
       write_register(offset++, std::to_integer<std::uint8_t>(byte));
@@ -99,7 +99,7 @@ void Serial::resumed() {
   bool output = false;
   bool room = false;
   {
-    const std::lock_guard lock(mutex_);
+    const vmm::Lock lock(mutex_);
     frozen_ = false;
     // The interrupt controllers were saved before this device and know nothing of a change in
     // between: told once more, they miss none.
@@ -113,17 +113,17 @@ void Serial::resumed() {
 }
 
 std::vector<std::byte> Serial::save() {
-  std::unique_lock lock(mutex_);
+  vmm::Lock lock(mutex_);
   frozen_ = true;
-  host_done_.wait(lock, [this] { return !draining_ && !filling_; });
+  host_done_.wait(lock, [this]() FERRY_REQUIRES(mutex_) { return !draining_ && !filling_; });
   return encode({registers_, fifo_.contents(), input_.contents(), output_.contents()});
 }
 
 void Serial::load(std::uint32_t version, std::span<const std::byte> bytes) {
   const SerialState state = decode_serial_state(version, bytes);
-  std::unique_lock lock(mutex_);
+  vmm::Lock lock(mutex_);
   frozen_ = true;
-  host_done_.wait(lock, [this] { return !draining_ && !filling_; });
+  host_done_.wait(lock, [this]() FERRY_REQUIRES(mutex_) { return !draining_ && !filling_; });
   registers_ = state.registers;
   for (auto [queue, saved] :
        {std::pair{&fifo_, &state.fifo}, {&input_, &state.input}, {&output_, &state.output}}) {

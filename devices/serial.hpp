@@ -1,10 +1,8 @@
 #pragma once
 
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,6 +13,7 @@
 #include "vmm/machine/device.hpp"
 #include "vmm/machine/device_host.hpp"
 #include "vmm/machine/irq_line.hpp"
+#include "vmm/os/mutex.hpp"
 
 namespace devices {
 
@@ -69,41 +68,43 @@ class Serial final : public vmm::Device {
   void load(std::uint32_t version, std::span<const std::byte> bytes) override;
 
  private:
-  // All with mutex_ held.
-  std::uint8_t read_register(std::uint64_t offset);
-  void write_register(std::uint64_t offset, std::uint8_t value);
-  void transmit(std::byte byte);
-  void receive_looped(std::byte byte);
-  void write_fifo_control(std::uint8_t value);
-  void write_modem_control(std::uint8_t value);
-  std::uint8_t take_received();
-  std::uint8_t take_interrupt_cause();
-  std::uint8_t take_line_status();
-  [[nodiscard]] bool fifo_enabled() const;
-  [[nodiscard]] bool looped() const;
-  [[nodiscard]] bool transmitter_ready() const;
-  [[nodiscard]] std::size_t trigger_level() const;
-  [[nodiscard]] std::uint8_t modem_lines() const;
-  [[nodiscard]] std::uint8_t interrupt_cause() const;
-  void let_input_arrive();
-  void update_irq();
+  std::uint8_t read_register(std::uint64_t offset) FERRY_REQUIRES(mutex_);
+  void write_register(std::uint64_t offset, std::uint8_t value) FERRY_REQUIRES(mutex_);
+  void transmit(std::byte byte) FERRY_REQUIRES(mutex_);
+  void receive_looped(std::byte byte) FERRY_REQUIRES(mutex_);
+  void write_fifo_control(std::uint8_t value) FERRY_REQUIRES(mutex_);
+  void write_modem_control(std::uint8_t value) FERRY_REQUIRES(mutex_);
+  std::uint8_t take_received() FERRY_REQUIRES(mutex_);
+  std::uint8_t take_interrupt_cause() FERRY_REQUIRES(mutex_);
+  std::uint8_t take_line_status() FERRY_REQUIRES(mutex_);
+  [[nodiscard]] bool fifo_enabled() const FERRY_REQUIRES(mutex_);
+  [[nodiscard]] bool looped() const FERRY_REQUIRES(mutex_);
+  [[nodiscard]] bool transmitter_ready() const FERRY_REQUIRES(mutex_);
+  [[nodiscard]] std::size_t trigger_level() const FERRY_REQUIRES(mutex_);
+  [[nodiscard]] std::uint8_t modem_lines() const FERRY_REQUIRES(mutex_);
+  [[nodiscard]] std::uint8_t interrupt_cause() const FERRY_REQUIRES(mutex_);
+  void let_input_arrive() FERRY_REQUIRES(mutex_);
+  void update_irq() FERRY_REQUIRES(mutex_);
 
   const std::string id_;
   const vmm::IrqLine irq_;
   std::function<void()> on_output_;
   std::function<void()> on_input_room_;
 
-  mutable std::mutex mutex_;
-  std::condition_variable host_done_;
-  SerialRegisters registers_;
-  ByteQueue fifo_{SerialState::kFifoBytes};
-  ByteQueue input_{SerialState::kInputBytes};
-  ByteQueue output_{SerialState::kOutputBytes};
-  bool irq_high_ = false;
-  bool frozen_ = false;
-  bool draining_ = false;   ///< a sink is reading the front of output_
-  bool filling_ = false;    ///< a source is writing behind the end of input_
-  bool room_owed_ = false;  ///< the host is owed a call of on_input_room_
+  vmm::Mutex mutex_;
+  vmm::Condition host_done_;
+  SerialRegisters registers_ FERRY_GUARDED_BY(mutex_);
+  ByteQueue fifo_ FERRY_GUARDED_BY(mutex_){SerialState::kFifoBytes};
+  ByteQueue input_ FERRY_GUARDED_BY(mutex_){SerialState::kInputBytes};
+  ByteQueue output_ FERRY_GUARDED_BY(mutex_){SerialState::kOutputBytes};
+  bool irq_high_ FERRY_GUARDED_BY(mutex_) = false;
+  bool frozen_ FERRY_GUARDED_BY(mutex_) = false;
+  /// A sink is reading the front of output_.
+  bool draining_ FERRY_GUARDED_BY(mutex_) = false;
+  /// A source is writing behind the end of input_.
+  bool filling_ FERRY_GUARDED_BY(mutex_) = false;
+  /// The host is owed a call of on_input_room_.
+  bool room_owed_ FERRY_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace devices

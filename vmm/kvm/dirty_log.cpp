@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <mutex>
-#include <utility>
 
 namespace vmm {
 
@@ -42,22 +40,25 @@ void DirtyLog::set_logging(bool on) {
 
 void DirtyLog::start() {
   assert(!active_);
-  pending_ = PageSet(memory_.page_count());
-  pending_.set(PageRange{0, memory_.page_count()});
-  everything_ = pending_;
+  everything_ = PageSet(memory_.page_count());
+  everything_.set(PageRange{0, memory_.page_count()});
+  const ExclusiveLock lock(mutex_);
+  pending_ = everything_;
   set_logging(true);
 }
 
 void DirtyLog::stop() {
   if (!active_) return;
   set_logging(false);
-  pending_ = {};
   everything_ = {};
+  const ExclusiveLock lock(mutex_);
+  pending_ = {};
+  const Lock leaving(leaving_);
   untouched_.clear();
 }
 
 PageSet DirtyLog::harvest() {
-  const std::unique_lock lock(mutex_);
+  const ExclusiveLock lock(mutex_);
   assert(active_);
   PageSet log(memory_.page_count());
   std::uint32_t number = 0;
@@ -74,9 +75,14 @@ PageSet DirtyLog::harvest() {
 /// Takes out of `log` what is untouched still. Where a page was touched since, the step that it
 /// lies in is logged from now on like any other, and the touched pages of it are in `log`.
 void DirtyLog::retire_untouched(PageSet& log) {
-  if (untouched_.empty()) return;
+  std::vector<PageRange> untouched;
+  {
+    const Lock leaving(leaving_);
+    untouched.swap(untouched_);
+  }
+  if (untouched.empty()) return;
   PageSet touched(memory_.page_count());
-  for (const PageRange& range : std::exchange(untouched_, {})) {
+  for (const PageRange& range : untouched) {
     log.reset(range);
     memory_.add_populated(range, touched);
     for (PageIndex first = range.first; first < range.end();) {
@@ -94,7 +100,7 @@ void DirtyLog::retire_untouched(PageSet& log) {
 
 void DirtyLog::clear(const PageSet& pages, PageRange range) {
   assert(range.first % 64 == 0 && (range.end() % 64 == 0 || range.end() == memory_.page_count()));
-  const std::shared_lock lock(mutex_);
+  const SharedLock lock(mutex_);
   const auto bits = pages.words().subspan(range.first / 64, (range.count + 63) / 64);
   const auto pending = pending_.words().subspan(range.first / 64, bits.size());
   for (std::size_t i = 0; i < bits.size(); ++i) pending[i] &= ~bits[i];
@@ -120,7 +126,7 @@ void DirtyLog::clear_touched(PageRange range, PageSet& touched) {
   if (memory_.passes_over_untouched() && touched.count(range) == 0) {
     memory_.add_populated(range, touched);
     if (touched.count(range) == 0) {
-      const std::shared_lock lock(mutex_);
+      const SharedLock lock(mutex_);
       pending_.reset(range);
       if (leave_untouched(range)) return;
     }
@@ -130,9 +136,9 @@ void DirtyLog::clear_touched(PageRange range, PageSet& touched) {
   memory_.add_populated(range, touched);
 }
 
-/// False when there would be too many of them. With mutex_ held, shared or alone.
+/// False when there would be too many of them.
 bool DirtyLog::leave_untouched(PageRange range) {
-  const std::lock_guard leaving(leaving_);
+  const Lock leaving(leaving_);
   if (std::ranges::any_of(untouched_, [&](const PageRange& other) {
         return other.first <= range.first && range.end() <= other.end();
       })) {

@@ -1,12 +1,11 @@
 #pragma once
 
-#include <mutex>
-#include <shared_mutex>
 #include <vector>
 
 #include "vmm/kvm/kvm_vm.hpp"
 #include "vmm/memory/guest_memory.hpp"
 #include "vmm/memory/page_set.hpp"
+#include "vmm/os/mutex.hpp"
 
 namespace vmm {
 
@@ -45,20 +44,20 @@ class DirtyLog {
  private:
   void set_logging(bool on);
   void protect(const PageSet& pages, PageRange range) const;
-  [[nodiscard]] bool leave_untouched(PageRange range);
-  void retire_untouched(PageSet& log);
+  [[nodiscard]] bool leave_untouched(PageRange range) FERRY_REQUIRES_SHARED(mutex_);
+  void retire_untouched(PageSet& log) FERRY_REQUIRES(mutex_);
 
   const KvmVm& vm_;
   GuestMemory& memory_;
   bool manual_ = false;
   bool active_ = false;
-  std::shared_mutex mutex_;  ///< shared: clears its own words; alone: harvests
-  PageSet pending_;          ///< harvested and not yet cleared
-  PageSet everything_;       ///< all bits set
-  std::mutex leaving_;       ///< guards untouched_ among those that share mutex_
+  PageSet everything_;                        ///< all bits set, while it is active
+  SharedMutex mutex_;                         ///< shared: clears its own words; alone: harvests
+  PageSet pending_ FERRY_GUARDED_BY(mutex_);  ///< harvested and not yet cleared
+  Mutex leaving_;                             ///< among those that share mutex_
   /// KVM's log has every page of these, for they were not cleared: clearing takes KVM as long as
   /// for pages that are in use. Nobody had touched one when `harvest` last looked.
-  std::vector<PageRange> untouched_;
+  std::vector<PageRange> untouched_ FERRY_GUARDED_BY(leaving_);
 };
 
 }  // namespace vmm

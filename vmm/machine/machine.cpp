@@ -169,7 +169,7 @@ void Machine::throttle(unsigned percent) {
 
 void Machine::end(GuestEnd end) {
   // Under the lock: who has replaced the handler knows that the old one is not being called.
-  const std::lock_guard lock(end_mutex_);
+  const Lock lock(end_mutex_);
   if (end_) return;
   end_ = std::move(end);
   for (const auto& vcpu : vcpus_) vcpu->request_pause();
@@ -184,12 +184,12 @@ kvm_ioapic_state Machine::ioapic() const { return vm_.get_irqchip(KVM_IRQCHIP_IO
 kvm_pic_state Machine::pic() const { return vm_.get_irqchip(KVM_IRQCHIP_PIC_MASTER).chip.pic; }
 
 std::optional<GuestEnd> Machine::ended() const {
-  const std::lock_guard lock(end_mutex_);
+  const Lock lock(end_mutex_);
   return end_;
 }
 
 void Machine::on_end(std::function<void()> handler) {
-  const std::lock_guard lock(end_mutex_);
+  const Lock lock(end_mutex_);
   end_handler_ = std::move(handler);
   if (end_ && end_handler_) end_handler_();
 }

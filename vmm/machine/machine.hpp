@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -20,6 +19,7 @@
 #include "vmm/machine/vcpu.hpp"
 #include "vmm/memory/guest_memory.hpp"
 #include "vmm/memory/userfault.hpp"
+#include "vmm/os/mutex.hpp"
 
 namespace vmm {
 
@@ -99,9 +99,9 @@ class Machine final : public DeviceHost {
   std::vector<std::unique_ptr<Vcpu>> vcpus_;
   std::vector<std::uint32_t> msrs_;
   bool running_ = false;
-  mutable std::mutex end_mutex_;
-  std::optional<GuestEnd> end_;
-  std::function<void()> end_handler_;
+  mutable Mutex end_mutex_;
+  std::optional<GuestEnd> end_ FERRY_GUARDED_BY(end_mutex_);
+  std::function<void()> end_handler_ FERRY_GUARDED_BY(end_mutex_);
 };
 
 }  // namespace vmm

@@ -58,37 +58,42 @@ timer_t make_kick_timer() {
   return timer;
 }
 
+/// How the start of a vCPU's thread goes.
+struct VcpuStart {
+  Mutex mutex;
+  Condition changed;
+  bool over FERRY_GUARDED_BY(mutex) = false;
+  std::exception_ptr failure FERRY_GUARDED_BY(mutex);
+};
+
 }  // namespace
 
 Vcpu::Vcpu(const Kvm& kvm, const KvmVm& vm, std::uint32_t index, Host host)
     : index_(index), host_(std::move(host)), kvm_(kvm, vm, index) {
   install_kick_handler();
-  std::mutex started_mutex;
-  std::condition_variable started;
-  bool ready = false;
-  std::exception_ptr failure;
+  VcpuStart start;
   const auto body = [&, this] {
     bool made = false;
     {
-      const std::lock_guard lock(started_mutex);
+      const Lock lock(start.mutex);
       try {
         throttle_timer_ = make_kick_timer();
         made = true;
       } catch (const std::system_error&) {
-        failure = std::current_exception();
+        start.failure = std::current_exception();
       }
-      ready = true;
-      started.notify_one();
+      start.over = true;
+      start.changed.notify_one();
     }
     if (made) thread_main();
   };
   const auto escaped = [this](const std::exception_ptr&) { crash("its thread failed"); };
   thread_ = Thread(ThreadRole::vcpu, body, escaped, index);
-  std::unique_lock lock(started_mutex);
-  started.wait(lock, [&] { return ready; });
-  if (!failure) return;
+  Lock lock(start.mutex);
+  start.changed.wait(lock, [&]() FERRY_REQUIRES(start.mutex) { return start.over; });
+  if (!start.failure) return;
   thread_.join();
-  std::rethrow_exception(failure);
+  std::rethrow_exception(start.failure);
 }
 
 Vcpu::~Vcpu() {
@@ -106,7 +111,7 @@ void Vcpu::set_immediate_exit(bool on) {
 }
 
 void Vcpu::request_pause() {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   wanted_ = false;
   kicked_ = true;
   // Before the signal: one that arrives just ahead of KVM_RUN would else be lost.
@@ -116,36 +121,38 @@ void Vcpu::request_pause() {
 }
 
 void Vcpu::wait_paused() {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return state_ != State::running; });
+  Lock lock(mutex_);
+  changed_.wait(lock, [this]() FERRY_REQUIRES(mutex_) { return state_ != State::running; });
 }
 
 bool Vcpu::wait_paused(std::chrono::steady_clock::time_point deadline) {
-  std::unique_lock lock(mutex_);
-  return changed_.wait_until(lock, deadline, [this] { return state_ != State::running; });
+  Lock lock(mutex_);
+  return changed_.wait_until(lock, deadline,
+                             [this]() FERRY_REQUIRES(mutex_) { return state_ != State::running; });
 }
 
 bool Vcpu::stopped() const {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   return state_ != State::running;
 }
 
 void Vcpu::leave() {
   {
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     leaving_ = true;
   }
   request_pause();
 }
 
 void Vcpu::resume() {
-  std::unique_lock lock(mutex_);
+  Lock lock(mutex_);
   if (state_ == State::finished) return;
   wanted_ = true;
   kicked_ = false;
   set_immediate_exit(false);
   changed_.notify_all();
-  changed_.wait(lock, [this] { return state_ != State::paused || !wanted_; });
+  changed_.wait(lock,
+                [this]() FERRY_REQUIRES(mutex_) { return state_ != State::paused || !wanted_; });
 }
 
 void Vcpu::throttle(unsigned percent) {
@@ -173,10 +180,12 @@ void Vcpu::thread_main() {
 }
 
 bool Vcpu::wait_resumed() {
-  std::unique_lock lock(mutex_);
+  Lock lock(mutex_);
   state_ = crashed_ ? State::finished : State::paused;
   changed_.notify_all();
-  changed_.wait(lock, [this] { return leaving_ || (wanted_ && state_ == State::paused); });
+  changed_.wait(lock, [this]() FERRY_REQUIRES(mutex_) {
+    return leaving_ || (wanted_ && state_ == State::paused);
+  });
   if (leaving_) return false;
   state_ = State::running;
   // A pause that was taken back before the thread got here has left it set.
@@ -217,7 +226,7 @@ void Vcpu::wait_throttled() {
   throttle_due = 0;
   const unsigned percent = throttle_;
   if (percent == 0) return;
-  std::unique_lock lock(mutex_);
+  Lock lock(mutex_);
   changed_.wait_for(lock, kThrottlePeriod * percent / 100, [this] { return kicked_.load(); });
 }
 
@@ -229,7 +238,7 @@ void Vcpu::wait_for_memory() {
   if (now - *starving_since_ > kMemoryPatience) {
     return crash("the host has no memory for what the guest touches, at " + where());
   }
-  std::unique_lock lock(mutex_);
+  Lock lock(mutex_);
   changed_.wait_for(lock, kMemoryPoll, [this] { return kicked_.load(); });
 }
 

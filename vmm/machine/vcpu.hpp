@@ -4,16 +4,15 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <ctime>
 #include <functional>
-#include <mutex>
 #include <optional>
 
 #include "vmm/kvm/kvm_vcpu.hpp"
 #include "vmm/machine/bus.hpp"
 #include "vmm/machine/guest_end.hpp"
+#include "vmm/os/mutex.hpp"
 #include "vmm/os/thread.hpp"
 
 namespace vmm {
@@ -95,10 +94,10 @@ class Vcpu {
   Host host_;
   KvmVcpu kvm_;
 
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  State state_ = State::paused;
-  bool wanted_ = false;  ///< to run
+  mutable Mutex mutex_;
+  Condition changed_;
+  State state_ FERRY_GUARDED_BY(mutex_) = State::paused;
+  bool wanted_ FERRY_GUARDED_BY(mutex_) = false;  ///< to run
   std::atomic<bool> leaving_ = false;
   std::atomic<bool> kicked_ = false;
   std::atomic<bool> crashed_ = false;  ///< or as good as

@@ -12,11 +12,11 @@
 #include <array>
 #include <cerrno>
 #include <cstdint>
-#include <mutex>
 #include <span>
 #include <string>
 #include <system_error>
 
+#include "vmm/os/mutex.hpp"
 #include "vmm/os/unique_fd.hpp"
 
 // What headers before Linux 6.7 lack, with the kernel's values.
@@ -75,9 +75,9 @@ UniqueFd open_pagemap_of_undumpable() {
 
 /// The kernel's map of this process's pages, opened once. Asking it touches no page.
 int pagemap() {
-  static std::mutex mutex;
-  static UniqueFd file;
-  const std::lock_guard lock(mutex);
+  static Mutex mutex;
+  static UniqueFd file FERRY_GUARDED_BY(mutex);
+  const Lock lock(mutex);
   if (file.get() >= 0) return file.get();
   file = open_pagemap();
   if (file.get() < 0 && errno == EACCES && ::prctl(PR_GET_DUMPABLE) != 1) {
