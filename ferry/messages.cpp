@@ -6,12 +6,11 @@
 
 #include <atomic>
 #include <cerrno>
-#include <condition_variable>
 #include <deque>
-#include <mutex>
 #include <string_view>
 #include <utility>
 
+#include "vmm/os/mutex.hpp"
 #include "vmm/os/thread.hpp"
 
 namespace ferry {
@@ -55,13 +54,13 @@ struct Messages::Shared {
   std::atomic<bool> others_line_is_open = false;
   std::uint64_t dropped_told = 0;  ///< the writer's
 
-  std::mutex mutex;  ///< guards what follows
-  std::condition_variable changed;
-  std::deque<Line> waiting;
-  std::size_t waiting_bytes = 0;
-  bool background = false;
-  bool writing = false;
-  bool ended = false;
+  vmm::Mutex mutex;
+  vmm::Condition changed;
+  std::deque<Line> waiting FERRY_GUARDED_BY(mutex);
+  std::size_t waiting_bytes FERRY_GUARDED_BY(mutex) = 0;
+  bool background FERRY_GUARDED_BY(mutex) = false;
+  bool writing FERRY_GUARDED_BY(mutex) = false;
+  bool ended FERRY_GUARDED_BY(mutex) = false;
 };
 
 void Messages::Shared::write(const Line& line) noexcept {
@@ -83,9 +82,9 @@ void Messages::Shared::write(const Line& line) noexcept {
 }
 
 void Messages::Shared::write_waiting() noexcept {
-  std::unique_lock lock(mutex);
+  vmm::Lock lock(mutex);
   for (;;) {
-    changed.wait(lock, [this] { return ended || !waiting.empty(); });
+    changed.wait(lock, [this]() FERRY_REQUIRES(mutex) { return ended || !waiting.empty(); });
     if (waiting.empty()) return;
     const Line line = std::move(waiting.front());
     waiting.pop_front();
@@ -102,24 +101,24 @@ void Messages::Shared::write_waiting() noexcept {
 Messages::Messages(int fd) : shared_(std::make_shared<Shared>(fd)) {}
 
 Messages::~Messages() {
-  const std::lock_guard lock(shared_->mutex);
+  const vmm::Lock lock(shared_->mutex);
   shared_->ended = true;
   shared_->changed.notify_all();
 }
 
 void Messages::write_in_background() {
   {
-    const std::lock_guard lock(shared_->mutex);
+    const vmm::Lock lock(shared_->mutex);
     if (shared_->background) return;
   }
   const auto write = [shared = shared_] { shared->write_waiting(); };
   vmm::Thread(vmm::ThreadRole::messages, write, vmm::nothing_escapes).detach();
-  const std::lock_guard lock(shared_->mutex);
+  const vmm::Lock lock(shared_->mutex);
   shared_->background = true;
 }
 
 void Messages::add(std::string line) noexcept {
-  const std::lock_guard lock(shared_->mutex);
+  const vmm::Lock lock(shared_->mutex);
   if (!shared_->background) return shared_->write({std::move(line), shared_->dropped});
   if (shared_->waiting_bytes + line.size() > kWaitingBytes) {
     ++shared_->dropped;
@@ -136,9 +135,10 @@ void Messages::add(std::string line) noexcept {
 }
 
 void Messages::finish(std::chrono::milliseconds limit) noexcept {
-  std::unique_lock lock(shared_->mutex);
-  shared_->changed.wait_for(lock, limit,
-                            [this] { return shared_->waiting.empty() && !shared_->writing; });
+  vmm::Lock lock(shared_->mutex);
+  shared_->changed.wait_for(lock, limit, [this]() FERRY_REQUIRES(shared_->mutex) {
+    return shared_->waiting.empty() && !shared_->writing;
+  });
 }
 
 std::uint64_t Messages::dropped() const noexcept { return shared_->dropped; }

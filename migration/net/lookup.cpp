@@ -17,11 +17,11 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <cerrno>
 #include <memory>
-#include <mutex>
 #include <system_error>
 #include <utility>
 
 #include "migration/net/address_error.hpp"
+#include "vmm/os/mutex.hpp"
 #include "vmm/os/thread.hpp"
 #include "vmm/os/unique_fd.hpp"
 
@@ -29,13 +29,13 @@ namespace migration::net {
 
 /// What the thread and whoever waits share.
 struct LookUpAnswer {
-  std::mutex mutex;  ///< guards what follows
-  bool here = false;
-  std::string error;  ///< empty: there was none
-  std::vector<Endpoint> found;
+  vmm::Mutex mutex;
+  bool here FERRY_GUARDED_BY(mutex) = false;
+  std::string error FERRY_GUARDED_BY(mutex);  ///< empty: there was none
+  std::vector<Endpoint> found FERRY_GUARDED_BY(mutex);
   /// Goes when the answer is here: who waits sees the other end hang up. A context that is on its
   /// end must not be posted to, and nobody waits for the thread.
-  vmm::UniqueFd answering;
+  vmm::UniqueFd answering FERRY_GUARDED_BY(mutex);
 };
 
 namespace {
@@ -78,7 +78,7 @@ void answer(const Address& address, LookUpAnswer& to) {
     error = failure.what();
   }
   --at_once;
-  const std::lock_guard lock(to.mutex);
+  const vmm::Lock lock(to.mutex);
   to.here = true;
   to.error = std::move(error);
   to.found = std::move(found);
@@ -93,7 +93,10 @@ std::shared_ptr<LookUpAnswer> begin(const Address& address, Descriptor& waits) {
     fail(address, std::generic_category().message(errno));
   }
   waits.assign(ends[0]);
-  shared->answering = vmm::UniqueFd(ends[1]);
+  {
+    const vmm::Lock lock(shared->mutex);
+    shared->answering = vmm::UniqueFd(ends[1]);
+  }
   if (++at_once > kMostAtOnce) {
     --at_once;
     fail(address, "as many names are being looked up as may be, and the name server is silent");
@@ -137,7 +140,7 @@ asio::awaitable<std::vector<Endpoint>> look_up(Address address, std::chrono::mil
   if (cancelled != asio::cancellation_type::none) {
     throw std::system_error(ECANCELED, std::generic_category(), "resolving a name");
   }
-  const std::lock_guard lock(shared->mutex);
+  const vmm::Lock lock(shared->mutex);
   if (!shared->here) {
     fail(address, fmt::format("no name server has answered within {} ms", limit.count()));
   }

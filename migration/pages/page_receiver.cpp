@@ -76,13 +76,13 @@ void PageReceiver::receive(const wire::FrameHeader& header) {
 }
 
 PageSink& PageReceiver::sink() {
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   if (next_) sink_ = std::move(next_);
   return *sink_;
 }
 
 void PageReceiver::switch_to(std::unique_ptr<PageSink> sink) {
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   next_ = std::move(sink);
 }
 

@@ -4,13 +4,13 @@
 #include <exception>
 #include <functional>
 #include <memory>
-#include <mutex>
 
 #include "migration/net/buffered_reader.hpp"
 #include "migration/net/stream.hpp"
 #include "migration/pages/page_sink.hpp"
 #include "migration/pages/page_target.hpp"
 #include "migration/wire/decode.hpp"
+#include "vmm/os/mutex.hpp"
 #include "vmm/os/thread.hpp"
 
 namespace migration {
@@ -46,8 +46,9 @@ class PageReceiver {
   Done done_;
   std::uint32_t ended_ = 0;         ///< the last round that the peer has ended here
   std::unique_ptr<PageSink> sink_;  ///< the channel's thread alone looks at it
-  std::mutex mutex_;                ///< guards next_
-  std::unique_ptr<PageSink> next_;  ///< to take the place of sink_; or none
+  vmm::Mutex mutex_;
+  /// To take the place of sink_; or none.
+  std::unique_ptr<PageSink> next_ FERRY_GUARDED_BY(mutex_);
   vmm::Thread thread_;
 };
 

@@ -69,7 +69,7 @@ PageSender::PageSender(net::Socket socket, wire::Bytes greeting, Shared& shared,
 
 PageSender::~PageSender() {
   {
-    const std::lock_guard lock(mutex_);
+    const vmm::Lock lock(mutex_);
     stopping_ = true;
   }
   changed_.notify_all();
@@ -79,7 +79,7 @@ PageSender::~PageSender() {
 
 void PageSender::start(std::shared_ptr<Round> round) {
   {
-    const std::lock_guard lock(mutex_);
+    const vmm::Lock lock(mutex_);
     next_round_ = std::move(round);
   }
   changed_.notify_all();
@@ -94,8 +94,8 @@ void PageSender::run() {
   for (;;) {
     std::shared_ptr<Round> round;
     {
-      std::unique_lock lock(mutex_);
-      changed_.wait(lock, [this] { return stopping_ || next_round_; });
+      vmm::Lock lock(mutex_);
+      changed_.wait(lock, [this]() FERRY_REQUIRES(mutex_) { return stopping_ || next_round_; });
       if (stopping_) return;
       round = std::exchange(next_round_, nullptr);
     }

@@ -2,12 +2,10 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <exception>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "migration/net/stream.hpp"
@@ -16,6 +14,7 @@
 #include "migration/pages/round.hpp"
 #include "migration/policy/compression_policy.hpp"
 #include "migration/wire/encode.hpp"
+#include "vmm/os/mutex.hpp"
 #include "vmm/os/thread.hpp"
 
 namespace migration {
@@ -104,10 +103,10 @@ class PageSender {
     double in = 0, out = 0, seconds = 0;
   } gathered_;
 
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::shared_ptr<Round> next_round_;
-  bool stopping_ = false;
+  vmm::Mutex mutex_;
+  vmm::Condition changed_;
+  std::shared_ptr<Round> next_round_ FERRY_GUARDED_BY(mutex_);
+  bool stopping_ FERRY_GUARDED_BY(mutex_) = false;
   vmm::Thread thread_;
 };
 

@@ -22,7 +22,7 @@ void RateLimiter::settle(Clock::time_point now) {
 }
 
 void RateLimiter::take(std::uint64_t bytes) {
-  std::unique_lock lock(mutex_);
+  vmm::Lock lock(mutex_);
   while (!stopped_ && rate_ != 0) {
     const auto now = Clock::now();
     settle(now);
@@ -35,14 +35,14 @@ void RateLimiter::take(std::uint64_t bytes) {
 }
 
 void RateLimiter::charge(std::uint64_t bytes) {
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   // Only what was saved up until now pays for it.
   settle(Clock::now());
   if (rate_ != 0) debt_ += static_cast<double>(bytes);
 }
 
 RateLimiter::Clock::duration RateLimiter::due_in() {
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   settle(Clock::now());
   if (stopped_ || rate_ == 0 || debt_ <= 0) return {};
   return std::chrono::ceil<Clock::duration>(
@@ -51,7 +51,7 @@ RateLimiter::Clock::duration RateLimiter::due_in() {
 
 void RateLimiter::set_rate(std::uint64_t bytes_per_second) {
   {
-    const std::lock_guard lock(mutex_);
+    const vmm::Lock lock(mutex_);
     settle(Clock::now());
     rate_ = bytes_per_second;
     if (rate_ == 0) debt_ = 0;
@@ -60,20 +60,20 @@ void RateLimiter::set_rate(std::uint64_t bytes_per_second) {
 }
 
 std::uint64_t RateLimiter::rate() const {
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   return rate_;
 }
 
 void RateLimiter::stop() {
   {
-    const std::lock_guard lock(mutex_);
+    const vmm::Lock lock(mutex_);
     stopped_ = true;
   }
   changed_.notify_all();
 }
 
 void RateLimiter::restart() {
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   stopped_ = false;
 }
 

@@ -1,9 +1,9 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
-#include <mutex>
+
+#include "vmm/os/mutex.hpp"
 
 namespace migration {
 
@@ -32,14 +32,15 @@ class RateLimiter {
   void restart();
 
  private:
-  void settle(Clock::time_point now);
+  void settle(Clock::time_point now) FERRY_REQUIRES(mutex_);
 
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  std::uint64_t rate_;
-  double debt_ = 0;  ///< bytes taken that the rate has not yet paid for; negative is credit
-  Clock::time_point settled_ = Clock::now();
-  bool stopped_ = false;
+  mutable vmm::Mutex mutex_;
+  vmm::Condition changed_;
+  std::uint64_t rate_ FERRY_GUARDED_BY(mutex_);
+  /// Bytes taken that the rate has not yet paid for; negative is credit.
+  double debt_ FERRY_GUARDED_BY(mutex_) = 0;
+  Clock::time_point settled_ FERRY_GUARDED_BY(mutex_) = Clock::now();
+  bool stopped_ FERRY_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace migration

@@ -18,7 +18,7 @@ PreCopyRound::PreCopyRound(std::uint32_t number, vmm::GuestMemory& memory, vmm::
       all_(pages_.pages().count()) {}
 
 std::optional<vmm::PageRange> PreCopyRound::claim() {
-  const std::lock_guard lock(claiming_);
+  const vmm::Lock lock(claiming_);
   return pages_.claim();
 }
 
@@ -40,10 +40,13 @@ std::optional<Chunk> PreCopyRound::next_chunk() {
 void PreCopyRound::watch_writes() {
   assert(can_be_watched());
   if (!pages_.watching()) {
-    pages_.watch();
+    {
+      const vmm::Lock lock(claiming_);
+      pages_.watch();
+    }
     return forget_writes();
   }
-  const std::lock_guard lock(claiming_);
+  const vmm::Lock lock(claiming_);
   if (pages_.rest().count == 0) return;
   vmm::PageSet written = log_->harvest();
   log_->clear(written, pages_.rest());
@@ -54,7 +57,7 @@ void PreCopyRound::watch_writes() {
 void PreCopyRound::forget_writes() {
   vmm::PageSet touched(memory_.page_count());
   for (vmm::PageIndex first = 0;;) {
-    const std::lock_guard lock(claiming_);
+    const vmm::Lock lock(claiming_);
     first = std::max(first, pages_.rest().first);
     if (first >= memory_.page_count()) return;
     const vmm::PageRange step{first,

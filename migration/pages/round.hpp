@@ -1,13 +1,13 @@
 #pragma once
 
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <vector>
 
 #include "migration/policy/round_pages.hpp"
 #include "vmm/kvm/dirty_log.hpp"
 #include "vmm/memory/guest_memory.hpp"
+#include "vmm/os/mutex.hpp"
 
 namespace migration {
 
@@ -80,7 +80,7 @@ class PreCopyRound final : public Round {
   vmm::DirtyLog* log_;
   RoundPages pages_;
   std::optional<std::uint64_t> all_;
-  std::mutex claiming_;  ///< held while a chunk is claimed, and while the rest is looked at
+  vmm::Mutex claiming_;  ///< held while a chunk is claimed, and while the rest is looked at
 };
 
 }  // namespace migration

@@ -61,7 +61,7 @@ FaultLoop::~FaultLoop() {
 
 void FaultLoop::post(std::function<void()> task) {
   {
-    const std::lock_guard lock(tasks_mutex_);
+    const vmm::Lock lock(tasks_mutex_);
     tasks_.push_back(std::move(task));
   }
   ::eventfd_write(wake_.get(), 1);
@@ -101,7 +101,7 @@ void FaultLoop::run_tasks() {
   ::eventfd_read(wake_.get(), &ignored);
   std::vector<std::function<void()>> tasks;
   {
-    const std::lock_guard lock(tasks_mutex_);
+    const vmm::Lock lock(tasks_mutex_);
     tasks.swap(tasks_);
   }
   for (const auto& task : tasks) {

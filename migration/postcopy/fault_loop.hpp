@@ -6,7 +6,6 @@
 #include <exception>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "migration/net/stream.hpp"
@@ -17,6 +16,7 @@
 #include "migration/wire/decode.hpp"
 #include "vmm/memory/guest_memory.hpp"
 #include "vmm/memory/userfault.hpp"
+#include "vmm/os/mutex.hpp"
 #include "vmm/os/thread.hpp"
 #include "vmm/os/unique_fd.hpp"
 
@@ -87,8 +87,8 @@ class FaultLoop {
   std::atomic<bool> connected_ = false;
   FaultWatch watch_;
 
-  std::mutex tasks_mutex_;  ///< guards tasks_
-  std::vector<std::function<void()>> tasks_;
+  vmm::Mutex tasks_mutex_;
+  std::vector<std::function<void()>> tasks_ FERRY_GUARDED_BY(tasks_mutex_);
   const vmm::UniqueFd wake_;  ///< an eventfd: there are tasks
 
   // The loop's thread alone.

@@ -66,7 +66,7 @@ vmm::Installed FileOverlay::copy(vmm::PageRange range, std::span<const std::byte
 void FileOverlay::zero(vmm::PageIndex page) {
   const auto bytes = memory_.pages({page, 1});
   const std::uint64_t block = page / kBlockPages;
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   if (!flushed_.test(block)) {
     held_.put(block);
     if (!userfault_->zero(bytes.data(), bytes.size()).met_present) return;
@@ -79,7 +79,7 @@ std::optional<BlockReservation> FileOverlay::reserve(std::uint64_t block,
   const vmm::PageRange pages = pages_of(block, block + 1);
   if (pages.count != kBlockPages) return std::nullopt;
   {
-    const std::lock_guard lock(mutex_);
+    const vmm::Lock lock(mutex_);
     // It stays stale until it is committed, or cleared in the end.
     if (closed_ || flushed_.test(block) || !stale_.put(block)) return std::nullopt;
     reserved_.put(block);
@@ -96,7 +96,7 @@ std::optional<BlockReservation> FileOverlay::reserve(std::uint64_t block,
 }
 
 bool FileOverlay::commit(std::uint64_t block) {
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   if (closed_) return false;
   closed_ = !show(block, true);
   if (!closed_) reserved_.take(block);
@@ -104,7 +104,7 @@ bool FileOverlay::commit(std::uint64_t block) {
 }
 
 void FileOverlay::release(std::uint64_t block) noexcept {
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   reserved_.take(block);
   if (!due_.test(block)) return;
   due_.reset(block);
@@ -117,7 +117,7 @@ void FileOverlay::release(std::uint64_t block) noexcept {
 
 void FileOverlay::flush(std::uint64_t block) {
   if (!held_.test(block)) return;
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   if (reserved_.test(block)) return due_.set(block);
   flush_locked(block);
 }
@@ -128,7 +128,7 @@ void FileOverlay::flush_locked(std::uint64_t block) {
 }
 
 bool FileOverlay::flush_all() {
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   for (std::uint64_t block = 0; block < blocks() && !closed_; ++block) {
     if (flushed_.test(block) || (!held_.test(block) && !stale_.test(block))) continue;
     // It is reserved still only if a defective source has sent its pages twice.
@@ -151,7 +151,7 @@ bool FileOverlay::uncover(std::uint64_t first, std::uint64_t end) {
   } catch (const std::system_error&) {
     return false;
   }
-  flushed_.put(vmm::PageRange{first, end - first});
+  flushed_.set(vmm::PageRange{first, end - first});
   userfault_->wake(memory_.pages(pages));
   return true;
 }

@@ -3,7 +3,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <span>
 
@@ -13,6 +12,7 @@
 #include "vmm/memory/mapping.hpp"
 #include "vmm/memory/page_set.hpp"
 #include "vmm/memory/userfault.hpp"
+#include "vmm/os/mutex.hpp"
 
 namespace migration {
 
@@ -58,13 +58,13 @@ class FileOverlay {
 
   [[nodiscard]] bool commit(std::uint64_t block);
   void release(std::uint64_t block) noexcept;
-  void flush_locked(std::uint64_t block);
-  [[nodiscard]] std::uint64_t blocks() const { return flushed_.page_count(); }
+  void flush_locked(std::uint64_t block) FERRY_REQUIRES(mutex_);
+  [[nodiscard]] std::uint64_t blocks() const { return held_.page_count(); }
   [[nodiscard]] vmm::PageRange pages_of(std::uint64_t first, std::uint64_t end) const;
-  [[nodiscard]] bool uncover(std::uint64_t first, std::uint64_t end);
-  [[nodiscard]] bool show(std::uint64_t block, bool filled);
+  [[nodiscard]] bool uncover(std::uint64_t first, std::uint64_t end) FERRY_REQUIRES(mutex_);
+  [[nodiscard]] bool show(std::uint64_t block, bool filled) FERRY_REQUIRES(mutex_);
   void clear(vmm::PageRange pages) const;
-  void write_out(vmm::PageRange pages, bool zeros);
+  void write_out(vmm::PageRange pages, bool zeros) FERRY_REQUIRES(mutex_);
   void write(vmm::PageRange pages) const;
 
   vmm::GuestMemory& memory_;
@@ -77,11 +77,12 @@ class FileOverlay {
   vmm::AtomicPageSet reserved_;
   vmm::AtomicPageSet stale_;  ///< reserved, and not flushed: the file may have what is of no use
 
-  std::mutex mutex_;            ///< what is zero must not be put where the file shows by then
-  bool closed_ = false;         ///< no further block is flushed: for want of room, or all is over
-  vmm::AtomicPageSet flushed_;  ///< the file shows
-  vmm::PageSet due_;            ///< to be flushed as they are released
-  vmm::PageSet there_;          ///< empty, but for show()
+  vmm::Mutex mutex_;  ///< what is zero must not be put where the file shows by then
+  /// No further block is flushed: for want of room, or all is over.
+  bool closed_ FERRY_GUARDED_BY(mutex_) = false;
+  vmm::PageSet flushed_ FERRY_GUARDED_BY(mutex_);  ///< the file shows
+  vmm::PageSet due_ FERRY_GUARDED_BY(mutex_);      ///< to be flushed as they are released
+  vmm::PageSet there_ FERRY_GUARDED_BY(mutex_);    ///< empty, but for show()
 };
 
 /// A block of the file, from FileOverlay::reserve(), while one thread fills it out of the guest's

@@ -27,8 +27,8 @@ MissingPages::Arrival MissingPages::mark_installed(vmm::PageRange range) {
   missing_.take(range, taken);
   Arrival arrival;
   {
-    const std::lock_guard lock(mutex_);
-    std::erase_if(waiting_, [&](const Waiting& waiting) {
+    const vmm::Lock lock(mutex_);
+    std::erase_if(waiting_, [&](const Waiting& waiting) FERRY_REQUIRES(mutex_) {
       if (waiting.page < range.first || waiting.page >= range.end()) return false;
       latencies_.add(1000 * ms_between(waiting.since, now));
       arrival.awaited.push_back(waiting.page);
@@ -43,7 +43,7 @@ MissingPages::Arrival MissingPages::mark_installed(vmm::PageRange range) {
 MissingPages::Wait MissingPages::wait_for(vmm::PageIndex page) {
   if (!missing_.test(page)) return Wait::none;
   const auto now = Clock::now();
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   // It may have been installed meanwhile. Whoever did so looks, under this lock, for who waits.
   if (!missing_.test(page)) return Wait::none;
   if (std::ranges::find(waiting_, page, &Waiting::page) != waiting_.end()) return Wait::again;
@@ -52,7 +52,7 @@ MissingPages::Wait MissingPages::wait_for(vmm::PageIndex page) {
 }
 
 std::optional<MissingPages::Clock::time_point> MissingPages::asked(vmm::PageIndex page) const {
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   const auto waiting = std::ranges::find(waiting_, page, &Waiting::page);
   if (waiting == waiting_.end()) return std::nullopt;
   return waiting->asked;
@@ -60,7 +60,7 @@ std::optional<MissingPages::Clock::time_point> MissingPages::asked(vmm::PageInde
 
 std::vector<vmm::PageIndex> MissingPages::ask_again() {
   std::vector<vmm::PageIndex> pages;
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   for (Waiting& waiting : waiting_) {
     waiting.asked = Clock::now();
     pages.push_back(waiting.page);
@@ -69,21 +69,21 @@ std::vector<vmm::PageIndex> MissingPages::ask_again() {
 }
 
 bool MissingPages::waits_longer_than(std::chrono::milliseconds time) const {
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   return std::ranges::any_of(
       waiting_, [&](const Waiting& waiting) { return Clock::now() - waiting.asked > time; });
 }
 
 std::vector<vmm::PageIndex> MissingPages::forget_waiting() {
   std::vector<vmm::PageIndex> pages;
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   for (const Waiting& waiting : waiting_) pages.push_back(waiting.page);
   waiting_.clear();
   return pages;
 }
 
 LatencyHistogram MissingPages::latencies() const {
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   return latencies_;
 }
 

@@ -3,7 +3,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <vector>
@@ -12,6 +11,7 @@
 #include "vmm/memory/atomic_page_set.hpp"
 #include "vmm/memory/guest_address.hpp"
 #include "vmm/memory/page_set.hpp"
+#include "vmm/os/mutex.hpp"
 
 namespace migration {
 
@@ -71,9 +71,9 @@ class MissingPages {
   vmm::AtomicPageSet missing_;
   std::atomic<std::uint64_t> left_ = 0;  ///< pages in missing_
 
-  mutable std::mutex mutex_;      ///< guards what follows
-  std::vector<Waiting> waiting_;  ///< few, as threads that wait are
-  LatencyHistogram latencies_;
+  mutable vmm::Mutex mutex_;
+  std::vector<Waiting> waiting_ FERRY_GUARDED_BY(mutex_);  ///< few, as threads that wait are
+  LatencyHistogram latencies_ FERRY_GUARDED_BY(mutex_);
 };
 
 }  // namespace migration

@@ -64,7 +64,7 @@ PageServer::PageServer(PageSender::Shared& shared, vmm::AtomicPageSet missing, P
 
 std::shared_ptr<Round> PageServer::round(std::uint32_t number) {
   {
-    const std::lock_guard lock(mutex_);
+    const vmm::Lock lock(mutex_);
     interrupted_ = false;
     start_ = std::chrono::steady_clock::now();
     bytes_at_start_ = shared_.counters.wire_bytes;
@@ -76,7 +76,7 @@ PageServer::~PageServer() { hang_up(); }
 
 void PageServer::hang_up() {
   {
-    const std::lock_guard lock(mutex_);
+    const vmm::Lock lock(mutex_);
     interrupted_ = true;
   }
   changed_.notify_all();
@@ -88,9 +88,12 @@ void PageServer::hang_up() {
 
 void PageServer::serve(net::Socket socket, std::function<void(std::exception_ptr)> failed) {
   stream_ = std::make_unique<net::Stream>(std::move(socket), shared_.timeout);
-  // What a lost link has left.
-  frames_.clear();
-  inserts_.clear();
+  {
+    const vmm::Lock lock(write_mutex_);
+    // What a lost link has left.
+    frames_.clear();
+    inserts_.clear();
+  }
   thread_ = vmm::Thread(
       vmm::ThreadRole::faults, [this] { answer_all(!greedy_peer_ && vmm::wake_at_once()); },
       std::move(failed));
@@ -98,7 +101,7 @@ void PageServer::serve(net::Socket socket, std::function<void(std::exception_ptr
 
 void PageServer::set(Prepaging prepaging) {
   {
-    const std::lock_guard lock(mutex_);
+    const vmm::Lock lock(mutex_);
     prepaging_ = prepaging;
     order_.set(prepaging);
   }
@@ -142,16 +145,16 @@ std::optional<Chunk> PageServer::next_chunk() {
   for (;;) {
     vmm::PageRange range;
     {
-      std::unique_lock lock(mutex_);
-      changed_.wait(lock, [this] {
+      vmm::Lock lock(mutex_);
+      changed_.wait(lock, [this]() FERRY_REQUIRES(mutex_) {
         return interrupted_ || prepaging_ != Prepaging::none || !unsent_.first_at_or_after(0);
       });
       if (interrupted_) return std::nullopt;
     }
     if (auto absent = next_absent()) return absent;
     {
-      const std::lock_guard lock(mutex_);
-      faults_.take_new([this](vmm::PageIndex page) { order_.faulted(page); });
+      const vmm::Lock lock(mutex_);
+      for (const vmm::PageIndex page : faults_.take_new()) order_.faulted(page);
       const auto next = order_.next(unsent_, chunk_pages());
       if (!next && !unsent_.first_at_or_after(0)) return std::nullopt;
       if (!next) continue;  // the order is none by now
@@ -207,7 +210,7 @@ void PageServer::answer(const wire::PageRequest& request) {
   // A page that was sent is on its way.
   if (unsent_.take(request.page)) {
     ++demand_;
-    const std::lock_guard lock(write_mutex_);
+    const vmm::Lock lock(write_mutex_);
     const bool compressed = shared_.compression == Compression::lz4 ||
                             (shared_.compression == Compression::automatic && request.compressed);
     put_page(FrameType::page, request.page, compressed);
@@ -221,16 +224,16 @@ void PageServer::answer(const wire::PageRequest& request) {
   // Rounds wait until the last page was asked for. (One that saw this page missing, and that
   // nothing is to be pushed, did so before the page was taken, which is a full barrier: so that is
   // seen here.)
-  { const std::lock_guard lock(mutex_); }
+  { const vmm::Lock lock(mutex_); }
   changed_.notify_all();
 }
 
 void PageServer::send_now(std::span<const vmm::PageIndex> pages) {
   {
-    const std::lock_guard lock(mutex_);
+    const vmm::Lock lock(mutex_);
     if (prepaging_ == Prepaging::none) return;
   }
-  const std::lock_guard lock(write_mutex_);
+  const vmm::Lock lock(write_mutex_);
   for (const vmm::PageIndex page : pages) {
     if (!unsent_.take(page)) continue;
     ++pushed_;

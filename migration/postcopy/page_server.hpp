@@ -2,12 +2,10 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <exception>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <vector>
@@ -21,6 +19,7 @@
 #include "migration/postcopy/recent_faults.hpp"
 #include "migration/wire/decode.hpp"
 #include "vmm/memory/atomic_page_set.hpp"
+#include "vmm/os/mutex.hpp"
 #include "vmm/os/thread.hpp"
 
 namespace migration {
@@ -72,13 +71,14 @@ class PageServer {
 
   std::optional<Chunk> next_chunk();
   std::optional<Chunk> next_absent();
-  [[nodiscard]] std::uint64_t chunk_pages() const;
+  [[nodiscard]] std::uint64_t chunk_pages() const FERRY_REQUIRES(mutex_);
   /// Until the connection fails. A thread that `follows` stays near to where requests arrive.
   void answer_all(bool follows);
   void answer(const wire::PageRequest& request);
   /// Appends the frame of a page to what is to be written.
-  void put_page(wire::FrameType type, vmm::PageIndex page, bool compressed);
-  void write_frames();
+  void put_page(wire::FrameType type, vmm::PageIndex page, bool compressed)
+      FERRY_REQUIRES(write_mutex_);
+  void write_frames() FERRY_REQUIRES(write_mutex_);
 
   PageSender::Shared& shared_;
   const bool digests_;
@@ -93,25 +93,27 @@ class PageServer {
   FaultWatch watch_;
   std::atomic<Prepaging> prepaging_;  ///< changed under mutex_
 
-  std::mutex mutex_;  ///< guards what follows
-  std::condition_variable changed_;
-  PushOrder order_;
-  bool interrupted_ = false;
-  std::chrono::steady_clock::time_point start_;  ///< of the round that is under way
-  std::uint64_t bytes_at_start_ = 0;             ///< sent before it
+  vmm::Mutex mutex_;
+  vmm::Condition changed_;
+  PushOrder order_ FERRY_GUARDED_BY(mutex_);
+  bool interrupted_ FERRY_GUARDED_BY(mutex_) = false;
+  /// Of the round that is under way.
+  std::chrono::steady_clock::time_point start_ FERRY_GUARDED_BY(mutex_);
+  std::uint64_t bytes_at_start_ FERRY_GUARDED_BY(mutex_) = 0;  ///< sent before it
 
   std::unique_ptr<net::Stream> stream_;
-  std::mutex write_mutex_;  ///< guards what follows, and writing to stream_
-  std::vector<std::byte> compressed_;
-  PageCodec codec_;
-  wire::Bytes frames_;  ///< but for the pages that are sent from where they are
+  vmm::Mutex write_mutex_;  ///< for writing to stream_, too
+  std::vector<std::byte> compressed_ FERRY_GUARDED_BY(write_mutex_);
+  PageCodec codec_ FERRY_GUARDED_BY(write_mutex_);
+  /// But for the pages that are sent from where they are.
+  wire::Bytes frames_ FERRY_GUARDED_BY(write_mutex_);
   /// Where a page goes in between: after so many bytes of frames_.
   struct Insert {
     std::size_t after = 0;
     std::span<const std::byte> page;
   };
-  std::vector<Insert> inserts_;
-  std::vector<iovec> parts_;
+  std::vector<Insert> inserts_ FERRY_GUARDED_BY(write_mutex_);
+  std::vector<iovec> parts_ FERRY_GUARDED_BY(write_mutex_);
   bool greedy_peer_ = false;  ///< it asked for more pages than there are; the thread's
   vmm::Thread thread_;
 };

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "vmm/memory/guest_address.hpp"
 
@@ -23,14 +24,16 @@ class RecentFaults {
     added_.store(added + 1, std::memory_order_release);
   }
 
-  /// Calls `take` with each page that was added since the last call, oldest first; of more than
-  /// kKept with the last of them. Pages that are added meanwhile may stand in for the oldest. One
-  /// thread at a time.
-  template <typename Take>
-  void take_new(Take take) {
+  /// The pages that were added since the last call, oldest first; of more than kKept the last of
+  /// them. Pages that are added meanwhile may stand in for the oldest. One thread at a time.
+  [[nodiscard]] std::vector<vmm::PageIndex> take_new() {
+    std::vector<vmm::PageIndex> pages;
     const std::uint64_t added = added_.load(std::memory_order_acquire);
     taken_ = std::max(taken_, added - std::min<std::uint64_t>(added, kKept));
-    for (; taken_ < added; ++taken_) take(pages_[taken_ % kKept].load(std::memory_order_relaxed));
+    for (; taken_ < added; ++taken_) {
+      pages.push_back(pages_[taken_ % kKept].load(std::memory_order_relaxed));
+    }
+    return pages;
   }
 
  private:

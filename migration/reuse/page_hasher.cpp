@@ -7,7 +7,6 @@
 #include <atomic>
 #include <cstdint>
 #include <exception>
-#include <mutex>
 #include <stdexcept>
 #include <system_error>
 #include <thread>
@@ -15,6 +14,7 @@
 
 #include "migration/base/page_content.hpp"
 #include "migration/reuse/store_files.hpp"
+#include "vmm/os/mutex.hpp"
 #include "vmm/os/thread.hpp"
 
 namespace migration {
@@ -65,6 +65,23 @@ std::vector<Portion> portions_of(const vmm::PageSet& pages) {
   return portions;
 }
 
+/// What one of several threads has failed by.
+class HashFailure {
+ public:
+  void set(std::exception_ptr failure) {
+    const vmm::Lock lock(mutex_);
+    failure_ = std::move(failure);
+  }
+  void rethrow() {
+    const vmm::Lock lock(mutex_);
+    if (failure_) std::rethrow_exception(failure_);
+  }
+
+ private:
+  vmm::Mutex mutex_;
+  std::exception_ptr failure_ FERRY_GUARDED_BY(mutex_);
+};
+
 /// What `make()` makes of every page of `pages`: one functor for each thread. `fetch` is called
 /// before the pages of a range are looked at; those that are not of `data` count as zero.
 template <typename Make, typename Fetch>
@@ -80,8 +97,7 @@ auto map_pages(const vmm::GuestMemory& memory, const vmm::PageSet& pages, const 
     return rest.first(std::min(rest.size(), kTurn));
   };
   std::atomic<std::size_t> next{0};
-  std::mutex mutex;
-  std::exception_ptr failure;
+  HashFailure failure;
   const auto look = [&](const Portion& portion, auto& of_page) {
     const auto& [range, at] = portion;
     if (data.count(range) == 0) return;
@@ -99,8 +115,7 @@ auto map_pages(const vmm::GuestMemory& memory, const vmm::PageSet& pages, const 
     }
   };
   const auto failed = [&](std::exception_ptr why) {
-    const std::lock_guard lock(mutex);
-    failure = std::move(why);
+    failure.set(std::move(why));
     next = turns;
   };
   {
@@ -121,7 +136,7 @@ auto map_pages(const vmm::GuestMemory& memory, const vmm::PageSet& pages, const 
     }
     for (vmm::Thread& thread : threads) thread.join();
   }
-  if (failure) std::rethrow_exception(failure);
+  failure.rethrow();
   return results;
 }
 

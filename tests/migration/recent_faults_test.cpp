@@ -11,27 +11,21 @@ namespace {
 
 using Pages = std::vector<vmm::PageIndex>;
 
-Pages taken(RecentFaults& faults) {
-  Pages pages;
-  faults.take_new([&](vmm::PageIndex page) { pages.push_back(page); });
-  return pages;
-}
-
 TEST(RecentFaults, AreTakenOnceOldestFirst) {
   RecentFaults faults;
-  EXPECT_EQ(taken(faults), Pages{});
+  EXPECT_EQ(faults.take_new(), Pages{});
   faults.add(7);
   faults.add(3);
-  EXPECT_EQ(taken(faults), (Pages{7, 3}));
-  EXPECT_EQ(taken(faults), Pages{});
+  EXPECT_EQ(faults.take_new(), (Pages{7, 3}));
+  EXPECT_EQ(faults.take_new(), Pages{});
   faults.add(7);
-  EXPECT_EQ(taken(faults), Pages{7});
+  EXPECT_EQ(faults.take_new(), Pages{7});
 }
 
 TEST(RecentFaults, AreTheLastOnesWhereThereWereMany) {
   RecentFaults faults;
   for (vmm::PageIndex page = 0; page < 3 * RecentFaults::kKept + 5; ++page) faults.add(page);
-  const Pages pages = taken(faults);
+  const Pages pages = faults.take_new();
   ASSERT_EQ(pages.size(), RecentFaults::kKept);
   EXPECT_EQ(pages.front(), 2 * RecentFaults::kKept + 5);
   EXPECT_EQ(pages.back(), 3 * RecentFaults::kKept + 4);
@@ -46,7 +40,7 @@ TEST(RecentFaults, ArriveFromAnotherThread) {
   });
   vmm::PageIndex last = 0;
   const auto take = [&] {
-    const Pages pages = taken(faults);
+    const Pages pages = faults.take_new();
     // A newer page may stand in for one of these, by whole turns of what is kept.
     for (std::size_t i = 1; i < pages.size(); ++i) {
       EXPECT_EQ((pages[i] - pages[i - 1]) % RecentFaults::kKept, 1U);
