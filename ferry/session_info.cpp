@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "ferry/leaving.hpp"
 #include "ferry/say.hpp"
 #include "ferry/session.hpp"
 
@@ -11,7 +12,6 @@
 namespace ferry {
 
 using migration::IncomingMigration;
-using migration::Outcome;
 using nlohmann::json;
 
 namespace {
@@ -43,63 +43,64 @@ json receiving_json(const IncomingMigration::Status::Receiving& receiving) {
 }  // namespace
 
 std::string Session::state() const {
-  if (lent()) {
-    switch (outgoing_->live().outcome) {
-      case Outcome::in_doubt: return "in-doubt";
-      case Outcome::completed: return "gone";
-      default: return "migrating";
+  switch (vm_.place()) {
+    case VmPlace::awaited: {
+      const auto status = arrival_.status();
+      return status ? status->state : "gone";
     }
+    case VmPlace::here: return vm_.machine()->running() ? "running" : "paused";
+    case VmPlace::lent:
+    case VmPlace::gone: return std::string(state_of(departure_.leaving()));
+    case VmPlace::kept: break;
   }
-  if (machine_) return machine_->running() ? "running" : "paused";
-  if (keeper_) return "keeper";
-  return incoming_ ? incoming_->status().state : "gone";
+  return "keeper";
 }
 
 std::string Session::owner() const {
-  if (lent()) return outgoing_->live().owner;
-  if (machine_) {
-    const auto status = fetching();
-    const bool away = status && (status->link_lost || status->waits_for_room);
-    if (away || (incoming_ && (exit_status_ || incoming_->status().unheard))) {
-      return incoming_->status().detail;
+  switch (vm_.place()) {
+    case VmPlace::awaited: {
+      const auto status = arrival_.status();
+      return status ? status->detail : "the VM has left this process";
     }
-    return fmt::format(
-        "this process {}{}", machine_->running() ? "runs the VM" : "has the VM, paused",
-        status && status->missing > 0 ? "; pages that it lacks are still at the source" : "");
+    case VmPlace::here: return owner_here();
+    case VmPlace::lent:
+    case VmPlace::gone: return departure_.live().owner;
+    case VmPlace::kept: break;
   }
-  if (keeper_) return last_report_->owner + "; its image is kept here for its return";
-  return incoming_ ? incoming_->status().detail : "the VM has left this process";
+  return departure_.last_report()->owner + "; its image is kept here for its return";
 }
 
-/// Post-copy: what the VM that arrived here still lacks.
-std::optional<IncomingMigration::Status::Fetching> Session::fetching() const {
-  if (!incoming_ || !machine_) return std::nullopt;
-  return incoming_->status().fetching;
+std::string Session::owner_here() const {
+  const auto arrival = arrival_.status();
+  const auto lacks = arrival ? arrival->fetching : std::nullopt;
+  const bool away = lacks && (lacks->link_lost || lacks->waits_for_room);
+  if (arrival && (away || end_.begun() || arrival->unheard)) return arrival->detail;
+  return fmt::format(
+      "this process {}{}", vm_.machine()->running() ? "runs the VM" : "has the VM, paused",
+      lacks && lacks->missing > 0 ? "; pages that it lacks are still at the source" : "");
 }
 
 json Session::info() const {
-  json arrival = nullptr;
-  if (const auto status = fetching()) arrival = fetching_json(*status);
+  const auto arrival = arrival_.status();
+  json fetching = nullptr;
+  if (const auto lacks = arrival_.fetching()) fetching = fetching_json(*lacks);
   json arrived_by = nullptr;
-  if (incoming_) {
-    if (const auto report = incoming_->status().report) arrived_by = migration::to_json(*report);
-  }
+  if (arrival && arrival->report) arrived_by = migration::to_json(*arrival->report);
   json migration = nullptr;
-  if (lent()) {
-    migration = migration::to_json(outgoing_->live());
-  } else if (last_report_) {
-    migration = migration::to_json(*last_report_);
+  if (vm_.with_migration()) {
+    migration = migration::to_json(departure_.live());
+  } else if (departure_.last_report()) {
+    migration = migration::to_json(*departure_.last_report());
   }
   json listening = nullptr;
+  if (arrival && arrival->listening) listening = migration::to_string(*arrival->listening);
   json receiving = nullptr;
-  IncomingMigration::Status::Receiving vm{id_, name_, cpus_, memory_bytes_};
-  if (incoming_) {
-    const IncomingMigration::Status status = incoming_->status();
-    if (status.listening) listening = migration::to_string(*status.listening);
-    if (status.receiving && id_.empty()) {
-      vm = *status.receiving;
-      receiving = receiving_json(vm);
-    }
+  IncomingMigration::Status::Receiving vm;
+  if (const auto& config = vm_.config()) {
+    vm = {config->id, config->name, config->cpus, config->memory_bytes};
+  } else if (arrival && arrival->receiving) {
+    vm = *arrival->receiving;
+    receiving = receiving_json(vm);
   }
   return {{"state", state()},
           {"owner", owner()},
@@ -112,7 +113,7 @@ json Session::info() const {
           {"messages_dropped", messages().dropped()},
           {"listening", std::move(listening)},
           {"receiving", std::move(receiving)},
-          {"arrival", std::move(arrival)},
+          {"arrival", std::move(fetching)},
           {"arrived_by", std::move(arrived_by)},
           {"migration", std::move(migration)}};
 }

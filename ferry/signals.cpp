@@ -14,6 +14,9 @@ namespace ferry {
 
 namespace {
 
+/// A shell's number of a death by signal.
+constexpr int kSignalStatus = 128;
+
 bool is_ignored(int number) {
   struct sigaction now {};
   return ::sigaction(number, nullptr, &now) == 0 && now.sa_handler == SIG_IGN;
@@ -94,6 +97,26 @@ bool has_terminal() {
   }
   const vmm::UniqueFd controlling(::open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC));
   return controlling.get() >= 0;
+}
+
+EndSignals::EndSignals(boost::asio::io_context& context, std::function<bool()> rotate,
+                       std::function<void(int)> end)
+    : rotate_(std::move(rotate)), end_(std::move(end)), signals_(context) {
+  add_unless_ignored(signals_, {SIGINT, SIGTERM, SIGHUP, SIGQUIT});
+  wait();
+}
+
+void EndSignals::wait() {
+  signals_.async_wait([this](boost::system::error_code cancelled, int number) {
+    if (cancelled) return;
+    wait();  // first: whatever becomes of this one, the next is heard
+    came(number);
+  });
+}
+
+void EndSignals::came(int number) {
+  if (number == SIGHUP && !had_terminal_ && rotate_()) return;
+  end_(kSignalStatus + number);
 }
 
 }  // namespace ferry

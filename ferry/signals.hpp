@@ -56,4 +56,23 @@ class JobControl {
 /// Whether this process has a terminal: its end, too, is a SIGHUP.
 [[nodiscard]] bool has_terminal();
 
+/// The signals that ask this process to end, unless it was started to ignore them. Without a
+/// terminal that could hang up a SIGHUP is a log's rotation.
+class EndSignals {
+ public:
+  /// Both are called in the event loop. `rotate` tells whether there was a file; `end` is handed
+  /// the status that a shell has for such an end.
+  EndSignals(boost::asio::io_context& context, std::function<bool()> rotate,
+             std::function<void(int)> end);
+
+ private:
+  void wait();
+  void came(int number);
+
+  const std::function<bool()> rotate_;
+  const std::function<void(int)> end_;
+  const bool had_terminal_ = has_terminal();
+  boost::asio::signal_set signals_;
+};
+
 }  // namespace ferry

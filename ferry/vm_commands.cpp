@@ -60,7 +60,7 @@ int run(const RunCommand& command) {
   std::optional<vmm::BootFiles> files(
       vmm::BootSource{command.kernel, command.initramfs, command.cmdline});
   const StoreOfProcess store(command.images, ledger_for(command.images));
-  Session session({command.serial, command.api_socket, store.get()});
+  Session session({command.serial, command.api_socket, {.image_store = store.get()}});
   std::unique_ptr<vmm::Machine> machine;
   try {
     vmm::GuestMemory ram = store.memory_for(config.memory_bytes);
@@ -82,7 +82,7 @@ int receive(const ReceiveCommand& command) {
   open_what_leaving_needs();
   const auto ledger = open_ledger();
   const StoreOfProcess store(command.images, ledger);
-  Session session({command.serial, command.api_socket, store.get(), ledger, command.overcommit});
+  Session session({command.serial, command.api_socket, {store.get(), ledger, command.overcommit}});
   session.receive({command.listen,
                    std::chrono::duration_cast<std::chrono::milliseconds>(command.timeout),
                    store.get(), command.tracking});
