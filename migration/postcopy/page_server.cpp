@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "migration/base/elapsed.hpp"
-#include "migration/base/page_content.hpp"
 #include "migration/policy/arrival_watch.hpp"
 #include "vmm/os/scheduling.hpp"
 
@@ -58,9 +57,8 @@ PageServer::PageServer(PageSender::Shared& shared, vmm::AtomicPageSet missing, P
       unsent_(std::move(missing)),
       populated_(shared.memory.page_count()),
       prepaging_(prepaging),
-      order_(prepaging, shared.memory.page_count()) {
-  compressed_.resize(PageCodec::room_for(vmm::kPageSize));
-}
+      order_(prepaging, shared.memory.page_count()),
+      frames_(shared.memory, shared.counters, digests) {}
 
 std::shared_ptr<Round> PageServer::round(std::uint32_t number) {
   {
@@ -90,9 +88,7 @@ void PageServer::serve(net::Socket socket, std::function<void(std::exception_ptr
   stream_ = std::make_unique<net::Stream>(std::move(socket), shared_.timeout);
   {
     const vmm::Lock lock(write_mutex_);
-    // What a lost link has left.
-    frames_.clear();
-    inserts_.clear();
+    frames_.clear();  // what a lost link has left
   }
   thread_ = vmm::Thread(
       vmm::ThreadRole::faults, [this] { answer_all(!greedy_peer_ && vmm::wake_at_once()); },
@@ -213,7 +209,7 @@ void PageServer::answer(const wire::PageRequest& request) {
     const vmm::Lock lock(write_mutex_);
     const bool compressed = shared_.compression == Compression::lz4 ||
                             (shared_.compression == Compression::automatic && request.compressed);
-    put_page(FrameType::page, request.page, compressed);
+    frames_.add(FrameType::page, request.page, compressed);
     write_frames();
   }
   // Within one host the destination may get the processor, and with it the answer, only when this
@@ -237,50 +233,11 @@ void PageServer::send_now(std::span<const vmm::PageIndex> pages) {
   for (const vmm::PageIndex page : pages) {
     if (!unsent_.take(page)) continue;
     ++pushed_;
-    put_page(FrameType::early, page, false);
+    frames_.add(FrameType::early, page, false);
   }
   if (!frames_.empty()) write_frames();
 }
 
-void PageServer::put_page(FrameType type, vmm::PageIndex index, bool compressed) {
-  const auto page = std::as_const(shared_.memory).pages({index, 1});
-  const std::uint64_t digest = digests_ ? digest_of(page) : 0;
-  if (is_zero(page)) {
-    ++shared_.counters.zero;
-    return wire::put_single_page(frames_, type, index, wire::PageEncoding::zero, digest, 0);
-  }
-  if (compressed) {
-    const std::size_t size = codec_.pack(page, compressed_, 1);
-    if (size < page.size()) {
-      ++shared_.counters.compressed;
-      wire::put_single_page(frames_, type, index, wire::PageEncoding::lz4, digest, size);
-      frames_.insert(frames_.end(), compressed_.begin(),
-                     compressed_.begin() + static_cast<std::ptrdiff_t>(size));
-      return;
-    }
-  }
-  ++shared_.counters.raw;
-  wire::put_single_page(frames_, type, index, wire::PageEncoding::raw, digest, page.size());
-  inserts_.push_back({frames_.size(), page});
-}
-
-void PageServer::write_frames() {
-  parts_.clear();
-  std::size_t at = 0;
-  std::uint64_t bytes = 0;
-  for (const Insert& insert : inserts_) {
-    parts_.push_back({frames_.data() + at, insert.after - at});
-    // The kernel reads it, and does not write: iovec knows no const.
-    parts_.push_back({const_cast<std::byte*>(insert.page.data()), insert.page.size()});
-    bytes += insert.page.size();
-    at = insert.after;
-  }
-  if (at < frames_.size()) parts_.push_back({frames_.data() + at, frames_.size() - at});
-  bytes += frames_.size();
-  stream_->write(parts_);
-  sent_bytes_ += bytes;
-  frames_.clear();
-  inserts_.clear();
-}
+void PageServer::write_frames() { sent_bytes_ += frames_.write(*stream_); }
 
 }  // namespace migration

@@ -8,15 +8,14 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <vector>
 
 #include "migration/net/stream.hpp"
-#include "migration/pages/page_codec.hpp"
 #include "migration/pages/page_sender.hpp"
 #include "migration/pages/round.hpp"
 #include "migration/policy/push_order.hpp"
 #include "migration/postcopy/fault_watch.hpp"
 #include "migration/postcopy/recent_faults.hpp"
+#include "migration/postcopy/single_page_frames.hpp"
 #include "migration/wire/decode.hpp"
 #include "vmm/memory/atomic_page_set.hpp"
 #include "vmm/os/mutex.hpp"
@@ -75,9 +74,6 @@ class PageServer {
   /// Until the connection fails. A thread that `follows` stays near to where requests arrive.
   void answer_all(bool follows);
   void answer(const wire::PageRequest& request);
-  /// Appends the frame of a page to what is to be written.
-  void put_page(wire::FrameType type, vmm::PageIndex page, bool compressed)
-      FERRY_REQUIRES(write_mutex_);
   void write_frames() FERRY_REQUIRES(write_mutex_);
 
   PageSender::Shared& shared_;
@@ -103,17 +99,7 @@ class PageServer {
 
   std::unique_ptr<net::Stream> stream_;
   vmm::Mutex write_mutex_;  ///< for writing to stream_, too
-  std::vector<std::byte> compressed_ FERRY_GUARDED_BY(write_mutex_);
-  PageCodec codec_ FERRY_GUARDED_BY(write_mutex_);
-  /// But for the pages that are sent from where they are.
-  wire::Bytes frames_ FERRY_GUARDED_BY(write_mutex_);
-  /// Where a page goes in between: after so many bytes of frames_.
-  struct Insert {
-    std::size_t after = 0;
-    std::span<const std::byte> page;
-  };
-  std::vector<Insert> inserts_ FERRY_GUARDED_BY(write_mutex_);
-  std::vector<iovec> parts_ FERRY_GUARDED_BY(write_mutex_);
+  SinglePageFrames frames_ FERRY_GUARDED_BY(write_mutex_);
   bool greedy_peer_ = false;  ///< it asked for more pages than there are; the thread's
   vmm::Thread thread_;
 };
