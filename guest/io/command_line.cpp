@@ -56,8 +56,8 @@ constexpr std::uint64_t kMostMs = 1'000'000'000;
 
 bool parse_skew(Options& options, Word word) {
   if (word.is("uniform")) return true;
-  return word.number(options.skew_writes_percent, 0, 100) && word.skip("/") &&
-         word.last_number(options.skew_pages_percent, 1, 100);
+  return word.number(options.dirty.skew_writes_percent, 0, 100) && word.skip("/") &&
+         word.last_number(options.dirty.skew_pages_percent, 1, 100);
 }
 
 bool parse_touch(Options& options, Word word) {
@@ -71,15 +71,15 @@ bool parse_touch(Options& options, Word word) {
                              {"skew", TouchOrder::skew}};
   for (const Form& form : kForms) {
     if (!word.is(form.name)) continue;
-    options.touch = form.order;
+    options.touch.order = form.order;
     return true;
   }
   return false;
 }
 
 bool parse_touch_hot(Options& options, Word word) {
-  return word.number(options.touch_hot_percent, 0, 100) && word.skip("/") &&
-         word.last_number(options.touch_hot_parts, 1, 1'000'000);
+  return word.number(options.touch.hot_percent, 0, 100) && word.skip("/") &&
+         word.last_number(options.touch.hot_parts, 1, 1'000'000);
 }
 
 bool parse_end(Options& options, Word word) {
@@ -93,7 +93,7 @@ bool parse_flag(Options& options, Word word) {
   if (word.is("regs")) return options.registers = true;
   if (word.is("echo")) return options.echo = true;
   if (word.is("irq")) return options.receive_interrupts = true;
-  if (word.is("touch-endless")) return options.touch_endless = true;
+  if (word.is("touch-endless")) return options.touch.endless = true;
   if (word.is("spin")) return options.spin = true;
   return false;
 }
@@ -106,13 +106,13 @@ bool parse_word(Options& options, Word word) {
   if (word.skip("zero=")) return word.last_number(options.zero_percent, 0, 100);
   if (word.skip("random=")) return word.last_number(options.random_percent, 0, 100);
   if (word.skip("text=")) return word.last_number(options.text_percent, 0, 100);
-  if (word.skip("dirty=")) return word.last_number(options.writes_per_second, 1, kMostRate);
-  if (word.skip("ws=")) return word.last_number(options.working_set_mib, 1, kMostMib);
-  if (word.skip("ws-at=")) return word.last_number(options.working_set_at, 0, 99);
+  if (word.skip("dirty=")) return word.last_number(options.dirty.writes_per_second, 1, kMostRate);
+  if (word.skip("ws=")) return word.last_number(options.dirty.working_set_mib, 1, kMostMib);
+  if (word.skip("ws-at=")) return word.last_number(options.dirty.working_set_at, 0, 99);
   if (word.skip("skew=")) return parse_skew(options, word);
   if (word.skip("touch=")) return parse_touch(options, word);
   if (word.skip("touch-rate=")) {
-    return word.last_number(options.touches_per_second, 0, kMostRate);
+    return word.last_number(options.touch.per_second, 0, kMostRate);
   }
   if (word.skip("touch-hot=")) return parse_touch_hot(options, word);
   if (word.skip("change=")) {
@@ -134,15 +134,14 @@ void require_consistency(const Options& options) {
   if (options.zero_percent + options.random_percent + options.text_percent != 100) {
     refuse("zero, random and text must add up to 100");
   }
-  const bool touches = options.touch != TouchOrder::none;
-  const bool writes = options.writes_per_second != 0 || options.change_pages != 0;
-  if (options.fill_mib == 0 && (writes || options.check || touches)) {
+  const bool writes = options.dirty.writes_per_second != 0 || options.change_pages != 0;
+  if (options.fill_mib == 0 && (writes || options.check || options.touch.wanted())) {
     refuse("dirty, touch, change and check need fill");
   }
-  if (options.writes_per_second != 0 && options.zero_percent == 100) {
+  if (options.dirty.writes_per_second != 0 && options.zero_percent == 100) {
     refuse("dirty needs pages that are not zero");
   }
-  if (options.working_set_mib > options.fill_mib) refuse("ws must not exceed fill");
+  if (options.dirty.working_set_mib > options.fill_mib) refuse("ws must not exceed fill");
   if (options.end_after_ticks != 0 && options.tick_ms == 0) refuse("end=ticks needs tick");
 }
 

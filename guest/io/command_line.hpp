@@ -6,6 +6,26 @@
 
 namespace guest {
 
+/// The writes of a Dirtier.
+struct WriteOptions {
+  std::uint64_t writes_per_second = 0;
+  std::uint64_t working_set_mib = 0;  ///< 0: all filled pages
+  std::uint64_t working_set_at = 0;   ///< per cent of the pages that lie before it
+  std::uint64_t skew_writes_percent = 0;
+  std::uint64_t skew_pages_percent = 100;
+};
+
+/// The reads of a Toucher.
+struct TouchOptions {
+  TouchOrder order = TouchOrder::none;
+  std::uint64_t per_second = 0;  ///< 0: without pause
+  std::uint64_t hot_percent = 90;
+  std::uint64_t hot_parts = 8;  ///< the hot region is one of so many
+  bool endless = false;
+
+  bool wanted() const { return order != TouchOrder::none; }
+};
+
 /// What the command line asks for; docs/guest.md has the table. 0 and false mean "not asked for".
 struct Options {
   std::uint64_t tick_ms = 0;
@@ -14,16 +34,8 @@ struct Options {
   std::uint64_t zero_percent = 30;
   std::uint64_t random_percent = 20;
   std::uint64_t text_percent = 50;
-  std::uint64_t writes_per_second = 0;
-  std::uint64_t working_set_mib = 0;  ///< 0: all filled pages
-  std::uint64_t working_set_at = 0;   ///< per cent of the pages that lie before it
-  std::uint64_t skew_writes_percent = 0;
-  std::uint64_t skew_pages_percent = 100;
-  TouchOrder touch = TouchOrder::none;
-  std::uint64_t touches_per_second = 0;  ///< 0: without pause
-  std::uint64_t touch_hot_percent = 90;
-  std::uint64_t touch_hot_parts = 8;  ///< the hot region is one of so many
-  bool touch_endless = false;
+  WriteOptions dirty;
+  TouchOptions touch;
   std::uint64_t change_pages = 0;
   bool check = false;
   std::uint64_t check_pages_per_second = 0;  ///< 0: without pause

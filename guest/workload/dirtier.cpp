@@ -20,7 +20,7 @@ std::uint64_t span(const PageSet& pages, PageShare share, std::uint64_t wanted) 
 
 }  // namespace
 
-Dirtier::Dirtier(const Options& options, PageSet& pages, PageShare share, std::uint32_t cpus,
+Dirtier::Dirtier(const WriteOptions& options, PageSet& pages, PageShare share, std::uint32_t cpus,
                  Progress& progress)
     : pages_(pages),
       progress_(progress),

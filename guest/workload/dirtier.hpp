@@ -12,7 +12,7 @@ namespace guest {
 class Dirtier {
  public:
   /// `cpus` vCPUs divide rate and working set among themselves; `share` is this one's.
-  Dirtier(const Options& options, PageSet& pages, PageShare share, std::uint32_t cpus,
+  Dirtier(const WriteOptions& options, PageSet& pages, PageShare share, std::uint32_t cpus,
           Progress& progress);
 
   /// Does what is due at TSC time `now` and returns when to be called again.

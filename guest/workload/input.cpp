@@ -18,12 +18,12 @@ constexpr std::uint64_t kIdlePollMs = 20;
 
 Input::Input(const Options& options, Processor& cpu)
     : cpu_(cpu),
-      wanted_(options.echo || options.end_on_byte || options.touch != TouchOrder::none ||
+      wanted_(options.echo || options.end_on_byte || options.touch.wanted() ||
               options.change_pages != 0),
       interrupts_(options.receive_interrupts),
       echo_(options.echo),
       end_on_byte_(options.end_on_byte),
-      touch_(options.touch != TouchOrder::none),
+      touch_(options.touch.wanted()),
       change_(options.change_pages != 0),
       hash_(kFnvBasis) {
   if (!wanted_) return;

@@ -57,11 +57,11 @@ class Loop {
     // A vCPU that came too late for the division of the pages leaves them alone.
     if (cpu.id < sharers) {
       const PageShare share = pages.share(cpu.id, sharers);
-      if (options.writes_per_second != 0) {
-        dirtier_.emplace(options, pages, share, sharers, cpu.progress);
+      if (options.dirty.writes_per_second != 0) {
+        dirtier_.emplace(options.dirty, pages, share, sharers, cpu.progress);
       }
-      if (options.touch != TouchOrder::none) {
-        toucher_.emplace(options, pages, share, cpu.id, sharers);
+      if (options.touch.wanted()) {
+        toucher_.emplace(options.touch, pages, share, cpu.id, sharers);
       }
       if (options.change_pages != 0) changer_.emplace(options, pages, share, cpu.id, sharers);
       if (options.check) checker_.emplace(options, pages, share, sharers, cpu.progress);
@@ -130,7 +130,7 @@ class Loop {
     if (options_.timer_hz != 0) {
       line << " timer=" << totals.timer_count << "/" << totals.sum.timer_expected;
     }
-    if (options_.writes_per_second != 0) line << " writes=" << totals.sum.writes;
+    if (options_.dirty.writes_per_second != 0) line << " writes=" << totals.sum.writes;
   }
 
   std::uint64_t report_walks(std::uint64_t now) {

@@ -29,7 +29,7 @@ void PageSet::place(const Options& options, MemoryMap memory) {
   random_percent_ = options.random_percent;
   const std::uint64_t size = pages_ * sizeof(std::uint32_t);
   const std::uint64_t table = memory_.take(size);
-  const bool marks = options.touch != TouchOrder::none;
+  const bool marks = options.touch.wanted();
   if (marks) marks_ = reinterpret_cast<std::uint32_t*>(memory_.take(size));
   if (table == 0 || (marks && marks_ == nullptr) || memory_.free_pages() < pages_) {
     Line line;

@@ -36,16 +36,14 @@ void put_us(Line& line, const char* name, std::uint64_t interval) {
 
 }  // namespace
 
-Toucher::Toucher(const Options& options, PageSet& pages, PageShare share, std::uint32_t cpu,
+Toucher::Toucher(const TouchOptions& options, PageSet& pages, PageShare share, std::uint32_t cpu,
                  std::uint32_t cpus)
     : pages_(pages),
-      pattern_(options.touch, share.begin, share.end - share.begin, options.touch_hot_percent,
-               options.touch_hot_parts),
+      pattern_(options.order, share.begin, share.end - share.begin, options.hot_percent,
+               options.hot_parts),
       cpu_(cpu),
-      reads_per_pass_(options.touch_endless ? 0 : share.end - share.begin),
-      interval_(options.touches_per_second == 0
-                    ? 0
-                    : tsc_khz() * 1000 * cpus / options.touches_per_second) {}
+      reads_per_pass_(options.endless ? 0 : share.end - share.begin),
+      interval_(options.per_second == 0 ? 0 : tsc_khz() * 1000 * cpus / options.per_second) {}
 
 void Toucher::begin_pass(std::uint32_t pass, std::uint64_t now) {
   Measured& mine = measured[cpu_];

@@ -13,7 +13,7 @@ namespace guest {
 class Toucher {
  public:
   /// `share` is what vCPU `cpu` of `cpus` reads; the rate is divided among them.
-  Toucher(const Options& options, PageSet& pages, PageShare share, std::uint32_t cpu,
+  Toucher(const TouchOptions& options, PageSet& pages, PageShare share, std::uint32_t cpu,
           std::uint32_t cpus);
 
   /// Does what is due at TSC time `now` and returns when to be called again.

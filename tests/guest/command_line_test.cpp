@@ -29,9 +29,9 @@ TEST(GuestCommandLine, TakesOptionsInAnyOrder) {
   EXPECT_EQ(options.tick_ms, 20U);
   EXPECT_EQ(options.timer_hz, 100U);
   EXPECT_EQ(options.fill_mib, 350U);
-  EXPECT_EQ(options.writes_per_second, 2000U);
-  EXPECT_EQ(options.working_set_mib, 32U);
-  EXPECT_EQ(options.working_set_at, 60U);
+  EXPECT_EQ(options.dirty.writes_per_second, 2000U);
+  EXPECT_EQ(options.dirty.working_set_mib, 32U);
+  EXPECT_EQ(options.dirty.working_set_at, 60U);
   EXPECT_TRUE(options.check);
   EXPECT_EQ(options.check_pages_per_second, 5000U);
   EXPECT_TRUE(options.registers);
@@ -48,33 +48,33 @@ TEST(GuestCommandLine, HasThreeWaysToEnd) {
 
 TEST(GuestCommandLine, TakesSkewOfWritesInPercent) {
   const Options options = parse_command_line("fill=1 dirty=1 skew=90/10");
-  EXPECT_EQ(options.skew_writes_percent, 90U);
-  EXPECT_EQ(options.skew_pages_percent, 10U);
-  EXPECT_EQ(parse_command_line("fill=1 skew=uniform").skew_pages_percent, 100U);
+  EXPECT_EQ(options.dirty.skew_writes_percent, 90U);
+  EXPECT_EQ(options.dirty.skew_pages_percent, 10U);
+  EXPECT_EQ(parse_command_line("fill=1 skew=uniform").dirty.skew_pages_percent, 100U);
 }
 
 TEST(GuestCommandLine, ReadsAsFastAsItCanUnlessToldOtherwise) {
-  EXPECT_EQ(parse_command_line("fill=1 touch=uniform").touches_per_second, 0U);
-  EXPECT_EQ(parse_command_line("fill=1 touch=uniform touch-rate=0").touches_per_second, 0U);
-  EXPECT_EQ(parse_command_line("fill=1 touch=uniform touch-rate=20000").touches_per_second, 20000U);
+  EXPECT_EQ(parse_command_line("fill=1 touch=uniform").touch.per_second, 0U);
+  EXPECT_EQ(parse_command_line("fill=1 touch=uniform touch-rate=0").touch.per_second, 0U);
+  EXPECT_EQ(parse_command_line("fill=1 touch=uniform touch-rate=20000").touch.per_second, 20000U);
 }
 
 TEST(GuestCommandLine, KnowsFourOrdersOfReads) {
-  EXPECT_EQ(parse_command_line("fill=1").touch, TouchOrder::none);
-  EXPECT_EQ(parse_command_line("fill=1 touch=sequential").touch, TouchOrder::sequential);
-  EXPECT_EQ(parse_command_line("fill=1 touch=backward").touch, TouchOrder::backward);
-  EXPECT_EQ(parse_command_line("fill=1 touch=uniform").touch, TouchOrder::uniform);
-  EXPECT_EQ(parse_command_line("fill=1 touch=skew touch-endless").touch, TouchOrder::skew);
+  EXPECT_EQ(parse_command_line("fill=1").touch.order, TouchOrder::none);
+  EXPECT_EQ(parse_command_line("fill=1 touch=sequential").touch.order, TouchOrder::sequential);
+  EXPECT_EQ(parse_command_line("fill=1 touch=backward").touch.order, TouchOrder::backward);
+  EXPECT_EQ(parse_command_line("fill=1 touch=uniform").touch.order, TouchOrder::uniform);
+  EXPECT_EQ(parse_command_line("fill=1 touch=skew touch-endless").touch.order, TouchOrder::skew);
   EXPECT_EQ(refusal("fill=1 touch=sideways"), "option touch=sideways");
 }
 
 TEST(GuestCommandLine, HasNinetyPercentOfSkewedReadsInAnEighth) {
   const Options usual = parse_command_line("fill=1 touch=skew");
-  EXPECT_EQ(usual.touch_hot_percent, 90U);
-  EXPECT_EQ(usual.touch_hot_parts, 8U);
+  EXPECT_EQ(usual.touch.hot_percent, 90U);
+  EXPECT_EQ(usual.touch.hot_parts, 8U);
   const Options other = parse_command_line("fill=1 touch=skew touch-hot=75/20");
-  EXPECT_EQ(other.touch_hot_percent, 75U);
-  EXPECT_EQ(other.touch_hot_parts, 20U);
+  EXPECT_EQ(other.touch.hot_percent, 75U);
+  EXPECT_EQ(other.touch.hot_parts, 20U);
   EXPECT_EQ(refusal("fill=1 touch-hot=75/0"), "option touch-hot=75/0");
 }
 
