@@ -40,7 +40,7 @@ class Arrival {
   void end();
 
   using Status = migration::IncomingMigration::Status;
-  /// None where no VM is received.
+  /// None where no VM is received, and while the session is taken apart.
   [[nodiscard]] std::optional<Status> status() const;
   /// Post-copy: what the VM that is here still lacks.
   [[nodiscard]] std::optional<Status::Fetching> fetching() const;

@@ -19,7 +19,7 @@ using migration::OutgoingMigration;
 
 namespace {
 
-/// To whom a process that is about to end still hears.
+/// While the session is taken apart requests may still come, and there is no migration any more.
 constexpr const char* kProcessEnds = "this process is about to end";
 
 std::string report_line(const MigrationReport& report) {

@@ -21,7 +21,7 @@ MAGIC = b"FERRY\r\n\x1a"
 VERSION = 2
 CONTROL, PAGES, INQUIRY = 1, 2, 3
 GREETING = PREAMBLE.pack(MAGIC, VERSION, CONTROL)
-ECX = 5  # in a CPUID leaf of the offer
+EAX, ECX = 3, 5  # in a CPUID leaf of the offer
 USAGE, BAD_IMAGE, NO_INPUT, UNAVAILABLE, NO_PERMISSION = 64, 65, 66, 69, 77
 
 
@@ -481,13 +481,29 @@ class AStrangerAtTheDoor(BadInputTest):
         self.end(vm)
         self.assertEqual(receiver.info()["state"], "listening")
 
-    def test_a_vm_for_a_better_cpu_is_refused_and_the_bit_named(self):
-        def improve(config):
-            for leaf in config["cpuid"]:
-                if leaf[:2] == [7, 0]:
-                    leaf[ECX] |= 1 << 31
+    def test_a_vm_that_needs_another_host_is_refused_before_it_is_stopped(self):
+        def leaf(config, number, register, change):
+            row = next(each for each in config["cpuid"] if each[:2] == [number, 0])
+            row[register] = change(row[register])
 
-        self.check_config_is_refused(improve, "CPU lacks .*31")
+        def better_cpu(config):
+            leaf(config, 7, ECX, lambda bits: bits | 1 << 31)
+
+        def more_addresses(config):
+            leaf(config, 0x80000008, EAX, lambda bits: bits + 1)
+
+        def more_state(config):
+            config["needs"]["xsave_bytes"] += 64
+
+        def more_registers(config):
+            config["needs"]["msrs"].append(0x40000000)
+
+        for change, words in (
+            (better_cpu, "CPU lacks .*31"), (more_addresses, "MAXPHYADDR"),
+            (more_state, "XSAVE area"), (more_registers, "MSR 0x40000000"),
+        ):
+            with self.subTest(change.__name__):
+                self.check_config_is_refused(change, f"{words}.*choose a host")
 
     def test_a_vm_with_other_devices_is_refused_and_the_device_named(self):
         def one_more(config):

@@ -12,3 +12,16 @@ static_assert(sizeof(kvm_cpuid2) == 8);
 static_assert(sizeof(kvm_msrs) == 8);
 static_assert(sizeof(kvm_msr_list) == 4);
 static_assert(sizeof(kvm_xsave) == 4096);
+
+// What travels as it is: docs/protocol.md names these sizes, so that no host has others.
+static_assert(sizeof(kvm_mp_state) == 4);
+static_assert(sizeof(kvm_regs) == 144);
+static_assert(sizeof(kvm_sregs2) == 320);
+static_assert(sizeof(kvm_xcrs) == 392);
+static_assert(sizeof(kvm_debugregs) == 128);
+static_assert(sizeof(kvm_lapic_state) == 1024);
+static_assert(sizeof(kvm_msr_entry) == 16);
+static_assert(sizeof(kvm_vcpu_events) == 64);
+static_assert(sizeof(kvm_irqchip) == 520);
+static_assert(sizeof(kvm_pit_state2) == 112);
+static_assert(sizeof(kvm_clock_data) == 48);

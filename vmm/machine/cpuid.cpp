@@ -104,15 +104,10 @@ constexpr bool is_dynamic(const FeatureWord& word, unsigned bit) {
 }
 
 std::string name_of(const FeatureWord& word, unsigned bit) {
-  std::string_view rest = word.names;
-  for (unsigned i = 0; i < bit && !rest.empty(); ++i) {
-    const auto blank = rest.find(' ');
-    rest = blank == std::string_view::npos ? std::string_view{} : rest.substr(blank + 1);
-  }
-  const std::string_view name = rest.substr(0, rest.find(' '));
+  const std::string_view name = bit_name(word.names, bit);
   const std::string place = fmt::format("CPUID leaf 0x{:x}.{} {} bit {}", word.function, word.index,
                                         kRegisterNames.at(word.reg), bit);
-  return name.empty() || name == "-" ? place : fmt::format("{} ({})", name, place);
+  return name.empty() ? place : fmt::format("{} ({})", name, place);
 }
 
 /// "GenuineIntel", "AuthenticAMD"; empty without leaf 0.
@@ -131,16 +126,29 @@ std::string vendor(const std::vector<kvm_cpuid_entry2>& cpuid) {
 }
 
 std::uint32_t lookup(const std::vector<kvm_cpuid_entry2>& cpuid, const FeatureWord& word) {
-  for (const kvm_cpuid_entry2& entry : cpuid) {
-    const bool indexed = (entry.flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) != 0;
-    if (entry.function == word.function && (!indexed || entry.index == word.index)) {
-      return value_of(entry, word.reg);
-    }
-  }
-  return 0;
+  const kvm_cpuid_entry2* const leaf = find_leaf(cpuid, word.function, word.index);
+  return leaf == nullptr ? 0 : value_of(*leaf, word.reg);
 }
 
 }  // namespace
+
+const kvm_cpuid_entry2* find_leaf(const std::vector<kvm_cpuid_entry2>& cpuid,
+                                  std::uint32_t function, std::uint32_t index) {
+  const auto found = std::ranges::find_if(cpuid, [&](const kvm_cpuid_entry2& entry) {
+    const bool indexed = (entry.flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) != 0;
+    return entry.function == function && (!indexed || entry.index == index);
+  });
+  return found == cpuid.end() ? nullptr : &*found;
+}
+
+std::string_view bit_name(std::string_view names, unsigned bit) {
+  for (unsigned i = 0; i < bit && !names.empty(); ++i) {
+    const auto blank = names.find(' ');
+    names = blank == std::string_view::npos ? std::string_view{} : names.substr(blank + 1);
+  }
+  const std::string_view name = names.substr(0, names.find(' '));
+  return name == "-" ? std::string_view{} : name;
+}
 
 std::vector<kvm_cpuid_entry2> host_cpuid(const Kvm& kvm) {
   return without_what_stays(kvm.supported_cpuid(),

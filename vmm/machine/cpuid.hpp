@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "vmm/kvm/kvm.hpp"
@@ -22,6 +23,13 @@ namespace vmm {
 /// The same for one vCPU, whose APIC id is its index: one socket, with a core for each vCPU.
 [[nodiscard]] std::vector<kvm_cpuid_entry2> cpuid_for_vcpu(std::vector<kvm_cpuid_entry2> cpuid,
                                                            std::uint32_t index, std::uint32_t cpus);
+
+/// The row of a leaf, or of a leaf's part where it has parts; null when there is none.
+[[nodiscard]] const kvm_cpuid_entry2* find_leaf(const std::vector<kvm_cpuid_entry2>& cpuid,
+                                                std::uint32_t function, std::uint32_t index = 0);
+
+/// The name at place `bit` of names that are separated by blanks; empty for "-", which is none.
+[[nodiscard]] std::string_view bit_name(std::string_view names, unsigned bit);
 
 /// The first thing that a guest with CPUID `wanted` could rely on and a host with `host` cannot
 /// give, by name, for example "avx512f (CPUID leaf 7.0 EBX bit 16)"; nullopt when it fits.

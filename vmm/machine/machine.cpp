@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "vmm/machine/cpuid.hpp"
+#include "vmm/machine/host_fit.hpp"
 #include "vmm/machine/reset.hpp"
 #include "vmm/machine/vcpu_state.hpp"
 
@@ -64,10 +65,11 @@ Machine::Machine(Kvm kvm, MachineConfig config, GuestMemory memory)
   vm_.create_pit2();
 
   const std::vector<kvm_cpuid_entry2> host = host_cpuid(kvm_);
-  if (config_.cpuid.empty()) {
+  const bool is_new = config_.cpuid.empty();
+  if (is_new) {
     config_.cpuid = host;
-  } else if (const auto missing = first_missing_feature(config_.cpuid, host)) {
-    throw std::invalid_argument(fmt::format("this host's CPU lacks {}", *missing));
+  } else if (const auto misfit = cpuid_misfit(config_.cpuid, host)) {
+    throw std::invalid_argument(*misfit);
   }
   for (std::uint32_t i = 0; i < config_.cpus; ++i) {
     vcpus_.push_back(std::make_unique<Vcpu>(
@@ -77,7 +79,7 @@ Machine::Machine(Kvm kvm, MachineConfig config, GuestMemory memory)
     vcpus_.back()->kvm().set_cpuid(cpuid_for_vcpu(config_.cpuid, i, config_.cpus));
   }
   set_tsc_frequency();
-  msrs_ = settable_msrs(kvm_, vcpus_.front()->kvm());
+  check_needs(is_new);
 }
 
 Machine::~Machine() {
@@ -88,6 +90,17 @@ Machine::~Machine() {
   for (const auto& vcpu : vcpus_) vcpu->leave();
   if (userfault_) userfault_->unregister(memory_.pages({0, memory_.page_count()}));
   for (const auto& vcpu : vcpus_) vcpu->join();
+}
+
+void Machine::check_needs(bool is_new) {
+  const KvmVcpu& first = vcpus_.front()->kvm();
+  HostNeeds here = needs_of(first, settable_msrs(kvm_, first, config_.needs.msrs));
+  if (!is_new) {
+    if (const auto misfit = state_misfit(config_, here)) throw std::invalid_argument(*misfit);
+    // That goes with the guest. How its state is saved is this host's matter.
+    here.arch_capabilities = config_.needs.arch_capabilities;
+  }
+  config_.needs = std::move(here);
 }
 
 void Machine::set_tsc_frequency() {

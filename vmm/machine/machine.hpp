@@ -82,6 +82,8 @@ class Machine final : public DeviceHost {
   void on_end(std::function<void()> handler);
 
  private:
+  /// std::invalid_argument when a guest that is not new needs what this host has not.
+  void check_needs(bool is_new);
   void set_tsc_frequency();
   void add_device(std::shared_ptr<Device> device);
   [[nodiscard]] kvm_ioapic_state ioapic() const;
@@ -97,7 +99,6 @@ class Machine final : public DeviceHost {
   std::shared_ptr<const Userfault> userfault_;
   std::vector<std::shared_ptr<Device>> devices_;
   std::vector<std::unique_ptr<Vcpu>> vcpus_;
-  std::vector<std::uint32_t> msrs_;
   bool running_ = false;
   mutable Mutex end_mutex_;
   std::optional<GuestEnd> end_ FERRY_GUARDED_BY(end_mutex_);

@@ -22,6 +22,7 @@ using nlohmann::json;
 
 constexpr std::size_t kMaxText = 256;
 constexpr std::size_t kMaxCpuidEntries = 256;
+constexpr std::uint32_t kMaxXsave = 65536;
 
 [[noreturn]] void unsound(const char* field) {
   throw std::invalid_argument(fmt::format("\"{}\" is missing or out of bounds", field));
@@ -85,6 +86,21 @@ std::vector<DeviceVersion> devices_from(const json& list) {
   return devices;
 }
 
+HostNeeds host_needs(const json& object) {
+  HostNeeds needs;
+  needs.arch_capabilities = number(object, "arch_capabilities", 0, UINT64_MAX);
+  needs.xsave_bytes =
+      static_cast<std::uint32_t>(number(object, "xsave_bytes", sizeof(kvm_xsave), kMaxXsave));
+  needs.event_flags = static_cast<std::uint32_t>(number(object, "event_flags", 0, UINT32_MAX));
+  const json& msrs = member(object, "msrs");
+  if (!msrs.is_array() || msrs.empty() || msrs.size() > kMaxMsrs) unsound("msrs");
+  for (const json& msr : msrs) {
+    if (!msr.is_number_unsigned() || msr.get<std::uint64_t>() > UINT32_MAX) unsound("msrs");
+    needs.msrs.push_back(msr.get<std::uint32_t>());
+  }
+  return needs;
+}
+
 }  // namespace
 
 std::string make_uuid() {
@@ -114,12 +130,17 @@ std::string to_json(const MachineConfig& config) {
   for (const DeviceVersion& device : config.devices) {
     devices.push_back({{"id", device.id}, {"version", device.version}});
   }
+  const json needs = {{"arch_capabilities", config.needs.arch_capabilities},
+                      {"xsave_bytes", config.needs.xsave_bytes},
+                      {"event_flags", config.needs.event_flags},
+                      {"msrs", config.needs.msrs}};
   const json object = {{"id", config.id},
                        {"name", config.name},
                        {"memory", config.memory_bytes},
                        {"cpus", config.cpus},
                        {"tsc_khz", config.tsc_khz},
                        {"cpuid", std::move(cpuid)},
+                       {"needs", needs},
                        {"devices", std::move(devices)}};
   return json_text(object);
 }
@@ -139,6 +160,9 @@ MachineConfig machine_config_from_json(std::string_view document) {
   const json& cpuid = member(object, "cpuid");
   if (!cpuid.is_array() || cpuid.empty() || cpuid.size() > kMaxCpuidEntries) unsound("cpuid");
   for (const json& row : cpuid) config.cpuid.push_back(cpuid_entry(row));
+  const json& needs = member(object, "needs");
+  if (!needs.is_object()) unsound("needs");
+  config.needs = host_needs(needs);
   config.devices = devices_from(member(object, "devices"));
   return config;
 }

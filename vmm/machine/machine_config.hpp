@@ -14,6 +14,17 @@ namespace vmm {
 
 inline constexpr std::uint32_t kMaxCpus = 16;
 inline constexpr std::size_t kMaxName = 255;  ///< bytes of a VM's name
+/// Of one vCPU's state: KVM reads and sets no more at a time.
+inline constexpr std::size_t kMaxMsrs = 255;
+
+/// What a guest and its saved state need of a host, beyond CPUID and the TSC's rate. host_fit.hpp
+/// compares it with what a host has.
+struct HostNeeds {
+  std::uint64_t arch_capabilities = 0;  ///< IA32_ARCH_CAPABILITIES, as the guest reads it
+  std::uint32_t xsave_bytes = 0;        ///< of an XSAVE area as KVM saves it
+  std::uint32_t event_flags = 0;        ///< KVM_VCPUEVENT_VALID_*: what saved events tell about
+  std::vector<std::uint32_t> msrs;      ///< that are saved, by number
+};
 
 /// What a machine is made of: what `ferry run` decides once, and what travels, so that a receiver
 /// needs no flags.
@@ -24,6 +35,7 @@ struct MachineConfig {
   std::uint32_t cpus = 1;
   std::uint32_t tsc_khz = 0;
   std::vector<kvm_cpuid_entry2> cpuid;  ///< as vCPU 0 is shown it
+  HostNeeds needs;                      ///< made with the machine where there is no `cpuid` yet
   /// Those that are attached; a machine lists them itself.
   std::vector<DeviceVersion> devices;
 };

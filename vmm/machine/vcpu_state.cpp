@@ -14,10 +14,10 @@ namespace vmm {
 namespace {
 
 constexpr std::uint32_t kTscDeadline = 0x6e0;
+constexpr std::uint32_t kArchCapabilities = 0x10a;
 
 /// Hyper-V's: no guest of Ferry's has them, and some are clocks that move by themselves.
 bool is_hyperv(std::uint32_t msr) { return msr >= 0x40000000 && msr < 0x40000200; }
-constexpr std::size_t kMaxMsrs = 1024;
 
 [[noreturn]] void fail_msr(const char* doing, const kvm_msr_entry& msr) {
   throw std::invalid_argument(
@@ -33,6 +33,12 @@ std::vector<kvm_msr_entry> read_msrs(const KvmVcpu& vcpu, const std::vector<std:
   return entries;
 }
 
+void add_index(std::vector<kvm_msr_entry>& entries, std::uint32_t index) {
+  const bool known = std::ranges::any_of(
+      entries, [&](const kvm_msr_entry& entry) { return entry.index == index; });
+  if (!known && !is_hyperv(index)) entries.push_back({index, 0, 0});
+}
+
 /// The MTRRs: part of a guest's state, and not in KVM's list of it.
 void add_memory_types(std::vector<kvm_msr_entry>& entries) {
   constexpr std::array kFirstToLast = {
@@ -42,11 +48,7 @@ void add_memory_types(std::vector<kvm_msr_entry>& entries) {
       std::pair{0x2ffU, 0x2ffU},  // the default type
   };
   for (const auto& [first, last] : kFirstToLast) {
-    for (std::uint32_t index = first; index <= last; ++index) {
-      const bool known = std::ranges::any_of(
-          entries, [&](const kvm_msr_entry& entry) { return entry.index == index; });
-      if (!known) entries.push_back({index, 0, 0});
-    }
+    for (std::uint32_t index = first; index <= last; ++index) add_index(entries, index);
   }
 }
 
@@ -56,19 +58,20 @@ void add_bytes(MachineState& state, std::string id, std::span<const std::byte> b
 
 }  // namespace
 
-std::vector<std::uint32_t> settable_msrs(const Kvm& kvm, const KvmVcpu& vcpu) {
+std::vector<std::uint32_t> settable_msrs(const Kvm& kvm, const KvmVcpu& vcpu,
+                                         std::span<const std::uint32_t> wanted) {
   std::vector<kvm_msr_entry> entries;
-  for (const std::uint32_t index : kvm.msr_indices()) entries.push_back({index, 0, 0});
+  for (const std::uint32_t index : kvm.msr_indices()) add_index(entries, index);
   add_memory_types(entries);
+  // KVM may know MSRs that it does not list: another release of it does.
+  for (const std::uint32_t index : wanted) add_index(entries, index);
   // Both calls stop at the first MSR that KVM refuses: drop it and go on behind it.
   for (std::size_t done = 0; done < entries.size();) {
     done += vcpu.get_msrs(std::span(entries).subspan(done));
     if (done < entries.size()) entries.erase(entries.begin() + static_cast<std::ptrdiff_t>(done));
   }
   // Writing the TSC, even unchanged, would move it against the other vCPUs'.
-  std::erase_if(entries, [](const kvm_msr_entry& entry) {
-    return entry.index == kTscMsr || is_hyperv(entry.index);
-  });
+  std::erase_if(entries, [](const kvm_msr_entry& entry) { return entry.index == kTscMsr; });
   for (std::size_t done = 0; done < entries.size();) {
     done += vcpu.set_msrs(std::span(entries).subspan(done));
     if (done < entries.size()) entries.erase(entries.begin() + static_cast<std::ptrdiff_t>(done));
@@ -79,6 +82,16 @@ std::vector<std::uint32_t> settable_msrs(const Kvm& kvm, const KvmVcpu& vcpu) {
   std::stable_partition(msrs.begin(), msrs.end(),
                         [](std::uint32_t index) { return index != kTscDeadline; });
   return msrs;
+}
+
+HostNeeds needs_of(const KvmVcpu& vcpu, std::vector<std::uint32_t> msrs) {
+  HostNeeds needs;
+  std::array<kvm_msr_entry, 1> capabilities = {{{kArchCapabilities, 0, 0}}};
+  if (vcpu.get_msrs(capabilities) == 1) needs.arch_capabilities = capabilities[0].data;
+  needs.xsave_bytes = static_cast<std::uint32_t>(vcpu.xsave_size());
+  needs.event_flags = vcpu.events().flags;
+  needs.msrs = std::move(msrs);
+  return needs;
 }
 
 void save_vcpu(const KvmVcpu& vcpu, const std::vector<std::uint32_t>& msrs,

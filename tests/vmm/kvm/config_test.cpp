@@ -1,7 +1,10 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 #include "tests/vmm/kvm/guest_fixture.hpp"
 #include "vmm/kvm/kvm.hpp"
@@ -22,12 +25,29 @@ class Config : public GuestTest {
  protected:
   /// As a machine of this host gives it to another host.
   [[nodiscard]] MachineConfig config() { return make_guest("")->config(); }
+
+  static void expect_refused(const MachineConfig& config, std::string_view words) {
+    const std::string why = refusal_of(config);
+    EXPECT_NE(why.find(words), std::string::npos) << why;
+  }
 };
+
+kvm_cpuid_entry2& leaf_of(MachineConfig& config, std::uint32_t function) {
+  const auto found = std::ranges::find(config.cpuid, function, &kvm_cpuid_entry2::function);
+  if (found == config.cpuid.end()) throw std::runtime_error("this host's CPUID lacks a leaf");
+  return *found;
+}
+
+bool shows_arch_capabilities(MachineConfig& config) {
+  return (leaf_of(config, 7).edx >> 29 & 1) != 0;
+}
 
 TEST_F(Config, OfThisHostIsAccepted) {
   const MachineConfig made = config();
   EXPECT_FALSE(made.cpuid.empty());
   EXPECT_GT(made.tsc_khz, 0U);
+  EXPECT_GE(made.needs.xsave_bytes, 4096U);
+  EXPECT_GT(made.needs.msrs.size(), 20U);
   EXPECT_EQ(refusal_of(made), "accepted");
   EXPECT_EQ(refusal_of(machine_config_from_json(to_json(made))), "accepted");
 }
@@ -51,6 +71,77 @@ TEST_F(Config, WithACpuFeatureInALeafThatTheHostLacksIsRefused) {
   wanted.cpuid.push_back(entry);
   EXPECT_NE(refusal_of(wanted).find("svm (CPUID leaf 0x80000001.0 ECX bit 2)"), std::string::npos)
       << refusal_of(wanted);
+}
+
+TEST_F(Config, WithAPromiseThatTheCpuDoesNotMakeIsRefusedByItsBit) {
+  MachineConfig wanted = config();
+  if (!shows_arch_capabilities(wanted)) GTEST_SKIP() << "no guest reads IA32_ARCH_CAPABILITIES";
+  wanted.needs.arch_capabilities |= std::uint64_t{1} << 61;  // nobody has it yet
+  expect_refused(wanted, "IA32_ARCH_CAPABILITIES bit 61");
+}
+
+TEST_F(Config, WithoutAWarningOfTheCpuIsRefusedByItsBit) {
+  constexpr std::uint64_t kRsba = 1U << 2;
+  MachineConfig wanted = config();
+  if (!shows_arch_capabilities(wanted) || (wanted.needs.arch_capabilities & kRsba) == 0) {
+    GTEST_SKIP() << "this host's CPU does not warn of RSBA";
+  }
+  wanted.needs.arch_capabilities &= ~kRsba;
+  expect_refused(wanted, "rsba (IA32_ARCH_CAPABILITIES bit 2)");
+}
+
+// A host that promises more is none the worse, and the guest's next host needs no more than the
+// guest relies on.
+TEST_F(Config, KeepsWhatTheGuestReliesOn) {
+  constexpr std::uint64_t kWarnings = 1U << 2 | 1U << 19;
+  MachineConfig wanted = config();
+  wanted.needs.arch_capabilities &= kWarnings;
+  ASSERT_EQ(refusal_of(wanted), "accepted");
+  const Machine machine(Kvm(), wanted);
+  EXPECT_EQ(machine.config().needs.arch_capabilities, wanted.needs.arch_capabilities);
+}
+
+TEST_F(Config, WithAnXsaveComponentThatLiesElsewhereIsRefusedByItsName) {
+  MachineConfig wanted = config();
+  for (kvm_cpuid_entry2& entry : wanted.cpuid) {
+    if (entry.function == 0xd && entry.index == 2) entry.ebx += 64;
+  }
+  if ((leaf_of(wanted, 0xd).eax & 4) == 0) GTEST_SKIP() << "this host's CPU has no AVX";
+  expect_refused(wanted, "avx (XSAVE component 2)");
+}
+
+TEST_F(Config, WithWiderPhysicalAddressesIsRefused) {
+  MachineConfig wanted = config();
+  kvm_cpuid_entry2& leaf = leaf_of(wanted, 0x80000008);
+  leaf.eax += 1;
+  expect_refused(wanted, "MAXPHYADDR");
+  leaf.eax -= 3;
+  EXPECT_EQ(refusal_of(wanted), "accepted");
+}
+
+TEST_F(Config, WithAnotherSizeOfStateIsRefused) {
+  MachineConfig wanted = config();
+  wanted.needs.xsave_bytes += 64;
+  expect_refused(wanted, "XSAVE area");
+  wanted = config();
+  wanted.needs.event_flags |= 1U << 31;
+  expect_refused(wanted, "flag 31 of KVM_GET_VCPU_EVENTS");
+}
+
+TEST_F(Config, WithAnMsrThatCannotBeSetIsRefusedByItsNumber) {
+  MachineConfig wanted = config();
+  wanted.needs.msrs.push_back(0x40000000);  // Hyper-V's, which no guest has
+  expect_refused(wanted, "MSR 0x40000000");
+}
+
+// As another release of KVM may list it. The guest's next host is to get it too.
+TEST_F(Config, WithAnMsrThatKvmDoesNotListIsAcceptedWhereItCanBeSet) {
+  constexpr std::uint32_t kEfer = 0xc0000080;
+  MachineConfig wanted = config();
+  ASSERT_EQ(std::ranges::count(wanted.needs.msrs, kEfer), 0);
+  wanted.needs.msrs.push_back(kEfer);
+  const Machine machine(Kvm(), wanted);
+  EXPECT_EQ(std::ranges::count(machine.config().needs.msrs, kEfer), 1);
 }
 
 TEST_F(Config, OutOfBoundsIsRefused) {

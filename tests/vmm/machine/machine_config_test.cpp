@@ -27,6 +27,10 @@ MachineConfig example_config() {
   leaf.ebx = 0xdeadbeef;
   config.cpuid = {leaf, kvm_cpuid_entry2{}};
   config.devices = {{"serial0", 1}, {"acpi-pm", 3}};
+  config.needs = {.arch_capabilities = std::uint64_t{1} << 62 | 0x4c,
+                  .xsave_bytes = 4096,
+                  .event_flags = 0x3f,
+                  .msrs = {0x10, 0xc0000080, 0x6e0}};
   return config;
 }
 
@@ -52,21 +56,29 @@ TEST(MachineConfig, TravelsAsItIs) {
   EXPECT_EQ(back.cpuid[0].flags, KVM_CPUID_FLAG_SIGNIFCANT_INDEX);
   EXPECT_EQ(back.cpuid[0].ebx, 0xdeadbeefU);
   EXPECT_EQ(back.devices, config.devices);
+  EXPECT_EQ(back.needs.arch_capabilities, config.needs.arch_capabilities);
+  EXPECT_EQ(back.needs.xsave_bytes, config.needs.xsave_bytes);
+  EXPECT_EQ(back.needs.event_flags, config.needs.event_flags);
+  EXPECT_EQ(back.needs.msrs, config.needs.msrs);
 }
 
 TEST(MachineConfig, NamesTheFieldThatIsMissingOrOfAWrongType) {
   const json good = json::parse(to_json(example_config()));
   ASSERT_EQ(refusal(good), "");
-  for (const auto& [field, value] : good.items()) {
-    json without = good;
-    without.erase(field);
-    EXPECT_NE(refusal(without).find('"' + field + '"'), std::string::npos) << field;
-    for (const json& wrong : {json(nullptr), json(-1), json(1.5), json::object(), json(true)}) {
-      json changed = good;
-      changed[field] = wrong;
-      EXPECT_NE(refusal(changed).find('"' + field + '"'), std::string::npos) << changed;
+  const auto expect_named = [&](const json::json_pointer& within) {
+    for (const auto& [field, value] : good.at(within).items()) {
+      json without = good;
+      without.at(within).erase(field);
+      EXPECT_NE(refusal(without).find('"' + field + '"'), std::string::npos) << field;
+      for (const json& wrong : {json(nullptr), json(-1), json(1.5), json::array(), json(true)}) {
+        json changed = good;
+        changed.at(within)[field] = wrong;
+        EXPECT_NE(refusal(changed).find('"' + field + '"'), std::string::npos) << changed;
+      }
     }
-  }
+  };
+  expect_named(json::json_pointer(""));
+  expect_named(json::json_pointer("/needs"));
 }
 
 TEST(MachineConfig, IsBounded) {
@@ -88,6 +100,21 @@ TEST(MachineConfig, IsBounded) {
   EXPECT_NE(with("cpuid", json::array({json::array({1, 2, 3, 4, 5, 6, std::uint64_t{1} << 32})})),
             "");
   EXPECT_NE(with("cpuid", json(std::vector<std::vector<int>>(10'000, std::vector<int>(7)))), "");
+  const auto needing = [&](const char* field, const json& value) {
+    json needs = good["needs"];
+    needs[field] = value;
+    return with("needs", needs);
+  };
+  EXPECT_EQ(needing("arch_capabilities", UINT64_MAX), "");
+  EXPECT_NE(needing("xsave_bytes", 4095), "");
+  EXPECT_EQ(needing("xsave_bytes", 65536), "");
+  EXPECT_NE(needing("xsave_bytes", 65537), "");
+  EXPECT_NE(needing("event_flags", std::uint64_t{1} << 32), "");
+  EXPECT_NE(needing("msrs", json::array()), "");
+  EXPECT_NE(needing("msrs", json::array({std::uint64_t{1} << 32})), "");
+  EXPECT_NE(needing("msrs", json::array({"0x10"})), "");
+  EXPECT_EQ(needing("msrs", json(std::vector<int>(kMaxMsrs, 16))), "");
+  EXPECT_NE(needing("msrs", json(std::vector<int>(kMaxMsrs + 1, 16))), "");
 }
 
 TEST(MachineConfig, ListsDevicesWithinBounds) {
