@@ -131,6 +131,7 @@ void IncomingMigration::Receiver::link_lost(const Failure& failure) {
 
 void IncomingMigration::Receiver::start_guest() {
   try {
+    machine_->catch_up();
     if (!offer_.paused) machine_->resume();
   } catch (const std::exception& error) {
     const std::string why = fmt::format("the VM cannot be resumed: {}", error.what());

@@ -46,7 +46,11 @@ void IncomingMigration::Receiver::on_frame(const Frame& frame) {
     case FrameType::report:
       if (!is_whole()) break;
       return board_.show_report(wire::decode<MigrationReport>(frame.payload));
-    case FrameType::commit: return on_word(frame, Event::commit);
+    case FrameType::commit: {
+      const auto since_save = wire::decode_commit(frame.payload);
+      if (machine_) machine_->saved_before(since_save);
+      return on_word(frame, Event::commit);
+    }
     case FrameType::abort: return on_word(frame, Event::abort);
     case FrameType::released: return on_word(frame, Event::released);
     default: break;

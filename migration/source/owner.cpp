@@ -45,7 +45,7 @@ void OutgoingMigration::Source::act(Action action) {
     case Action::send_commit:
       // One that has not arrived when this side gives the connection up must not arrive later.
       if (link_.up()) link_.control().reset_on_close();
-      return link_.send(FrameType::commit);
+      return link_.send(FrameType::commit, wire::encode_commit(machine_->since_save()));
     case Action::send_abort:
       return link_.send(FrameType::abort,
                         wire::encode(wire::Reason{failure_ ? net::what(failure_) : kStays}));

@@ -30,7 +30,8 @@ std::size_t payload_limit(FrameType type) {
     case FrameType::changed:
     case FrameType::hashes: return kMaxHashPages * (kRangeBytes + sizeof(PageHash));
     case FrameType::copies: return kMaxCopies * kCopyBytes;
-    case FrameType::request: return 8;
+    case FrameType::request:
+    case FrameType::commit: return 8;
     case FrameType::page:
     case FrameType::early: return 16 + vmm::kPageSize;
     case FrameType::state: return kMaxStateBytes;
@@ -46,7 +47,6 @@ std::size_t payload_limit(FrameType type) {
     case FrameType::inquire:
     case FrameType::status: return kMaxMessageBytes;
     case FrameType::alive:
-    case FrameType::commit:
     case FrameType::released:
     case FrameType::acknowledged: break;
   }
@@ -186,6 +186,14 @@ std::uint32_t decode_round(std::span<const std::byte> payload) {
   const std::uint32_t round = reader.u32();
   reader.finish();
   return round;
+}
+
+std::chrono::nanoseconds decode_commit(std::span<const std::byte> payload) {
+  Reader reader(payload, "commit frame from the peer");
+  const std::uint64_t since_save = reader.u64();
+  reader.finish();
+  constexpr auto kMost = static_cast<std::uint64_t>(kLongestStop.count());
+  return std::chrono::nanoseconds(std::min(since_save, kMost));
 }
 
 vmm::MachineState decode_state(std::span<const std::byte> payload) {

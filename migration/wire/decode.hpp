@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -47,6 +48,8 @@ struct Channel {
 };
 [[nodiscard]] Channel decode_channel(std::span<const std::byte> payload);
 [[nodiscard]] std::uint32_t decode_round(std::span<const std::byte> payload);
+/// At most kLongestStop.
+[[nodiscard]] std::chrono::nanoseconds decode_commit(std::span<const std::byte> payload);
 [[nodiscard]] vmm::MachineState decode_state(std::span<const std::byte> payload);
 
 struct Digests {

@@ -78,6 +78,13 @@ Bytes encode_round(std::uint32_t round) {
   return out;
 }
 
+Bytes encode_commit(std::chrono::nanoseconds since_save) {
+  Bytes out;
+  ByteWriter(out).u64(static_cast<std::uint64_t>(
+      std::clamp(since_save, std::chrono::nanoseconds::zero(), kLongestStop).count()));
+  return out;
+}
+
 Bytes encode_state(const vmm::MachineState& state) {
   Bytes out;
   ByteWriter writer(out);

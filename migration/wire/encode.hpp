@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -29,6 +30,8 @@ void put_frame(Bytes& out, FrameType type, std::span<const std::byte> payload);
 
 [[nodiscard]] Bytes encode_channel(const Token& token, std::uint32_t index);
 [[nodiscard]] Bytes encode_round(std::uint32_t round);
+/// How long ago the guest's clocks were saved.
+[[nodiscard]] Bytes encode_commit(std::chrono::nanoseconds since_save);
 [[nodiscard]] Bytes encode_state(const vmm::MachineState& state);
 [[nodiscard]] Bytes encode_digests(vmm::PageRange range, std::span<const std::uint64_t> digests);
 /// The least piece that encode_missing takes, and that has all of `range` in it.

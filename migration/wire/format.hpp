@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <stdexcept>
@@ -46,7 +47,7 @@ enum class FrameType : std::uint8_t {
   last_round = 22,  ///< to destination, u32 round: the one after which there is no more
   digests = 23,     ///< to destination, only with verify: ranges, then u64 XXH3 of each page
   prepared = 24,    ///< to source, JSON
-  commit = 25,      ///< to destination, empty
+  commit = 25,      ///< to destination, u64 ns: since the guest's clocks were saved
   running = 26,     ///< to source, JSON
   abort = 27,       ///< to destination, JSON: the VM stays at the source
   missing = 28,     ///< either way: pages that are not at the destination
@@ -103,6 +104,10 @@ inline constexpr std::size_t kMaxStateSections = 4096;
 
 /// `missing` frames to the destination tell of no more pages together than so many times RAM has.
 inline constexpr std::uint64_t kMaxTimesMissing = 4;
+
+/// Since a guest's clocks were saved: longer counts as this. To refuse a `commit` would leave the
+/// VM in doubt.
+inline constexpr std::chrono::nanoseconds kLongestStop = std::chrono::hours(365 * 24);
 
 enum class Side { source, destination };
 

@@ -1,6 +1,8 @@
 """One migration at a time: transports, modes, options, and a report that is true."""
 
 import signal
+import struct
+import time
 import unittest
 
 import images
@@ -111,6 +113,29 @@ class AMigration(MigrationTest):
         self.finish(source, target)
 
     @labels("no-standard-kvm")
+    def test_goes_by_no_wall_clock(self):
+        """The state is changed on its way, as if the source's wall clock were an hour behind."""
+        head = struct.Struct("<8sIIQIIQ")  # id, version, size; clock, flags, padding, realtime
+        clock_realtime = 4  # in the flags
+
+        def an_hour_behind(payload):
+            at = payload.index(b"vm/clock")
+            *before, _, padding, _ = head.unpack_from(payload, at)
+            changed = bytearray(payload)
+            realtime = time.time_ns() - 3600 * 10**9
+            head.pack_into(changed, at, *before, clock_realtime, padding, realtime)
+            return bytes(changed)
+
+        source = self.busy_guest()
+        target = self.receive()
+        between = proxy.Proxy(target.address)
+        self.addCleanup(between.close)
+        between.on("state", proxy.payload(an_hour_behind))
+        # Verifying compares the guest's clock as it was saved and as it is there.
+        report = self.migrate(source, between.address, "--verify").report()
+        self.assertEqual((report["outcome"], report["error"]), ("completed", None))
+        self.finish(source, target)
+
     def test_carries_the_name_and_the_id(self):
         source = self.busy_guest("--name", "porto", cpus=2)
         before = source.info()

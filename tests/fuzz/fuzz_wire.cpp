@@ -18,7 +18,7 @@ using namespace migration::wire;
 constexpr std::uint64_t kRamPages = 4096;
 
 void decode_one(unsigned which, std::span<const std::byte> bytes) {
-  switch (which % 21) {
+  switch (which % 22) {
     case 0:
       if (bytes.size() >= kPreambleBytes) {
         static_cast<void>(decode_preamble(bytes.first<kPreambleBytes>()));
@@ -98,6 +98,11 @@ void decode_one(unsigned which, std::span<const std::byte> bytes) {
       break;
     }
     case 20: static_cast<void>(decode<migration::MigrationReport>(bytes)); break;
+    case 21: {
+      const auto since_save = decode_commit(bytes);
+      if (since_save < since_save.zero() || since_save > kLongestStop) __builtin_trap();
+      break;
+    }
     case 18: static_cast<void>(decode<Reason>(bytes)); break;
     case 19: {
       // What is told of a bitmap encodes to the very bits that were read.

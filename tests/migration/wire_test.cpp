@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "migration/wire/decode.hpp"
 #include "migration/wire/encode.hpp"
@@ -71,7 +72,23 @@ TEST(Wire, ControlFramesAreAsTheProtocolPageShowsThem) {
           "6f 75 74 5f 6d 73 22 3a 31 30 30 30 30 7d"));
   EXPECT_EQ(frame_of(FrameType::landed, encode_round(3)),
             from_hex("14 00 00 00  04 00 00 00  03 00 00 00"));
-  EXPECT_EQ(frame_of(FrameType::commit, {}), from_hex("19 00 00 00  00 00 00 00"));
+  EXPECT_EQ(frame_of(FrameType::commit, encode_commit(std::chrono::microseconds(12'500))),
+            from_hex("19 00 00 00  08 00 00 00  20 bc be 00 00 00 00 00"));
+}
+
+TEST(Wire, CommitTellsHowLongAgoTheClocksWereSaved) {
+  using std::chrono::nanoseconds;
+  for (const nanoseconds time : {nanoseconds(0), nanoseconds(1), nanoseconds(kLongestStop)}) {
+    EXPECT_EQ(decode_commit(encode_commit(time)), time);
+  }
+  // A clock that was set back, were there one, and years: neither keeps a VM from its destination.
+  EXPECT_EQ(decode_commit(encode_commit(nanoseconds(-1))), nanoseconds(0));
+  EXPECT_EQ(decode_commit(encode_commit(nanoseconds::max())), kLongestStop);
+  EXPECT_EQ(decode_commit(from_hex("ff ff ff ff ff ff ff ff")), kLongestStop);
+  expect_error([] { static_cast<void>(decode_commit({})); }, "commit frame");
+  expect_error([] { static_cast<void>(decode_commit(from_hex("00 00 00 00"))); }, "commit frame");
+  expect_error([] { static_cast<void>(decode_commit(from_hex("00 00 00 00 00 00 00 00 00"))); },
+               "commit frame");
 }
 
 TEST(Wire, StateFrameIsAsTheProtocolPageShowsIt) {
@@ -131,7 +148,7 @@ TEST(Wire, EachMessageHasABoundOfItsOwn) {
     expect_bound(type, std::size_t{4} << 10);
   }
   expect_bound(FrameType::alive, 0);
-  expect_bound(FrameType::commit, 0);
+  expect_bound(FrameType::commit, 8);
 }
 
 TEST(Wire, FramesGoOneWayOrBoth) {

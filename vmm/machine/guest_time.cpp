@@ -2,12 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
-#include <chrono>
 #include <cstddef>
 #include <cstring>
 #include <system_error>
+#include <utility>
 
 namespace vmm {
 
@@ -43,18 +44,31 @@ std::uint64_t cycles(std::uint64_t nanoseconds, std::uint64_t khz) {
   return nanoseconds / kMillion * khz + nanoseconds % kMillion * khz / kMillion;
 }
 
+void set_clock(const KvmVm& vm, std::uint64_t nanoseconds) {
+  kvm_clock_data clock{};
+  clock.clock = nanoseconds;
+  vm.set_clock(clock);
+}
+
+/// KVM has turned the deadline into a time of the host when it was set: it is set again.
+void advance_tsc(const KvmVcpu& vcpu, std::uint64_t by) {
+  std::array<kvm_msr_entry, 1> deadline = {{{kTscDeadlineMsr, 0, 0}}};
+  const bool has_deadline = vcpu.get_msrs(deadline) == 1 && deadline[0].data != 0;
+  vcpu.set_tsc_offset(vcpu.tsc_offset().value() + by);
+  if (has_deadline && vcpu.set_msrs(deadline) != 1) {
+    throw std::system_error(EIO, std::generic_category(), "setting the TSC deadline again");
+  }
+}
+
 }  // namespace
 
-void save_time(const KvmVm& vm, std::span<const std::unique_ptr<Vcpu>> vcpus, MachineState& into) {
-  kvm_clock_data clock = vm.get_clock();
-  if ((clock.flags & KVM_CLOCK_REALTIME) == 0) {
-    // KVM tells the wall clock's time only while it has a master clock.
-    using std::chrono::system_clock;
-    clock.realtime = static_cast<std::uint64_t>(
-        std::chrono::nanoseconds(system_clock::now().time_since_epoch()).count());
-    clock.flags |= KVM_CLOCK_REALTIME;
-  }
-  add_section(into, "vm/clock", clock);
+void GuestTime::save(const KvmVm& vm, std::span<const std::unique_ptr<Vcpu>> vcpus,
+                     MachineState& into) {
+  // Before: what is known to have passed since is rather too much by a microsecond than too little,
+  // as what passes on the wire is not counted at all.
+  saved_ = Clock::now();
+  into.as_of = saved_;
+  add_section(into, "vm/clock", vm.get_clock());
 
   const KvmVcpu& first = vcpus.front()->kvm();
   const auto first_offset = first.tsc_offset();
@@ -71,18 +85,29 @@ void save_time(const KvmVm& vm, std::span<const std::unique_ptr<Vcpu>> vcpus, Ma
   }
 }
 
-std::optional<std::uint64_t> load_time(const KvmVm& vm, const KvmVcpu& vcpu, SectionReader& from) {
+std::optional<std::uint64_t> GuestTime::load(const KvmVm& vm, const KvmVcpu& vcpu,
+                                             SectionReader& from, Clock::time_point as_of) {
   const auto saved = from.take_struct<kvm_clock_data>("vm/clock");
-  kvm_clock_data clock{};
-  clock.clock = saved.clock;
-  clock.realtime = saved.realtime;
-  clock.flags = saved.flags & KVM_CLOCK_REALTIME &
-                static_cast<std::uint32_t>(vm.check_extension(KVM_CAP_ADJUST_CLOCK));
-  vm.set_clock(clock);
-  if (!can_set_tsc_offset(vcpu)) return std::nullopt;
+  loaded_ = Loaded{.saved = as_of, .loaded = Clock::now(), .tsc_offsets = can_set_tsc_offset(vcpu)};
+  set_clock(vm, saved.clock);
+  if (!loaded_->tsc_offsets) return std::nullopt;
   const std::uint64_t passed = vm.get_clock().clock - saved.clock;
   const std::uint64_t host = tsc_of(vcpu) - vcpu.tsc_offset().value();
   return cycles(passed, vcpu.tsc_khz()) - host;
+}
+
+void GuestTime::saved_before(Duration least) {
+  if (loaded_) loaded_->saved = std::min(loaded_->saved, Clock::now() - least);
+}
+
+void GuestTime::catch_up(const KvmVm& vm, std::span<const std::unique_ptr<Vcpu>> vcpus) {
+  const auto loaded = std::exchange(loaded_, std::nullopt);
+  if (!loaded || loaded->saved >= loaded->loaded) return;
+  const auto missed = static_cast<std::uint64_t>((loaded->loaded - loaded->saved).count());
+  set_clock(vm, vm.get_clock().clock + missed);
+  if (!loaded->tsc_offsets) return;
+  const std::uint64_t by = cycles(missed, vcpus.front()->kvm().tsc_khz());
+  for (const auto& vcpu : vcpus) advance_tsc(vcpu->kvm(), by);
 }
 
 }  // namespace vmm

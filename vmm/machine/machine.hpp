@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -13,6 +14,7 @@
 #include "vmm/machine/device.hpp"
 #include "vmm/machine/device_host.hpp"
 #include "vmm/machine/guest_end.hpp"
+#include "vmm/machine/guest_time.hpp"
 #include "vmm/machine/irq_line.hpp"
 #include "vmm/machine/machine_config.hpp"
 #include "vmm/machine/machine_state.hpp"
@@ -72,6 +74,14 @@ class Machine final : public DeviceHost {
   /// std::invalid_argument for a section that is missing, unknown or of a wrong size, by name.
   void load(const MachineState& state);
 
+  /// How long ago the last save() read the guest's clocks.
+  [[nodiscard]] std::chrono::nanoseconds since_save() const { return time_.since_save(); }
+  /// The clocks of the state that was loaded are so old, at least.
+  void saved_before(std::chrono::nanoseconds least) { time_.saved_before(least); }
+  /// Once, after load(), before the guest runs: its clocks go on by what is known to have passed
+  /// between their being saved and being loaded. (From then on they run by themselves.)
+  void catch_up();
+
   /// The guest's end, once it came. Any thread may end the machine (a device does); the first wins.
   void end(GuestEnd end) override;
   void reset() override;
@@ -99,6 +109,7 @@ class Machine final : public DeviceHost {
   std::shared_ptr<const Userfault> userfault_;
   std::vector<std::shared_ptr<Device>> devices_;
   std::vector<std::unique_ptr<Vcpu>> vcpus_;
+  GuestTime time_;
   bool running_ = false;
   mutable Mutex end_mutex_;
   std::optional<GuestEnd> end_ FERRY_GUARDED_BY(end_mutex_);

@@ -3,7 +3,6 @@
 #include <array>
 #include <stdexcept>
 
-#include "vmm/machine/guest_time.hpp"
 #include "vmm/machine/machine.hpp"
 #include "vmm/machine/state_sections.hpp"
 #include "vmm/machine/vcpu_state.hpp"
@@ -32,13 +31,13 @@ MachineState Machine::save() {
     state.sections.push_back(
         {fmt::format("device/{}", device->id()), device->version(), device->save()});
   }
-  save_time(vm_, vcpus_, state);
+  time_.save(vm_, vcpus_, state);
   return state;
 }
 
 void Machine::load(const MachineState& state) {
   SectionReader from(state);
-  const auto tsc_shift = load_time(vm_, vcpus_.front()->kvm(), from);
+  const auto tsc_shift = time_.load(vm_, vcpus_.front()->kvm(), from, state.as_of);
   for (std::uint32_t i = 0; i < vcpus_.size(); ++i) {
     load_vcpu(vcpus_[i]->kvm(), fmt::format("vcpu{}", i), tsc_shift, from);
   }
@@ -60,5 +59,7 @@ void Machine::load(const MachineState& state) {
   }
   from.finish();
 }
+
+void Machine::catch_up() { time_.catch_up(vm_, vcpus_); }
 
 }  // namespace vmm

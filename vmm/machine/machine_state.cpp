@@ -86,7 +86,7 @@ bool moves(std::string_view section, std::size_t at) {
   });
 }
 
-/// kvmclock and TSC have run on since they were saved: by no more than this. Never backwards.
+/// kvmclock and TSC have run on since they were loaded: by no more than this. Never backwards.
 constexpr std::uint64_t kClockTolerance = 60'000'000'000;     // ns
 constexpr std::uint64_t kTscTolerance = 60 * 10'000'000'000;  // cycles: 60 s of a very fast CPU
 constexpr std::uint32_t kTsc = 0x10;

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "vmm/os/boot_clock.hpp"
+
 namespace vmm {
 
 /// One saved part of a machine: "vcpu0/regs", "vm/clock", "device/serial0". The bytes are the
@@ -23,6 +25,9 @@ struct StateSection {
 /// not know is an error that names it and not a shift of all that follows.
 struct MachineState {
   std::vector<StateSection> sections;
+  /// Its clocks are of this moment or an earlier one: when it was saved or, elsewhere, when it
+  /// came.
+  BootClock::time_point as_of = BootClock::now();
 
   [[nodiscard]] const StateSection* find(std::string_view id) const;
 };

@@ -13,7 +13,6 @@ namespace vmm {
 
 namespace {
 
-constexpr std::uint32_t kTscDeadline = 0x6e0;
 constexpr std::uint32_t kArchCapabilities = 0x10a;
 
 /// Hyper-V's: no guest of Ferry's has them, and some are clocks that move by themselves.
@@ -80,7 +79,7 @@ std::vector<std::uint32_t> settable_msrs(const Kvm& kvm, const KvmVcpu& vcpu,
   for (const kvm_msr_entry& entry : entries) msrs.push_back(entry.index);
   // The deadline is compared with the TSC as it is when the deadline is set.
   std::stable_partition(msrs.begin(), msrs.end(),
-                        [](std::uint32_t index) { return index != kTscDeadline; });
+                        [](std::uint32_t index) { return index != kTscDeadlineMsr; });
   return msrs;
 }
 

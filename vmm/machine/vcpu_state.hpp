@@ -26,7 +26,7 @@ namespace vmm {
 void save_vcpu(const KvmVcpu& vcpu, const std::vector<std::uint32_t>& msrs,
                const std::string& prefix, MachineState& into);
 
-/// Loads one vCPU that has its CPUID and has not run. `tsc_shift` is that of load_time().
+/// Loads one vCPU that has its CPUID and has not run. `tsc_shift` is that of GuestTime::load().
 /// std::invalid_argument names what is unsound.
 void load_vcpu(const KvmVcpu& vcpu, const std::string& prefix,
                std::optional<std::uint64_t> tsc_shift, SectionReader& from);
