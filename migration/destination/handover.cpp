@@ -148,6 +148,8 @@ void IncomingMigration::Receiver::start_guest() {
   if (!fetch_.started()) return channels_->finish();
   if (fetch_.missing() == 0) return all_here();
   tell_progress();
+  // The source has lost the link before, and has its word said by an inquiry.
+  if (!fetch_.connected() && link_.is_up()) take_up_link(link_.current());
 }
 
 /// The source is to say within a timeout what becomes of the VM.

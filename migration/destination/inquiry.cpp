@@ -41,6 +41,8 @@ asio::awaitable<void> IncomingMigration::Receiver::answer_inquiry(ConnectionPtr 
   happened(Event::inquire, {"the source came back with a new connection"});
   if (fetching()) take_up_link(connection);
   const Stage now = stage();
+  // Pages go by new connections, once the VM runs here.
+  if (now == Stage::lacking) drop_page_connections();
   if (now == Stage::prepared || now == Stage::lacking) await_word();
   co_await listen_to_source(connection);
 }

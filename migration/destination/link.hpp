@@ -26,6 +26,7 @@ class Link {
   }
 
   [[nodiscard]] bool is_up() const { return current_ != nullptr; }
+  [[nodiscard]] const ConnectionPtr& current() const { return current_; }
   [[nodiscard]] bool is(const ConnectionPtr& connection) const { return connection == current_; }
 
   /// To nobody, when the link is lost.

@@ -109,9 +109,13 @@ wire::Running IncomingMigration::Receiver::running_now() const {
                      latencies.max()}};
 }
 
-void IncomingMigration::Receiver::fetch_link_lost() {
+void IncomingMigration::Receiver::drop_page_connections() {
   channels_->renew();
   fetch_.disconnect();
+}
+
+void IncomingMigration::Receiver::fetch_link_lost() {
+  drop_page_connections();
   const std::string what = fmt::format(
       "{}, but {} of its pages are still at the source and the link to it is lost "
       "({}). A vCPU that touches one of them waits; the source is expected to come back",
@@ -139,8 +143,7 @@ void IncomingMigration::Receiver::watch_patience() {
 /// The source has come back with an inquiry. What is left of the page connections of before it has
 /// given up.
 void IncomingMigration::Receiver::take_up_link(const ConnectionPtr& connection) {
-  channels_->renew();
-  fetch_.disconnect();
+  drop_page_connections();
   patience_.cancel();
   callbacks_.waiting_for_source(false);
   net::spawn(context_.get_executor(), tell_what_is_missing(connection));

@@ -130,6 +130,8 @@ class IncomingMigration::Receiver {
   void faults_lost(const std::exception_ptr& failure);
   void finish_again();
   void all_here();
+  /// Those of a link that is lost.
+  void drop_page_connections();
   void fetch_link_lost();
   void take_up_link(const ConnectionPtr& connection);
   boost::asio::awaitable<void> wait_for_room(ConnectionPtr connection);
