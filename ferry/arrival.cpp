@@ -12,7 +12,7 @@
 namespace ferry {
 
 namespace asio = boost::asio;
-using migration::IncomingMigration;
+using migration::DestinationMigration;
 
 namespace {
 
@@ -38,7 +38,7 @@ void Arrival::receive(migration::ReceiveOptions options) {
                               const migration::MakeRam& make_ram) {
     return make_machine(std::move(config), used_bytes, make_ram);
   };
-  incoming_ = std::make_unique<IncomingMigration>(std::move(options), factory, callbacks());
+  incoming_ = std::make_unique<DestinationMigration>(std::move(options), factory, callbacks());
 }
 
 void Arrival::end() {
@@ -62,7 +62,7 @@ std::unique_ptr<vmm::Machine> Arrival::make_machine(vmm::MachineConfig config,
 }
 
 /// What happens in the receiver's thread is told to the main thread.
-IncomingMigration::Callbacks Arrival::callbacks() {
+DestinationMigration::Callbacks Arrival::callbacks() {
   return {
       .listening =
           [](const migration::Address& address) {
@@ -79,7 +79,7 @@ IncomingMigration::Callbacks Arrival::callbacks() {
             });
           },
       .failed =
-          [this](const IncomingMigration::Failure& failure) {
+          [this](const DestinationMigration::Failure& failure) {
             room_.release_promise();
             asio::post(context_, [this, failure] { callbacks_.failed(failure); });
           },

@@ -14,7 +14,7 @@
 #include "ferry/timed_latch.hpp"
 #include "ferry/vm_of_process.hpp"
 #include "ferry/vm_room.hpp"
-#include "migration/destination/incoming.hpp"
+#include "migration/destination/destination_migration.hpp"
 
 namespace ferry {
 
@@ -28,7 +28,7 @@ class Arrival {
     std::function<void(devices::Serial&)> observe;
     /// Takes the machine over: the VM is here.
     std::function<void(std::unique_ptr<vmm::Machine>, std::shared_ptr<devices::Serial>)> arrived;
-    std::function<void(const migration::IncomingMigration::Failure&)> failed;
+    std::function<void(const migration::DestinationMigration::Failure&)> failed;
   };
 
   Arrival(boost::asio::io_context& context, const VmOfProcess& vm, VmRoom& room,
@@ -39,7 +39,7 @@ class Arrival {
   /// Joins the receiver's thread. A VM that arrived in the last moment is in the queue.
   void end();
 
-  using Status = migration::IncomingMigration::Status;
+  using Status = migration::DestinationMigration::Status;
   /// None where no VM is received, and while the session is taken apart.
   [[nodiscard]] std::optional<Status> status() const;
   /// Post-copy: what the VM that is here still lacks.
@@ -65,8 +65,8 @@ class Arrival {
   boost::asio::awaitable<void> answered();
 
  private:
-  using KeptAtSource = migration::IncomingMigration::KeptAtSource;
-  [[nodiscard]] migration::IncomingMigration::Callbacks callbacks();
+  using KeptAtSource = migration::DestinationMigration::KeptAtSource;
+  [[nodiscard]] migration::DestinationMigration::Callbacks callbacks();
   [[nodiscard]] std::unique_ptr<vmm::Machine> make_machine(vmm::MachineConfig config,
                                                            std::uint64_t used_bytes,
                                                            const migration::MakeRam& make_ram);
@@ -84,7 +84,7 @@ class Arrival {
   TimedLatch settled_;   ///< the source knows that the VM is here
   TimedLatch answered_;  ///< the receiver has nothing to answer any more
   ChangeFeed feed_;
-  std::unique_ptr<migration::IncomingMigration> incoming_;
+  std::unique_ptr<migration::DestinationMigration> incoming_;
 };
 
 }  // namespace ferry

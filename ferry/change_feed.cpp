@@ -10,7 +10,7 @@
 
 namespace ferry {
 
-using migration::IncomingMigration;
+using migration::DestinationMigration;
 
 namespace {
 
@@ -22,7 +22,8 @@ constexpr std::chrono::seconds kTellChanges{1};
 ChangeFeed::ChangeFeed(boost::asio::io_context& context, const VmOfProcess& vm)
     : vm_(vm), next_(context) {}
 
-void ChangeFeed::start(const IncomingMigration::KeptAtSource& handover, IncomingMigration& to) {
+void ChangeFeed::start(const DestinationMigration::KeptAtSource& handover,
+                       DestinationMigration& to) {
   to_ = &to;
   tracker_.emplace(handover.token, handover.key, vm_.machine()->memory().page_count());
   wait();

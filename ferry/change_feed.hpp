@@ -7,7 +7,7 @@
 
 #include "ferry/vm_of_process.hpp"
 #include "migration/base/options.hpp"
-#include "migration/destination/incoming.hpp"
+#include "migration/destination/destination_migration.hpp"
 #include "migration/reuse/change_tracker.hpp"
 
 namespace ferry {
@@ -19,8 +19,8 @@ class ChangeFeed {
   ChangeFeed(boost::asio::io_context& context, const VmOfProcess& vm);
 
   /// The VM came by `handover` and is here. The feed is stopped before `to` ends.
-  void start(const migration::IncomingMigration::KeptAtSource& handover,
-             migration::IncomingMigration& to);
+  void start(const migration::DestinationMigration::KeptAtSource& handover,
+             migration::DestinationMigration& to);
   void stop();
 
   /// The keeper has just come, and knows nothing yet.
@@ -35,7 +35,7 @@ class ChangeFeed {
   void tell_news();
 
   const VmOfProcess& vm_;
-  migration::IncomingMigration* to_ = nullptr;
+  migration::DestinationMigration* to_ = nullptr;
   std::optional<migration::ChangeTracker> tracker_;
   boost::asio::steady_timer next_;
 };

@@ -15,7 +15,7 @@ namespace ferry {
 namespace asio = boost::asio;
 using migration::MigrationReport;
 using migration::Outcome;
-using migration::OutgoingMigration;
+using migration::SourceMigration;
 
 namespace {
 
@@ -39,14 +39,14 @@ std::shared_ptr<ReportStream> Departure::begin(std::unique_ptr<vmm::Machine>&& m
   // It tells the destination for three timeouts at most that it knows where the VM is.
   told_.expect();
   outgoing_ =
-      std::make_unique<OutgoingMigration>(std::move(machine), std::move(options), callbacks());
+      std::make_unique<SourceMigration>(std::move(machine), std::move(options), callbacks());
   return client_;
 }
 
 void Departure::end() { outgoing_.reset(); }
 
 /// What happens in the migration's thread is told to the main thread.
-OutgoingMigration::Callbacks Departure::callbacks() {
+SourceMigration::Callbacks Departure::callbacks() {
   return {.progress =
               [this](const MigrationReport& report) {
                 asio::post(context_, [this, report] {
@@ -58,7 +58,7 @@ OutgoingMigration::Callbacks Departure::callbacks() {
                 asio::post(context_, [this, report] { in_doubt(report); });
               },
           .ended =
-              [this](OutgoingMigration::Result result) {
+              [this](SourceMigration::Result result) {
                 asio::post(context_, [this, result = std::move(result)]() mutable {
                   ended(std::move(result));
                 });
@@ -81,7 +81,7 @@ void Departure::in_doubt(const MigrationReport& report) {
   end_report(report);
 }
 
-void Departure::ended(OutgoingMigration::Result result) {
+void Departure::ended(SourceMigration::Result result) {
   last_report_ = result.report;
   end_report(result.report);
   callbacks_.ended(std::move(result));

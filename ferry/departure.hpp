@@ -11,7 +11,7 @@
 #include "ferry/leaving.hpp"
 #include "ferry/report_stream.hpp"
 #include "ferry/timed_latch.hpp"
-#include "migration/source/outgoing.hpp"
+#include "migration/source/source_migration.hpp"
 
 namespace ferry {
 
@@ -20,11 +20,11 @@ namespace ferry {
 class Departure {
  public:
   struct Callbacks {
-    /// Called from the migration's thread, as OutgoingMigration says.
+    /// Called from the migration's thread, as SourceMigration says.
     std::function<void(vmm::Machine&)> tend;
     /// Told already.
     std::function<void()> in_doubt;
-    std::function<void(migration::OutgoingMigration::Result)> ended;
+    std::function<void(migration::SourceMigration::Result)> ended;
     /// An image that was kept is kept no longer.
     std::function<void()> released;
   };
@@ -57,17 +57,17 @@ class Departure {
   boost::asio::awaitable<void> told();
 
  private:
-  [[nodiscard]] migration::OutgoingMigration::Callbacks callbacks();
+  [[nodiscard]] migration::SourceMigration::Callbacks callbacks();
   void in_doubt(const migration::MigrationReport& report);
-  void ended(migration::OutgoingMigration::Result result);
+  void ended(migration::SourceMigration::Result result);
   void end_report(const migration::MigrationReport& report);
 
   boost::asio::io_context& context_;
   const Callbacks callbacks_;
   /// The last one. One that failed may still be telling its destination so.
-  std::unique_ptr<migration::OutgoingMigration> outgoing_;
+  std::unique_ptr<migration::SourceMigration> outgoing_;
   /// Those before, which do so.
-  std::vector<std::unique_ptr<migration::OutgoingMigration>> telling_;
+  std::vector<std::unique_ptr<migration::SourceMigration>> telling_;
   std::optional<migration::MigrationReport> last_report_;
   std::shared_ptr<ReportStream> client_;
   TimedLatch told_;

@@ -107,7 +107,7 @@ MemoryPromise::MemoryPromise(const migration::RoomLedger* ledger, std::uint64_t 
 void MemoryPromise::update() {
   if (!noted_) return;
   const std::uint64_t resident = migration::resident_bytes();
-  noted_->take(resident - std::min(resident, resident_before_));
+  noted_->consume(resident - std::min(resident, resident_before_));
 }
 
 }  // namespace ferry

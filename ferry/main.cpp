@@ -123,7 +123,7 @@ int guarded_main(int argc, const char* const* argv) {
 
 int main(int argc, char** argv) {
   ferry::occupy_standard_descriptors();
-  ferry::settle_signals();
+  ferry::set_up_signals();
   const int status = ferry::guarded_main(argc, argv);
   ferry::messages().finish(ferry::kLastWords);
   return status;

@@ -11,8 +11,8 @@
 namespace ferry {
 
 namespace asio = boost::asio;
-using migration::IncomingMigration;
-using migration::OutgoingMigration;
+using migration::DestinationMigration;
+using migration::SourceMigration;
 
 namespace {
 
@@ -28,7 +28,8 @@ int status_of_end(const vmm::GuestEnd& end) {
 }  // namespace
 
 Session::Session(const Options& options)
-    : room_(context_, options.room, vm_, [this] { leave(static_cast<int>(ExitStatus::os_error)); }),
+    : room_(context_, options.room, vm_,
+            [this] { shut_down(static_cast<int>(ExitStatus::os_error)); }),
       arrival_(
           context_, vm_, room_,
           {.observe = [this](devices::Serial& serial) { console_->observe(serial); },
@@ -38,14 +39,13 @@ Session::Session(const Options& options)
                  arrived(std::move(machine), std::move(serial));
                },
            .failed =
-               [this](const IncomingMigration::Failure& failure) { arrival_failed(failure); }}),
-      departure_(context_, {.tend = room_.look_of_migration(),
-                            .in_doubt = [this] { in_doubt(); },
-                            .ended =
-                                [this](OutgoingMigration::Result result) {
-                                  migration_ended(std::move(result));
-                                },
-                            .released = [this] { leave(static_cast<int>(ExitStatus::ok)); }}),
+               [this](const DestinationMigration::Failure& failure) { arrival_failed(failure); }}),
+      departure_(
+          context_,
+          {.tend = room_.look_of_migration(),
+           .in_doubt = [this] { in_doubt(); },
+           .ended = [this](SourceMigration::Result result) { migration_ended(std::move(result)); },
+           .released = [this] { shut_down(static_cast<int>(ExitStatus::ok)); }}),
       end_signals_(
           context_, [this] { return console_->reopen_file(); },
           [this](int status) { end(status); }),
@@ -96,11 +96,11 @@ void Session::arrived(std::unique_ptr<vmm::Machine> machine,
   own(std::move(machine));
 }
 
-void Session::arrival_failed(const IncomingMigration::Failure& failure) {
+void Session::arrival_failed(const DestinationMigration::Failure& failure) {
   if (!end_.begun()) say(failure.why);
-  leave(static_cast<int>(failure.protocol     ? ExitStatus::protocol
-                         : failure.permission ? ExitStatus::no_permission
-                                              : ExitStatus::unavailable));
+  shut_down(static_cast<int>(failure.protocol     ? ExitStatus::protocol
+                             : failure.permission ? ExitStatus::no_permission
+                                                  : ExitStatus::unavailable));
 }
 
 /// The VM is here, or here again.
@@ -115,7 +115,7 @@ void Session::guest_ended() {
   if (machine == nullptr) return;  // lent out meanwhile: it will come back ended
   const vmm::GuestEnd end = machine->ended().value();
   if (end.kind == vmm::GuestEnd::Kind::crashed) room_.look();  // it may be the cause
-  leave(status_of_end(end));
+  shut_down(status_of_end(end));
   if (end.kind == vmm::GuestEnd::Kind::crashed) say("the guest crashed: " + end.message);
 }
 

@@ -21,8 +21,8 @@ namespace ferry {
 /// A process that has a VM, or waits for one: `ferry run` and `ferry receive` from the moment when
 /// they are set up. Everything here happens in the main thread's event loop.
 ///
-/// It owns the Machine, but for two times: while it arrives it belongs to the IncomingMigration,
-/// and while it leaves it is lent to the OutgoingMigration. So no request can reach a machine that
+/// It owns the Machine, but for two times: while it arrives it belongs to the DestinationMigration,
+/// and while it leaves it is lent to the SourceMigration. So no request can reach a machine that
 /// another thread drives.
 class Session final : public Controlled {
  public:
@@ -58,7 +58,7 @@ class Session final : public Controlled {
 
  private:
   void arrived(std::unique_ptr<vmm::Machine> machine, std::shared_ptr<devices::Serial> serial);
-  void arrival_failed(const migration::IncomingMigration::Failure& failure);
+  void arrival_failed(const migration::DestinationMigration::Failure& failure);
   void own(std::unique_ptr<vmm::Machine> machine);
   void guest_ended();
 
@@ -67,14 +67,14 @@ class Session final : public Controlled {
   void check_may_leave(const vmm::Machine& machine) const;
   void stop_migration();
   void in_doubt();
-  void migration_ended(migration::OutgoingMigration::Result result);
+  void migration_ended(migration::SourceMigration::Result result);
 
   // session_end.cpp
   /// A signal or Ctrl-A X: the process is to end with this status.
   void end(int status);
   void end_migration(int status);
   void end_now(int status);
-  void leave(int status);
+  void shut_down(int status);
   boost::asio::awaitable<void> finish();
 
   // session_info.cpp

@@ -30,7 +30,7 @@ void Session::end(int status) {
   }
   if (vm_.with_migration()) return end_migration(status);
   if (vm_.machine() != nullptr) vm_.machine()->pause();
-  leave(status);
+  shut_down(status);
 }
 
 /// As `ferry stop` does, the migration is cancelled first. Where it is too late for that the VM
@@ -45,10 +45,10 @@ void Session::end_migration(int status) {
 
 void Session::end_now(int status) {
   departure_.break_off();
-  leave(status);
+  shut_down(status);
 }
 
-void Session::leave(int status) {
+void Session::shut_down(int status) {
   if (!end_.begin(status)) return;
   room_.stop();
   migration::net::spawn(context_.get_executor(), finish());

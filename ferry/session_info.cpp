@@ -11,13 +11,13 @@
 /// What `ferry info` tells.
 namespace ferry {
 
-using migration::IncomingMigration;
+using migration::DestinationMigration;
 using nlohmann::json;
 
 namespace {
 
 /// Pages that are still to come, and how long the guest waited for those that it touched.
-json fetching_json(const IncomingMigration::Status::Fetching& fetching) {
+json fetching_json(const DestinationMigration::Status::Fetching& fetching) {
   const migration::LatencyHistogram& waits = fetching.latencies;
   json histogram = json::array();
   for (const auto& bucket : waits.buckets()) {
@@ -33,7 +33,7 @@ json fetching_json(const IncomingMigration::Status::Fetching& fetching) {
             {"histogram", std::move(histogram)}}}};
 }
 
-json receiving_json(const IncomingMigration::Status::Receiving& receiving) {
+json receiving_json(const DestinationMigration::Status::Receiving& receiving) {
   return {{"phase", fmt::format("round {}", receiving.round)},
           {"round", receiving.round},
           {"pages", receiving.pages},
@@ -95,7 +95,7 @@ json Session::info() const {
   json listening = nullptr;
   if (arrival && arrival->listening) listening = migration::to_string(*arrival->listening);
   json receiving = nullptr;
-  IncomingMigration::Status::Receiving vm;
+  DestinationMigration::Status::Receiving vm;
   if (const auto& config = vm_.config()) {
     vm = {config->id, config->name, config->cpus, config->memory_bytes};
   } else if (arrival && arrival->receiving) {

@@ -15,7 +15,7 @@ namespace ferry {
 namespace asio = boost::asio;
 using migration::MigrationReport;
 using migration::Outcome;
-using migration::OutgoingMigration;
+using migration::SourceMigration;
 using nlohmann::json;
 
 vmm::Machine& Session::machine_for(const char* what) const {
@@ -62,7 +62,7 @@ void Session::resume(bool force) {
 void Session::stop() {
   if (vm_.with_migration()) return stop_migration();
   if (vm_.machine() != nullptr) vm_.machine()->pause();
-  leave(static_cast<int>(ExitStatus::ok));
+  shut_down(static_cast<int>(ExitStatus::ok));
 }
 
 void Session::stop_migration() {
@@ -122,7 +122,7 @@ void Session::in_doubt() {
   }
 }
 
-void Session::migration_ended(OutgoingMigration::Result result) {
+void Session::migration_ended(SourceMigration::Result result) {
   const MigrationReport& report = result.report;
   const std::string what =
       fmt::format("migration {}{}{}: {}", migration::to_string(report.outcome),
@@ -131,7 +131,7 @@ void Session::migration_ended(OutgoingMigration::Result result) {
     vm_.left(result.kept);
     console_->disconnect(result.kept);
     say(what);
-    if (!result.kept) return leave(static_cast<int>(ExitStatus::ok));
+    if (!result.kept) return shut_down(static_cast<int>(ExitStatus::ok));
     say("keeps the image of the VM for its return, until somebody takes or drops it");
   } else {
     own(std::move(result.machine));
@@ -139,7 +139,7 @@ void Session::migration_ended(OutgoingMigration::Result result) {
   }
   if (!end_.after_migration()) return;
   if (vm_.machine() != nullptr) vm_.machine()->pause();
-  leave(*end_.after_migration());
+  shut_down(*end_.after_migration());
 }
 
 }  // namespace ferry

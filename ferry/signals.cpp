@@ -31,7 +31,7 @@ sigset_t set_of(std::initializer_list<int> numbers) {
 
 }  // namespace
 
-void settle_signals() {
+void set_up_signals() {
   for (const int number : {SIGPIPE, SIGXFSZ, SIGTTIN, SIGTTOU}) std::signal(number, SIG_IGN);
   const sigset_t kick = set_of({SIGRTMIN});
   ::pthread_sigmask(SIG_UNBLOCK, &kick, nullptr);

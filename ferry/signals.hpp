@@ -18,7 +18,7 @@ constexpr std::chrono::milliseconds kSameWish{250};
 /// file's size, is an error of that write; to use the terminal from the background is an error too
 /// and does not stop the VM. A signal that Ferry's threads use among themselves gets through,
 /// whatever the caller has blocked.
-void settle_signals();
+void set_up_signals();
 
 /// Adds those that the process was not started to ignore, as nohup and a shell's `&` do.
 void add_unless_ignored(boost::asio::signal_set& signals, std::initializer_list<int> numbers);

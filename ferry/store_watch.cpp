@@ -31,7 +31,7 @@ void StoreWatch::look(vmm::Machine& machine) {
   };
   try {
     // Without all of RAM in the file it is on its way out, or the store was full before.
-    if (memory.file() < 0 || !store_->has_room_for_rest(memory)) leave(machine);
+    if (memory.file() < 0 || !store_->has_room_for_rest(memory)) detach_ram(machine);
   } catch (const std::system_error& error) {
     tell(error);
   } catch (const std::runtime_error&) {
@@ -43,13 +43,13 @@ void StoreWatch::look(vmm::Machine& machine) {
 
 /// A vCPU that finds the store full does not go on: KVM_RUN fails, and that of a KVM in software
 /// does not even return. So RAM leaves before that, or while the vCPU waits.
-void StoreWatch::leave(vmm::Machine& machine) {
+void StoreWatch::detach_ram(vmm::Machine& machine) {
   vmm::GuestMemory& memory = machine.memory();
   const bool runs = machine.running();
   if (runs) machine.pause();
   bool done = false;
   try {
-    done = memory.leave_file(std::chrono::steady_clock::now() + kStop);
+    done = memory.detach_file(std::chrono::steady_clock::now() + kStop);
   } catch (...) {
     if (runs) machine.resume();
     throw;

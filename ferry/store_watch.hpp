@@ -20,7 +20,7 @@ class StoreWatch {
   void look(vmm::Machine& machine);
 
  private:
-  void leave(vmm::Machine& machine);
+  void detach_ram(vmm::Machine& machine);
 
   std::shared_ptr<migration::ImageStore> store_;
   bool trouble_told_ = false;

@@ -14,9 +14,9 @@ namespace ferry {
 ///     awaited -> here <-> lent -> kept
 ///                         lent -> gone
 enum class VmPlace {
-  awaited,  ///< not here yet; what has come of it the IncomingMigration has
+  awaited,  ///< not here yet; what has come of it the DestinationMigration has
   here,     ///< its machine is ours
-  lent,     ///< the OutgoingMigration has the machine, and knows who owns the VM
+  lent,     ///< the SourceMigration has the machine, and knows who owns the VM
   kept,     ///< it has left, and its image is kept here for its return
   gone,     ///< it has left, and the process ends
 };

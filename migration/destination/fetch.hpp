@@ -11,7 +11,7 @@
 #include <optional>
 #include <string>
 
-#include "migration/destination/incoming.hpp"
+#include "migration/destination/destination_migration.hpp"
 #include "migration/net/socket.hpp"
 #include "migration/postcopy/page_fetcher.hpp"
 #include "migration/reuse/image_store.hpp"
@@ -27,7 +27,7 @@ namespace migration::destination {
 /// The receiver's thread calls, but for status(), and is called.
 class Fetch {
  public:
-  using Status = IncomingMigration::Status::Fetching;
+  using Status = DestinationMigration::Status::Fetching;
   struct Callbacks {
     /// Every page is here. Whether RAM that is a file is that file again.
     std::function<void(bool file_again)> complete;

@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "migration/destination/receiver.hpp"
+#include "migration/destination/destination.hpp"
 #include "migration/net/event_loop.hpp"
 
 /// The destination's part of the handover: what has happened is told to the rules, which say what
@@ -25,7 +25,7 @@ constexpr int kTimeoutsToAnswer = 3;
 
 }  // namespace
 
-IncomingMigration::Failure IncomingMigration::Receiver::failure_of(
+DestinationMigration::Failure DestinationMigration::Destination::failure_of(
     const std::exception_ptr& failure) {
   try {
     std::rethrow_exception(failure);
@@ -36,30 +36,30 @@ IncomingMigration::Failure IncomingMigration::Receiver::failure_of(
   }
 }
 
-bool IncomingMigration::Receiver::fetching() const {
+bool DestinationMigration::Destination::fetching() const {
   const Stage now = stage();
   return now == Stage::fetching || now == Stage::fetching_unlinked;
 }
 
-bool IncomingMigration::Receiver::is_whole() const {
+bool DestinationMigration::Destination::is_whole() const {
   const Stage now = stage();
   return now == Stage::running || now == Stage::settled || now == Stage::ended;
 }
 
-void IncomingMigration::Receiver::happened(Event event) { follow(ownership_.advance(event)); }
+void DestinationMigration::Destination::happened(Event event) { follow(ownership_.advance(event)); }
 
-void IncomingMigration::Receiver::happened(Event event, Failure why) {
+void DestinationMigration::Destination::happened(Event event, Failure why) {
   failure_ = std::move(why);
   happened(event);
 }
 
-void IncomingMigration::Receiver::follow(const destination::Ownership::Change& change) {
+void DestinationMigration::Destination::follow(const destination::Ownership::Change& change) {
   for (const Action action : change.step.actions) act(action);
   // What is done may have led on to another stage.
   if (change.after != change.before && change.after == stage()) entered(change.after);
 }
 
-void IncomingMigration::Receiver::act(Action action) {
+void DestinationMigration::Destination::act(Action action) {
   switch (action) {
     case Action::start_guest: return start_guest();
     case Action::drop_guest: return net::spawn(context_.get_executor(), drop_guest());
@@ -85,7 +85,7 @@ void IncomingMigration::Receiver::act(Action action) {
   }
 }
 
-void IncomingMigration::Receiver::entered(Stage stage) {
+void DestinationMigration::Destination::entered(Stage stage) {
   const std::string text(handover::DestinationSide::advice(stage).text);
   switch (stage) {
     case Stage::prepared:
@@ -105,16 +105,16 @@ void IncomingMigration::Receiver::entered(Stage stage) {
     case Stage::refused: board_.show(failure_.why); return stay_to_answer();
     case Stage::over:
       board_.show(failure_.why);
-      return net::spawn(context_.get_executor(), leave());
+      return net::spawn(context_.get_executor(), take_leave());
     default: return;
   }
 }
 
-void IncomingMigration::Receiver::tell_status(wire::VmStatus status) {
+void DestinationMigration::Destination::tell_status(wire::VmStatus status) {
   link_.send(FrameType::status, wire::encode(wire::Status{incarnation_, status}));
 }
 
-void IncomingMigration::Receiver::link_lost(const Failure& failure) {
+void DestinationMigration::Destination::link_lost(const Failure& failure) {
   if (fetching() && fetch_.has_all()) return link_.forget();  // it is not needed any more
   if (stage() == Stage::receiving) {
     const std::string why =
@@ -129,7 +129,7 @@ void IncomingMigration::Receiver::link_lost(const Failure& failure) {
   happened(Event::link_lost);
 }
 
-void IncomingMigration::Receiver::start_guest() {
+void DestinationMigration::Destination::start_guest() {
   try {
     machine_->catch_up();
     if (!offer_.paused) machine_->resume();
@@ -153,24 +153,24 @@ void IncomingMigration::Receiver::start_guest() {
 }
 
 /// The source is to say within a timeout what becomes of the VM.
-void IncomingMigration::Receiver::await_word() {
+void DestinationMigration::Destination::await_word() {
   word_.await(options_.timeout, std::min(options_.timeout, offer_.timeout));
 }
 
-bool IncomingMigration::Receiver::slept() {
+bool DestinationMigration::Destination::slept() {
   if (!word_.stood_still() || !allows(Event::gap)) return false;
   happened(Event::gap, {"this process stood still for longer than the timeout"});
   return true;
 }
 
 /// The process ends thereafter.
-void IncomingMigration::Receiver::stay_to_answer() {
+void DestinationMigration::Destination::stay_to_answer() {
   farewell_.stay(kTimeoutsToAnswer * options_.timeout, [this] { happened(Event::answer_over); });
 }
 
 /// Once the reason is on its way, or the link shows that it cannot be: giving RAM back takes a
 /// while, and the guest may wait at the source.
-asio::awaitable<void> IncomingMigration::Receiver::drop_guest() {
+asio::awaitable<void> DestinationMigration::Destination::drop_guest() {
   co_await link_.drained();
   fetch_.abandon();
   channels_->close();
@@ -181,14 +181,14 @@ asio::awaitable<void> IncomingMigration::Receiver::drop_guest() {
 }
 
 /// Nothing is left to answer.
-asio::awaitable<void> IncomingMigration::Receiver::leave() {
+asio::awaitable<void> DestinationMigration::Destination::take_leave() {
   if (machine_) co_await drop_guest();
   co_await link_.drained();
   if (!arrived_) callbacks_.failed(failure_);
   farewell_.finish();
 }
 
-std::string IncomingMigration::Receiver::force_resume() {
+std::string DestinationMigration::Destination::force_resume() {
   const destination::Ownership::Change change = ownership_.advance(Event::force);
   if (change.step.allowed) {
     asio::post(context_, [this, change] { follow(change); });
@@ -207,7 +207,7 @@ std::string IncomingMigration::Receiver::force_resume() {
   }
 }
 
-void IncomingMigration::Receiver::decline(std::function<void()> done) {
+void DestinationMigration::Destination::decline(std::function<void()> done) {
   asio::post(context_, [this, done = std::move(done)] {
     farewell_.when_done(done);
     happened(allows(Event::decline) ? Event::decline : Event::guest_ended,

@@ -5,7 +5,7 @@
 #include <chrono>
 #include <utility>
 
-#include "migration/destination/receiver.hpp"
+#include "migration/destination/destination.hpp"
 
 /// A source that lost the link comes back with an inquiry, and what it says after the handover.
 namespace migration {
@@ -21,7 +21,7 @@ constexpr std::chrono::milliseconds kLastWordPatience{2000};
 
 }  // namespace
 
-asio::awaitable<void> IncomingMigration::Receiver::serve_inquiry(ConnectionPtr connection) {
+asio::awaitable<void> DestinationMigration::Destination::serve_inquiry(ConnectionPtr connection) {
   const Frame frame =
       co_await connection->first_frame(FrameType::inquire, "the peer asked nothing");
   const auto inquiry = wire::decode<wire::Inquire>(frame.payload);
@@ -37,7 +37,7 @@ asio::awaitable<void> IncomingMigration::Receiver::serve_inquiry(ConnectionPtr c
   co_await serve_link(connection, answer_inquiry(connection));
 }
 
-asio::awaitable<void> IncomingMigration::Receiver::answer_inquiry(ConnectionPtr connection) {
+asio::awaitable<void> DestinationMigration::Destination::answer_inquiry(ConnectionPtr connection) {
   happened(Event::inquire, {"the source came back with a new connection"});
   if (fetching()) take_up_link(connection);
   const Stage now = stage();
@@ -47,7 +47,8 @@ asio::awaitable<void> IncomingMigration::Receiver::answer_inquiry(ConnectionPtr 
   co_await listen_to_source(connection);
 }
 
-asio::awaitable<void> IncomingMigration::Receiver::listen_to_source(ConnectionPtr connection) {
+asio::awaitable<void> DestinationMigration::Destination::listen_to_source(
+    ConnectionPtr connection) {
   while (link_.is(connection) && awaits_words()) {
     Frame frame;
     if (stage() == Stage::settled) {
@@ -69,13 +70,13 @@ asio::awaitable<void> IncomingMigration::Receiver::listen_to_source(ConnectionPt
 }
 
 /// The keeper says what it has dropped, and its end is to be noticed.
-asio::awaitable<void> IncomingMigration::Receiver::listen_to_image_keeper(
+asio::awaitable<void> DestinationMigration::Destination::listen_to_image_keeper(
     ConnectionPtr connection) {
   image_keeper_.connect(connection);
   while (link_.is(connection)) on_frame(co_await connection->receive());
 }
 
-bool IncomingMigration::Receiver::awaits_words() const {
+bool DestinationMigration::Destination::awaits_words() const {
   const Stage now = stage();
   if (now != Stage::settled) return now != Stage::over;
   if (has_image_keeper()) return false;
@@ -84,11 +85,11 @@ bool IncomingMigration::Receiver::awaits_words() const {
   return !board_.has_report() && offer_.features.has(wire::Feature::report);
 }
 
-bool IncomingMigration::Receiver::has_image_keeper() const {
+bool DestinationMigration::Destination::has_image_keeper() const {
   return offer_.keep && options_.tracking && (fetching() || is_whole());
 }
 
-void IncomingMigration::Receiver::on_word(const Frame& frame, Event event) {
+void DestinationMigration::Destination::on_word(const Frame& frame, Event event) {
   if (!allows(event)) {
     throw wire::ProtocolError(fmt::format("the source sent a frame of type {} out of turn",
                                           static_cast<unsigned>(frame.type)));

@@ -6,7 +6,7 @@
 
 #include "migration/base/options.hpp"
 #include "migration/base/usage.hpp"
-#include "migration/destination/receiver.hpp"
+#include "migration/destination/destination.hpp"
 #include "migration/net/event_loop.hpp"
 
 /// The destination's part of post-copy: what is told of missing pages, and the link that may be
@@ -30,26 +30,26 @@ constexpr std::chrono::milliseconds kLookForRoom{100};
 
 }  // namespace
 
-void IncomingMigration::Receiver::start_fetch() {
+void DestinationMigration::Destination::start_fetch() {
   const bool empty = offer_.mode == to_string(Mode::post_copy) && !image_.used();
   machine_->set_userfault(fetch_.start(machine_->memory(), offer_.verify, empty));
   // A channel that read into RAM itself would from now on wait for the very pages that it brings.
   channels_->switch_to([this] { return make_sink(); });
 }
 
-void IncomingMigration::Receiver::on_missing(const Frame& frame) {
+void DestinationMigration::Destination::on_missing(const Frame& frame) {
   const wire::Missing told = wire::decode_missing(frame.payload, machine_->memory().page_count());
   if (!fetch_.started()) start_fetch();
   fetch_.on_missing(told, channels_->round() == 1 && !image_.used());
 }
 
-void IncomingMigration::Receiver::on_post_copy(const Frame& frame) {
+void DestinationMigration::Destination::on_post_copy(const Frame& frame) {
   loader_->set_last_round(wire::decode_round(frame.payload));
   fetch_.on_post_copy();
   prepare_if_complete();
 }
 
-asio::awaitable<void> IncomingMigration::Receiver::serve_faults(ConnectionPtr connection) {
+asio::awaitable<void> DestinationMigration::Destination::serve_faults(ConnectionPtr connection) {
   const Frame frame =
       co_await connection->first_frame(FrameType::channel, "the peer named no handover");
   const bool receiving = stage() == Stage::receiving;
@@ -61,20 +61,20 @@ asio::awaitable<void> IncomingMigration::Receiver::serve_faults(ConnectionPtr co
   if (receiving) prepare_if_complete();
 }
 
-void IncomingMigration::Receiver::faults_lost(const std::exception_ptr& failure) {
+void DestinationMigration::Destination::faults_lost(const std::exception_ptr& failure) {
   if (fetching() && fetch_.has_all()) return finish_again();
   if (taking_pages()) page_connection_lost(failure);
 }
 
 /// All pages are here, but RAM is not yet as any other: what was in the way may pass.
-void IncomingMigration::Receiver::finish_again() {
+void DestinationMigration::Destination::finish_again() {
   patience_.expires_after(kFinishAgain);
   patience_.async_wait([this](boost::system::error_code cancelled) {
     if (!cancelled && fetching()) fetch_.complete_again();
   });
 }
 
-void IncomingMigration::Receiver::tell_progress() {
+void DestinationMigration::Destination::tell_progress() {
   progress_.expires_after(kTellProgress);
   progress_.async_wait([this](boost::system::error_code cancelled) {
     if (cancelled || !fetching()) return;
@@ -84,7 +84,7 @@ void IncomingMigration::Receiver::tell_progress() {
 }
 
 /// The last page has landed: from here on this is a VM like any other.
-void IncomingMigration::Receiver::all_here() {
+void DestinationMigration::Destination::all_here() {
   if (!fetching()) return;
   channels_->finish();
   progress_.cancel();
@@ -94,11 +94,11 @@ void IncomingMigration::Receiver::all_here() {
   happened(Event::all_here);
 }
 
-const char* IncomingMigration::Receiver::is_here() const {
+const char* DestinationMigration::Destination::is_here() const {
   return offer_.paused ? "the VM is here, paused as it was" : "the VM runs here";
 }
 
-wire::Running IncomingMigration::Receiver::running_now() const {
+wire::Running DestinationMigration::Destination::running_now() const {
   const LatencyHistogram latencies = fetch_.latencies();
   return {.incarnation = incarnation_,
           .cpu_seconds = cpu_seconds(),
@@ -109,12 +109,12 @@ wire::Running IncomingMigration::Receiver::running_now() const {
                      latencies.max()}};
 }
 
-void IncomingMigration::Receiver::drop_page_connections() {
+void DestinationMigration::Destination::drop_page_connections() {
   channels_->renew();
   fetch_.disconnect();
 }
 
-void IncomingMigration::Receiver::fetch_link_lost() {
+void DestinationMigration::Destination::fetch_link_lost() {
   drop_page_connections();
   const std::string what = fmt::format(
       "{}, but {} of its pages are still at the source and the link to it is lost "
@@ -125,7 +125,7 @@ void IncomingMigration::Receiver::fetch_link_lost() {
   watch_patience();
 }
 
-void IncomingMigration::Receiver::watch_patience() {
+void DestinationMigration::Destination::watch_patience() {
   patience_.expires_after(kTimeoutsUntilPaused * options_.timeout);
   patience_.async_wait([this](boost::system::error_code cancelled) {
     if (cancelled || !fetching()) return;
@@ -142,7 +142,7 @@ void IncomingMigration::Receiver::watch_patience() {
 
 /// The source has come back with an inquiry. What is left of the page connections of before it has
 /// given up.
-void IncomingMigration::Receiver::take_up_link(const ConnectionPtr& connection) {
+void DestinationMigration::Destination::take_up_link(const ConnectionPtr& connection) {
   drop_page_connections();
   patience_.cancel();
   callbacks_.waiting_for_source(false);
@@ -150,7 +150,7 @@ void IncomingMigration::Receiver::take_up_link(const ConnectionPtr& connection) 
 }
 
 /// Without room the link would be lost again at once, and again.
-asio::awaitable<void> IncomingMigration::Receiver::wait_for_room(ConnectionPtr connection) {
+asio::awaitable<void> DestinationMigration::Destination::wait_for_room(ConnectionPtr connection) {
   if (fetch_.has_room()) co_return;
   const std::string what = fmt::format(
       "{}, and {} of its pages wait at the source for room in the image store {}, which "
@@ -166,7 +166,8 @@ asio::awaitable<void> IncomingMigration::Receiver::wait_for_room(ConnectionPtr c
   }
 }
 
-asio::awaitable<void> IncomingMigration::Receiver::tell_what_is_missing(ConnectionPtr connection) {
+asio::awaitable<void> DestinationMigration::Destination::tell_what_is_missing(
+    ConnectionPtr connection) {
   co_await wait_for_room(connection);
   if (!fetch_.started() || !link_.is(connection)) co_return;  // the source has come back once more
   board_.show(

@@ -3,7 +3,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "migration/destination/receiver.hpp"
+#include "migration/destination/destination.hpp"
 #include "migration/pages/ram_sink.hpp"
 
 /// What the source sends of the VM, and what is done once all has come that the guest needs to run
@@ -13,7 +13,7 @@ namespace migration {
 using net::Frame;
 using wire::FrameType;
 
-void IncomingMigration::Receiver::on_frame(const Frame& frame) {
+void DestinationMigration::Destination::on_frame(const Frame& frame) {
   const bool receiving = stage() == Stage::receiving;
   switch (frame.type) {
     case FrameType::state:
@@ -59,19 +59,19 @@ void IncomingMigration::Receiver::on_frame(const Frame& frame) {
                                         static_cast<unsigned>(frame.type)));
 }
 
-void IncomingMigration::Receiver::on_copies(const Frame& frame) {
+void DestinationMigration::Destination::on_copies(const Frame& frame) {
   image_.copy(wire::decode_copies(frame.payload, machine_->memory().page_count()),
               channels_->target());
   if (!image_.copies()) link_.send(FrameType::landed, wire::encode_round(0));
 }
 
-std::unique_ptr<PageSink> IncomingMigration::Receiver::make_sink() {
+std::unique_ptr<PageSink> DestinationMigration::Destination::make_sink() {
   if (fetch_.started()) return fetch_.make_sink();
   return std::make_unique<RamSink>(channels_->target());
 }
 
 /// As far as one channel goes.
-void IncomingMigration::Receiver::round_landed(std::uint32_t round) {
+void DestinationMigration::Destination::round_landed(std::uint32_t round) {
   if (stage() != Stage::receiving && !fetching()) return;
   if (round != channels_->round()) {
     return link_lost({"a page channel is in another round than the others", true});
@@ -81,18 +81,18 @@ void IncomingMigration::Receiver::round_landed(std::uint32_t round) {
   prepare_if_complete();
 }
 
-bool IncomingMigration::Receiver::taking_pages() const {
+bool DestinationMigration::Destination::taking_pages() const {
   const Stage now = stage();
   if (now == Stage::receiving) return !loader_->has_ram(channels_->round()) || fetch_.post_copy();
   return now == Stage::lacking || now == Stage::lacking_unlinked || fetching();
 }
 
-bool IncomingMigration::Receiver::awaits_connections() const {
+bool DestinationMigration::Destination::awaits_connections() const {
   if (!taking_pages()) return false;
   return !channels_->all_open() || (fetch_.post_copy() && !fetch_.connected());
 }
 
-void IncomingMigration::Receiver::page_connection_lost(const std::exception_ptr& failure) {
+void DestinationMigration::Destination::page_connection_lost(const std::exception_ptr& failure) {
   if (fetching() && fetch_.has_all()) return;  // it is not needed any more
   if (const Stage now = stage(); now != Stage::lacking && now != Stage::lacking_unlinked) {
     return link_lost(failure_of(failure));
@@ -101,7 +101,7 @@ void IncomingMigration::Receiver::page_connection_lost(const std::exception_ptr&
   link_.close(failure);
 }
 
-void IncomingMigration::Receiver::prepare_if_complete() {
+void DestinationMigration::Destination::prepare_if_complete() {
   if (!loader_->has_all(channels_->round())) return;
   const bool lacking = fetch_.post_copy();
   if (lacking && !fetch_.connected()) return;
@@ -120,7 +120,7 @@ void IncomingMigration::Receiver::prepare_if_complete() {
   happened(lacking ? Event::loaded_lacking : Event::loaded);
 }
 
-std::optional<std::string> IncomingMigration::Receiver::compare_ram() {
+std::optional<std::string> DestinationMigration::Destination::compare_ram() {
   if (!fetch_.started()) return loader_->compare_ram(nullptr);
   // Pages that were missing are checked one by one, as they come.
   const vmm::PageSet missing = fetch_.expected();

@@ -20,7 +20,7 @@ vmm::GuestMemory ReturnedImage::make_ram(const std::string& vm_id, std::uint64_t
   drop();  // that of a VM that was refused
   if (!store_) return vmm::GuestMemory(bytes);
   if (wanted != Reuse::off) {
-    image_ = store_->take(vm_id, bytes);
+    image_ = store_->claim(vm_id, bytes);
   } else {
     try {
       store_->drop(vm_id);  // of no use to anybody once the VM is here

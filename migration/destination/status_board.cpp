@@ -62,13 +62,13 @@ bool StatusBoard::has_report() const {
   return report_.has_value();
 }
 
-IncomingMigration::Status StatusBoard::read(Stage stage,
-                                            std::optional<Status::Fetching> fetching) const {
+DestinationMigration::Status StatusBoard::read(Stage stage,
+                                               std::optional<Status::Fetching> fetching) const {
   const std::lock_guard lock(mutex_);
   Status status{.state = state_of(stage, paused_), .detail = detail_, .listening = address_};
   status.unheard = stage == Stage::running;
   if (stage >= Stage::fetching && stage <= Stage::ended) {
-    status.fetching = std::move(fetching);
+    status.fetching = fetching;
     if (status.fetching) status.fetching->link_lost = stage == Stage::fetching_unlinked;
     status.report = report_;
   }

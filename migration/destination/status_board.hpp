@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "migration/destination/incoming.hpp"
+#include "migration/destination/destination_migration.hpp"
 #include "migration/destination/ownership.hpp"
 #include "migration/pages/page_target.hpp"
 
@@ -14,7 +14,7 @@ namespace migration::destination {
 /// What the destination shows of the VM to people, who look from any thread.
 class StatusBoard {
  public:
-  using Status = IncomingMigration::Status;
+  using Status = DestinationMigration::Status;
 
   /// Who owns the VM and what to do.
   void show(std::string detail);

@@ -193,7 +193,7 @@ void Migration::pre_copy() {
   auto kind = PreCopyDriver::Kind::discovers;
   for (;;) {
     send_round(*round, kind);
-    account_.keep_unsent(round->left());
+    account_.must_send(round->left());
     vmm::PageSet dirty = account_.to_send(guest_.log());
     outcome_.rounds.back().dirtied = dirty.count();
     outcome_.held_back += round->held_back();
@@ -207,7 +207,7 @@ void Migration::pre_copy() {
     if (outcome_.switched || next.decision.step == Step::stop) return;
     throttle_ = next.decision.throttle;
     kind = PreCopyDriver::Kind::given;
-    round.emplace(account_.take_unsent(std::move(dirty)), scenario_.chunk);
+    round.emplace(account_.take_to_send(std::move(dirty)), scenario_.chunk);
   }
 }
 
@@ -228,14 +228,14 @@ void Migration::hand_over() {
 }
 
 void Migration::send_last_pages() {
-  RoundPages round(account_.take_unsent(guest_.log()), scenario_.chunk);
+  RoundPages round(account_.take_to_send(guest_.log()), scenario_.chunk);
   send_round(round, PreCopyDriver::Kind::last);
   count_differences(vmm::PageSet(guest_.pages()));
 }
 
 /// For post-copy to bring: this is where it would begin.
 void Migration::leave_missing() {
-  const vmm::PageSet missing = account_.take_unsent(guest_.log());
+  const vmm::PageSet missing = account_.take_to_send(guest_.log());
   pass(2 * scenario_.link.latency_seconds);
   outcome_.missing = missing.count();
   count_differences(missing);

@@ -29,7 +29,7 @@ struct PreCopyOutcome {
   std::uint64_t needless = 0;   ///< sent, though not written since they were last sent
 };
 
-/// Runs it, as `OutgoingMigration::Source` does: pre-copy and, where the driver says so, the stop.
+/// Runs it, as `SourceMigration::Source` does: pre-copy and, where the driver says so, the stop.
 /// Where it says that the rest is for post-copy, the run ends with the handover. The mode is
 /// pre_copy, hybrid or automatic, and the destination can fetch pages.
 [[nodiscard]] PreCopyOutcome run_pre_copy(const Scenario& scenario);

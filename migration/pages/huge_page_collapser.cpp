@@ -19,7 +19,7 @@ HugePageCollapser::HugePageCollapser(std::span<std::byte> ram)
 void HugePageCollapser::exclude(const vmm::PageSet& there) {
   for (std::uint64_t block = 0; block < untried_.page_count(); ++block) {
     const vmm::PageRange pages{block * vmm::kHugePagePages, vmm::kHugePagePages};
-    if (there.count(pages) >= kManyPages) untried_.take(block);
+    if (there.count(pages) >= kManyPages) untried_.test_and_clear(block);
   }
 }
 
@@ -33,7 +33,8 @@ void HugePageCollapser::collapse_for(std::span<const vmm::PageRange> pages) {
       const vmm::PageIndex end = std::min(range.end(), (block + 1) * vmm::kHugePagePages);
       count += end - page;
       page = end;
-      if (count < kManyPages || block >= untried_.page_count() || !untried_.take(block)) continue;
+      if (count < kManyPages || block >= untried_.page_count() || !untried_.test_and_clear(block))
+        continue;
       vmm::make_huge(ram_.data() + block * vmm::kHugePage);
     }
   }

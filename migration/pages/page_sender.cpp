@@ -270,7 +270,7 @@ PageSender::Block PageSender::compress(const Batch& batch, std::size_t at) {
 void PageSender::write(std::span<iovec> parts) {
   std::uint64_t bytes = 0;
   for (const iovec& part : parts) bytes += part.iov_len;
-  shared_.limiter.take(bytes);
+  shared_.limiter.acquire(bytes);
   stream_.write(parts);
   shared_.counters.wire_bytes += bytes;
 }

@@ -14,18 +14,18 @@ constexpr std::chrono::duration<double> kWakeUpWith{0.002};
 
 }  // namespace
 
-void RateLimiter::settle(Clock::time_point now) {
+void RateLimiter::catch_up(Clock::time_point now) {
   const std::chrono::duration<double> passed = now - settled_;
   settled_ = now;
   const auto rate = static_cast<double>(rate_);
   debt_ = std::max(-kMostCredit.count() * rate, debt_ - passed.count() * rate);
 }
 
-void RateLimiter::take(std::uint64_t bytes) {
+void RateLimiter::acquire(std::uint64_t bytes) {
   vmm::Lock lock(mutex_);
   while (!stopped_ && rate_ != 0) {
     const auto now = Clock::now();
-    settle(now);
+    catch_up(now);
     if (debt_ <= 0) break;
     const auto wait =
         std::chrono::duration<double>(debt_ / static_cast<double>(rate_)) + kWakeUpWith;
@@ -37,13 +37,13 @@ void RateLimiter::take(std::uint64_t bytes) {
 void RateLimiter::charge(std::uint64_t bytes) {
   const vmm::Lock lock(mutex_);
   // Only what was saved up until now pays for it.
-  settle(Clock::now());
+  catch_up(Clock::now());
   if (rate_ != 0) debt_ += static_cast<double>(bytes);
 }
 
 RateLimiter::Clock::duration RateLimiter::due_in() {
   const vmm::Lock lock(mutex_);
-  settle(Clock::now());
+  catch_up(Clock::now());
   if (stopped_ || rate_ == 0 || debt_ <= 0) return {};
   return std::chrono::ceil<Clock::duration>(
       std::chrono::duration<double>(debt_ / static_cast<double>(rate_)));
@@ -52,7 +52,7 @@ RateLimiter::Clock::duration RateLimiter::due_in() {
 void RateLimiter::set_rate(std::uint64_t bytes_per_second) {
   {
     const vmm::Lock lock(mutex_);
-    settle(Clock::now());
+    catch_up(Clock::now());
     rate_ = bytes_per_second;
     if (rate_ == 0) debt_ = 0;
   }

@@ -19,7 +19,7 @@ class RateLimiter {
   explicit RateLimiter(std::uint64_t bytes_per_second) : rate_(bytes_per_second) {}
 
   /// Returns when `bytes` may be written, or at once after stop().
-  void take(std::uint64_t bytes);
+  void acquire(std::uint64_t bytes);
   /// Notes that `bytes` are written in any case.
   void charge(std::uint64_t bytes);
   /// How long it is until all that was taken and charged is due; 0 without a limit, or after
@@ -32,7 +32,7 @@ class RateLimiter {
   void restart();
 
  private:
-  void settle(Clock::time_point now) FERRY_REQUIRES(mutex_);
+  void catch_up(Clock::time_point now) FERRY_REQUIRES(mutex_);
 
   mutable vmm::Mutex mutex_;
   vmm::Condition changed_;

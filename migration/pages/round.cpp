@@ -48,7 +48,7 @@ void PreCopyRound::watch_writes() {
   }
   const vmm::Lock lock(claiming_);
   if (pages_.rest().count == 0) return;
-  vmm::PageSet written = log_->harvest();
+  vmm::PageSet written = log_->read();
   log_->clear(written, pages_.rest());
   pages_.sampled(std::move(written));
 }

@@ -4,21 +4,21 @@
 
 namespace migration {
 
-void PageAccount::compared(vmm::PageSet same, vmm::PageSet copied, vmm::PageSet unsent) {
+void PageAccount::compared(vmm::PageSet same, vmm::PageSet copied, vmm::PageSet must_send) {
   reusable_ = std::move(same);
   copied_ = std::move(copied);
-  unsent_ = std::move(unsent);
+  must_send_ = std::move(must_send);
   compared_ = true;
 }
 
 vmm::PageSet PageAccount::to_send(vmm::PageSet dirty) const {
-  dirty |= unsent_;
+  dirty |= must_send_;
   return dirty;
 }
 
-vmm::PageSet PageAccount::take_unsent(vmm::PageSet dirty) {
-  dirty |= unsent_;
-  unsent_.clear();
+vmm::PageSet PageAccount::take_to_send(vmm::PageSet dirty) {
+  dirty |= must_send_;
+  must_send_.clear();
   return dirty;
 }
 

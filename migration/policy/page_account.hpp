@@ -9,25 +9,27 @@
 namespace migration {
 
 /// What has become of each page of RAM in a migration, as the source keeps account of it: a pure
-/// value. A page that the dirty log does not name, and that must travel all the same, is *unsent*.
+/// value. A page may have to travel though the dirty log does not name it.
 class PageAccount {
  public:
   explicit PageAccount(std::uint64_t pages)
-      : sent_(pages), unsent_(pages), reusable_(pages), copied_(pages), history_(pages) {}
+      : sent_(pages), must_send_(pages), reusable_(pages), copied_(pages), history_(pages) {}
 
   /// What the comparison with an image at the destination found: pages that it has as they are,
   /// pages that it makes from others of its own, and pages that must travel.
-  void compared(vmm::PageSet same, vmm::PageSet copied, vmm::PageSet unsent);
+  void compared(vmm::PageSet same, vmm::PageSet copied, vmm::PageSet must_send);
   /// It was done: only what the destination lacks has to travel.
   [[nodiscard]] bool compared() const { return compared_; }
 
   /// These must travel, though the log need not name them.
-  void keep_unsent(const vmm::PageSet& pages) { unsent_ |= pages; }
-  /// What must travel now: `dirty`, of the log, and what is unsent.
+  void must_send(const vmm::PageSet& pages) { must_send_ |= pages; }
+  /// What must travel now: `dirty`, of the log, and those.
   [[nodiscard]] vmm::PageSet to_send(vmm::PageSet dirty) const;
-  /// The same; a round takes it, and it is unsent no more.
-  [[nodiscard]] vmm::PageSet take_unsent(vmm::PageSet dirty);
-  [[nodiscard]] vmm::PageSet take_unsent() { return take_unsent(vmm::PageSet(unsent_.pages())); }
+  /// The same; a round takes it, and it need not travel any more.
+  [[nodiscard]] vmm::PageSet take_to_send(vmm::PageSet dirty);
+  [[nodiscard]] vmm::PageSet take_to_send() {
+    return take_to_send(vmm::PageSet(must_send_.pages()));
+  }
 
   /// A round has sent these.
   void handed_out(const vmm::PageSet& pages);
@@ -49,7 +51,7 @@ class PageAccount {
 
  private:
   vmm::PageSet sent_;
-  vmm::PageSet unsent_;
+  vmm::PageSet must_send_;
   vmm::PageSet reusable_;
   vmm::PageSet copied_;
   HotPages history_;

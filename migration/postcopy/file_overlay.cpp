@@ -99,13 +99,13 @@ bool FileOverlay::commit(std::uint64_t block) {
   const vmm::Lock lock(mutex_);
   if (closed_) return false;
   closed_ = !show(block, true);
-  if (!closed_) reserved_.take(block);
+  if (!closed_) reserved_.test_and_clear(block);
   return !closed_;
 }
 
 void FileOverlay::release(std::uint64_t block) noexcept {
   const vmm::Lock lock(mutex_);
-  reserved_.take(block);
+  reserved_.test_and_clear(block);
   if (!due_.test(block)) return;
   due_.reset(block);
   try {
@@ -177,7 +177,7 @@ bool FileOverlay::show(std::uint64_t block, bool filled) {
   // What is mapped twice counts twice as resident.
   ::madvise(view_.data() + pages.first * vmm::kPageSize, bytes.size(), MADV_DONTNEED);
   if (shows) {
-    stale_.take(block);
+    stale_.test_and_clear(block);
   } else {
     stale_.put(block);
     if (held) userfault_->unprotect(bytes);

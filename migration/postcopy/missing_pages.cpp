@@ -24,7 +24,7 @@ std::vector<vmm::PageRange> MissingPages::add(std::span<const vmm::PageRange> pa
 MissingPages::Arrival MissingPages::mark_installed(vmm::PageRange range) {
   const auto now = Clock::now();
   std::vector<vmm::PageRange> taken;
-  missing_.take(range, taken);
+  missing_.extract(range, taken);
   Arrival arrival;
   {
     const vmm::Lock lock(mutex_);

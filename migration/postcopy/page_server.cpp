@@ -54,7 +54,7 @@ PageServer::PageServer(PageSender::Shared& shared, vmm::AtomicPageSet missing, P
                        bool digests)
     : shared_(shared),
       digests_(digests),
-      unsent_(std::move(missing)),
+      missing_(std::move(missing)),
       populated_(shared.memory.page_count()),
       prepaging_(prepaging),
       order_(prepaging, shared.memory.page_count()),
@@ -106,9 +106,9 @@ void PageServer::set(Prepaging prepaging) {
 
 void PageServer::reset(const vmm::PageSet& missing) {
   vmm::PageSet again = missing;
-  again -= unsent_.snapshot();
+  again -= missing_.snapshot();
   sent_again_ += again.count();
-  unsent_ = vmm::AtomicPageSet(missing);
+  missing_ = vmm::AtomicPageSet(missing);
   looked_at_ = 0;
   populated_.clear();
 }
@@ -117,21 +117,21 @@ PageServer::Counts PageServer::counts() const { return {demand_, pushed_}; }
 
 /// Many pages were never touched, in long stretches: they go first, as they cost next to nothing.
 std::optional<Chunk> PageServer::next_absent() {
-  const std::uint64_t pages = unsent_.page_count();
+  const std::uint64_t pages = missing_.page_count();
   while (looked_at_ < pages) {
     const vmm::PageIndex first = looked_at_.fetch_add(kLookUpPages);
     if (first >= pages) break;
     const vmm::PageRange range{first, std::min(kLookUpPages, pages - first)};
-    if (unsent_.count(range) == 0) continue;
+    if (missing_.count(range) == 0) continue;
     // Channels look at different ranges, in whole words of the bitmap.
     shared_.memory.add_populated(range, populated_);
     Chunk chunk;
     vmm::PageIndex from = range.first;
     for (const vmm::PageRange& touched : populated_.ranges(range)) {
-      unsent_.take({from, touched.first - from}, chunk.absent);
+      missing_.extract({from, touched.first - from}, chunk.absent);
       from = touched.end();
     }
-    unsent_.take({from, range.end() - from}, chunk.absent);
+    missing_.extract({from, range.end() - from}, chunk.absent);
     if (!chunk.absent.empty()) return chunk;
   }
   return std::nullopt;
@@ -143,7 +143,7 @@ std::optional<Chunk> PageServer::next_chunk() {
     {
       vmm::Lock lock(mutex_);
       changed_.wait(lock, [this]() FERRY_REQUIRES(mutex_) {
-        return interrupted_ || prepaging_ != Prepaging::none || !unsent_.first_at_or_after(0);
+        return interrupted_ || prepaging_ != Prepaging::none || !missing_.first_at_or_after(0);
       });
       if (interrupted_) return std::nullopt;
     }
@@ -151,13 +151,13 @@ std::optional<Chunk> PageServer::next_chunk() {
     {
       const vmm::Lock lock(mutex_);
       for (const vmm::PageIndex page : faults_.take_new()) order_.faulted(page);
-      const auto next = order_.next(unsent_, chunk_pages());
-      if (!next && !unsent_.first_at_or_after(0)) return std::nullopt;
+      const auto next = order_.next(missing_, chunk_pages());
+      if (!next && !missing_.first_at_or_after(0)) return std::nullopt;
       if (!next) continue;  // the order is none by now
       range = *next;
     }
     Chunk chunk;
-    unsent_.take(range, chunk.data);
+    missing_.extract(range, chunk.data);
     if (chunk.data.empty()) continue;
     for (const vmm::PageRange& run : chunk.data) pushed_ += run.count;
     return chunk;
@@ -191,11 +191,11 @@ void PageServer::answer_all(bool follows) {
       throw wire::ProtocolError("the destination sent something else than a page request");
     }
     // A thread that goes before others is kept busy by nobody for ever.
-    if (before == unsent_.page_count()) {
+    if (before == missing_.page_count()) {
       greedy_peer_ = true;
       throw wire::ProtocolError("the destination asks for more pages than there are");
     }
-    answer(wire::decode_request(frame.subspan<wire::kHeaderBytes>(), unsent_.page_count()));
+    answer(wire::decode_request(frame.subspan<wire::kHeaderBytes>(), missing_.page_count()));
     if (!follows || before % kRequestsPerLook != 0) continue;
     const int processor = stream_->arrival_processor();
     if (watch.should_follow(processor, ::sched_getcpu())) vmm::move_to(processor);
@@ -204,7 +204,7 @@ void PageServer::answer_all(bool follows) {
 
 void PageServer::answer(const wire::PageRequest& request) {
   // A page that was sent is on its way.
-  if (unsent_.take(request.page)) {
+  if (missing_.test_and_clear(request.page)) {
     ++demand_;
     const vmm::Lock lock(write_mutex_);
     const bool compressed = shared_.compression == Compression::lz4 ||
@@ -231,7 +231,7 @@ void PageServer::send_now(std::span<const vmm::PageIndex> pages) {
   }
   const vmm::Lock lock(write_mutex_);
   for (const vmm::PageIndex page : pages) {
-    if (!unsent_.take(page)) continue;
+    if (!missing_.test_and_clear(page)) continue;
     ++pushed_;
     frames_.add(FrameType::early, page, false);
   }

@@ -78,7 +78,7 @@ class PageServer {
 
   PageSender::Shared& shared_;
   const bool digests_;
-  vmm::AtomicPageSet unsent_;
+  vmm::AtomicPageSet missing_;
   std::atomic<vmm::PageIndex> looked_at_ = 0;  ///< for pages that were never touched
   vmm::PageSet populated_;                     ///< as far as was looked
   std::atomic<std::uint64_t> demand_ = 0, pushed_ = 0;

@@ -18,7 +18,7 @@ ChangeTracker::ChangeTracker(const Token& token, const HashKey& key, std::uint64
 
 std::vector<wire::Hashes> ChangeTracker::news(vmm::DirtyLog& log, const vmm::GuestMemory& memory) {
   const vmm::PageRange all{0, memory.page_count()};
-  vmm::PageSet written = log.harvest();
+  vmm::PageSet written = log.read();
   // A page that was dropped is of no interest any more, and its writes cost the guest nothing.
   written -= dropped_;
   // Cleared before they are looked at: what is written after that is news again.

@@ -125,7 +125,7 @@ bool ImageStore::has_room_for_rest(const vmm::GuestMemory& memory) {
         fmt::format("the VM has lost its RAM: somebody has cut its file in {} short", path()));
   }
   const std::uint64_t taken = std::min(memory.size(), store::allocated(memory.file()));
-  if (promise_) promise_->take(taken);
+  if (promise_) promise_->consume(taken);
   return directory_.available() >= memory.size() - taken;
 }
 

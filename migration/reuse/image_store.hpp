@@ -97,7 +97,7 @@ class ImageStore {
   /// Takes the image of that VM out of the store; from then on it is void, durably. Pages that do
   /// not match their digests are not held. Never throws what the store is the cause of: nullopt,
   /// and a message, when there is no sound image.
-  [[nodiscard]] std::optional<Taken> take(const std::string& vm_id, std::uint64_t memory_bytes);
+  [[nodiscard]] std::optional<Taken> claim(const std::string& vm_id, std::uint64_t memory_bytes);
 
   /// Gives up pages: void durably, then holes. False when the image of that departure is not there
   /// (any more). Holes take time on a disk, for which it returns only when they are made.

@@ -134,7 +134,7 @@ RoomLedger::Promise::~Promise() {
   }
 }
 
-void RoomLedger::Promise::take(std::uint64_t bytes) {
+void RoomLedger::Promise::consume(std::uint64_t bytes) {
   if (bytes == claim_.taken) return;
   claim_.taken = bytes;
   try {

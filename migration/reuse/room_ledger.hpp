@@ -45,7 +45,7 @@ class RoomLedger {
     Promise& operator=(const Promise&) = delete;
 
     /// So much of it is taken. It is told as well as that can be. One thread at a time.
-    void take(std::uint64_t bytes);
+    void consume(std::uint64_t bytes);
 
    private:
     friend RoomLedger;

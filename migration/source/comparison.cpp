@@ -78,12 +78,12 @@ asio::awaitable<Comparison::Found> Comparison::compare(const vmm::PageSet* since
 asio::awaitable<Comparison::Found> Comparison::compare_changed(const vmm::PageSet& since) {
   vmm::DirtyLog& log = parts_.machine.dirty_log();
   const vmm::PageRange all{0, parts_.machine.memory().page_count()};
-  vmm::PageSet changed = log.harvest();
+  vmm::PageSet changed = log.read();
   changed |= since;
   Found found{image_->held, vmm::PageSet(all.count), std::move(populated_)};
   found.same -= changed;
-  found.unsent -= image_->held;
-  found.unsent |= changed;
+  found.must_send -= image_->held;
+  found.must_send |= changed;
   changed &= image_->held;
   for (vmm::PageIndex first = 0; first < all.count; first += kCompareStep) {
     const vmm::PageRange step{first, std::min(kCompareStep, all.count - first)};
@@ -114,7 +114,7 @@ asio::awaitable<void> Comparison::ask_for_same(const vmm::PageSet& here, Found& 
         throw wire::ProtocolError("the destination compared pages that it was not asked for");
       }
       found.same.set(same);
-      found.unsent.reset(same);
+      found.must_send.reset(same);
     }
   }
 }
@@ -135,7 +135,7 @@ asio::awaitable<Comparison::Found> Comparison::compare_content() {
     log.clear_all(step);
     vmm::PageSet here(pages);
     memory.add_populated(step, here);
-    found.unsent |= here;
+    found.must_send |= here;
     const std::vector<PageHash> hashes = hash_pages(memory, here, here, image_->key);
     auto hash = hashes.begin();
     for (const vmm::PageRange& range : here.ranges(step)) {
@@ -153,9 +153,9 @@ asio::awaitable<Comparison::Found> Comparison::compare_content() {
   }
   co_await send_copies(plan_copies(std::move(moved)), found.copied);
   // What is held there and never was touched here has to become zero.
-  found.unsent |= image_->held;
-  found.unsent -= found.same;
-  found.unsent -= found.copied;
+  found.must_send |= image_->held;
+  found.must_send -= found.same;
+  found.must_send -= found.copied;
   co_return found;
 }
 

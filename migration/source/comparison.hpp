@@ -17,9 +17,9 @@ namespace migration {
 class Comparison {
  public:
   struct Found {
-    vmm::PageSet same;    ///< there as they are here
-    vmm::PageSet copied;  ///< made there from others
-    vmm::PageSet unsent;  ///< must travel, though the dirty log may not name them
+    vmm::PageSet same;       ///< there as they are here
+    vmm::PageSet copied;     ///< made there from others
+    vmm::PageSet must_send;  ///< must travel, though the dirty log may not name them
   };
 
   explicit Comparison(const source::Parts& parts) : parts_(parts) {}

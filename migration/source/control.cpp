@@ -11,7 +11,7 @@
 namespace migration {
 
 namespace asio = boost::asio;
-void OutgoingMigration::Source::update_counts() {
+void SourceMigration::Source::update_counts() {
   journal_.measure();
   const PageCounters& sent = link_.counters();
   journal_.write([&](MigrationReport& report) {
@@ -34,7 +34,7 @@ void OutgoingMigration::Source::update_counts() {
 }
 
 /// The guest stands: until when may the destination take?
-void OutgoingMigration::Source::watch_stop() {
+void SourceMigration::Source::watch_stop() {
   if (!stop_) return;
   const auto now = Clock::now();
   stop_->progress(bulk_sent(), now);
@@ -46,7 +46,7 @@ void OutgoingMigration::Source::watch_stop() {
                   ms_between(journal_.when(Moment::stopping).value(), now)));
 }
 
-void OutgoingMigration::Source::tick() {
+void SourceMigration::Source::tick() {
   ticker_.expires_after(PreCopyDriver::kAskEvery);
   ticker_.async_wait([this](boost::system::error_code cancelled) {
     if (cancelled || Side::stays(stage()) || Side::has_moved(stage())) return;
@@ -66,7 +66,7 @@ void OutgoingMigration::Source::tick() {
   });
 }
 
-void OutgoingMigration::Source::set(const MigrateSettings& settings) {
+void SourceMigration::Source::set(const MigrateSettings& settings) {
   if (settings.max_bandwidth) link_.limiter().set_rate(*settings.max_bandwidth);
   asio::post(context_, [this, settings] {
     if (settings.max_downtime) pre_copy_.set_max_downtime(*settings.max_downtime);
@@ -82,7 +82,7 @@ void OutgoingMigration::Source::set(const MigrateSettings& settings) {
   });
 }
 
-std::string OutgoingMigration::Source::cancel() {
+std::string SourceMigration::Source::cancel() {
   if (const auto refused_in = owner_.wish(Event::cancel)) {
     if (Side::stays(*refused_in)) return {};
     if (!Side::searches(*refused_in)) {
@@ -96,13 +96,13 @@ std::string OutgoingMigration::Source::cancel() {
 }
 
 /// Once: with a failure run() is on its way to its end already.
-void OutgoingMigration::Source::abandon(Event event, const std::string& why) {
+void SourceMigration::Source::abandon(Event event, const std::string& why) {
   if (failure_ || !Side::before_commit(stage())) return;
   owner_.advance(event);
   give_up(why);
 }
 
-void OutgoingMigration::Source::give_up(const std::string& why) {
+void SourceMigration::Source::give_up(const std::string& why) {
   if (!failure_) failure_ = std::make_exception_ptr(std::runtime_error(why));
   link_.limiter().stop();
   follow();
@@ -116,7 +116,7 @@ void OutgoingMigration::Source::give_up(const std::string& why) {
 
 /// Wherever run() waits: for a name, a connection, a frame, or its turn to send. What is to be told
 /// to a peer that does not read is not waited for.
-void OutgoingMigration::Source::interrupt() {
+void SourceMigration::Source::interrupt() {
   if (link_.up()) link_.control().close_when_drained(failure_, kWordGrace);
   interrupt_.emit(asio::cancellation_type::terminal);
 }

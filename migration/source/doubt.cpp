@@ -27,7 +27,7 @@ constexpr const char* kRefused =
 }  // namespace
 
 /// The inquiry is the link from now on.
-asio::awaitable<void> OutgoingMigration::Source::inquire() {
+asio::awaitable<void> SourceMigration::Source::inquire() {
   co_await link_.dial(options_.to);
   happened(Event::connected);
   const wire::Inquire question{.token = link_.token(), .incarnation = accept_.incarnation};
@@ -43,7 +43,7 @@ asio::awaitable<void> OutgoingMigration::Source::inquire() {
   throw std::runtime_error("it does not know this VM");
 }
 
-asio::awaitable<void> OutgoingMigration::Source::settle() {
+asio::awaitable<void> SourceMigration::Source::find_owner() {
   co_await redial_.lost(Side::serves(stage()) ? running_.missing : 0);
   while (Side::searches(stage())) {
     std::string problem;
@@ -65,16 +65,16 @@ asio::awaitable<void> OutgoingMigration::Source::settle() {
 }
 
 /// Throws when it stays in doubt who owns the VM, saying why.
-asio::awaitable<void> OutgoingMigration::Source::ask_who_runs() {
+asio::awaitable<void> SourceMigration::Source::ask_who_runs() {
   co_await inquire();
   if (stage() == Stage::committed || stage() == Stage::serving) {
-    take_word(co_await link_.control().answer(options_.timeout));
+    on_word(co_await link_.control().answer(options_.timeout));
   }
   if (stage() == Stage::serving) co_await take_up_link();
 }
 
 /// What is told while the destination is searched for.
-void OutgoingMigration::Source::tell_doubt(const std::string& problem) {
+void SourceMigration::Source::tell_doubt(const std::string& problem) {
   const handover::Advice advice = Side::advice(stage());
   bool news = false;
   journal_.write([&](MigrationReport& report) {
@@ -94,7 +94,7 @@ void OutgoingMigration::Source::tell_doubt(const std::string& problem) {
   callbacks_.in_doubt(live());
 }
 
-std::string OutgoingMigration::Source::force_resume() {
+std::string SourceMigration::Source::force_resume() {
   if (const auto refused_in = owner_.wish(Event::force)) {
     const bool again = *refused_in == Stage::committed && live().outcome == Outcome::in_doubt;
     return again ? "the destination answers again and is being told to run the VM: see 'ferry "

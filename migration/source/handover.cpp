@@ -21,30 +21,30 @@ constexpr double kVerifyRate = 100e6;
 
 }  // namespace
 
-asio::awaitable<void> OutgoingMigration::Source::hand_over() {
+asio::awaitable<void> SourceMigration::Source::hand_over() {
   journal_.reached(Moment::stopping);
   happened(Event::guest_stopped);
   if (stage() != Stage::stopped) throw std::runtime_error(kCancelled);
   journal_.reached(Moment::stopped);
   parts_.check_guest();
 
-  // The state first: saving can write guest pages (kvmclock), so the dirty log is harvested after.
+  // The state first: saving can write guest pages (kvmclock), so the dirty log is read after.
   link_.send(FrameType::state, wire::encode_state(machine_->save()));
   journal_.reached(Moment::saved);
   bound_stop(transfer().take_rest());
   co_await transfer().send_rest([this] { happened(Event::all_sent); });
-  take_prepared(co_await link_.expect(FrameType::prepared));
+  on_prepared(co_await link_.expect(FrameType::prepared));
   // In time, whatever else shows that it lives: until then the VM runs nowhere.
-  take_word(co_await link_.control().answer(options_.timeout));
+  on_word(co_await link_.control().answer(options_.timeout));
 }
 
-source::MemoryTransfer& OutgoingMigration::Source::transfer() {
+source::MemoryTransfer& SourceMigration::Source::transfer() {
   if (post_copy_) return *post_copy_;
   return pre_copy_;
 }
 
 /// The guest must not stand for ever for a destination that lives and does nothing.
-void OutgoingMigration::Source::bound_stop(std::uint64_t pages_left) {
+void SourceMigration::Source::bound_stop(std::uint64_t pages_left) {
   stop_.emplace(handover::StopNeeds{.bytes_left = pages_left * vmm::kPageSize,
                                     .cap = static_cast<double>(link_.limiter().rate()),
                                     .measured = pre_copy_.link_rate(),
@@ -54,13 +54,13 @@ void OutgoingMigration::Source::bound_stop(std::uint64_t pages_left) {
                 journal_.when(Moment::stopping).value(), bulk_sent());
 }
 
-std::uint64_t OutgoingMigration::Source::bulk_sent() const {
+std::uint64_t SourceMigration::Source::bulk_sent() const {
   return link_.bulk_sent() + (post_copy_ ? post_copy_->bytes_sent() : 0);
 }
 
 /// The destination has all that it needs to run the VM. It is told to, if nobody has decided
 /// otherwise.
-void OutgoingMigration::Source::take_prepared(const Frame& frame) {
+void SourceMigration::Source::on_prepared(const Frame& frame) {
   const auto prepared = wire::decode<wire::Prepared>(frame.payload);
   if (prepared.incarnation != accept_.incarnation) {
     throw wire::ProtocolError("another receiver answered than the one that was asked");
@@ -81,7 +81,7 @@ void OutgoingMigration::Source::take_prepared(const Frame& frame) {
 }
 
 /// What the destination says after Commit, or of a VM that has stayed here.
-void OutgoingMigration::Source::take_word(const Frame& frame) {
+void SourceMigration::Source::on_word(const Frame& frame) {
   switch (frame.type) {
     case FrameType::running: {
       const auto running = wire::decode<wire::Running>(frame.payload);
@@ -89,7 +89,7 @@ void OutgoingMigration::Source::take_word(const Frame& frame) {
         throw wire::ProtocolError("the destination says that it lacks pages, which it cannot");
       }
       const bool news = !Side::stays(stage()) && !Side::has_moved(stage());
-      if (news) take_running(running);
+      if (news) on_running(running);
       happened(running.missing > 0 ? Event::running_lacking : Event::running);
       if (news && Side::has_moved(stage())) complete(is_there());
       return;
@@ -102,7 +102,7 @@ void OutgoingMigration::Source::take_word(const Frame& frame) {
       return complete(fmt::format("the VM was at {} and has ended: {}", to_string(options_.to),
                                   wire::decode<wire::Reason>(frame.payload).reason));
     }
-    case FrameType::refused: return take_refusal(wire::decode<wire::Reason>(frame.payload).reason);
+    case FrameType::refused: return on_refusal(wire::decode<wire::Reason>(frame.payload).reason);
     case FrameType::prepared: return happened(Event::prepared);  // it crossed `abort`
     case FrameType::acknowledged: return happened(Event::acknowledged);
     default:
@@ -112,21 +112,21 @@ void OutgoingMigration::Source::take_word(const Frame& frame) {
 }
 
 /// The destination says that the VM runs there: the first time this ends the downtime.
-void OutgoingMigration::Source::take_running(const wire::Running& running) {
+void SourceMigration::Source::on_running(const wire::Running& running) {
   journal_.reached(Moment::running);
   failure_ = nullptr;
   running_ = running;
 }
 
 /// Its own word that it will not run the VM.
-void OutgoingMigration::Source::take_refusal(const std::string& why) {
+void SourceMigration::Source::on_refusal(const std::string& why) {
   if (!failure_ || !Side::stays(stage())) {
     failure_ = std::make_exception_ptr(std::runtime_error("the destination refused: " + why));
   }
   happened(Event::refused);
 }
 
-std::string OutgoingMigration::Source::is_there() const {
+std::string SourceMigration::Source::is_there() const {
   const std::string where = to_string(options_.to);
   return was_running_ ? fmt::format("the VM runs at {}", where)
                       : fmt::format("the VM is at {}, paused as it was", where);

@@ -38,7 +38,7 @@ ImageKeeper::ImageKeeper(asio::io_context& loop, Image image, Peer peer, Message
       peer_(std::move(peer)),
       message_(std::move(message)),
       to_drop_(image_.hashes.held().pages()),
-      given_up_(image_.hashes.held().pages()),
+      dropped_(image_.hashes.held().pages()),
       drop_timer_(loop),
       retry_(loop) {}
 
@@ -75,7 +75,7 @@ asio::awaitable<void> ImageKeeper::connect() {
     throw std::runtime_error("the VM does not run there any more");
   }
   control_ = std::exchange(asking_, nullptr);
-  given_up_.clear();  // it is told of these again, if it has not heard of them
+  dropped_.clear();  // it is told of these again, if it has not heard of them
 }
 
 void ImageKeeper::look_at(Address to) {
@@ -122,7 +122,7 @@ void ImageKeeper::take_changes(const Frame& frame) {
   bool any = false;
   for (const vmm::PageRange& range : pages.ranges) {
     for (vmm::PageIndex page = range.first; page < range.end(); ++page, ++hash) {
-      if (given_up_.test(page) || image_.hashes.same(page, *hash)) continue;
+      if (dropped_.test(page) || image_.hashes.same(page, *hash)) continue;
       to_drop_.set(page);
       any = true;
     }
@@ -151,7 +151,7 @@ void ImageKeeper::drop_pages() {
     return release();
   }
   if (!control_) return;
-  given_up_ |= pages;
+  dropped_ |= pages;
   for (const vmm::PageRange& piece : wire::bitmap_pieces(pages)) {
     control_->send(FrameType::dropped, wire::encode_missing(piece, pages));
   }

@@ -60,7 +60,7 @@ class ImageKeeper {
   bool kept_ = true;
   vmm::PageSet to_drop_;   ///< changed over there, and not yet dropped from the image
   bool dropping_ = false;  ///< to_drop_ is being gathered
-  vmm::PageSet given_up_;  ///< dropped since the connection was made
+  vmm::PageSet dropped_;   ///< dropped since the connection was made
   boost::asio::steady_timer drop_timer_;
   boost::asio::steady_timer retry_;
 };

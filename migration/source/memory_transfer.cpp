@@ -15,7 +15,7 @@ void Parts::check_guest() const {
   if (machine.ended()) throw std::runtime_error("the guest ended while it was being migrated");
 }
 
-vmm::PageSet Parts::take_unsent() const { return pages.take_unsent(machine.dirty_log().harvest()); }
+vmm::PageSet Parts::take_to_send() const { return pages.take_to_send(machine.dirty_log().read()); }
 
 asio::awaitable<void> Parts::send_digests(const vmm::PageSet* missing) const {
   journal.phase("verifying");

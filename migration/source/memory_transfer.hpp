@@ -25,7 +25,7 @@ struct Parts {
   /// Throws when the guest has ended: its end is not handed over.
   void check_guest() const;
   /// What the guest wrote, and what else must travel and no round has taken up.
-  [[nodiscard]] vmm::PageSet take_unsent() const;
+  [[nodiscard]] vmm::PageSet take_to_send() const;
   /// Of the pages that the destination has: all that were ever touched but for the missing ones.
   boost::asio::awaitable<void> send_digests(const vmm::PageSet* missing) const;
 };

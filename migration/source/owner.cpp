@@ -25,16 +25,16 @@ constexpr const char* kStays = "the VM stayed at the source";
 
 }  // namespace
 
-void OutgoingMigration::Source::happened(Event event) {
+void SourceMigration::Source::happened(Event event) {
   owner_.advance(event);
   follow();
 }
 
-void OutgoingMigration::Source::follow() {
+void SourceMigration::Source::follow() {
   for (const Action action : owner_.take_due()) act(action);
 }
 
-void OutgoingMigration::Source::act(Action action) {
+void SourceMigration::Source::act(Action action) {
   switch (action) {
     case Action::stop_guest: return machine_->pause();
     case Action::run_guest: return static_cast<void>(run_guest());
@@ -66,7 +66,7 @@ void OutgoingMigration::Source::act(Action action) {
   }
 }
 
-std::string OutgoingMigration::Source::run_guest() {
+std::string SourceMigration::Source::run_guest() {
   try {
     machine_->throttle(0);
     if (was_running_ && !machine_->ended()) machine_->resume();
@@ -76,7 +76,7 @@ std::string OutgoingMigration::Source::run_guest() {
   }
 }
 
-void OutgoingMigration::Source::complete(std::string owner) {
+void SourceMigration::Source::complete(std::string owner) {
   journal_.completed(std::move(owner));
   journal_.write([this](MigrationReport& report) {
     report.cpu_seconds_destination = running_.cpu_seconds;
@@ -84,7 +84,7 @@ void OutgoingMigration::Source::complete(std::string owner) {
   });
 }
 
-void OutgoingMigration::Source::stay() {
+void SourceMigration::Source::stay() {
   const std::string trouble = run_guest();
   std::string owner =
       was_running_ ? "the VM is here and runs on" : "the VM is here, paused as it was";
@@ -102,7 +102,7 @@ void OutgoingMigration::Source::stay() {
   }
 }
 
-std::string OutgoingMigration::Source::why_it_stays() const {
+std::string SourceMigration::Source::why_it_stays() const {
   if (owner_.granted() != Event::force) return net::what(failure_);
   return post_copy_ ? "the destination was lost; resumed here by force, as of the handover"
                     : "the link was lost during the handover; resumed here by force";
@@ -110,10 +110,10 @@ std::string OutgoingMigration::Source::why_it_stays() const {
 
 /// That the destination knows who has the VM, if it says so in a moment. The report does not wait
 /// for longer: it is told on after that.
-asio::awaitable<void> OutgoingMigration::Source::await_last_word() {
+asio::awaitable<void> SourceMigration::Source::await_last_word() {
   if (!link_.up()) co_return;
   try {
-    while (Side::tells(stage())) take_word(co_await link_.control().answer(kWordGrace));
+    while (Side::tells(stage())) on_word(co_await link_.control().answer(kWordGrace));
     co_await link_.control().drained();
   } catch (const std::exception&) {
     happened(Event::link_lost);
@@ -122,7 +122,7 @@ asio::awaitable<void> OutgoingMigration::Source::await_last_word() {
 }
 
 /// To a destination that has not said that it knows who has the VM.
-asio::awaitable<void> OutgoingMigration::Source::keep_telling() {
+asio::awaitable<void> SourceMigration::Source::keep_telling() {
   const auto give_up = Clock::now() + (Side::stays(stage()) ? Clock::duration(kTellAbortFor)
                                                             : kTimeoutsToTell * options_.timeout);
   redial_.start_over();
@@ -133,7 +133,7 @@ asio::awaitable<void> OutgoingMigration::Source::keep_telling() {
     }
     try {
       co_await inquire();
-      while (Side::tells(stage())) take_word(co_await link_.control().answer(options_.timeout));
+      while (Side::tells(stage())) on_word(co_await link_.control().answer(options_.timeout));
       co_await link_.control().drained();
     } catch (const std::exception&) {
       // Nobody there, or somebody else: try again.
@@ -146,14 +146,14 @@ asio::awaitable<void> OutgoingMigration::Source::keep_telling() {
 
 /// Over there it can be read for as long as the VM is there; this process is about to end. Where
 /// there is no link nobody is told.
-asio::awaitable<void> OutgoingMigration::Source::tell_report() {
+asio::awaitable<void> SourceMigration::Source::tell_report() {
   if (!link_.up() || !accept_.features.has(wire::Feature::report)) co_return;
   link_.send(FrameType::report, wire::encode(live()));
   // Whoever writes it has its turn, and does so at once where there is room.
   co_await asio::post(context_, asio::use_awaitable);
 }
 
-void OutgoingMigration::Source::finish() {
+void SourceMigration::Source::finish() {
   Result result{live(), nullptr, false};
   if (result.report.outcome == Outcome::completed) {
     result.kept = keeper_ != nullptr;

@@ -6,7 +6,7 @@
 
 #include "migration/wire/decode.hpp"
 #include "migration/wire/encode.hpp"
-#include "vmm/machine/pages_at_hand.hpp"
+#include "vmm/machine/initial_working_set.hpp"
 
 namespace migration::source {
 
@@ -16,7 +16,7 @@ using wire::FrameType;
 namespace {
 
 /// Pages that go with the state, as the guest will touch them in its first moments: 512 KiB.
-constexpr std::size_t kPagesAtHand = 128;
+constexpr std::size_t kInitialWorkingSet = 128;
 
 }  // namespace
 
@@ -29,7 +29,7 @@ asio::awaitable<void> PostCopy::prepare() {
     }
     make_server(vmm::AtomicPageSet(all.count, true));
   } else {
-    told_missing_ = parts_.take_unsent();
+    told_missing_ = parts_.take_to_send();
     tell_missing(told_missing_);
   }
   faults_ = co_await parts_.link.dial_faults();
@@ -59,7 +59,7 @@ void PostCopy::serve_faults() {
 /// What else became dirty.
 std::uint64_t PostCopy::take_rest() {
   if (!server_) {
-    vmm::PageSet missing = parts_.machine.dirty_log().harvest();
+    vmm::PageSet missing = parts_.machine.dirty_log().read();
     missing |= told_missing_;
     vmm::PageSet news = missing;
     news -= std::exchange(told_missing_, missing);
@@ -72,14 +72,14 @@ std::uint64_t PostCopy::take_rest() {
     parts_.pages.missing(missing);
   }
   parts_.journal.reached(Journal::Moment::landed);
-  return kPagesAtHand;
+  return kInitialWorkingSet;
 }
 
 asio::awaitable<void> PostCopy::send_rest(const std::function<void()>& all_told) {
   if (handed_over_ && parts_.options.verify) co_await parts_.send_digests(&told_missing_);
   all_told();
   co_await parts_.link.control().drained();  // the destination restores the state meanwhile
-  server_->send_now(vmm::pages_at_hand(parts_.machine, kPagesAtHand));
+  server_->send_now(vmm::initial_working_set(parts_.machine, kInitialWorkingSet));
 }
 
 MemoryTransfer::LastWord PostCopy::last_word() const { return {FrameType::post_copy, rounds_}; }

@@ -36,8 +36,8 @@ asio::awaitable<bool> PreCopy::run(bool may_switch) {
     parts_.journal.phase(fmt::format("round {}", round->number()));
     co_await send_round(round, kind);
     parts_.check_guest();
-    parts_.pages.keep_unsent(round->left());
-    vmm::PageSet dirty = parts_.pages.to_send(log.harvest());
+    parts_.pages.must_send(round->left());
+    vmm::PageSet dirty = parts_.pages.to_send(log.read());
     parts_.pages.written(dirty);
     const PreCopyDriver::Next next = decide(*round, dirty.count());
     if (next.decision.step == Step::stop) co_return false;
@@ -45,7 +45,7 @@ asio::awaitable<bool> PreCopy::run(bool may_switch) {
     if (next.decision.step == Step::throttle) parts_.machine.throttle(next.decision.throttle);
     kind = PreCopyDriver::Kind::given;
     round = std::make_shared<PreCopyRound>(driver_.next_round(), parts_.machine.memory(), &log,
-                                           parts_.pages.take_unsent(std::move(dirty)));
+                                           parts_.pages.take_to_send(std::move(dirty)));
   }
 }
 
@@ -57,7 +57,7 @@ std::shared_ptr<PreCopyRound> PreCopy::first_round() {
     return std::make_shared<PreCopyRound>(driver_.next_round(), memory, log);
   }
   return std::make_shared<PreCopyRound>(driver_.next_round(), memory, log,
-                                        parts_.pages.take_unsent());
+                                        parts_.pages.take_to_send());
 }
 
 PreCopyDriver::Next PreCopy::decide(const PreCopyRound& round, std::uint64_t dirty_pages) {
@@ -90,7 +90,7 @@ void PreCopy::look_at_writes() {
   }
   from = parts_.journal.elapsed();
   if (!driver_.wants_look(from)) return;
-  const vmm::PageSet dirty = log.harvest();
+  const vmm::PageSet dirty = log.read();
   const auto to = parts_.journal.elapsed();
   if (driver_.looked(from, to, dirty, so_far(), sent())) copying_->stop();
 }
@@ -129,7 +129,7 @@ std::uint64_t PreCopy::take_rest() {
   if (parts_.options.mode == Mode::stop_and_copy && !parts_.pages.compared()) {
     rest_ = std::make_shared<PreCopyRound>(number, memory, nullptr);
   } else {
-    rest_ = std::make_shared<PreCopyRound>(number, memory, nullptr, parts_.take_unsent());
+    rest_ = std::make_shared<PreCopyRound>(number, memory, nullptr, parts_.take_to_send());
   }
   return rest_->all().value_or(resident_bytes() / vmm::kPageSize);
 }

@@ -23,15 +23,15 @@ constexpr std::chrono::milliseconds kSampleTime{25};
 
 }  // namespace
 
-asio::awaitable<void> OutgoingMigration::Source::compare(Comparison& comparison) {
+asio::awaitable<void> SourceMigration::Source::compare(Comparison& comparison) {
   journal_.phase("comparing with the image there");
   const auto& since = options_.tracked_since;
   Comparison::Found found = co_await comparison.compare(since ? &since->changed : nullptr);
-  pages_.compared(std::move(found.same), std::move(found.copied), std::move(found.unsent));
+  pages_.compared(std::move(found.same), std::move(found.copied), std::move(found.must_send));
 }
 
 /// Which pages the guest writes often, before it is stopped for post-copy.
-asio::awaitable<void> OutgoingMigration::Source::sample_history() {
+asio::awaitable<void> SourceMigration::Source::sample_history() {
   journal_.phase("watching what the guest writes");
   vmm::DirtyLog& log = machine_->dirty_log();
   if (!log.active()) log.start();
@@ -39,18 +39,18 @@ asio::awaitable<void> OutgoingMigration::Source::sample_history() {
   asio::steady_timer timer(context_);
   for (unsigned sample = 0; sample < kSamples; ++sample) {
     // Only what was seen is cleared: a page that is written in between stays in the log.
-    const vmm::PageSet before = log.harvest();
-    if (pages_.compared()) pages_.keep_unsent(before);
+    const vmm::PageSet before = log.read();
+    if (pages_.compared()) pages_.must_send(before);
     log.clear(before, all);
     timer.expires_after(kSampleTime);
     co_await timer.async_wait(asio::use_awaitable);
     parts_.check_guest();
-    pages_.written(log.harvest());
+    pages_.written(log.read());
   }
 }
 
 /// The VM runs at the destination: RAM here becomes the kept image.
-void OutgoingMigration::Source::keep_image() {
+void SourceMigration::Source::keep_image() {
   const vmm::MachineConfig& config = machine_->config();
   const std::uint64_t pages = machine_->memory().page_count();
   try {

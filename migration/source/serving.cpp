@@ -19,13 +19,13 @@ constexpr const char* kOutOfOrder = "the destination's list of missing pages is 
 
 }  // namespace
 
-bool OutgoingMigration::Source::serving() const {
+bool SourceMigration::Source::serving() const {
   const Stage now = stage();
   return Side::serves(now) || (now == Stage::committed && hands_pages_over_);
 }
 
 /// Until the destination has every page; throws when the link is lost.
-asio::awaitable<void> OutgoingMigration::Source::serve() {
+asio::awaitable<void> SourceMigration::Source::serve() {
   journal_.write([this](MigrationReport& report) {
     report.outcome = Outcome::running;
     report.error = std::nullopt;
@@ -34,23 +34,23 @@ asio::awaitable<void> OutgoingMigration::Source::serve() {
   post_copy_->push(running_.round);
   while (stage() == Stage::serving) {
     journal_.phase(fmt::format("{} missing", running_.missing));
-    take_word(co_await link_.control().receive());
+    on_word(co_await link_.control().receive());
   }
 }
 
-void OutgoingMigration::Source::drop_channels() {
+void SourceMigration::Source::drop_channels() {
   if (post_copy_) post_copy_->hang_up();  // a channel may wait for pages to be asked for
   link_.drop_channels();
 }
 
-void OutgoingMigration::Source::drop_link() {
+void SourceMigration::Source::drop_link() {
   drop_channels();
   link_.drop();
 }
 
 /// The destination lives and runs the VM. It tells what is missing now; what was on its way when
 /// the link broke is so sent again.
-asio::awaitable<void> OutgoingMigration::Source::take_up_link() {
+asio::awaitable<void> SourceMigration::Source::take_up_link() {
   const std::uint64_t pages = machine_->memory().page_count();
   vmm::PageSet missing(pages);
   std::uint64_t told = 0;
@@ -58,7 +58,7 @@ asio::awaitable<void> OutgoingMigration::Source::take_up_link() {
   while (told < running_.missing && running_.missing <= pages) {
     const Frame frame = co_await link_.control().receive();
     if (frame.type != FrameType::missing) {
-      take_word(frame);
+      on_word(frame);
       if (stage() != Stage::serving) co_return;
       continue;
     }

@@ -26,8 +26,8 @@ constexpr const char* kGuestEnded = "the guest ended while it was being migrated
 
 }  // namespace
 
-OutgoingMigration::Source::Source(std::unique_ptr<vmm::Machine>&& machine, MigrateOptions options,
-                                  Callbacks callbacks)
+SourceMigration::Source::Source(std::unique_ptr<vmm::Machine>&& machine, MigrateOptions options,
+                                Callbacks callbacks)
     : options_(std::move(options)),
       callbacks_(std::move(callbacks)),
       was_running_(machine->running()),
@@ -56,13 +56,13 @@ OutgoingMigration::Source::Source(std::unique_ptr<vmm::Machine>&& machine, Migra
   }
 }
 
-OutgoingMigration::Source::~Source() {
+SourceMigration::Source::~Source() {
   context_.stop();
   thread_.join();
   drop_channels();  // their threads use what is destroyed before them
 }
 
-asio::awaitable<void> OutgoingMigration::Source::run() {
+asio::awaitable<void> SourceMigration::Source::run() {
   tick();
   try {
     Comparison comparison(parts_);
@@ -70,7 +70,7 @@ asio::awaitable<void> OutgoingMigration::Source::run() {
     co_await copy(comparison);
     co_await hand_over();
   } catch (const source::Refused& refusal) {
-    take_refusal(refusal.what());
+    on_refusal(refusal.what());
   } catch (...) {
     failed(std::current_exception());
   }
@@ -99,11 +99,11 @@ asio::awaitable<void> OutgoingMigration::Source::run() {
 
 /// Until it is known who has the VM, and its owner here has it back or it is given up. What throws
 /// on the way is done again from where it had got to.
-asio::awaitable<void> OutgoingMigration::Source::conclude() {
+asio::awaitable<void> SourceMigration::Source::conclude() {
   while (!Side::stays(stage()) && !Side::has_moved(stage())) {
     if (Side::searches(stage())) {
       drop_link();
-      co_await settle();
+      co_await find_owner();
       continue;
     }
     try {
@@ -130,7 +130,7 @@ asio::awaitable<void> OutgoingMigration::Source::conclude() {
 }
 
 /// What ends the migration, or breaks the link, wherever run() was.
-void OutgoingMigration::Source::failed(const std::exception_ptr& failure) {
+void SourceMigration::Source::failed(const std::exception_ptr& failure) {
   if (!failure_) failure_ = failure;
   // Where it is no loss of the link, the destination hears of it.
   if (stage() < Stage::completing) act(handover::Action::send_abort);
@@ -139,7 +139,7 @@ void OutgoingMigration::Source::failed(const std::exception_ptr& failure) {
 
 /// What nobody has caught is the end of this migration and no more. As a lost link it is settled by
 /// run() who has the VM.
-void OutgoingMigration::Source::escaped(const std::exception_ptr& failure) {
+void SourceMigration::Source::escaped(const std::exception_ptr& failure) {
   const std::string why = "a fault within the migration: " + net::what(failure);
   if (Side::before_commit(stage())) return abandon(Event::cancel, why);
   if (Side::stays(stage()) || Side::has_moved(stage())) return callbacks_.message(why);
@@ -147,7 +147,7 @@ void OutgoingMigration::Source::escaped(const std::exception_ptr& failure) {
   if (link_.up()) link_.control().close(failure);
 }
 
-asio::awaitable<void> OutgoingMigration::Source::connect(Comparison& comparison) {
+asio::awaitable<void> SourceMigration::Source::connect(Comparison& comparison) {
   co_await link_.dial(options_.to);
   Connection& control = link_.control();
   co_await control.greet(wire::Role::control);
@@ -168,7 +168,7 @@ asio::awaitable<void> OutgoingMigration::Source::connect(Comparison& comparison)
   co_await link_.open_channels();
 }
 
-wire::Offer OutgoingMigration::Source::offer() const {
+wire::Offer SourceMigration::Source::offer() const {
   const auto& since = options_.tracked_since;
   return {.token = link_.token(),
           .config = vmm::to_json(machine_->config()),
@@ -185,7 +185,7 @@ wire::Offer OutgoingMigration::Source::offer() const {
 }
 
 /// What only one side knows is done without, unless it was asked for.
-void OutgoingMigration::Source::agree(wire::Features offered) {
+void SourceMigration::Source::agree(wire::Features offered) {
   accept_.features = offered & accept_.features;
   if (accept_.features.has(wire::Feature::lz4)) return;
   if (options_.compression == Compression::lz4) {
@@ -194,7 +194,7 @@ void OutgoingMigration::Source::agree(wire::Features offered) {
   link_.shared().compression = Compression::none;
 }
 
-asio::awaitable<void> OutgoingMigration::Source::copy(Comparison& comparison) {
+asio::awaitable<void> SourceMigration::Source::copy(Comparison& comparison) {
   const std::string& unfit = accept_.no_post_copy;
   const bool must = options_.mode == Mode::post_copy || options_.mode == Mode::hybrid;
   if (must && !unfit.empty()) {
@@ -215,7 +215,7 @@ asio::awaitable<void> OutgoingMigration::Source::copy(Comparison& comparison) {
   co_await post_copy_->prepare();
 }
 
-void OutgoingMigration::Source::page_connection_failed(const std::exception_ptr& failure) {
+void SourceMigration::Source::page_connection_failed(const std::exception_ptr& failure) {
   if (!failure_) failure_ = failure;
   if (link_.up()) link_.control().close(failure);
   if (Side::before_commit(stage())) interrupt_.emit(asio::cancellation_type::terminal);

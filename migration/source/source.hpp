@@ -18,11 +18,11 @@
 #include "migration/source/image_keeper.hpp"
 #include "migration/source/journal.hpp"
 #include "migration/source/link.hpp"
-#include "migration/source/outgoing.hpp"
 #include "migration/source/ownership.hpp"
 #include "migration/source/post_copy.hpp"
 #include "migration/source/pre_copy.hpp"
 #include "migration/source/redial.hpp"
+#include "migration/source/source_migration.hpp"
 #include "migration/wire/messages.hpp"
 #include "vmm/os/thread.hpp"
 
@@ -35,7 +35,7 @@ namespace migration {
 ///
 /// Who owns the VM is settled by the rules of handover::SourceSide, and by nothing else: what has
 /// happened is told to them (`happened`), and what they say is done (`act`, in owner.cpp).
-class OutgoingMigration::Source {
+class SourceMigration::Source {
  public:
   /// Throws without having taken the machine.
   Source(std::unique_ptr<vmm::Machine>&& machine, MigrateOptions options, Callbacks callbacks);
@@ -86,10 +86,10 @@ class OutgoingMigration::Source {
   [[nodiscard]] source::MemoryTransfer& transfer();
   void bound_stop(std::uint64_t pages_left);
   [[nodiscard]] std::uint64_t bulk_sent() const;
-  void take_prepared(const net::Frame& frame);
-  void take_word(const net::Frame& frame);
-  void take_running(const wire::Running& running);
-  void take_refusal(const std::string& why);
+  void on_prepared(const net::Frame& frame);
+  void on_word(const net::Frame& frame);
+  void on_running(const wire::Running& running);
+  void on_refusal(const std::string& why);
   /// Where the VM is once it has been handed over: for people.
   [[nodiscard]] std::string is_there() const;
 
@@ -112,7 +112,7 @@ class OutgoingMigration::Source {
   void finish();
 
   // doubt.cpp
-  boost::asio::awaitable<void> settle();
+  boost::asio::awaitable<void> find_owner();
   boost::asio::awaitable<void> ask_who_runs();
   boost::asio::awaitable<void> inquire();
   void tell_doubt(const std::string& problem);

@@ -116,6 +116,18 @@ TEST(SerialMigration, WaitsForTheSinkThatIsWriting) {
   EXPECT_EQ(decode_serial_state(1, saver.get()).output, std::vector{std::byte{'b'}});
 }
 
+// The output of a guest that an operator has paused, or that has ended, is still to be seen.
+TEST(SerialMigration, PausesWithoutWaitingForAReaderAndHoldsNoOutputBack) {
+  SerialUnderTest port;
+  port.print("ab");
+  port.serial.drain([&](std::span<const std::byte>) -> std::size_t {
+    port.serial.pause();  // while a reader has yet to take something
+    return 1;
+  });
+  EXPECT_EQ(port.drain(), "b");
+  EXPECT_EQ(port.type("c"), 1U);
+}
+
 TEST(SerialMigration, LeavesThePortAloneWhenTheStateIsUnsound) {
   SerialUnderTest port;
   port.print("kept");

@@ -86,14 +86,14 @@ inline SimulatedOutcome simulate(const Simulation& with, Prepaging prepaging,
       const vmm::PageIndex page = requests.front().page;
       requests.pop_front();
       order.faulted(page);
-      if (unsent.take(page)) asked.push_back(page);
+      if (unsent.test_and_clear(page)) asked.push_back(page);
     }
     while (pushed.size() < with.ahead) {
       const auto range = order.next(unsent, with.chunk);
       if (!range) break;
       ++outcome.proposals;
       std::vector<vmm::PageRange> taken;
-      unsent.take(*range, taken);
+      unsent.extract(*range, taken);
       for (const vmm::PageRange& run : taken) {
         for (vmm::PageIndex page = run.first; page < run.end(); ++page) pushed.push_back(page);
       }

@@ -17,9 +17,9 @@ class Source {
   Source(Prepaging prepaging, std::uint64_t pages)
       : unsent_(pages, true), order_(prepaging, pages) {}
 
-  void sent(PageRange range) { unsent_.take(range, taken_); }
+  void sent(PageRange range) { unsent_.extract(range, taken_); }
   void fault(PageIndex page) {
-    unsent_.take(page);
+    unsent_.test_and_clear(page);
     order_.faulted(page);
   }
   /// The next `times` ranges, fewer when there are no more.
@@ -68,7 +68,7 @@ TEST(PushOrder, ComesBackForPagesThatAreUnsentAgain) {
   PushOrder order(Prepaging::linear, 64);
   unsent.put(40);
   EXPECT_EQ(order.next(unsent, 16), (PageRange{40, 8}));
-  unsent.take(40);
+  unsent.test_and_clear(40);
   unsent.put(3);
   EXPECT_EQ(order.next(unsent, 16), (PageRange{3, 13}));
 }

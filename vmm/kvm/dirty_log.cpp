@@ -57,7 +57,7 @@ void DirtyLog::stop() {
   untouched_.clear();
 }
 
-PageSet DirtyLog::harvest() {
+PageSet DirtyLog::read() {
   const ExclusiveLock lock(mutex_);
   assert(active_);
   PageSet log(memory_.page_count());
@@ -89,7 +89,7 @@ void DirtyLog::retire_untouched(PageSet& log) {
       const PageIndex end = std::min(range.end(), (first / kRetireStep + 1) * kRetireStep);
       const PageRange step{first, end - first};
       first = end;
-      if (touched.count(step) == 0 && leave_untouched(step)) continue;
+      if (touched.count(step) == 0 && skip_untouched(step)) continue;
       // First clear, then look.
       protect(everything_, step);
       memory_.add_populated(step, touched);
@@ -128,7 +128,7 @@ void DirtyLog::clear_touched(PageRange range, PageSet& touched) {
     if (touched.count(range) == 0) {
       const SharedLock lock(mutex_);
       pending_.reset(range);
-      if (leave_untouched(range)) return;
+      if (skip_untouched(range)) return;
     }
   }
   // First clear, then look.
@@ -137,7 +137,7 @@ void DirtyLog::clear_touched(PageRange range, PageSet& touched) {
 }
 
 /// False when there would be too many of them.
-bool DirtyLog::leave_untouched(PageRange range) {
+bool DirtyLog::skip_untouched(PageRange range) {
   const Lock leaving(leaving_);
   if (std::ranges::any_of(untouched_, [&](const PageRange& other) {
         return other.first <= range.first && range.end() <= other.end();

@@ -28,11 +28,11 @@ class DirtyLog {
   [[nodiscard]] bool active() const { return active_; }
 
   /// All pages written since each was last cleared. They stay in the log until cleared.
-  [[nodiscard]] PageSet harvest();
+  [[nodiscard]] PageSet read();
 
   /// Takes the set bits of `pages` within `range` out of the log; writes from now on are logged
   /// again. `range` starts at a multiple of 64 pages, and ends at one or at the end of RAM.
-  /// Threads may clear different ranges at the same time, and one may harvest meanwhile.
+  /// Threads may clear different ranges at the same time, and one may read meanwhile.
   void clear(const PageSet& pages, PageRange range);
   /// The same with all bits of `range`.
   void clear_all(PageRange range);
@@ -44,7 +44,7 @@ class DirtyLog {
  private:
   void set_logging(bool on);
   void protect(const PageSet& pages, PageRange range) const;
-  [[nodiscard]] bool leave_untouched(PageRange range) FERRY_REQUIRES_SHARED(mutex_);
+  [[nodiscard]] bool skip_untouched(PageRange range) FERRY_REQUIRES_SHARED(mutex_);
   void retire_untouched(PageSet& log) FERRY_REQUIRES(mutex_);
 
   const KvmVm& vm_;
@@ -52,11 +52,11 @@ class DirtyLog {
   bool manual_ = false;
   bool active_ = false;
   PageSet everything_;                        ///< all bits set, while it is active
-  SharedMutex mutex_;                         ///< shared: clears its own words; alone: harvests
-  PageSet pending_ FERRY_GUARDED_BY(mutex_);  ///< harvested and not yet cleared
+  SharedMutex mutex_;                         ///< shared: clears its own words; alone: reads
+  PageSet pending_ FERRY_GUARDED_BY(mutex_);  ///< read and not yet cleared
   Mutex leaving_;                             ///< among those that share mutex_
   /// KVM's log has every page of these, for they were not cleared: clearing takes KVM as long as
-  /// for pages that are in use. Nobody had touched one when `harvest` last looked.
+  /// for pages that are in use. Nobody had touched one when `read` last looked.
   std::vector<PageRange> untouched_ FERRY_GUARDED_BY(leaving_);
 };
 

@@ -87,7 +87,7 @@ Machine::~Machine() {
   // vCPUs call into the devices, this machine and, when one ends it, each other: all their threads
   // are over before anything that they use goes. Those that wait for a page are let go on only when
   // nothing that they do has an effect any more.
-  for (const auto& vcpu : vcpus_) vcpu->leave();
+  for (const auto& vcpu : vcpus_) vcpu->retire();
   if (userfault_) userfault_->unregister(memory_.pages({0, memory_.page_count()}));
   for (const auto& vcpu : vcpus_) vcpu->join();
 }

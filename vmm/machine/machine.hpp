@@ -68,7 +68,7 @@ class Machine final : public DeviceHost {
   void throttle(unsigned percent);
 
   /// While paused; std::logic_error while a vCPU waits for a missing page. Saving can itself write
-  /// guest pages (kvmclock): harvest the dirty log after it.
+  /// guest pages (kvmclock): read the dirty log after it.
   [[nodiscard]] MachineState save();
   /// Loads a state that `save` made, into a machine of the same config that has not run yet.
   /// std::invalid_argument for a section that is missing, unknown or of a wrong size, by name.

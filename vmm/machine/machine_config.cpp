@@ -134,14 +134,10 @@ std::string to_json(const MachineConfig& config) {
                       {"xsave_bytes", config.needs.xsave_bytes},
                       {"event_flags", config.needs.event_flags},
                       {"msrs", config.needs.msrs}};
-  const json object = {{"id", config.id},
-                       {"name", config.name},
-                       {"memory", config.memory_bytes},
-                       {"cpus", config.cpus},
-                       {"tsc_khz", config.tsc_khz},
-                       {"cpuid", std::move(cpuid)},
-                       {"needs", needs},
-                       {"devices", std::move(devices)}};
+  const json object = {
+      {"id", config.id},     {"name", config.name},          {"memory", config.memory_bytes},
+      {"cpus", config.cpus}, {"tsc_khz", config.tsc_khz},    {"cpuid", std::move(cpuid)},
+      {"needs", needs},      {"devices", std::move(devices)}};
   return json_text(object);
 }
 

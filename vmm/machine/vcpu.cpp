@@ -97,7 +97,7 @@ Vcpu::Vcpu(const Kvm& kvm, const KvmVm& vm, std::uint32_t index, Host host)
 }
 
 Vcpu::~Vcpu() {
-  leave();
+  retire();
   join();
   ::timer_delete(throttle_timer_);
 }
@@ -136,7 +136,7 @@ bool Vcpu::stopped() const {
   return state_ != State::running;
 }
 
-void Vcpu::leave() {
+void Vcpu::retire() {
   {
     const Lock lock(mutex_);
     leaving_ = true;

@@ -55,8 +55,8 @@ class Vcpu {
   void resume();
 
   /// For good, and does not wait: nothing that the guest does from now on reaches the host.
-  void leave();
-  /// After leave(): returns once its thread is over. What other threads may do with a vCPU is
+  void retire();
+  /// After retire(): returns once its thread is over. What other threads may do with a vCPU is
   /// sound until it is destroyed.
   void join();
 

@@ -30,13 +30,13 @@ AtomicPageSet::AtomicPageSet(const PageSet& pages) : AtomicPageSet(pages.pages()
   for (std::size_t i = 0; i < words_.size(); ++i) words_[i] = pages.words()[i];
 }
 
-bool AtomicPageSet::take(PageIndex page) {
+bool AtomicPageSet::test_and_clear(PageIndex page) {
   check_pages_inside(page < pages_);
   const std::uint64_t bit = bit_of(page);
   return (words_[page / 64].fetch_and(~bit, std::memory_order_acq_rel) & bit) != 0;
 }
 
-void AtomicPageSet::take(PageRange range, std::vector<PageRange>& taken) {
+void AtomicPageSet::extract(PageRange range, std::vector<PageRange>& taken) {
   check_pages_inside(range.first <= pages_ && range.count <= pages_ - range.first);
   for_words(range, [&](std::size_t word, std::uint64_t mask) {
     std::uint64_t got = words_[word].fetch_and(~mask, std::memory_order_acq_rel) & mask;

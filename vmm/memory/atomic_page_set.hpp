@@ -24,10 +24,10 @@ class AtomicPageSet {
   explicit AtomicPageSet(const PageSet& pages);
 
   /// Removes the page. Whether it was there.
-  bool take(PageIndex page);
+  bool test_and_clear(PageIndex page);
   /// Removes the pages of `range` that are there, and appends them to `taken` in order. A run that
   /// continues the last range of `taken` is joined to it.
-  void take(PageRange range, std::vector<PageRange>& taken);
+  void extract(PageRange range, std::vector<PageRange>& taken);
 
   /// Adds the page. Whether it was missing.
   bool put(PageIndex page);

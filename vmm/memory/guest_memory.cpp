@@ -107,8 +107,8 @@ void GuestMemory::lay_out() {
   host_writes_.resize((page_count() + 63) / 64);
   if (file() < 0) return;
   const PageRange blocks = blocks_of({0, page_count()});
-  unsettled_ = PageSet(blocks.count);
-  unsettled_.set(blocks);
+  unallocated_ = PageSet(blocks.count);
+  unallocated_.set(blocks);
 }
 
 GuestAddress GuestMemory::address_of(PageIndex page) const {
@@ -135,8 +135,8 @@ void GuestMemory::write(GuestAddress address, std::span<const std::byte> bytes) 
   if (bytes.empty()) return;
   const std::uint64_t offset = offset_of(address, bytes.size());
   std::memcpy(ram_.data() + offset, bytes.data(), bytes.size());
-  // Noted after the bytes are there: a harvest in between sees the page as not written yet, and the
-  // next harvest takes it.
+  // Noted after the bytes are there: a read in between sees the page as not written yet, and the
+  // next read takes it.
   for (PageIndex page = offset / kPageSize; page <= (offset + bytes.size() - 1) / kPageSize;
        ++page) {
     std::atomic_ref(host_writes_[page / 64])
@@ -180,7 +180,7 @@ void GuestMemory::punch(std::span<const PageRange> ranges) {
     for (const PageRange& range : left) {
       if (range.count == 0) continue;
       make_hole(range);
-      unsettled_.set(blocks_of(range));
+      unallocated_.set(blocks_of(range));
     }
     PageSet there(page_count());
     for (const PageRange& range : left) add_populated(range, there);
@@ -212,13 +212,13 @@ void GuestMemory::discard(std::span<const PageRange> ranges) {
 void GuestMemory::cover() {
   ram_.remap(0, size(), -1);
   add_covered(page_count());
-  unsettled_.clear();
+  unallocated_.clear();
 }
 
 void GuestMemory::uncover(PageRange range) {
   ram_.remap(range.first * kPageSize, range.count * kPageSize, file_.get());
   add_covered(-range.count);
-  unsettled_.set(blocks_of(range));
+  unallocated_.set(blocks_of(range));
 }
 
 /// Others ask while pages come, or leave.

@@ -95,7 +95,7 @@ class GuestMemory {
   /// file needs nothing.
   void reserve(PageRange range);
   /// Whether a page of RAM may still have to find room in the file.
-  [[nodiscard]] bool needs_room() const { return !unsettled_.empty(); }
+  [[nodiscard]] bool needs_room() const { return !unallocated_.empty(); }
   /// For a file system without that room: when this returns true no page needs any more. Blocks
   /// that the file has nothing of become anonymous memory. Of others the missing pages are made in
   /// the file, where that has room still; else these become anonymous memory with what is in them.
@@ -103,7 +103,7 @@ class GuestMemory {
   /// call goes on. Nobody may write to RAM meanwhile, or change what it consists of; all bytes are
   /// there for others to read. std::system_error when the host does not allow it: RAM is sound, and
   /// the next call tries again what failed.
-  [[nodiscard]] bool leave_file(std::chrono::steady_clock::time_point until);
+  [[nodiscard]] bool detach_file(std::chrono::steady_clock::time_point until);
 
   /// Adds to `into` the pages of `range` that were ever touched, without touching any. Ask only
   /// after dirty logging is on, so that a page touched later is in the log.
@@ -121,7 +121,7 @@ class GuestMemory {
   [[nodiscard]] std::uint64_t covered() const;
   void add_covered(std::uint64_t pages);
   [[nodiscard]] int allocate(PageRange range);
-  void settle(PageRange blocks, bool partial_too, PageSet& there);
+  void populate_or_move(PageRange blocks, bool partial_too, PageSet& there);
   void move_out(PageRange pages, const PageSet& there);
   [[nodiscard]] std::uint64_t offset_of(GuestAddress address, std::uint64_t length) const;
 
@@ -132,8 +132,8 @@ class GuestMemory {
   std::vector<RamSlot> slots_;
   std::vector<std::uint64_t> host_writes_;  ///< a bit a page; accessed as std::atomic_ref
   /// Blocks of kHugePagePages, by number, that are the file and may lack pages there.
-  PageSet unsettled_;
-  std::uint64_t next_to_leave_ = 0;  ///< see leave_file()
+  PageSet unallocated_;
+  std::uint64_t next_to_detach_ = 0;  ///< see detach_file()
 };
 
 }  // namespace vmm

@@ -45,18 +45,18 @@ Address HandoverTest::receive(const Address& listen) {
 
 Address HandoverTest::receive(const Address& listen, MachineFactory factory) {
   receiving_ = std::make_shared<Promises>();
-  incoming_ = std::make_unique<IncomingMigration>(
+  incoming_ = std::make_unique<DestinationMigration>(
       ReceiveOptions{.listen = listen}, std::move(factory),
-      IncomingMigration::Callbacks{
+      DestinationMigration::Callbacks{
           .listening = [to = receiving_](const Address& at) { to->listening.set_value(at); },
           .message = [](const std::string&) {},
           .arrived =
               [to = receiving_](std::unique_ptr<vmm::Machine> machine,
-                                std::optional<IncomingMigration::KeptAtSource>) {
+                                std::optional<DestinationMigration::KeptAtSource>) {
                 to->arrived.set_value(std::move(machine));
               },
           .failed =
-              [to = receiving_](const IncomingMigration::Failure& failure) {
+              [to = receiving_](const DestinationMigration::Failure& failure) {
                 to->failed.set_value(failure.why);
               },
           .waiting_for_source = [](bool) {},
@@ -69,24 +69,22 @@ Address HandoverTest::receive(const Address& listen, MachineFactory factory) {
 void HandoverTest::migrate(std::unique_ptr<vmm::Machine> machine, MigrateOptions options,
                            std::function<void(const MigrationReport&)> progress) {
   sending_ = std::make_shared<Promises>();
-  outgoing_ = std::make_unique<OutgoingMigration>(
+  outgoing_ = std::make_unique<SourceMigration>(
       std::move(machine), std::move(options),
-      OutgoingMigration::Callbacks{.progress =
-                                       [to = sending_, progress = std::move(progress),
-                                        told = false](const MigrationReport& report) mutable {
-                                         if (!told && report.phase == "round 1" &&
-                                             report.wire_bytes > 0) {
-                                           told = true;
-                                           to->copying.set_value();
-                                         }
-                                         progress(report);
-                                       },
-                                   .in_doubt = [](const MigrationReport&) {},
-                                   .ended =
-                                       [to = sending_](OutgoingMigration::Result result) {
-                                         to->ended.set_value(std::move(result));
-                                       },
-                                   .message = [](const std::string&) {}});
+      SourceMigration::Callbacks{
+          .progress =
+              [to = sending_, progress = std::move(progress),
+               told = false](const MigrationReport& report) mutable {
+                if (!told && report.phase == "round 1" && report.wire_bytes > 0) {
+                  told = true;
+                  to->copying.set_value();
+                }
+                progress(report);
+              },
+          .in_doubt = [](const MigrationReport&) {},
+          .ended = [to = sending_](
+                       SourceMigration::Result result) { to->ended.set_value(std::move(result)); },
+          .message = [](const std::string&) {}});
 }
 
 MigrateOptions HandoverTest::slow(Address to) {
@@ -95,7 +93,7 @@ MigrateOptions HandoverTest::slow(Address to) {
 
 bool HandoverTest::wait_copying() { return ready(sending_->copying.get_future()); }
 
-OutgoingMigration::Result HandoverTest::wait_ended() {
+SourceMigration::Result HandoverTest::wait_ended() {
   auto ended = sending_->ended.get_future();
   if (!ready(ended)) {
     const MigrationReport report = outgoing_->live();
@@ -135,7 +133,7 @@ void HandoverTest::expect_ends_well(vmm::Machine& machine, std::size_t ticks) {
   EXPECT_TRUE(output_.ticks_in_order());
 }
 
-void HandoverTest::expect_runs_here(const OutgoingMigration::Result& result) {
+void HandoverTest::expect_runs_here(const SourceMigration::Result& result) {
   EXPECT_TRUE(result.report.error);
   ASSERT_TRUE(result.machine);
   EXPECT_TRUE(result.machine->running());

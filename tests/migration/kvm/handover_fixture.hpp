@@ -6,8 +6,8 @@
 #include <optional>
 #include <string>
 
-#include "migration/destination/incoming.hpp"
-#include "migration/source/outgoing.hpp"
+#include "migration/destination/destination_migration.hpp"
+#include "migration/source/source_migration.hpp"
 #include "tests/vmm/kvm/guest_fixture.hpp"
 
 namespace migration {
@@ -41,7 +41,7 @@ class HandoverTest : public vmm::GuestTest {
   /// Until pages are under way; false when that does not come.
   [[nodiscard]] bool wait_copying();
   /// How the source's side ended.
-  [[nodiscard]] OutgoingMigration::Result wait_ended();
+  [[nodiscard]] SourceMigration::Result wait_ended();
   /// The VM at the destination; null when it does not arrive.
   [[nodiscard]] std::unique_ptr<vmm::Machine> wait_arrived();
   /// Until the VM that has arrived has all its pages; false when that does not come.
@@ -53,10 +53,10 @@ class HandoverTest : public vmm::GuestTest {
   /// The guest ends by itself, content, after so many ticks in order.
   void expect_ends_well(vmm::Machine& machine, std::size_t ticks);
   /// The source has its VM, and that goes on.
-  void expect_runs_here(const OutgoingMigration::Result& result);
+  void expect_runs_here(const SourceMigration::Result& result);
 
-  std::unique_ptr<IncomingMigration> incoming_;
-  std::unique_ptr<OutgoingMigration> outgoing_;
+  std::unique_ptr<DestinationMigration> incoming_;
+  std::unique_ptr<SourceMigration> outgoing_;
 
  private:
   struct Promises {
@@ -65,7 +65,7 @@ class HandoverTest : public vmm::GuestTest {
     std::promise<std::string> failed;
     std::promise<void> complete;
     std::promise<void> copying;
-    std::promise<OutgoingMigration::Result> ended;
+    std::promise<SourceMigration::Result> ended;
   };
   std::shared_ptr<Promises> receiving_;
   std::shared_ptr<Promises> sending_;

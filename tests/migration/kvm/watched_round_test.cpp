@@ -32,7 +32,7 @@ class WatchedRound : public vmm::GuestTest {
       write(*machine, page);
     }
     machine->dirty_log().start();
-    std::ignore = machine->dirty_log().harvest();  // so that these writes are no longer to come
+    std::ignore = machine->dirty_log().read();  // so that these writes are no longer to come
     return machine;
   }
 };
@@ -59,7 +59,7 @@ TEST_F(WatchedRound, HoldsBackWhatIsWrittenAgainAndAgain) {
   EXPECT_EQ(round.handed_out().ranges(),
             (std::vector<vmm::PageRange>{{0, hot}, {hot + 1, hot_too - hot - 1}}));
   EXPECT_EQ(round.left().ranges(), (std::vector<vmm::PageRange>{{hot, 1}, {hot_too, 1}}));
-  EXPECT_EQ(machine->dirty_log().harvest().ranges(), (std::vector<vmm::PageRange>{{gone, 1}}));
+  EXPECT_EQ(machine->dirty_log().read().ranges(), (std::vector<vmm::PageRange>{{gone, 1}}));
 }
 
 TEST_F(WatchedRound, SendsAPageThatIsHotNoMore) {
@@ -137,7 +137,7 @@ TEST_F(WatchedRound, LosesNoWriteOfARunningGuest) {
   machine->pause();
   ASSERT_FALSE(machine->ended()) << output_.text();
   EXPECT_GT(round.held_back(), 0U);
-  vmm::PageSet dirty = machine->dirty_log().harvest();
+  vmm::PageSet dirty = machine->dirty_log().read();
   dirty |= round.left();
   EXPECT_LT(dirty.count(), all_of(*machine).count / 2);
   for (vmm::PageIndex page = 0; page < all_of(*machine).count; ++page) {

@@ -27,7 +27,7 @@ TEST_P(ImageStoreTest, GivesBackWhatItKept) {
   EXPECT_FALSE(store.has(kVm, token(2)));
   EXPECT_FALSE(store.has(kOther, token(1)));
 
-  const auto taken = store.take(kVm, kRam);
+  const auto taken = store.claim(kVm, kRam);
   ASSERT_TRUE(taken) << told_;
   EXPECT_EQ(taken->token, token(1));
   EXPECT_EQ(taken->held, all());
@@ -41,9 +41,9 @@ TEST_P(ImageStoreTest, GivesBackWhatItKept) {
 TEST_P(ImageStoreTest, GivesAnImageOnce) {
   ImageStore store = open();
   keep(store);
-  const auto first = store.take(kVm, kRam);
+  const auto first = store.claim(kVm, kRam);
   EXPECT_TRUE(first);
-  EXPECT_FALSE(store.take(kVm, kRam));
+  EXPECT_FALSE(store.claim(kVm, kRam));
   EXPECT_TRUE(was_told("there is no image of " + kVm));
   EXPECT_FALSE(store.has(kVm, token(1)));
 }
@@ -55,8 +55,8 @@ TEST_P(ImageStoreTest, GivesAnImageToOneOfTwo) {
   std::optional<ImageStore::Taken> yours;
   {
     ImageStore other(path_);
-    const std::jthread thread([&] { yours = other.take(kVm, kRam); });
-    mine = store.take(kVm, kRam);
+    const std::jthread thread([&] { yours = other.claim(kVm, kRam); });
+    mine = store.claim(kVm, kRam);
   }
   EXPECT_NE(mine.has_value(), yours.has_value());
 }
@@ -72,7 +72,7 @@ TEST_P(ImageStoreTest, KeepsOnlyThePagesThatItIsToldTo) {
   EXPECT_EQ(list[0].dropped, kPages - 51);
   EXPECT_LE(allocated(file(".ram")), 41 * vmm::kPageSize);
 
-  const auto taken = store.take(kVm, kRam);
+  const auto taken = store.claim(kVm, kRam);
   ASSERT_TRUE(taken) << told_;
   EXPECT_EQ(taken->held, held);
   EXPECT_EQ(taken->hashes.size(), 51U);
@@ -85,7 +85,7 @@ TEST_P(ImageStoreTest, ReplacesAnOlderImageOfTheVm) {
   keep(store, 1);
   keep(store, 2);
   EXPECT_EQ(store.list().size(), 1U);
-  const auto taken = store.take(kVm, kRam);
+  const auto taken = store.claim(kVm, kRam);
   ASSERT_TRUE(taken) << told_;
   EXPECT_EQ(taken->token, token(2));
   EXPECT_EQ(taken->memory.pages({20, 1})[20], std::byte{22});
@@ -99,7 +99,7 @@ TEST_P(ImageStoreTest, GivesUpPagesAndTheirMemory) {
   EXPECT_EQ(before - allocated(file(".ram")), 30 * vmm::kPageSize);
   EXPECT_TRUE(store.drop_pages(kVm, token(1), pages({{20, 30}})));
 
-  const auto taken = store.take(kVm, kRam);
+  const auto taken = store.claim(kVm, kRam);
   ASSERT_TRUE(taken) << told_;
   auto expected = all();
   expected -= pages({{20, 30}, {4000, 1}});
@@ -121,7 +121,7 @@ TEST_P(ImageStoreTest, HasNothingWhenAllPagesWereGivenUp) {
   ImageStore store = open();
   keep(store);
   EXPECT_TRUE(store.drop_pages(kVm, token(1), all()));
-  EXPECT_FALSE(store.take(kVm, kRam));
+  EXPECT_FALSE(store.claim(kVm, kRam));
   EXPECT_TRUE(was_told("no page of it can be used"));
   EXPECT_TRUE(files().empty());
 }
@@ -196,7 +196,7 @@ TEST_P(ImageStoreTest, ListsAnImageBehindThoseThatWereThereWhateverTheClockSays)
 TEST_P(ImageStoreTest, RefusesWhatIsNoIdOfAVm) {
   ImageStore store = open();
   EXPECT_THROW(keep(store, 1, "../evil"), std::invalid_argument);
-  EXPECT_FALSE(store.take("../evil", kRam));
+  EXPECT_FALSE(store.claim("../evil", kRam));
   EXPECT_TRUE(files().empty());
 }
 
@@ -208,12 +208,12 @@ TEST_P(ImageStoreTest, SaysThatAnotherHasItLocked) {
       std::chrono::milliseconds(1));
   {
     const auto lock = store::Directory(path_).lock(std::chrono::milliseconds(0));
-    EXPECT_FALSE(hurried.take(kVm, kRam));
+    EXPECT_FALSE(hurried.claim(kVm, kRam));
     EXPECT_TRUE(was_told("locked by another process"));
     EXPECT_THROW(keep(hurried), std::runtime_error);
     EXPECT_THROW(static_cast<void>(hurried.list()), std::runtime_error);
   }
-  EXPECT_TRUE(hurried.take(kVm, kRam));
+  EXPECT_TRUE(hurried.claim(kVm, kRam));
 }
 
 TEST_P(ImageStoreTest, IsForItsUserAlone) {

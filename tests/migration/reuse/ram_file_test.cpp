@@ -33,7 +33,7 @@ TEST_F(RamFile, IsKeptAndTakenManyTimesWithoutACopy) {
     EXPECT_EQ(status.st_ino, file_number) << round;
     memory.reset();
 
-    auto taken = store.take(kVm, kRam);
+    auto taken = store.claim(kVm, kRam);
     ASSERT_TRUE(taken) << told_;
     EXPECT_EQ(taken->token, token(round));
     EXPECT_EQ(taken->held, all());
@@ -57,7 +57,7 @@ TEST_F(RamFile, LosesThePagesThatAreNotKept) {
   vmm::PageSet data(kPages);
   memory.add_populated({0, kPages}, data);
   EXPECT_EQ(data, pages({{10, 40}}));
-  const auto taken = store.take(kVm, kRam);
+  const auto taken = store.claim(kVm, kRam);
   ASSERT_TRUE(taken) << told_;
   EXPECT_EQ(taken->held, pages({{0, 50}}));
 }
@@ -68,7 +68,7 @@ TEST_F(RamFile, LosesPagesThatSomebodyPutBeside) {
   fill(memory);
   store.keep({kVm, "guest", token(1)}, memory, pages({{10, 100}}));
   memory.pages({3000, 1})[0] = std::byte{1};
-  const auto taken = store.take(kVm, kRam);
+  const auto taken = store.claim(kVm, kRam);
   ASSERT_TRUE(taken) << told_;
   EXPECT_EQ(taken->held, pages({{10, 100}}));
   vmm::PageSet data(kPages);
@@ -91,14 +91,14 @@ TEST_F(RamFile, OfAnotherStoreIsCopied) {
   ImageStore store = open();
   ImageStore other(directory_ / "other");
   keep(other);
-  auto taken = other.take(kVm, kRam);
+  auto taken = other.claim(kVm, kRam);
   ASSERT_TRUE(taken);
   vmm::GuestMemory& memory = taken->memory;
   store.keep({kVm, "guest", token(2)}, memory, all());
   struct stat status {};
   ASSERT_EQ(::stat(file(".ram").c_str(), &status), 0);
   EXPECT_NE(status.st_ino, inode(memory.file()));
-  EXPECT_TRUE(store.take(kVm, kRam)) << told_;
+  EXPECT_TRUE(store.claim(kVm, kRam)) << told_;
 }
 
 TEST_F(RamFile, ThatIsNotKeptLeavesNoName) {
@@ -112,7 +112,7 @@ TEST_F(RamFile, ThatIsNotKeptLeavesNoName) {
 TEST_F(RamFile, OfATornTakingGoesWithTheNextOperation) {
   ImageStore store = open();
   keep(store);
-  { const auto taken = store.take(kVm, kRam); }  // the process ends here
+  { const auto taken = store.claim(kVm, kRam); }  // the process ends here
   EXPECT_EQ(files().size(), 1U);
   EXPECT_TRUE(store.list().empty());
   EXPECT_TRUE(files().empty());

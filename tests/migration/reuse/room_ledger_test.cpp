@@ -69,7 +69,7 @@ TEST_F(Ledger, ShowsEachWhatTheOthersHave) {
   const RoomLedger ledger(path_);
   auto first = ledger.promise({{"a"}, 10, 0}, kAny);
   EXPECT_EQ(seen(), (std::vector<Claim>{{{"a"}, 10, 0}}));
-  first->take(7);
+  first->consume(7);
   const auto second = ledger.promise({{"b"}, 20, 0}, [](std::span<const Claim> others) {
     ASSERT_EQ(others.size(), 1U);
     EXPECT_EQ(promised_of(others, "a"), 3U);
@@ -138,7 +138,7 @@ TEST_F(Ledger, AndTheStoreHoldNobodyUpForLongerThanHisDeadline) {
     const store::LockDeadline deadline(kLimit);
     EXPECT_THROW(static_cast<void>(store.list()), std::runtime_error);
     EXPECT_THROW(static_cast<void>(ledger->promise({{"a"}, 10, 0}, kAny)), std::runtime_error);
-    EXPECT_FALSE(store.take(kVm, kRam));
+    EXPECT_FALSE(store.claim(kVm, kRam));
     EXPECT_EQ(store.memory_for(kRam).size(), kRam);
   }
   const auto waited = std::chrono::steady_clock::now() - start;

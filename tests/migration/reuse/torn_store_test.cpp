@@ -17,10 +17,10 @@ class TornStore : public StoreFixture, public ::testing::WithParamInterface<cons
   /// That the image is not used, why, and that nothing of it stays.
   void expect_no_image(const std::string& why) {
     ImageStore store = open();
-    EXPECT_FALSE(store.take(kVm, kRam));
+    EXPECT_FALSE(store.claim(kVm, kRam));
     EXPECT_TRUE(was_told(why)) << told_;
     EXPECT_EQ(files().size(), 3U) << "of " << kVm;
-    EXPECT_TRUE(store.take(kOther, kRam)) << told_;
+    EXPECT_TRUE(store.claim(kOther, kRam)) << told_;
   }
   void swap(const std::string& suffix) {
     const auto aside = path_ / "aside";
@@ -95,15 +95,15 @@ TEST_P(TornStore, WithTheManifestOfAnotherVmHasNoImage) {
 TEST_P(TornStore, WithTheHashesOfAnotherVmHasNoImage) {
   swap(".hashes");
   ImageStore store = open();
-  EXPECT_FALSE(store.take(kVm, kRam));
-  EXPECT_FALSE(store.take(kOther, kRam));
+  EXPECT_FALSE(store.claim(kVm, kRam));
+  EXPECT_FALSE(store.claim(kOther, kRam));
   EXPECT_TRUE(files().empty());
 }
 
 TEST_P(TornStore, WithTheRamOfAnotherVmHoldsOnlyWhatIsTheSame) {
   swap(".ram");
   ImageStore store = open();
-  const auto taken = store.take(kVm, kRam);
+  const auto taken = store.claim(kVm, kRam);
   ASSERT_TRUE(taken);
   auto expected = all();
   expected -= pages({{10, 100}});
@@ -115,7 +115,7 @@ TEST_P(TornStore, HoldsNoPageThatIsDamaged) {
   flip(file(".ram"), 50 * vmm::kPageSize + 4095);
   flip(file(".ram"), 300 * vmm::kPageSize);
   ImageStore store = open();
-  const auto taken = store.take(kVm, kRam);
+  const auto taken = store.claim(kVm, kRam);
   ASSERT_TRUE(taken) << told_;
   auto expected = all();
   expected -= pages({{50, 1}, {300, 1}});
@@ -129,7 +129,7 @@ TEST_P(TornStore, HoldsNoPageThatIsDamaged) {
 
 TEST_P(TornStore, OfAnotherSizeOfRamHasNoImage) {
   ImageStore store = open();
-  EXPECT_FALSE(store.take(kVm, 2 * kRam));
+  EXPECT_FALSE(store.claim(kVm, 2 * kRam));
   EXPECT_TRUE(was_told("16777216 bytes of RAM, and the VM has 33554432"));
   EXPECT_EQ(files().size(), 3U);
 }

@@ -25,7 +25,7 @@ class DirtyLogging : public GuestTest {
   static PageRange all_of(Machine& machine) { return {0, machine.memory().page_count()}; }
   /// As a round of a migration takes them.
   static PageSet take(Machine& machine) {
-    PageSet dirty = machine.dirty_log().harvest();
+    PageSet dirty = machine.dirty_log().read();
     machine.dirty_log().clear(dirty, all_of(machine));
     return dirty;
   }
@@ -55,7 +55,7 @@ TEST_P(DirtyLoggingWithVcpus, HasEveryPageThatTheGuestWroteSinceItWasCleared) {
     ASSERT_TRUE(output_.wait_for_ticks(30));
     machine->pause();
     ASSERT_FALSE(machine->ended()) << output_.text();
-    const PageSet dirty = machine->dirty_log().harvest();
+    const PageSet dirty = machine->dirty_log().read();
     PageSet missed = changed(*machine, before);
     EXPECT_GT(missed.count(), 10U);  // the guest did write
     EXPECT_LT(dirty.count(), machine->memory().page_count() / 2);
@@ -96,21 +96,21 @@ TEST_F(DirtyLogging, StaysEmptyWhileTheGuestIsPaused) {
   ASSERT_TRUE(output_.wait_for_ticks(10));
   machine->pause();
   EXPECT_FALSE(take(*machine).empty());
-  EXPECT_TRUE(machine->dirty_log().harvest().empty());
-  EXPECT_TRUE(machine->dirty_log().harvest().empty());
+  EXPECT_TRUE(machine->dirty_log().read().empty());
+  EXPECT_TRUE(machine->dirty_log().read().empty());
 }
 
 TEST_F(DirtyLogging, KeepsPagesUntilTheyAreCleared) {
   const auto machine = start("tick=1 fill=4 dirty=2000");
   ASSERT_TRUE(output_.wait_for_ticks(10));
   machine->pause();
-  const PageSet dirty = machine->dirty_log().harvest();
-  EXPECT_EQ(machine->dirty_log().harvest(), dirty);
+  const PageSet dirty = machine->dirty_log().read();
+  EXPECT_EQ(machine->dirty_log().read(), dirty);
   const PageRange half{0, machine->memory().page_count() / 2};
   machine->dirty_log().clear(dirty, half);
   PageSet rest = dirty;
   rest.reset(half);
-  EXPECT_EQ(machine->dirty_log().harvest(), rest);
+  EXPECT_EQ(machine->dirty_log().read(), rest);
 }
 
 TEST_F(DirtyLogging, HasThePagesThatADeviceWrote) {
@@ -123,9 +123,9 @@ TEST_F(DirtyLogging, HasThePagesThatADeviceWrote) {
   PageSet wanted(machine->memory().page_count());
   wanted.set(PageIndex{20_MiB / kPageSize});
   wanted.set(PageRange{24_MiB / kPageSize - 1, 2});
-  EXPECT_EQ(machine->dirty_log().harvest(), wanted);
+  EXPECT_EQ(machine->dirty_log().read(), wanted);
   EXPECT_EQ(take(*machine), wanted);  // still there: nothing was cleared
-  EXPECT_TRUE(machine->dirty_log().harvest().empty());
+  EXPECT_TRUE(machine->dirty_log().read().empty());
 }
 
 TEST_F(DirtyLogging, CanBeStartedAgain) {
@@ -133,11 +133,11 @@ TEST_F(DirtyLogging, CanBeStartedAgain) {
   machine->dirty_log().stop();
   ASSERT_TRUE(output_.wait_for_ticks(10));
   machine->dirty_log().start();
-  EXPECT_EQ(machine->dirty_log().harvest().count(), machine->memory().page_count());
+  EXPECT_EQ(machine->dirty_log().read().count(), machine->memory().page_count());
   take(*machine);
   ASSERT_TRUE(output_.wait_for_ticks(30));
   machine->pause();
-  const auto count = machine->dirty_log().harvest().count();
+  const auto count = machine->dirty_log().read().count();
   EXPECT_GT(count, 0U);
   EXPECT_LT(count, machine->memory().page_count() / 2);
 }
@@ -153,7 +153,7 @@ TEST_F(DirtyLogging, LeavesOutWhatNobodyEverTouched) {
   DirtyLog& log = machine->dirty_log();
   log.start();
   PageSet touched(memory.page_count());
-  std::ignore = log.harvest();  // what devices have written is no longer to come
+  std::ignore = log.read();  // what devices have written is no longer to come
   constexpr std::uint64_t kStep = 64;
   for (const PageIndex start : {PageIndex{0}, PageIndex{kStep}}) {  // out of order, as two channels
     for (PageIndex first = start; first < memory.page_count(); first += 2 * kStep) {
@@ -164,7 +164,7 @@ TEST_F(DirtyLogging, LeavesOutWhatNobodyEverTouched) {
   memory.add_populated(all_of(*machine), populated);
   EXPECT_EQ(touched, populated);
   EXPECT_LT(touched.count(), memory.page_count() / 2);
-  EXPECT_TRUE(log.harvest().empty());
+  EXPECT_TRUE(log.read().empty());
 
   const PageIndex page = 28_MiB / kPageSize + 3;
   ASSERT_FALSE(touched.test(page));
@@ -173,9 +173,9 @@ TEST_F(DirtyLogging, LeavesOutWhatNobodyEverTouched) {
   const PageSet dirty = take(*machine);
   EXPECT_TRUE(dirty.test(page));
   EXPECT_LE(dirty.count(), 512U);  // a huge page may come whole
-  EXPECT_TRUE(log.harvest().empty());
+  EXPECT_TRUE(log.read().empty());
   memory.write(GuestAddress{page * kPageSize}, data);
-  EXPECT_EQ(log.harvest().ranges(), (std::vector<PageRange>{{page, 1}}));
+  EXPECT_EQ(log.read().ranges(), (std::vector<PageRange>{{page, 1}}));
 }
 
 }  // namespace

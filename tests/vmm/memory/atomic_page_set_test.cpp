@@ -29,13 +29,13 @@ TEST(AtomicPageSet, IsEmptyOrAllOfRamOrWhatABitmapSays) {
 
 TEST(AtomicPageSet, GivesAPageOnceForEachTimeItIsPut) {
   AtomicPageSet set(128);
-  EXPECT_FALSE(set.take(64));
+  EXPECT_FALSE(set.test_and_clear(64));
   EXPECT_TRUE(set.put(64));
   EXPECT_FALSE(set.put(64));
   EXPECT_TRUE(set.test(64));
   EXPECT_FALSE(set.test(63));
-  EXPECT_TRUE(set.take(64));
-  EXPECT_FALSE(set.take(64));
+  EXPECT_TRUE(set.test_and_clear(64));
+  EXPECT_FALSE(set.test_and_clear(64));
   EXPECT_FALSE(set.test(64));
 }
 
@@ -50,11 +50,11 @@ TEST(AtomicPageSet, PutsRangesAcrossWords) {
 TEST(AtomicPageSet, TakesWhatARangeStillHoldsAsMaximalRuns) {
   AtomicPageSet set(set_of(400, {{0, 1}, {10, 2}, {60, 140}, {202, 1}, {300, 100}}));
   std::vector<PageRange> taken;
-  set.take(PageRange{11, 289}, taken);
+  set.extract(PageRange{11, 289}, taken);
   EXPECT_EQ(taken, (std::vector<PageRange>{{11, 1}, {60, 140}, {202, 1}}));
   EXPECT_EQ(set.snapshot(), set_of(400, {{0, 1}, {10, 1}, {300, 100}}));
-  set.take(PageRange{302, 98}, taken);
-  set.take(PageRange{0, 400}, taken);
+  set.extract(PageRange{302, 98}, taken);
+  set.extract(PageRange{0, 400}, taken);
   EXPECT_EQ(taken, (std::vector<PageRange>{
                        {11, 1}, {60, 140}, {202, 1}, {302, 98}, {0, 1}, {10, 1}, {300, 2}}));
   EXPECT_EQ(set.count(), 0U);
@@ -63,9 +63,9 @@ TEST(AtomicPageSet, TakesWhatARangeStillHoldsAsMaximalRuns) {
 TEST(AtomicPageSet, TakesAWholeWord) {
   AtomicPageSet set(128, true);
   std::vector<PageRange> taken;
-  set.take(PageRange{64, 64}, taken);
+  set.extract(PageRange{64, 64}, taken);
   EXPECT_EQ(taken, (std::vector<PageRange>{{64, 64}}));
-  set.take(PageRange{7, 0}, taken);
+  set.extract(PageRange{7, 0}, taken);
   EXPECT_EQ(set.count(), 64U);
 }
 
@@ -102,9 +102,9 @@ TEST(AtomicPageSet, GivesEachPageToExactlyOneOfSeveralThreads) {
       std::vector<PageRange>& mine = taken[self];
       // Each goes over all of RAM in pieces that no other has, so that pieces overlap in words.
       for (PageIndex at = 0; at < kPages; at += 41 + self) {
-        set.take(PageRange{at, std::min<std::uint64_t>(41 + self, kPages - at)}, mine);
+        set.extract(PageRange{at, std::min<std::uint64_t>(41 + self, kPages - at)}, mine);
         const PageIndex single = kPages - 1 - at;
-        if (set.take(single)) mine.push_back({single, 1});
+        if (set.test_and_clear(single)) mine.push_back({single, 1});
       }
     });
   }
@@ -128,7 +128,8 @@ TEST(AtomicPageSet, LosesNoPageThatIsPutBesideOneThatIsTaken) {
   std::vector<std::thread> threads;
   for (PageIndex page = 0; page < taken.size(); ++page) {
     threads.emplace_back([&, page] {
-      for (int i = 0; i < kTimes; ++i) taken[page] += set.take(page) && set.put(page) ? 1 : 0;
+      for (int i = 0; i < kTimes; ++i)
+        taken[page] += set.test_and_clear(page) && set.put(page) ? 1 : 0;
     });
   }
   for (std::thread& thread : threads) thread.join();
@@ -141,10 +142,10 @@ TEST(AtomicPageSet, RefusesWhatIsOutsideInEveryBuild) {
   std::vector<PageRange> taken;
   const std::uint64_t far = ~std::uint64_t{0};
   EXPECT_THROW(set.put(100), std::out_of_range);
-  EXPECT_THROW(set.take(far), std::out_of_range);
+  EXPECT_THROW(set.test_and_clear(far), std::out_of_range);
   EXPECT_THROW(static_cast<void>(set.test(100)), std::out_of_range);
   EXPECT_THROW(set.put(PageRange{99, 2}), std::out_of_range);
-  EXPECT_THROW(set.take(PageRange{2, far - 1}, taken), std::out_of_range);
+  EXPECT_THROW(set.extract(PageRange{2, far - 1}, taken), std::out_of_range);
   EXPECT_THROW(static_cast<void>(set.count({101, 0})), std::out_of_range);
   EXPECT_EQ(set.count({100, 0}), 0U);
 }

@@ -143,7 +143,7 @@ TEST(GuestMemory, StaysAFileThatHasAllOfIt) {
   memory.reserve({0, 100});
   EXPECT_EQ(memory.pages({0, 1})[5], std::byte{0});
   std::ranges::fill(memory.pages({0, memory.page_count()}), std::byte{1});
-  EXPECT_TRUE(memory.leave_file(std::chrono::steady_clock::time_point::max()));
+  EXPECT_TRUE(memory.detach_file(std::chrono::steady_clock::time_point::max()));
   EXPECT_GE(memory.file(), 0);
   EXPECT_FALSE(memory.needs_room());
 }

@@ -1,4 +1,4 @@
-#include "migration/destination/receiver.hpp"
+#include "migration/destination/destination.hpp"
 
 #include <fmt/format.h>
 
@@ -33,8 +33,8 @@ constexpr const char* kNoRoomForRam =
 
 }  // namespace
 
-IncomingMigration::Receiver::Receiver(ReceiveOptions options, MachineFactory factory,
-                                      Callbacks callbacks)
+DestinationMigration::Destination::Destination(ReceiveOptions options, MachineFactory factory,
+                                               Callbacks callbacks)
     : options_(std::move(options)),
       factory_(std::move(factory)),
       callbacks_(std::move(callbacks)),
@@ -75,12 +75,12 @@ IncomingMigration::Receiver::Receiver(ReceiveOptions options, MachineFactory fac
   thread_ = vmm::Thread(vmm::ThreadRole::migration, loop, vmm::nothing_escapes);
 }
 
-IncomingMigration::Receiver::~Receiver() {
+DestinationMigration::Destination::~Destination() {
   context_.stop();
   thread_.join();
 }
 
-destination::Door::Callbacks IncomingMigration::Receiver::door_callbacks() {
+destination::Door::Callbacks DestinationMigration::Destination::door_callbacks() {
   return {.listening =
               [this](const Address& address) {
                 board_.show("waits for a VM");
@@ -98,7 +98,7 @@ destination::Door::Callbacks IncomingMigration::Receiver::door_callbacks() {
           .message = callbacks_.message};
 }
 
-void IncomingMigration::Receiver::cannot_listen(const std::system_error& error) {
+void DestinationMigration::Destination::cannot_listen(const std::system_error& error) {
   const int code = error.code().value();
   board_.show(error.what());
   callbacks_.failed({error.what(), false, code == EACCES || code == EPERM});
@@ -106,15 +106,15 @@ void IncomingMigration::Receiver::cannot_listen(const std::system_error& error) 
 
 /// What nobody has caught is the end of the link and no more: what follows from that is settled as
 /// after any other loss.
-void IncomingMigration::Receiver::escaped(const std::exception_ptr& failure) {
+void DestinationMigration::Destination::escaped(const std::exception_ptr& failure) {
   const std::string why = "a fault within the migration: " + net::what(failure);
   callbacks_.message(why);
   if (link_.is_up()) return link_.close(failure);
   link_lost({why});
 }
 
-asio::awaitable<void> IncomingMigration::Receiver::serve(ConnectionPtr connection,
-                                                         wire::Role role) {
+asio::awaitable<void> DestinationMigration::Destination::serve(ConnectionPtr connection,
+                                                               wire::Role role) {
   switch (role) {
     case wire::Role::control: return serve_control(std::move(connection));
     case wire::Role::pages: return serve_channel(std::move(connection));
@@ -124,8 +124,8 @@ asio::awaitable<void> IncomingMigration::Receiver::serve(ConnectionPtr connectio
   return serve_faults(std::move(connection));
 }
 
-asio::awaitable<void> IncomingMigration::Receiver::serve_link(ConnectionPtr connection,
-                                                              asio::awaitable<void> talk) {
+asio::awaitable<void> DestinationMigration::Destination::serve_link(ConnectionPtr connection,
+                                                                    asio::awaitable<void> talk) {
   door_.let_in(connection);
   link_.take_over(connection);
   try {
@@ -140,7 +140,7 @@ asio::awaitable<void> IncomingMigration::Receiver::serve_link(ConnectionPtr conn
   }
 }
 
-asio::awaitable<void> IncomingMigration::Receiver::serve_control(ConnectionPtr connection) {
+asio::awaitable<void> DestinationMigration::Destination::serve_control(ConnectionPtr connection) {
   const Frame first = co_await connection->first_frame(FrameType::offer, "the peer offered no VM");
   wire::Accept accept;
   accept.incarnation = incarnation_;
@@ -160,7 +160,7 @@ asio::awaitable<void> IncomingMigration::Receiver::serve_control(ConnectionPtr c
   co_await serve_link(connection, take_vm(connection, accept));
 }
 
-void IncomingMigration::Receiver::on_offer(const wire::Offer& offer, wire::Accept& accept) {
+void DestinationMigration::Destination::on_offer(const wire::Offer& offer, wire::Accept& accept) {
   if (!allows(Event::offer)) {
     throw std::runtime_error("this receiver already has a VM: start another 'ferry receive'");
   }
@@ -186,7 +186,7 @@ void IncomingMigration::Receiver::on_offer(const wire::Offer& offer, wire::Accep
 }
 
 /// From before the first page on, so that starting the log is no part of the downtime.
-void IncomingMigration::Receiver::track_changes() {
+void DestinationMigration::Destination::track_changes() {
   image_keeper_.expect(machine_->memory().page_count());
   if (!offer_.keep || !options_.tracking) return;
   vmm::DirtyLog& log = machine_->dirty_log();
@@ -195,7 +195,7 @@ void IncomingMigration::Receiver::track_changes() {
 }
 
 /// Of an offer that was refused: another may be taken.
-void IncomingMigration::Receiver::drop_machine() {
+void DestinationMigration::Destination::drop_machine() {
   channels_.reset();
   loader_.reset();
   image_.drop();
@@ -205,8 +205,8 @@ void IncomingMigration::Receiver::drop_machine() {
   callbacks_.refused();
 }
 
-asio::awaitable<void> IncomingMigration::Receiver::take_vm(ConnectionPtr connection,
-                                                           wire::Accept accept) {
+asio::awaitable<void> DestinationMigration::Destination::take_vm(ConnectionPtr connection,
+                                                                 wire::Accept accept) {
   connection->keep_alive();
   const auto mode = mode_from(offer_.mode);
   if (mode != Mode::pre_copy && mode != Mode::stop_and_copy) {
@@ -221,7 +221,7 @@ asio::awaitable<void> IncomingMigration::Receiver::take_vm(ConnectionPtr connect
   co_await listen_to_source(connection);
 }
 
-asio::awaitable<void> IncomingMigration::Receiver::serve_channel(ConnectionPtr connection) {
+asio::awaitable<void> DestinationMigration::Destination::serve_channel(ConnectionPtr connection) {
   const Frame frame =
       co_await connection->first_frame(FrameType::channel, "the peer named no channel");
   const wire::Channel channel = wire::decode_channel(frame.payload);
@@ -231,7 +231,7 @@ asio::awaitable<void> IncomingMigration::Receiver::serve_channel(ConnectionPtr c
   channels_->open(channel.index, connection->release(), make_sink());
 }
 
-destination::PageChannels::Callbacks IncomingMigration::Receiver::channel_callbacks() {
+destination::PageChannels::Callbacks DestinationMigration::Destination::channel_callbacks() {
   return {.ended = [this](std::uint32_t round) { round_landed(round); },
           .lost =
               [this](const std::exception_ptr& failure) {
@@ -240,7 +240,7 @@ destination::PageChannels::Callbacks IncomingMigration::Receiver::channel_callba
               }};
 }
 
-IncomingMigration::Status IncomingMigration::Receiver::status() const {
+DestinationMigration::Status DestinationMigration::Destination::status() const {
   return board_.read(stage(), fetch_.status());
 }
 

@@ -1,4 +1,4 @@
-#include "vmm/machine/pages_at_hand.hpp"
+#include "vmm/machine/initial_working_set.hpp"
 
 #include <algorithm>
 #include <array>
@@ -105,7 +105,7 @@ class Collector {
 
 }  // namespace
 
-std::vector<PageIndex> pages_at_hand(Machine& machine, std::size_t most) {
+std::vector<PageIndex> initial_working_set(Machine& machine, std::size_t most) {
   Collector collector(machine.memory(), most);
   std::vector<std::pair<kvm_regs, kvm_sregs>> vcpus;
   for (std::uint32_t i = 0; i < machine.config().cpus; ++i) {

@@ -13,11 +13,11 @@
 #include <vector>
 
 #include "migration/destination/awaited_word.hpp"
+#include "migration/destination/destination_migration.hpp"
 #include "migration/destination/door.hpp"
 #include "migration/destination/farewell.hpp"
 #include "migration/destination/fetch.hpp"
 #include "migration/destination/image_keeper_line.hpp"
-#include "migration/destination/incoming.hpp"
 #include "migration/destination/link.hpp"
 #include "migration/destination/machine_loader.hpp"
 #include "migration/destination/ownership.hpp"
@@ -38,10 +38,10 @@ namespace migration {
 /// come by the PageChannels; with all of RAM the MachineLoader loads; the source's word starts the
 /// guest. In post-copy pages are missing when the VM arrives: a link that is lost is taken up again
 /// until the Fetch has them all.
-class IncomingMigration::Receiver {
+class DestinationMigration::Destination {
  public:
-  Receiver(ReceiveOptions options, MachineFactory factory, Callbacks callbacks);
-  ~Receiver();
+  Destination(ReceiveOptions options, MachineFactory factory, Callbacks callbacks);
+  ~Destination();
 
   // Any thread.
   std::string force_resume();
@@ -110,7 +110,7 @@ class IncomingMigration::Receiver {
   bool slept();
   void stay_to_answer();
   boost::asio::awaitable<void> drop_guest();
-  boost::asio::awaitable<void> leave();
+  boost::asio::awaitable<void> take_leave();
 
   // inquiry.cpp
   boost::asio::awaitable<void> serve_inquiry(ConnectionPtr connection);

@@ -108,7 +108,7 @@ TEST(LeavesAFile, AndWhatIsPartlyThereIsMadeWholeInIt) {
   touch_all(memory);
   EXPECT_TRUE(memory.needs_room());
   const UniqueFd file(::dup(memory.file()));
-  EXPECT_TRUE(memory.leave_file(kNoHurry));
+  EXPECT_TRUE(memory.detach_file(kNoHurry));
   EXPECT_FALSE(memory.needs_room());
   EXPECT_LT(memory.file(), 0);
   EXPECT_EQ(populated(memory), (Ranges{{0, 512}, {513, 1}, {1000, 40}, {kPages - 1, 1}}));
@@ -123,14 +123,14 @@ TEST(LeavesAFile, OrStaysWhereNoBlockIsEmpty) {
   GuestMemory memory(kRam, Backing::memfd);
   for (PageIndex page = 0; page < kPages; page += kHugePagePages) touch(memory, page);
   const int file = memory.file();
-  EXPECT_TRUE(memory.leave_file(kNoHurry));
+  EXPECT_TRUE(memory.detach_file(kNoHurry));
   EXPECT_EQ(memory.file(), file);
   EXPECT_EQ(bytes_of(file), kRam);
   EXPECT_FALSE(memory.needs_room());
   // What is given back needs room again.
   memory.discard(Ranges{{600, 1}});
   EXPECT_TRUE(memory.needs_room());
-  EXPECT_TRUE(memory.leave_file(kNoHurry));
+  EXPECT_TRUE(memory.detach_file(kNoHurry));
   EXPECT_EQ(bytes_of(file), kRam);
 }
 
@@ -141,16 +141,16 @@ TEST(LeavesAFile, WhereTheFileShowsAgain) {
   EXPECT_FALSE(memory.needs_room());
   memory.uncover({512, 512});
   EXPECT_TRUE(memory.needs_room());
-  EXPECT_TRUE(memory.leave_file(kNoHurry));
+  EXPECT_TRUE(memory.detach_file(kNoHurry));
   memory.uncover({1024, 512});
   touch(memory, 1030);
-  EXPECT_TRUE(memory.leave_file(kNoHurry));
+  EXPECT_TRUE(memory.detach_file(kNoHurry));
   fill(memory.pages({0, kPages}), 7);
   EXPECT_EQ(bytes_of(file), kHugePage);
 }
 
 TEST_F(LeavesAFullTmpfs, WithWhatIsPartlyThere) {
-  EXPECT_TRUE(memory_->leave_file(kNoHurry));
+  EXPECT_TRUE(memory_->detach_file(kNoHurry));
   EXPECT_LT(memory_->file(), 0);
   EXPECT_EQ(populated(*memory_), (Ranges{{0, 512}, {513, 1}, {1000, 40}, {kPages - 1, 1}}));
   expect_touched(*memory_);
@@ -161,7 +161,7 @@ TEST_F(LeavesAFullTmpfs, WithWhatIsPartlyThere) {
 /// What costs nothing goes first; the guest runs in between.
 TEST_F(LeavesAFullTmpfs, StepByStep) {
   int steps = 1;
-  for (; !memory_->leave_file(kStepByStep); ++steps) {
+  for (; !memory_->detach_file(kStepByStep); ++steps) {
     expect_touched(*memory_);
     // Block 4 leaves when half of the steps are done at the latest.
     if (steps > 10) touch(*memory_, 4 * kHugePagePages + static_cast<PageIndex>(steps));
@@ -184,7 +184,7 @@ TEST_F(LeavesAFullTmpfs, WhileOthersRead) {
       }
     }
   });
-  while (!memory_->leave_file(kStepByStep)) std::this_thread::yield();
+  while (!memory_->detach_file(kStepByStep)) std::this_thread::yield();
   over = true;
   reader.join();
   EXPECT_EQ(wrong, 0U);
@@ -212,7 +212,7 @@ TEST_F(LeavesAFullTmpfs, AfterItHasFailedHalfWay) {
   {
     const AddressSpaceLimit limit;
     for (int tries = 0; tries < 2; ++tries) {
-      EXPECT_THROW(static_cast<void>(memory_->leave_file(kNoHurry)), std::system_error);
+      EXPECT_THROW(static_cast<void>(memory_->detach_file(kNoHurry)), std::system_error);
     }
   }
   EXPECT_LT(memory_->file(), 0) << "empty blocks have left";
@@ -221,7 +221,7 @@ TEST_F(LeavesAFullTmpfs, AfterItHasFailedHalfWay) {
   // What has left is used meanwhile, and is not taken for empty.
   const PageRange middle{3 * kHugePagePages, 6 * kHugePagePages};
   fill(memory_->pages(middle), 9);
-  EXPECT_TRUE(memory_->leave_file(kNoHurry));
+  EXPECT_TRUE(memory_->detach_file(kNoHurry));
   expect_touched(*memory_);
   for (PageIndex page = middle.first; page < middle.end(); ++page) {
     ASSERT_EQ(memory_->pages({page, 1})[page % kPageSize], std::byte{9}) << page;

@@ -11,6 +11,6 @@ namespace vmm {
 /// (where kernels have what belongs to a CPU), then those that the other registers and the words on
 /// top of the stack point to, should they be pointers, and the page tables on the way to them; each
 /// with its neighbours. In order of that, each once, at most `most`; a guess.
-[[nodiscard]] std::vector<PageIndex> pages_at_hand(Machine& machine, std::size_t most);
+[[nodiscard]] std::vector<PageIndex> initial_working_set(Machine& machine, std::size_t most);
 
 }  // namespace vmm

@@ -1,4 +1,4 @@
-#include "migration/destination/incoming.hpp"
+#include "migration/destination/destination_migration.hpp"
 
 #include <gtest/gtest.h>
 
@@ -19,15 +19,15 @@ using namespace std::chrono_literals;
 constexpr auto kLong = 20s;
 
 /// A receiver that waits for nobody any more has nothing left to do, and is still asked to end.
-TEST(IncomingMigration, AnswersWhoDeclinesAfterItCouldNotListen) {
-  std::promise<IncomingMigration::Failure> failed;
-  IncomingMigration::Callbacks callbacks;
+TEST(DestinationMigration, AnswersWhoDeclinesAfterItCouldNotListen) {
+  std::promise<DestinationMigration::Failure> failed;
+  DestinationMigration::Callbacks callbacks;
   callbacks.message = [](const std::string&) {};
-  callbacks.failed = [&failed, told = false](const IncomingMigration::Failure& failure) mutable {
+  callbacks.failed = [&failed, told = false](const DestinationMigration::Failure& failure) mutable {
     if (!std::exchange(told, true)) failed.set_value(failure);
   };
-  IncomingMigration receiver({.listen = parse_address("tcp:no.such.host.invalid:0")}, nullptr,
-                             callbacks);
+  DestinationMigration receiver({.listen = parse_address("tcp:no.such.host.invalid:0")}, nullptr,
+                                callbacks);
   auto failure = failed.get_future();
   ASSERT_EQ(failure.wait_for(kLong), std::future_status::ready);
   EXPECT_NE(failure.get().why.find("no.such.host.invalid"), std::string::npos);

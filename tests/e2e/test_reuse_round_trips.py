@@ -13,7 +13,7 @@ UNTOUCHED = 100
 
 
 @labels("alone", "slow")
-class LongWay(ReuseTest):
+class RoundTrips(ReuseTest):
     def go(self, legs, cpus, on_tmpfs=True, reuse=("auto",)):
         stores = [self.make_store(on_tmpfs) for _ in range(2)]
         visited = [self.guest_with_store(stores[0], cpus=cpus)]

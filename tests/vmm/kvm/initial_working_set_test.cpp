@@ -1,4 +1,4 @@
-#include "vmm/machine/pages_at_hand.hpp"
+#include "vmm/machine/initial_working_set.hpp"
 
 #include <gtest/gtest.h>
 
@@ -15,7 +15,7 @@ namespace {
 
 using namespace std::string_literals;
 
-class PagesAtHand : public TinyKernelTest {
+class InitialWorkingSet : public TinyKernelTest {
  protected:
   void SetUp() override {
     TinyKernelTest::SetUp();
@@ -23,7 +23,7 @@ class PagesAtHand : public TinyKernelTest {
   }
 
   bool has(GuestAddress address, std::size_t most = 64) {
-    const auto pages = pages_at_hand(*machine_, most);
+    const auto pages = initial_working_set(*machine_, most);
     return std::ranges::count(pages, address.value / kPageSize) == 1;
   }
   void write(std::uint64_t address, std::uint64_t value) {
@@ -33,7 +33,7 @@ class PagesAtHand : public TinyKernelTest {
   std::unique_ptr<Machine> machine_;
 };
 
-TEST_F(PagesAtHand, AreThoseOfInstructionAndStackWithoutPaging) {
+TEST_F(InitialWorkingSet, AreThoseOfInstructionAndStackWithoutPaging) {
   kvm_regs regs = machine_->vcpu(0).regs();
   regs.rsp = 0x505008;
   machine_->vcpu(0).set_regs(regs);
@@ -43,7 +43,7 @@ TEST_F(PagesAtHand, AreThoseOfInstructionAndStackWithoutPaging) {
   EXPECT_FALSE(has(GuestAddress{0x509000}));  // not of its group
 }
 
-TEST_F(PagesAtHand, AreFoundThroughThePageTables) {
+TEST_F(InitialWorkingSet, AreFoundThroughThePageTables) {
   // 0xffff800000000000 is 2 MiB of RAM at 0x800000, a large page.
   write(0x300000 + 256 * 8, 0x310003);
   write(0x310000, 0x320003);
@@ -63,7 +63,7 @@ TEST_F(PagesAtHand, AreFoundThroughThePageTables) {
   }
 }
 
-TEST_F(PagesAtHand, AreThoseOfTheCodeAroundTheInstruction) {
+TEST_F(InitialWorkingSet, AreThoseOfTheCodeAroundTheInstruction) {
   kvm_regs regs = machine_->vcpu(0).regs();
   regs.rip = 0x605000;
   machine_->vcpu(0).set_regs(regs);
@@ -72,7 +72,7 @@ TEST_F(PagesAtHand, AreThoseOfTheCodeAroundTheInstruction) {
   EXPECT_FALSE(has(GuestAddress{0x610000}));
 }
 
-TEST_F(PagesAtHand, AreThoseThatRegistersAndTheStackPointTo) {
+TEST_F(InitialWorkingSet, AreThoseThatRegistersAndTheStackPointTo) {
   kvm_regs regs = machine_->vcpu(0).regs();
   regs.rsp = 0x505c00;
   regs.rbx = 0x701234;
@@ -86,12 +86,12 @@ TEST_F(PagesAtHand, AreThoseThatRegistersAndTheStackPointTo) {
   EXPECT_FALSE(has(GuestAddress{0x731000}));
 }
 
-TEST_F(PagesAtHand, AreBoundedAndNeverOutsideOfRam) {
+TEST_F(InitialWorkingSet, AreBoundedAndNeverOutsideOfRam) {
   kvm_sregs sregs = machine_->vcpu(0).sregs();
   sregs.gdt.base = std::uint64_t{1} << 40;
   machine_->vcpu(0).set_sregs(sregs);
-  EXPECT_EQ(pages_at_hand(*machine_, 3).size(), 3U);
-  for (const PageIndex page : pages_at_hand(*machine_, 64)) {
+  EXPECT_EQ(initial_working_set(*machine_, 3).size(), 3U);
+  for (const PageIndex page : initial_working_set(*machine_, 64)) {
     EXPECT_LT(page, machine_->memory().page_count());
   }
 }

@@ -24,38 +24,38 @@ constexpr std::uint64_t kMostPieces = 16384;
 
 /// What costs nothing goes first, for RAM may be needed any moment: the pieces are gone through
 /// twice.
-bool GuestMemory::leave_file(std::chrono::steady_clock::time_point until) {
+bool GuestMemory::detach_file(std::chrono::steady_clock::time_point until) {
   assert(file_.get() >= 0);
-  const std::uint64_t blocks = unsettled_.pages();
+  const std::uint64_t blocks = unallocated_.pages();
   const std::uint64_t piece = (blocks + kMostPieces - 1) / kMostPieces;
   const std::uint64_t pieces = (blocks + piece - 1) / piece;
-  if (next_to_leave_ == 2 * pieces && needs_room()) next_to_leave_ = 0;  // the file shows again
+  if (next_to_detach_ == 2 * pieces && needs_room()) next_to_detach_ = 0;  // the file shows again
   PageSet there(page_count());
-  while (next_to_leave_ < 2 * pieces && needs_room()) {
-    const std::uint64_t first = next_to_leave_ % pieces * piece;
-    for (const PageRange& run : unsettled_.ranges({first, std::min(piece, blocks - first)})) {
-      settle(run, next_to_leave_ >= pieces, there);
+  while (next_to_detach_ < 2 * pieces && needs_room()) {
+    const std::uint64_t first = next_to_detach_ % pieces * piece;
+    for (const PageRange& run : unallocated_.ranges({first, std::min(piece, blocks - first)})) {
+      populate_or_move(run, next_to_detach_ >= pieces, there);
     }
-    ++next_to_leave_;
+    ++next_to_detach_;
     if (std::chrono::steady_clock::now() >= until) break;
   }
   return !needs_room();
 }
 
-void GuestMemory::settle(PageRange blocks, bool partial_too, PageSet& there) {
+void GuestMemory::populate_or_move(PageRange blocks, bool partial_too, PageSet& there) {
   const PageIndex first = blocks.first * kHugePagePages;
   const PageRange pages{first, std::min(blocks.end() * kHugePagePages, page_count()) - first};
   add_data_of_file(file_.get(), ram_.data(), pages, there);
   const std::uint64_t held = there.count(pages);
   if (held > 0 && held < pages.count && !partial_too) return;
-  if (held == pages.count || (held > 0 && allocate(pages) == 0)) return unsettled_.reset(blocks);
+  if (held == pages.count || (held > 0 && allocate(pages) == 0)) return unallocated_.reset(blocks);
   if (held == 0) {
     ram_.remap(pages.first * kPageSize, pages.count * kPageSize, -1);
   } else {
     move_out(pages, there);
   }
   // In this order: who looks for a page meanwhile finds it in the file or is told to look further.
-  unsettled_.reset(blocks);
+  unallocated_.reset(blocks);
   add_covered(pages.count);
   make_hole(pages);
 }

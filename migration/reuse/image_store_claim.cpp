@@ -130,8 +130,8 @@ ImageStore::Taken ImageStore::load(Found found) {
           std::move(memory)};
 }
 
-std::optional<ImageStore::Taken> ImageStore::take(const std::string& vm_id,
-                                                  std::uint64_t memory_bytes) {
+std::optional<ImageStore::Taken> ImageStore::claim(const std::string& vm_id,
+                                                   std::uint64_t memory_bytes) {
   const auto refuse = [&](const std::exception& error) {
     tell(fmt::format("image of {} not used: {}", vm_id, error.what()));
   };

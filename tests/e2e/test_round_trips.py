@@ -44,7 +44,7 @@ class Typist:
 
 
 @labels("slow")
-class LongWay(FerryTest):
+class RoundTrips(FerryTest):
     def go(self, legs, cpus, seed, *options):
         """Returns the reports of the legs."""
         # One stdin for all processes: a byte that one of them takes and the guest never sees, or
@@ -97,13 +97,13 @@ def of_some_vcpus(legs):
     }
 
 
-class PreCopy(LongWay):
+class PreCopy(RoundTrips):
     @cases(of_some_vcpus("fifty"))
     def go_fifty_legs(self, cpus):
         self.go(50, cpus, cpus, "--mode", "pre-copy")
 
 
-class PostCopy(LongWay):
+class PostCopy(RoundTrips):
     @cases(of_some_vcpus("twenty"))
     def go_twenty_legs(self, cpus):
         reports = self.go(20, cpus, 10 + cpus, "--mode", "post-copy")
@@ -114,14 +114,14 @@ class PostCopy(LongWay):
         self.assertGreater(sum(report["faults"]["count"] for report in reports), 20)
 
 
-class Hybrid(LongWay):
+class Hybrid(RoundTrips):
     @cases(of_some_vcpus("twenty"))
     def go_twenty_legs(self, cpus):
         reports = self.go(20, cpus, 20 + cpus, "--mode", "hybrid")
         self.assertTrue(all(report["switched"] for report in reports))
 
 
-class Auto(LongWay):
+class Auto(RoundTrips):
     @cases(of_some_vcpus("twenty"))
     def go_twenty_legs(self, cpus):
         # A link that this guest writes about as fast as, so that legs end in either way.

@@ -40,7 +40,7 @@ using MachineFactory =
 
 /// The destination's side: listens, takes one VM, and goes on answering what became of it for as
 /// long as it lives. In a thread of its own.
-class IncomingMigration {
+class DestinationMigration {
  public:
   /// A handover whose image the source keeps, and whose changes the dirty log has logged.
   struct KeptAtSource {
@@ -79,11 +79,11 @@ class IncomingMigration {
 
   /// Listens at once; std::system_error that names the address when it cannot. With a host's name
   /// it listens once that has been looked up, for which it takes a timeout at most.
-  IncomingMigration(ReceiveOptions options, MachineFactory factory, Callbacks callbacks);
+  DestinationMigration(ReceiveOptions options, MachineFactory factory, Callbacks callbacks);
   /// Stops listening and joins. A VM that was prepared but not committed is dropped.
-  ~IncomingMigration();
-  IncomingMigration(const IncomingMigration&) = delete;
-  IncomingMigration& operator=(const IncomingMigration&) = delete;
+  ~DestinationMigration();
+  DestinationMigration(const DestinationMigration&) = delete;
+  DestinationMigration& operator=(const DestinationMigration&) = delete;
 
   /// `ferry resume --force`: the source is known to be dead, of a VM that waits for it, prepared,
   /// or that runs here without having been acknowledged. Empty, or why not. Any thread.
@@ -129,8 +129,8 @@ class IncomingMigration {
   [[nodiscard]] Status status() const;
 
  private:
-  class Receiver;
-  std::unique_ptr<Receiver> receiver_;
+  class Destination;
+  std::unique_ptr<Destination> destination_;
 };
 
 }  // namespace migration

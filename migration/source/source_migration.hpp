@@ -12,7 +12,7 @@ namespace migration {
 
 /// The source's side of one migration, in a thread of its own. The machine is lent to it by move
 /// and comes back in the result, so that nobody else can drive the machine meanwhile.
-class OutgoingMigration {
+class SourceMigration {
  public:
   /// How it ended. Exactly one of these holds:
   /// - `machine` set: the VM is here, and runs again if it ran before (or has ended by itself);
@@ -44,12 +44,12 @@ class OutgoingMigration {
 
   /// Takes over the machine's on_end() too; the owner sets its own when the machine is back. When
   /// this throws (std::system_error), the machine has not been taken.
-  OutgoingMigration(std::unique_ptr<vmm::Machine>&& machine, MigrateOptions options,
-                    Callbacks callbacks);
+  SourceMigration(std::unique_ptr<vmm::Machine>&& machine, MigrateOptions options,
+                  Callbacks callbacks);
   /// Joins the thread; call only after `ended` was called.
-  ~OutgoingMigration();
-  OutgoingMigration(const OutgoingMigration&) = delete;
-  OutgoingMigration& operator=(const OutgoingMigration&) = delete;
+  ~SourceMigration();
+  SourceMigration(const SourceMigration&) = delete;
+  SourceMigration& operator=(const SourceMigration&) = delete;
 
   // All of these may be called from any thread at any time.
   void set(const MigrateSettings& settings);
