@@ -52,7 +52,7 @@ std::shared_ptr<const vmm::Userfault> Fetch::start(vmm::GuestMemory& memory, boo
   auto fetcher = std::make_unique<PageFetcher>(memory, userfault_, empty ? cover(memory) : nullptr,
                                                digests, timeout_, callbacks);
   {
-    const std::lock_guard lock(mutex_);
+    const vmm::Lock lock(mutex_);
     fetcher_ = std::move(fetcher);
   }
   return std::exchange(userfault_, nullptr);
@@ -80,7 +80,7 @@ void Fetch::on_missing(const wire::Missing& told, bool untouched) {
 
 void Fetch::on_post_copy() {
   {
-    const std::lock_guard lock(mutex_);
+    const vmm::Lock lock(mutex_);
     post_copy_ = true;
   }
   check_room();
@@ -131,7 +131,7 @@ LatencyHistogram Fetch::latencies() const { return fetcher_ ? fetcher_->latencie
 void Fetch::finish() {
   socket_.reset();
   std::unique_ptr<PageFetcher> fetcher;
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   latencies_ = fetcher_->latencies();
   fetcher = std::move(fetcher_);
 }
@@ -154,12 +154,12 @@ bool Fetch::has_room() const {
 }
 
 void Fetch::set_waits_for_room(bool waits) {
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   waits_for_room_ = waits;
 }
 
 std::optional<Fetch::Status> Fetch::status() const {
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   if (fetcher_) {
     return Status{.missing = fetcher_->missing(),
                   .latencies = fetcher_->latencies(),

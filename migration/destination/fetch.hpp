@@ -7,7 +7,6 @@
 #include <exception>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 
@@ -17,6 +16,7 @@
 #include "migration/reuse/image_store.hpp"
 #include "migration/wire/decode.hpp"
 #include "vmm/memory/userfault.hpp"
+#include "vmm/os/mutex.hpp"
 
 namespace migration::destination {
 
@@ -120,7 +120,7 @@ class Fetch {
 
   /// Guards what follows for status(). The receiver's thread alone changes it, holding the lock,
   /// and so looks at it without.
-  mutable std::mutex mutex_;
+  mutable vmm::Mutex mutex_;
   bool post_copy_ = false;
   bool waits_for_room_ = false;
   LatencyHistogram latencies_;  ///< of a fetch that is over

@@ -1,8 +1,7 @@
 #pragma once
 
-#include <mutex>
-
 #include "migration/handover/destination_side.hpp"
+#include "vmm/os/mutex.hpp"
 
 namespace migration::destination {
 
@@ -21,7 +20,7 @@ class Ownership {
   };
 
   Change advance(Event event) {
-    const std::lock_guard lock(mutex_);
+    const vmm::Lock lock(mutex_);
     Change change;
     change.before = handover_.stage();
     change.step = handover_.advance(event);
@@ -29,17 +28,17 @@ class Ownership {
     return change;
   }
   [[nodiscard]] Stage stage() const {
-    const std::lock_guard lock(mutex_);
+    const vmm::Lock lock(mutex_);
     return handover_.stage();
   }
   [[nodiscard]] bool allows(Event event) const {
-    const std::lock_guard lock(mutex_);
+    const vmm::Lock lock(mutex_);
     return handover_.allows(event);
   }
 
  private:
-  mutable std::mutex mutex_;  ///< guards handover_
-  handover::DestinationHandover handover_;
+  mutable vmm::Mutex mutex_;
+  handover::DestinationHandover handover_ FERRY_GUARDED_BY(mutex_);
 };
 
 }  // namespace migration::destination

@@ -34,18 +34,18 @@ const char* state_of(Stage stage, bool paused) {
 }  // namespace
 
 void StatusBoard::show(std::string detail) {
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   detail_ = std::move(detail);
 }
 
 void StatusBoard::show_address(Address address) {
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   address_ = std::move(address);
 }
 
 void StatusBoard::show_offer(Status::Receiving vm, bool paused,
                              std::shared_ptr<const PageTally> tally) {
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   detail_ = "receiving '" + vm.name + "'";
   offered_ = std::move(vm);
   paused_ = paused;
@@ -53,18 +53,18 @@ void StatusBoard::show_offer(Status::Receiving vm, bool paused,
 }
 
 void StatusBoard::show_report(MigrationReport report) {
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   report_ = std::move(report);
 }
 
 bool StatusBoard::has_report() const {
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   return report_.has_value();
 }
 
 DestinationMigration::Status StatusBoard::read(Stage stage,
                                                std::optional<Status::Fetching> fetching) const {
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   Status status{.state = state_of(stage, paused_), .detail = detail_, .listening = address_};
   status.unheard = stage == Stage::running;
   if (stage >= Stage::fetching && stage <= Stage::ended) {

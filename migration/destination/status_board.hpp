@@ -1,13 +1,13 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 
 #include "migration/destination/destination_migration.hpp"
 #include "migration/destination/ownership.hpp"
 #include "migration/pages/page_target.hpp"
+#include "vmm/os/mutex.hpp"
 
 namespace migration::destination {
 
@@ -28,13 +28,13 @@ class StatusBoard {
   [[nodiscard]] Status read(Ownership::Stage stage, std::optional<Status::Fetching> fetching) const;
 
  private:
-  mutable std::mutex mutex_;  ///< guards all of it
-  std::string detail_ = "waits for a VM";
-  std::optional<Address> address_;  ///< once it listens
-  std::optional<Status::Receiving> offered_;
-  bool paused_ = false;
-  std::shared_ptr<const PageTally> tally_;
-  std::optional<MigrationReport> report_;
+  mutable vmm::Mutex mutex_;
+  std::string detail_ FERRY_GUARDED_BY(mutex_) = "waits for a VM";
+  std::optional<Address> address_ FERRY_GUARDED_BY(mutex_);  ///< once it listens
+  std::optional<Status::Receiving> offered_ FERRY_GUARDED_BY(mutex_);
+  bool paused_ FERRY_GUARDED_BY(mutex_) = false;
+  std::shared_ptr<const PageTally> tally_ FERRY_GUARDED_BY(mutex_);
+  std::optional<MigrationReport> report_ FERRY_GUARDED_BY(mutex_);
 };
 
 }  // namespace migration::destination

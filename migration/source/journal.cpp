@@ -27,7 +27,7 @@ Journal::Journal(const MigrateOptions& options, std::uint64_t pages, bool runnin
 }
 
 MigrationReport Journal::report() const {
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   return report_;
 }
 
@@ -56,7 +56,7 @@ void Journal::reached(Moment moment) {
   std::optional<Clock::time_point>& when = moments_.at(index_of(moment));
   if (moment == Moment::running && when) return;
   when = Clock::now();
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   MigrationReport::Phases& phases = report_.phases_ms;
   switch (moment) {
     case Moment::stopping: report_.phase = "stopped"; break;
@@ -75,7 +75,7 @@ void Journal::reached(Moment moment) {
 }
 
 void Journal::stayed(Outcome outcome, std::string error, std::string owner) {
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   report_.outcome = outcome;
   report_.error = std::move(error);
   report_.phase = to_string(outcome);
@@ -86,7 +86,7 @@ void Journal::stayed(Outcome outcome, std::string error, std::string owner) {
 }
 
 void Journal::completed(std::string owner) {
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   report_.outcome = Outcome::completed;
   report_.error = std::nullopt;
   report_.phase = "completed";
@@ -110,12 +110,12 @@ void Journal::look(const vmm::GuestMemory& memory, const std::optional<UnderWay>
     const std::uint64_t all = under_way->all.value_or(used);
     progress_.tell(all - std::min(all, under_way->gone), to_travel_.value_or(used));
   }
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   report_.progress = progress_.percent();
 }
 
 void Journal::measure() {
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   if (report_.outcome == Outcome::running || report_.outcome == Outcome::in_doubt) {
     report_.total_ms = ms_since(start_);
   }

@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -14,6 +13,7 @@
 #include "migration/pages/used_pages.hpp"
 #include "migration/policy/page_account.hpp"
 #include "migration/policy/progress.hpp"
+#include "vmm/os/mutex.hpp"
 
 namespace migration::source {
 
@@ -35,7 +35,7 @@ class Journal {
   /// `change` is called with the report, and nobody else reads it meanwhile.
   template <typename Change>
   void write(Change&& change) {
-    const std::lock_guard lock(mutex_);
+    const vmm::Lock lock(mutex_);
     std::forward<Change>(change)(report_);
   }
   /// What need not be sent.
@@ -81,8 +81,8 @@ class Journal {
   Progress progress_;
   std::optional<std::uint64_t> to_travel_;  ///< pages; none: all that are used
 
-  mutable std::mutex mutex_;
-  MigrationReport report_;  ///< guarded by mutex_
+  mutable vmm::Mutex mutex_;
+  MigrationReport report_ FERRY_GUARDED_BY(mutex_);
 };
 
 }  // namespace migration::source

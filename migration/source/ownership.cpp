@@ -5,17 +5,17 @@
 namespace migration::source {
 
 Ownership::Stage Ownership::stage() const {
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   return rules_.stage();
 }
 
 void Ownership::advance(Event event) {
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   add_due(rules_.advance(event).actions);
 }
 
 std::optional<Ownership::Stage> Ownership::wish(Event event) {
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   if (!rules_.allows(event)) return rules_.stage();
   granted_ = event;
   add_due(rules_.advance(event).actions);
@@ -23,12 +23,12 @@ std::optional<Ownership::Stage> Ownership::wish(Event event) {
 }
 
 std::optional<Ownership::Event> Ownership::granted() const {
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   return granted_;
 }
 
 std::vector<handover::Action> Ownership::take_due() {
-  const std::lock_guard lock(mutex_);
+  const vmm::Lock lock(mutex_);
   return std::exchange(due_, {});
 }
 

@@ -1,10 +1,10 @@
 #pragma once
 
-#include <mutex>
 #include <optional>
 #include <vector>
 
 #include "migration/handover/source_side.hpp"
+#include "vmm/os/mutex.hpp"
 
 namespace migration::source {
 
@@ -28,12 +28,12 @@ class Ownership {
   [[nodiscard]] std::vector<handover::Action> take_due();
 
  private:
-  void add_due(const handover::Actions& actions);
+  void add_due(const handover::Actions& actions) FERRY_REQUIRES(mutex_);
 
-  mutable std::mutex mutex_;  ///< guards what follows
-  handover::SourceHandover rules_;
-  std::vector<handover::Action> due_;
-  std::optional<Event> granted_;
+  mutable vmm::Mutex mutex_;
+  handover::SourceHandover rules_ FERRY_GUARDED_BY(mutex_);
+  std::vector<handover::Action> due_ FERRY_GUARDED_BY(mutex_);
+  std::optional<Event> granted_ FERRY_GUARDED_BY(mutex_);
 };
 
 }  // namespace migration::source

@@ -71,6 +71,7 @@ TEST(MachineConfig, NamesTheFieldThatIsMissingOrOfAWrongType) {
       without.at(within).erase(field);
       EXPECT_NE(refusal(without).find('"' + field + '"'), std::string::npos) << field;
       for (const json& wrong : {json(nullptr), json(-1), json(1.5), json::array(), json(true)}) {
+        if (field == "devices" && wrong.is_array()) continue;  // an empty list is sound
         json changed = good;
         changed.at(within)[field] = wrong;
         EXPECT_NE(refusal(changed).find('"' + field + '"'), std::string::npos) << changed;
