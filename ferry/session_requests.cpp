@@ -21,10 +21,10 @@ using nlohmann::json;
 vmm::Machine& Session::machine_for(const char* what) const {
   switch (vm_.place()) {
     case VmPlace::here: break;
-    case VmPlace::lent:
-    case VmPlace::gone: throw Conflict(why_not(what, departure_.leaving()));
+    case VmPlace::lent: throw Conflict(why_not(what, departure_.leaving()));
     case VmPlace::awaited:
     case VmPlace::kept:
+    case VmPlace::gone:
       throw Conflict(fmt::format("cannot {}: no VM runs here ({}){}", what, owner(),
                                  state() == "prepared"
                                      ? ". A VM that waits for its source is resumed by 'ferry "

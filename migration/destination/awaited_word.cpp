@@ -1,7 +1,8 @@
 #include "migration/destination/awaited_word.hpp"
 
-#include <ctime>
 #include <utility>
+
+#include "vmm/os/boot_clock.hpp"
 
 namespace migration::destination {
 
@@ -10,12 +11,7 @@ namespace {
 /// The word is looked for so often in a timeout.
 constexpr int kLooksInTimeout = 4;
 
-/// Of a clock that goes on while this host sleeps.
-handover::AwakeWatch::Time since_boot() {
-  timespec now{};
-  ::clock_gettime(CLOCK_BOOTTIME, &now);
-  return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
-}
+handover::AwakeWatch::Time since_boot() { return vmm::BootClock::now().time_since_epoch(); }
 
 }  // namespace
 

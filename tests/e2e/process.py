@@ -129,6 +129,12 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, number)
 
+    def suspend(self):
+        """Stops it, and returns when no thread of it runs any more."""
+        self.signal(signal.SIGSTOP)
+        with contextlib.suppress(ChildProcessError):  # it has ended, and is known to have
+            os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+
     def insist(self, number, says, deadline=DEADLINE):
         """Signals until it says so (bytes); then its status. Signals at once count as one."""
         end = time.monotonic() + deadline

@@ -212,7 +212,7 @@ class InDoubt(HandoverTest):
         """The link is lost at the source alone, so that the target can read it afterwards."""
 
         def stop_the_target(*_):
-            self.target.signal(signal.SIGSTOP)
+            self.target.suspend()
 
         self.begin()
         lost = self.between.on("commit", lose_the_source_behind, "after")
@@ -326,6 +326,17 @@ class InDoubt(HandoverTest):
         self.break_at("acknowledged", hold)  # the first, which the source waits for a moment only
         self.assertEqual(self.migration.report()["outcome"], "completed")
         again.wait(10)
+        self.assert_moved()
+
+    def test_a_source_that_waits_for_an_answer_says_that_the_vm_has_left(self):
+        self.begin(timeout=4)
+        self.break_at("acknowledged", cut)
+        self.assertEqual(self.migration.report()["outcome"], "completed")
+        self.source.wait_info(lambda info: info["state"] == "gone", "gone")
+        refused = self.source.cli("pause", check=False)
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn("no VM runs here (the VM runs at", refused.stderr)
+        self.between.restore()
         self.assert_moved()
 
     def test_the_target_answers_as_long_as_it_lives(self):

@@ -28,7 +28,7 @@ class ASignalToAVm(FerryTest):
         """GNU timeout sends it to the process and to its group."""
         vm = self.run_vm("tick=2")
         vm.wait_ready()
-        vm.signal(signal.SIGSTOP)
+        vm.suspend()
         vm.signal(signal.SIGTERM)
         vm.signal(signal.SIGINT)
         vm.signal(signal.SIGCONT)
@@ -117,7 +117,7 @@ class ASignalToASource(FerryTest):
     def test_to_a_destination_that_hangs_is_not_held_up(self):
         source, target, migration = self.slow_migration()
         migration.stderr.wait_for(rb"MiB sent")
-        target.signal(signal.SIGSTOP)
+        target.suspend()
         source.signal(signal.SIGINT)
         self.assertEqual(source.wait(), 128 + signal.SIGINT)
         self.assertEqual(migration.report(status=1)["outcome"], "cancelled")

@@ -20,9 +20,9 @@ namespace {
 using namespace std::chrono_literals;
 using std::chrono::nanoseconds;
 
-/// That kvmclock and this host's own clock differ by so much at most: NTP slows or speeds up one of
-/// them, and time passes between two calls of which each reads one.
-constexpr nanoseconds kSlack = 5ms;
+/// A busy host may hold this process up between two calls, of which one reads a clock and the other
+/// sets or reads another.
+constexpr nanoseconds kSlack = 300ms;
 
 template <typename Struct>
 Struct struct_of(const MachineState& state, std::string_view id) {
@@ -52,6 +52,7 @@ class GuestClock : public GuestTest {
     if (IsSkipped()) return;
     const auto machine = make_guest("", 2);
     config_ = machine->config();
+    saved_at_ = BootClock::now();
     saved_ = machine->save();
   }
 
@@ -74,6 +75,7 @@ class GuestClock : public GuestTest {
 
   MachineConfig config_;
   MachineState saved_;
+  BootClock::time_point saved_at_;
   BootClock::time_point load_began_;
 };
 
@@ -143,14 +145,13 @@ TEST_F(GuestClock, TakesTheTscsAlong) {
   const auto offset = machine->vcpu(0).kvm().tsc_offset();
   machine->saved_before(30s);
   machine->catch_up();
-  if (machine->vcpu(0).kvm().tsc_offset() == offset) {
-    GTEST_SKIP() << "this KVM does not let us set the TSC's offset";
-  }
+  // Some KVM does not let us set the TSC's offset: the guest reads the host's TSC there.
+  const nanoseconds added = machine->vcpu(0).kvm().tsc_offset() == offset ? 0s : 30s;
   const std::uint64_t cycles = tsc_of(machine->save()) - tsc_of(saved_);
   const auto ahead =
       nanoseconds(static_cast<std::int64_t>(static_cast<double>(cycles) * 1e6 / config_.tsc_khz));
-  EXPECT_GE(ahead, 30s - kSlack);
-  EXPECT_LE(ahead, 30s + (BootClock::now() - load_began_) + kSlack);
+  EXPECT_GE(ahead, added - kSlack);
+  EXPECT_LE(ahead, added + (BootClock::now() - saved_at_) + kSlack);
   EXPECT_EQ(machine->vcpu(0).kvm().tsc_offset(), machine->vcpu(1).kvm().tsc_offset());
 }
 
