@@ -131,12 +131,20 @@ asio::awaitable<void> DestinationMigration::Destination::serve_link(ConnectionPt
   try {
     co_await std::move(talk);
   } catch (const std::exception&) {
-    if (link_.is(connection)) link_lost(failure_of(std::current_exception()));
+    if (link_.is(connection)) lose_link(std::current_exception());
   }
   try {
     co_await connection->drained();  // the source is to hear why
   } catch (const std::exception&) {
     // It is the link that was lost.
+  }
+}
+
+void DestinationMigration::Destination::lose_link(const std::exception_ptr& failure) {
+  try {
+    link_lost(failure_of(failure));
+  } catch (const std::exception&) {
+    escaped(std::current_exception());
   }
 }
 

@@ -57,7 +57,7 @@ class DestinationMigration::Destination {
   using Event = destination::Ownership::Event;
   using ConnectionPtr = destination::Link::ConnectionPtr;
 
-  // receiver.cpp
+  // destination.cpp
   [[nodiscard]] destination::Door::Callbacks door_callbacks();
   [[nodiscard]] destination::PageChannels::Callbacks channel_callbacks();
   void cannot_listen(const std::system_error& error);
@@ -67,6 +67,8 @@ class DestinationMigration::Destination {
   /// throws is a loss of the link.
   boost::asio::awaitable<void> serve_link(ConnectionPtr connection,
                                           boost::asio::awaitable<void> talk);
+  /// As link_lost(); what that throws is a loss of the link too.
+  void lose_link(const std::exception_ptr& failure);
   boost::asio::awaitable<void> serve_control(ConnectionPtr connection);
   boost::asio::awaitable<void> serve_channel(ConnectionPtr connection);
   void on_offer(const wire::Offer& offer, wire::Accept& accept);

@@ -90,8 +90,8 @@ void DestinationMigration::Destination::all_here() {
   progress_.cancel();
   patience_.cancel();
   fetch_.finish();
+  happened(Event::all_here);  // first: the VM must not go on before the source knows
   callbacks_.complete();
-  happened(Event::all_here);
 }
 
 const char* DestinationMigration::Destination::is_here() const {

@@ -2,7 +2,6 @@
 
 #include <boost/asio/post.hpp>
 #include <stdexcept>
-#include <utility>
 
 #include "migration/base/elapsed.hpp"
 #include "migration/source/source.hpp"
@@ -11,6 +10,7 @@
 namespace migration {
 
 namespace asio = boost::asio;
+
 void SourceMigration::Source::update_counts() {
   journal_.measure();
   const PageCounters& sent = link_.counters();
@@ -110,7 +110,7 @@ void SourceMigration::Source::give_up(const std::string& why) {
   // The destination may be prepared: that it has dropped the VM is to be heard on this link.
   grace_.expires_after(kWordGrace);
   grace_.async_wait([this](boost::system::error_code cancelled) {
-    if (!cancelled) interrupt();
+    if (!cancelled && machine_) interrupt();
   });
 }
 

@@ -1,9 +1,7 @@
 #include <fmt/format.h>
 
 #include <boost/asio/post.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <stdexcept>
-#include <utility>
 
 #include "migration/source/inquiry.hpp"
 #include "migration/source/source.hpp"
@@ -13,8 +11,6 @@
 namespace migration {
 
 namespace asio = boost::asio;
-using net::Frame;
-using wire::FrameType;
 
 namespace {
 

@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include <stdexcept>
-#include <utility>
 
 #include "migration/base/usage.hpp"
 #include "migration/source/source.hpp"

@@ -53,9 +53,9 @@ double Journal::between(Moment from, Moment to) const {
 }
 
 void Journal::reached(Moment moment) {
-  std::optional<Clock::time_point>& when = moments_.at(index_of(moment));
-  if (moment == Moment::running && when) return;
-  when = Clock::now();
+  std::optional<Clock::time_point>& reached_at = moments_.at(index_of(moment));
+  if (moment == Moment::running && reached_at) return;
+  reached_at = Clock::now();
   const vmm::Lock lock(mutex_);
   MigrationReport::Phases& phases = report_.phases_ms;
   switch (moment) {

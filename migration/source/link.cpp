@@ -63,8 +63,8 @@ void Link::send(FrameType type, std::span<const std::byte> payload) {
 
 asio::awaitable<void> Link::send_bulk(FrameType type, std::span<const std::byte> payload) {
   control_->send(type, payload);
-  co_await control_->drained();
   bulk_ += payload.size();
+  co_await control_->drained();
   co_await pace();
 }
 

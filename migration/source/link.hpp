@@ -9,7 +9,6 @@
 #include <memory>
 #include <span>
 #include <stdexcept>
-#include <string>
 #include <vector>
 
 #include "migration/base/options.hpp"
@@ -28,7 +27,7 @@ class Refused : public std::runtime_error {
 
 /// The way to the destination: the control connection, or the newest inquiry, and the connections
 /// of pages and faults that go with it. There is one at a time: what is heard of an earlier one
-/// means nothing. It counts what all of them carry.
+/// means nothing. It counts what they carry.
 class Link {
  public:
   using Failure = std::function<void(std::exception_ptr)>;
@@ -74,7 +73,7 @@ class Link {
   void drop_channels();
   void drop();
 
-  /// Over all connections but those of faults.
+  /// Over all connections; of those of faults only the first words.
   [[nodiscard]] std::uint64_t bytes_sent() const;
   [[nodiscard]] std::uint64_t bytes_received() const;
   /// Of these, what may be much: not signs of life.

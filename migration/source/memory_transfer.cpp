@@ -1,7 +1,6 @@
 #include "migration/source/memory_transfer.hpp"
 
 #include <stdexcept>
-#include <utility>
 
 #include "migration/pages/verify.hpp"
 #include "migration/wire/encode.hpp"

@@ -77,11 +77,11 @@ std::string SourceMigration::Source::run_guest() {
 }
 
 void SourceMigration::Source::complete(std::string owner) {
-  journal_.completed(std::move(owner));
   journal_.write([this](MigrationReport& report) {
     report.cpu_seconds_destination = running_.cpu_seconds;
     report.peak_rss_destination = running_.peak_rss;
   });
+  journal_.completed(std::move(owner));
 }
 
 void SourceMigration::Source::stay() {

@@ -149,6 +149,11 @@ MemoryTransfer::LastWord PreCopy::last_word() const {
   return {FrameType::last_round, rest_->number()};
 }
 
+void PreCopy::finish() {
+  copying_ = nullptr;
+  rest_ = nullptr;
+}
+
 std::optional<Journal::UnderWay> PreCopy::under_way() const {
   if (!copying_) return std::nullopt;
   return Journal::UnderWay{copying_->all(), parts_.link.pages_sent() - driver_.sent_before().pages};

@@ -22,8 +22,8 @@ class PreCopy final : public MemoryTransfer {
   /// To be called every PreCopyDriver::kAskEvery: within a round, now and then, what the driver
   /// wants to know of the guest's writes.
   void look_at_writes();
-  /// No round is under way any more.
-  void abandon() { copying_ = nullptr; }
+  /// No round is under way any more, nor will be.
+  void finish();
   void set_max_downtime(std::chrono::microseconds most) { driver_.set_max_downtime(most); }
   /// Bytes per second that the link has carried; 0: not yet known.
   [[nodiscard]] double link_rate() const { return driver_.link_rate(); }

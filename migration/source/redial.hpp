@@ -19,8 +19,8 @@ class Redial {
   /// Ends the pause that is under way.
   void hurry() { timer_.cancel(); }
 
-  /// The link is lost, with so many pages missing at the destination. Pauses first if nothing has
-  /// come through since it was lost before.
+  /// The link is lost, with so many pages missing at the destination. Pauses first if some are and
+  /// nothing has come through since it was lost before.
   boost::asio::awaitable<void> lost(std::uint64_t missing);
   /// For how long it has been lost.
   [[nodiscard]] std::chrono::steady_clock::duration away() const {

@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include <boost/asio/use_awaitable.hpp>
-#include <stdexcept>
 #include <utility>
 
 #include "migration/reuse/image_store.hpp"

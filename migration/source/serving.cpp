@@ -1,8 +1,5 @@
 #include <fmt/format.h>
 
-#include <stdexcept>
-#include <utility>
-
 #include "migration/source/source.hpp"
 
 /// The source after the handover, while the destination lacks pages: it serves them, and takes a

@@ -2,13 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
 
-#include "migration/base/elapsed.hpp"
 #include "migration/base/usage.hpp"
 #include "migration/net/event_loop.hpp"
 #include "vmm/machine/machine_config.hpp"
@@ -76,7 +74,7 @@ asio::awaitable<void> SourceMigration::Source::run() {
   }
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   follow();
-  pre_copy_.abandon();
+  pre_copy_.finish();
   redial_.start_over();
   while (machine_) {
     try {
@@ -114,6 +112,7 @@ asio::awaitable<void> SourceMigration::Source::conclude() {
   }
   drop_channels();
   ticker_.cancel();
+  grace_.cancel();
   if (Side::stays(stage())) stay();
   update_counts();
   if (Side::has_moved(stage())) {

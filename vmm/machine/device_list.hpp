@@ -24,8 +24,8 @@ struct DeviceVersion {
 [[nodiscard]] bool is_device_id(std::string_view id);
 
 /// Why a guest of a machine with the devices `wanted` cannot go on in one with the devices `here`;
-/// names one device. Nullopt when it can: both have the same ones, and each loads what the other
-/// saves. The order means nothing.
+/// names one device. Nullopt when it can: both have the same ones, in the same versions, as a
+/// device loads no other version yet. The order means nothing.
 [[nodiscard]] std::optional<std::string> first_unfit_device(
     const std::vector<DeviceVersion>& wanted, const std::vector<DeviceVersion>& here);
 

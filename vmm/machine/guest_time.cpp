@@ -88,7 +88,9 @@ void GuestTime::save(const KvmVm& vm, std::span<const std::unique_ptr<Vcpu>> vcp
 std::optional<std::uint64_t> GuestTime::load(const KvmVm& vm, const KvmVcpu& vcpu,
                                              SectionReader& from, Clock::time_point as_of) {
   const auto saved = from.take_struct<kvm_clock_data>("vm/clock");
-  loaded_ = Loaded{.saved = as_of, .loaded = Clock::now(), .tsc_offsets = can_set_tsc_offset(vcpu)};
+  const bool tsc_offsets = can_set_tsc_offset(vcpu);
+  // Read right before: what a busy host takes between the two is lost to the guest.
+  loaded_ = Loaded{.saved = as_of, .loaded = Clock::now(), .tsc_offsets = tsc_offsets};
   set_clock(vm, saved.clock);
   if (!loaded_->tsc_offsets) return std::nullopt;
   const std::uint64_t passed = vm.get_clock().clock - saved.clock;
@@ -104,7 +106,9 @@ void GuestTime::catch_up(const KvmVm& vm, std::span<const std::unique_ptr<Vcpu>>
   const auto loaded = std::exchange(loaded_, std::nullopt);
   if (!loaded || loaded->saved >= loaded->loaded) return;
   const auto missed = static_cast<std::uint64_t>((loaded->loaded - loaded->saved).count());
-  set_clock(vm, vm.get_clock().clock + missed);
+  const std::uint64_t clock = vm.get_clock().clock;
+  const auto read = Clock::now();
+  set_clock(vm, clock + missed + static_cast<std::uint64_t>((Clock::now() - read).count()));
   if (!loaded->tsc_offsets) return;
   const std::uint64_t by = cycles(missed, vcpus.front()->kvm().tsc_khz());
   for (const auto& vcpu : vcpus) advance_tsc(vcpu->kvm(), by);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <stdexcept>
 #include <string>
@@ -97,8 +98,13 @@ void Machine::check_needs(bool is_new) {
   HostNeeds here = needs_of(first, settable_msrs(kvm_, first, config_.needs.msrs));
   if (!is_new) {
     if (const auto misfit = state_misfit(config_, here)) throw std::invalid_argument(*misfit);
-    // That goes with the guest. How its state is saved is this host's matter.
+    // All of it goes with the guest, so that it can go back to where it came from: what a newer KVM
+    // knows besides is nothing that the guest's CPUID shows.
     here.arch_capabilities = config_.needs.arch_capabilities;
+    here.event_flags = config_.needs.event_flags;
+    std::erase_if(here.msrs, [&came = config_.needs.msrs](std::uint32_t msr) {
+      return std::ranges::find(came, msr) == came.end();
+    });
   }
   config_.needs = std::move(here);
 }

@@ -21,7 +21,7 @@ MachineState Machine::save() {
   }
   MachineState state;
   for (std::uint32_t i = 0; i < vcpus_.size(); ++i) {
-    save_vcpu(vcpus_[i]->kvm(), config_.needs.msrs, fmt::format("vcpu{}", i), state);
+    save_vcpu(vcpus_[i]->kvm(), config_.needs, fmt::format("vcpu{}", i), state);
   }
   for (std::uint32_t chip = 0; chip < kIrqchips.size(); ++chip) {
     add_section(state, kIrqchips.at(chip), vm_.get_irqchip(chip));

@@ -93,8 +93,8 @@ HostNeeds needs_of(const KvmVcpu& vcpu, std::vector<std::uint32_t> msrs) {
   return needs;
 }
 
-void save_vcpu(const KvmVcpu& vcpu, const std::vector<std::uint32_t>& msrs,
-               const std::string& prefix, MachineState& into) {
+void save_vcpu(const KvmVcpu& vcpu, const HostNeeds& needs, const std::string& prefix,
+               MachineState& into) {
   // First: a pending INIT or SIPI is acted on here, which can change LAPIC, CS and RIP.
   add_section(into, prefix + "/mp_state", vcpu.mp_state());
   add_section(into, prefix + "/regs", vcpu.regs());
@@ -103,10 +103,12 @@ void save_vcpu(const KvmVcpu& vcpu, const std::vector<std::uint32_t>& msrs,
   add_section(into, prefix + "/xcrs", vcpu.xcrs());
   add_section(into, prefix + "/debugregs", vcpu.debugregs());
   add_section(into, prefix + "/lapic", vcpu.lapic());
-  const auto entries = read_msrs(vcpu, msrs);
+  const auto entries = read_msrs(vcpu, needs.msrs);
   add_bytes(into, prefix + "/msrs", std::as_bytes(std::span(entries)));
   // Last: the calls above can turn what is being injected into a pending event.
-  add_section(into, prefix + "/events", vcpu.events());
+  kvm_vcpu_events events = vcpu.events();
+  events.flags &= needs.event_flags;
+  add_section(into, prefix + "/events", events);
 }
 
 void load_vcpu(const KvmVcpu& vcpu, const std::string& prefix,

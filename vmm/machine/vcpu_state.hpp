@@ -23,8 +23,8 @@ namespace vmm {
 
 /// Saves one stopped vCPU into sections "<prefix>/regs" and so on. The order of the calls matters,
 /// and is explained where they are.
-void save_vcpu(const KvmVcpu& vcpu, const std::vector<std::uint32_t>& msrs,
-               const std::string& prefix, MachineState& into);
+void save_vcpu(const KvmVcpu& vcpu, const HostNeeds& needs, const std::string& prefix,
+               MachineState& into);
 
 /// Loads one vCPU that has its CPUID and has not run. `tsc_shift` is that of GuestTime::load().
 /// std::invalid_argument names what is unsound.
