@@ -133,12 +133,16 @@ std::span<std::byte> GuestMemory::at(GuestAddress address, std::uint64_t length)
 
 void GuestMemory::write(GuestAddress address, std::span<const std::byte> bytes) {
   if (bytes.empty()) return;
-  const std::uint64_t offset = offset_of(address, bytes.size());
-  std::memcpy(ram_.data() + offset, bytes.data(), bytes.size());
-  // Noted after the bytes are there: a read in between sees the page as not written yet, and the
-  // next read takes it.
-  for (PageIndex page = offset / kPageSize; page <= (offset + bytes.size() - 1) / kPageSize;
-       ++page) {
+  const std::span<std::byte> place = at(address, bytes.size());
+  std::memcpy(place.data(), bytes.data(), bytes.size());
+  note_written(place);
+}
+
+/// Noted after the bytes are there: a read in between sees the page as not written yet, and the
+/// next read takes it.
+void GuestMemory::note_written(std::span<const std::byte> bytes) {
+  if (bytes.empty()) return;
+  for (PageIndex page = page_at(&bytes.front()); page <= page_at(&bytes.back()); ++page) {
     std::atomic_ref(host_writes_[page / 64])
         .fetch_or(std::uint64_t{1} << (page % 64), std::memory_order_release);
   }

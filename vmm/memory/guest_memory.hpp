@@ -70,6 +70,8 @@ class GuestMemory {
   /// what vCPUs write.
   void write(GuestAddress address, std::span<const std::byte> bytes);
   void read(GuestAddress address, std::span<std::byte> bytes) const;
+  /// A device has written these bytes of RAM itself. To be called after it has.
+  void note_written(std::span<const std::byte> bytes);
 
   /// The host bytes of a run of pages; the range must lie within RAM (a peer's is checked first).
   [[nodiscard]] std::span<std::byte> pages(PageRange range);
@@ -111,7 +113,7 @@ class GuestMemory {
   /// Whether `add_populated` of what was never touched costs next to nothing.
   [[nodiscard]] bool passes_over_untouched() const;
 
-  /// Moves the pages noted by write() since the last call into `into`.
+  /// Moves the pages noted by write() and note_written() since the last call into `into`.
   void take_host_writes(PageSet& into);
 
  private:
