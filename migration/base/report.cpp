@@ -16,6 +16,34 @@ constexpr std::array kOutcomes = {Outcome::running, Outcome::completed, Outcome:
 
 json or_null(const auto& value) { return value ? json(*value) : json(nullptr); }
 
+json rounds_json(const std::vector<RoundReport>& rounds) {
+  json list = json::array();
+  for (const RoundReport& round : rounds) {
+    list.push_back({{"pages", round.pages},
+                    {"wire_bytes", round.wire_bytes},
+                    {"duration_ms", round.duration_ms},
+                    {"dirtied", round.dirtied},
+                    {"throttle", round.throttle}});
+  }
+  return list;
+}
+
+/// Pages that the guest says are free are part of the fixed form, and not yet told apart.
+json pages_json(const MigrationReport::Pages& pages) {
+  return {{"total", pages.total},
+          {"unpopulated", pages.unpopulated},
+          {"zero", pages.zero},
+          {"raw", pages.raw},
+          {"compressed", pages.compressed},
+          {"reused", pages.reused},
+          {"duplicate", pages.duplicate},
+          {"free", 0},
+          {"held_back", pages.held_back},
+          {"demand", pages.demand},
+          {"pushed", pages.pushed},
+          {"resent", pages.resent}};
+}
+
 }  // namespace
 
 std::string_view to_string(Outcome outcome) {
@@ -30,18 +58,8 @@ std::string_view to_string(Outcome outcome) {
 }
 
 json to_json(const MigrationReport& report) {
-  json rounds = json::array();
-  for (const RoundReport& round : report.rounds) {
-    rounds.push_back({{"pages", round.pages},
-                      {"wire_bytes", round.wire_bytes},
-                      {"duration_ms", round.duration_ms},
-                      {"dirtied", round.dirtied},
-                      {"throttle", round.throttle}});
-  }
-  const auto& pages = report.pages;
   const auto& faults = report.faults;
   const auto& phases = report.phases_ms;
-  // Pages that the guest says are free are part of the fixed form, and not yet told apart.
   return {
       {"outcome", to_string(report.outcome)},
       {"error", or_null(report.error)},
@@ -55,20 +73,8 @@ json to_json(const MigrationReport& report) {
       {"downtime_ms", report.downtime_ms},
       {"wire_bytes", report.wire_bytes},
       {"wire_bytes_back", report.wire_bytes_back},
-      {"pages",
-       {{"total", pages.total},
-        {"unpopulated", pages.unpopulated},
-        {"zero", pages.zero},
-        {"raw", pages.raw},
-        {"compressed", pages.compressed},
-        {"reused", pages.reused},
-        {"duplicate", pages.duplicate},
-        {"free", 0},
-        {"held_back", pages.held_back},
-        {"demand", pages.demand},
-        {"pushed", pages.pushed},
-        {"resent", pages.resent}}},
-      {"rounds", std::move(rounds)},
+      {"pages", pages_json(report.pages)},
+      {"rounds", rounds_json(report.rounds)},
       {"faults",
        {{"count", faults.count},
         {"p50_us", faults.p50_us},

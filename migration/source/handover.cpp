@@ -25,7 +25,7 @@ asio::awaitable<void> SourceMigration::Source::hand_over() {
   happened(Event::guest_stopped);
   if (stage() != Stage::stopped) throw std::runtime_error(kCancelled);
   journal_.reached(Moment::stopped);
-  parts_.check_guest();
+  parts().check_guest();
 
   // The state first: saving can write guest pages (kvmclock), so the dirty log is read after.
   link_.send(FrameType::state, wire::encode_state(machine_->save()));

@@ -43,7 +43,7 @@ asio::awaitable<void> SourceMigration::Source::sample_history() {
     log.clear(before, all);
     timer.expires_after(kSampleTime);
     co_await timer.async_wait(asio::use_awaitable);
-    parts_.check_guest();
+    parts().check_guest();
     pages_.written(log.read());
   }
 }

@@ -33,11 +33,10 @@ SourceMigration::Source::Source(std::unique_ptr<vmm::Machine>&& machine, Migrate
       pages_(machine->memory().page_count()),
       link_(context_, machine->memory(), options_,
             [this](const std::exception_ptr& failure) { page_connection_failed(failure); }),
-      parts_{*machine, options_, link_, journal_, pages_},
       ticker_(context_),
       grace_(context_),
       redial_(context_),
-      pre_copy_(parts_) {
+      pre_copy_({*machine, options_, link_, journal_, pages_}) {
   net::spawn(context_.get_executor(), run(), interrupt_.slot());
   machine_ = std::move(machine);
   machine_->on_end(
@@ -63,7 +62,7 @@ SourceMigration::Source::~Source() {
 asio::awaitable<void> SourceMigration::Source::run() {
   tick();
   try {
-    Comparison comparison(parts_);
+    Comparison comparison(parts());
     co_await connect(comparison);
     co_await copy(comparison);
     co_await hand_over();
@@ -210,7 +209,7 @@ asio::awaitable<void> SourceMigration::Source::copy(Comparison& comparison) {
     post_copy = co_await pre_copy_.run(unfit.empty());
   }
   if (!post_copy) co_return;
-  post_copy_.emplace(parts_, pre_copy_.round());
+  post_copy_.emplace(parts(), pre_copy_.round());
   co_await post_copy_->prepare();
 }
 

@@ -69,6 +69,8 @@ class SourceMigration::Source {
   void agree(wire::Features offered);
   /// Copies while the guest runs, if the mode says so, and settles what goes over at the stop.
   boost::asio::awaitable<void> copy(Comparison& comparison);
+  /// What the parts work on, while the machine is here.
+  [[nodiscard]] source::Parts parts() { return {*machine_, options_, link_, journal_, pages_}; }
   void page_connection_failed(const std::exception_ptr& failure);
 
   // control.cpp
@@ -136,7 +138,6 @@ class SourceMigration::Source {
   source::Journal journal_;
   PageAccount pages_;
   source::Link link_;
-  const source::Parts parts_;
   source::Ownership owner_;
   wire::Accept accept_;  ///< what the destination answered to the offer
   std::exception_ptr failure_;
