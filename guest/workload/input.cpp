@@ -13,6 +13,8 @@ constexpr std::uint32_t kFnvPrime = 16777619;
 // Each poll costs an exit to the VMM: often only while bytes come.
 constexpr std::uint64_t kBusyPollMs = 1;
 constexpr std::uint64_t kIdlePollMs = 20;
+// Input may come faster than it is taken: what else the vCPU does shall go on all the same.
+constexpr int kMostAtOnce = 16;
 
 }  // namespace
 
@@ -36,15 +38,25 @@ std::uint64_t Input::step(std::uint64_t now) {
   if (interrupts_) {
     // Noted before the receiver is emptied: a byte that comes later raises the line anew.
     const std::uint64_t seen = cpu_.serial_count;
-    if (seen == interrupts_seen_) return kNever;
+    if (seen == interrupts_seen_ && !more_) return kNever;
     interrupts_seen_ = seen;
   } else if (now < due_) {
     return due_;
   }
-  const std::uint64_t count_before = count_;
-  for (int byte = receive(); byte >= 0; byte = receive()) take(static_cast<std::uint8_t>(byte));
-  due_ = now + milliseconds(count_ == count_before ? kIdlePollMs : kBusyPollMs);
-  return interrupts_ ? kNever : due_;
+  const int taken = take_some();
+  more_ = taken == kMostAtOnce;
+  if (interrupts_) return more_ ? now : kNever;
+  due_ = more_ ? now : now + milliseconds(taken == 0 ? kIdlePollMs : kBusyPollMs);
+  return due_;
+}
+
+int Input::take_some() {
+  for (int taken = 0; taken < kMostAtOnce; ++taken) {
+    const int byte = receive();
+    if (byte < 0) return taken;
+    take(static_cast<std::uint8_t>(byte));
+  }
+  return kMostAtOnce;
 }
 
 void Input::take(std::uint8_t byte) {

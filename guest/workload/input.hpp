@@ -28,6 +28,8 @@ class Input {
   std::uint64_t count() const { return count_; }
 
  private:
+  /// Takes what is there, up to a bound; returns how many bytes.
+  int take_some();
   void take(std::uint8_t byte);
 
   static bool taken(bool& request) {
@@ -47,6 +49,7 @@ class Input {
   bool touch_requested_ = false;
   bool report_requested_ = false;
   bool change_requested_ = false;
+  bool more_ = false;  ///< the last step left off at its bound
   std::uint64_t due_ = 0;
   std::uint64_t interrupts_seen_ = 0;
   std::uint64_t count_ = 0;

@@ -43,6 +43,14 @@ class SerialInput(FerryTest):
         got = self.assert_sound(vm).matching(r"^got (\d+) bytes sum=\d+ hash=(0x[0-9a-f]+)")
         self.assertEqual([(int(m[1]), int(m[2], 16)) for m in got], [(len(data), fnv1a(data))])
 
+    def test_may_be_without_end(self):
+        with open("/dev/zero", "rb") as zeros:
+            for more in ("", " irq"):
+                with self.subTest(more):
+                    vm = self.run_vm("tick=1 end=ticks:60 echo" + more, stdin=zeros)
+                    self.assertEqual(vm.wait(), 0, vm.stderr.text())
+                    self.assertEqual(self.assert_sound(vm).ticks, 60)
+
     def test_may_be_a_terminal_which_is_left_as_it_was(self):
         master, terminal = pty.openpty()
         self.addCleanup(os.close, master)
