@@ -1,7 +1,6 @@
 #include "devices/pci_config.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <stdexcept>
 
@@ -17,26 +16,29 @@ constexpr std::byte kResetCpu{0x04};
 constexpr std::uint64_t kData = 4;  // port 0xcfc
 constexpr std::uint32_t kEnable = 1U << 31;
 constexpr std::uint32_t kRegister = 0xfc;
-constexpr std::uint32_t kFunction = 0x7fffff00;  // bus, device and function
-
-/// What of the host bridge's configuration space is not zero: vendor and device, and class.
-constexpr std::array<std::uint8_t, 12> kHostBridge = {0x36, 0x1b, 0x08, 0x00, 0, 0,
-                                                      0,    0,    0,    0x00, 0, 0x06};
+constexpr std::uint32_t kSlot = 11;                // the bit that it begins at
+constexpr std::uint32_t kNotOfSlots = 0x7fff0700;  // bus and function, and what is reserved
 
 }  // namespace
+
+/// Null where nobody answers.
+PciFunction* PciConfig::function(std::uint32_t address) const {
+  if ((address & kEnable) == 0 || (address & kNotOfSlots) != 0) return nullptr;
+  return bus_->at((address >> kSlot) % PciBus::kSlots);
+}
 
 void PciConfig::read(std::uint64_t offset, std::span<std::byte> data) {
   const bool reset_control = offset == kResetControl && data.size() == 1;
   std::ranges::fill(data, reset_control ? std::byte{0} : std::byte{0xff});
-  const vmm::Lock lock(mutex_);
-  if (offset == 0 && data.size() == sizeof(address_)) {
-    std::memcpy(data.data(), &address_, sizeof(address_));
+  vmm::Lock lock(mutex_);
+  const std::uint32_t address = address_;
+  lock.unlock();
+  if (offset == 0 && data.size() == sizeof(address)) {
+    std::memcpy(data.data(), &address, sizeof(address));
   }
-  if (offset < kData || (address_ & kEnable) == 0 || (address_ & kFunction) != 0) return;
-  std::uint64_t at = (address_ & kRegister) + (offset - kData);
-  for (std::byte& byte : data) {
-    byte = at < kHostBridge.size() ? std::byte{kHostBridge.at(at)} : std::byte{0};
-    ++at;
+  if (offset < kData) return;
+  if (PciFunction* function = this->function(address)) {
+    function->read_config((address & kRegister) + (offset - kData), data);
   }
 }
 
@@ -45,9 +47,17 @@ void PciConfig::write(std::uint64_t offset, std::span<const std::byte> data) {
   if (offset == kResetControl && data.size() == 1 && (data.front() & kResetCpu) != std::byte{0}) {
     host_.reset();
   }
-  if (offset != 0 || data.size() != sizeof(address_)) return;
-  const vmm::Lock lock(mutex_);
-  std::memcpy(&address_, data.data(), sizeof(address_));
+  vmm::Lock lock(mutex_);
+  if (offset == 0 && data.size() == sizeof(address_)) {
+    std::memcpy(&address_, data.data(), sizeof(address_));
+  }
+  const std::uint32_t address = address_;
+  lock.unlock();
+  if (offset < kData) return;
+  // Without the lock: a device may take its time.
+  if (PciFunction* function = this->function(address)) {
+    function->write_config((address & kRegister) + (offset - kData), data);
+  }
 }
 
 std::vector<std::byte> PciConfig::save() {

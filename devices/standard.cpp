@@ -1,15 +1,20 @@
 #include "devices/standard.hpp"
 
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "devices/acpi_pm.hpp"
 #include "devices/cmos_clock.hpp"
 #include "devices/exit_port.hpp"
 #include "devices/i8042.hpp"
 #include "devices/panic_port.hpp"
+#include "devices/pci/pci_bus.hpp"
 #include "devices/pci_config.hpp"
 #include "devices/serial_registers.hpp"
+#include "devices/virtio/entropy.hpp"
+#include "devices/virtio/virtio_pci.hpp"
 
 namespace devices {
 
@@ -23,6 +28,7 @@ constexpr std::uint16_t kI8042Ports = 5;
 constexpr std::uint16_t kPanicPort = 0x505;
 constexpr std::uint16_t kAcpiPmBase = 0x600;
 constexpr std::uint8_t kAcpiSci = 9;
+constexpr const char* kEntropyId = "rng0";
 
 /// A device and where it answers.
 struct OnPorts {
@@ -33,17 +39,20 @@ struct OnPorts {
 
 struct StandardDevices {
   std::shared_ptr<Serial> serial;
+  std::shared_ptr<PciBus> bus;
   std::vector<OnPorts> all;  ///< the serial port too
 };
 
 StandardDevices make_standard_devices(vmm::DeviceHost& host) {
   auto serial = std::make_shared<Serial>("serial0", host, kSerialIrq);
+  auto bus = std::make_shared<PciBus>();
   return {serial,
+          bus,
           {{serial, kSerialBase, kSerialRegisters},
            {std::make_shared<ExitPort>(host), kExitPort, 1},
            {std::make_shared<I8042>(host), kI8042Base, kI8042Ports},
            {std::make_shared<CmosClock>(), CmosClock::kBase, CmosClock::kPorts},
-           {std::make_shared<PciConfig>(host), PciConfig::kBase, PciConfig::kPorts},
+           {std::make_shared<PciConfig>(host, bus), PciConfig::kBase, PciConfig::kPorts},
            {std::make_shared<PanicPort>(host), kPanicPort, 1},
            {std::make_shared<AcpiPm>(host), kAcpiPmBase, AcpiPm::kPorts}}};
 }
@@ -52,28 +61,46 @@ StandardDevices make_standard_devices(vmm::DeviceHost& host) {
 class NoMachine final : public vmm::DeviceHost {
  public:
   vmm::IrqLine irq_line(std::uint32_t /*gsi*/) override { return {}; }
+  vmm::GuestMemory& memory() override { throw std::logic_error("there is no machine"); }
+  void signal_message(std::uint64_t /*address*/, std::uint32_t /*data*/) override {}
+  void note_writes(vmm::GuestAddress /*address*/, int /*eventfd*/) override {}
   void end(vmm::GuestEnd /*end*/) override {}
   void reset() override {}
 };
 
 }  // namespace
 
-std::shared_ptr<Serial> attach_standard_devices(vmm::Machine& machine) {
+PciDevice entropy_device() { return {kEntropyId, std::make_shared<virtio::Entropy>()}; }
+
+std::shared_ptr<Serial> attach_devices(vmm::Machine& machine, const std::vector<PciDevice>& more) {
   const StandardDevices made = make_standard_devices(machine);
   for (const OnPorts& at : made.all) machine.attach_ports(at.device, at.base, at.length);
+  for (const PciDevice& wanted : more) {
+    const std::size_t slot = made.bus->free_slot();
+    const vmm::GuestAddress bar = PciBus::bar_of(slot);
+    auto function = std::make_shared<virtio::VirtioPci>(wanted.id, wanted.device, machine, bar);
+    machine.attach_mmio(function, bar, PciBus::kBarBytes);
+    made.bus->attach(slot, std::move(function));
+  }
   return made.serial;
 }
 
-void check_devices(const std::vector<vmm::DeviceVersion>& wanted) {
+std::vector<PciDevice> pci_devices_for(const std::vector<vmm::DeviceVersion>& wanted) {
+  std::vector<PciDevice> more;
+  for (const vmm::DeviceVersion& device : wanted) {
+    if (device.id == kEntropyId) more.push_back(entropy_device());
+  }
   NoMachine host;
   std::vector<vmm::DeviceVersion> here;
   for (const OnPorts& at : make_standard_devices(host).all) {
     here.push_back({std::string(at.device->id()), at.device->version()});
   }
+  for (const PciDevice& device : more) here.push_back({device.id, virtio::VirtioPci::kVersion});
   if (const auto unfit = vmm::first_unfit_device(wanted, here)) throw std::invalid_argument(*unfit);
+  return more;
 }
 
-vmm::AcpiPlatform standard_platform() {
+vmm::AcpiPlatform platform(bool pci) {
   return {.pm_event_ports = kAcpiPmBase + AcpiPm::kEventOffset,
           .pm_control_ports = kAcpiPmBase + AcpiPm::kControlOffset,
           .soft_off = AcpiPm::kSoftOff,
@@ -81,6 +108,9 @@ vmm::AcpiPlatform standard_platform() {
           .reset_port = kAcpiPmBase + AcpiPm::kResetOffset,
           .reset_value = AcpiPm::kReset,
           .century = CmosClock::kCentury,
+          .pci_window =
+              pci ? std::optional(vmm::AcpiWindow{PciBus::kWindow.value, PciBus::kWindowBytes})
+                  : std::nullopt,
           .devices = {{"COM1", "PNP0501", kSerialBase, kSerialRegisters, kSerialIrq},
                       {"PEVT", "QEMU0001", kPanicPort, 1, 0}}};
 }

@@ -50,12 +50,12 @@ void Arrival::end() {
 std::unique_ptr<vmm::Machine> Arrival::make_machine(vmm::MachineConfig config,
                                                     std::uint64_t used_bytes,
                                                     const migration::MakeRam& make_ram) {
-  devices::check_devices(config.devices);
+  const auto pci_devices = devices::pci_devices_for(config.devices);
   auto promise = room_.promise(config, used_bytes);
   vmm::Kvm kvm;
   vmm::GuestMemory ram = make_ram(config);
   auto machine = std::make_unique<vmm::Machine>(std::move(kvm), std::move(config), std::move(ram));
-  serial_ = devices::attach_standard_devices(*machine);
+  serial_ = devices::attach_devices(*machine, pci_devices);
   callbacks_.observe(*serial_);
   room_.hold(std::move(promise));
   return machine;

@@ -31,6 +31,7 @@ struct RunCommand {
   std::string api_socket;
   ImageStoreChoice images;
   bool overcommit = false;
+  bool rng = false;
 };
 
 struct ReceiveCommand {

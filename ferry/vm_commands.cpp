@@ -7,6 +7,7 @@
 #include <optional>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "devices/standard.hpp"
 #include "ferry/exit_status.hpp"
@@ -42,6 +43,12 @@ std::shared_ptr<const migration::RoomLedger> ledger_for(const ImageStoreChoice& 
   return images.directory.empty() ? nullptr : open_ledger();
 }
 
+std::vector<devices::PciDevice> pci_devices_of(const RunCommand& command) {
+  std::vector<devices::PciDevice> chosen;
+  if (command.rng) chosen.push_back(devices::entropy_device());
+  return chosen;
+}
+
 }  // namespace
 
 int run(const RunCommand& command) {
@@ -68,8 +75,9 @@ int run(const RunCommand& command) {
   } catch (const std::invalid_argument& error) {
     throw Failure(ExitStatus::usage, error.what());
   }
-  auto serial = devices::attach_standard_devices(*machine);
-  vmm::load_kernel(*machine, *files, devices::standard_platform());
+  const auto pci_devices = pci_devices_of(command);
+  auto serial = devices::attach_devices(*machine, pci_devices);
+  vmm::load_kernel(*machine, *files, devices::platform(!pci_devices.empty()));
   files.reset();
   session.start(std::move(machine), std::move(serial));
   return session.run();

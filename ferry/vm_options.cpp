@@ -84,6 +84,7 @@ void define_run(CLI::App& app, RunCommand& run) {
   add_console(command, run.serial, run.api_socket);
   add_images(command, run.images);
   add_overcommit(command, run.overcommit);
+  command.add_flag("--rng", run.rng, "give the guest a virtio entropy device");
 }
 
 void define_receive(CLI::App& app, ReceiveCommand& receive) {

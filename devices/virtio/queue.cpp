@@ -90,6 +90,11 @@ std::optional<Request> Queue::take() {
   return request;
 }
 
+void Queue::put_back() {
+  --state_.next_available;
+  --in_flight_;
+}
+
 /// No chain is longer than the queue, so that one that leads into itself ends.
 void Queue::follow(Descriptor descriptor, Request& request) {
   std::span<const std::byte> table = descriptors_;

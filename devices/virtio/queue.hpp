@@ -56,6 +56,8 @@ class Queue {
 
   /// The next request; nullopt when there is none.
   [[nodiscard]] std::optional<Request> take();
+  /// Undoes the last take(): the request is served later, here or elsewhere.
+  void put_back();
   /// The request of that head is done, of whose memory `written` bytes were written, from the
   /// start of what is writable.
   void complete(const Request& request, std::uint32_t written);

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstring>
+#include <memory>
 #include <stdexcept>
 
 #include "tests/devices/fake_host.hpp"
@@ -15,7 +16,7 @@ constexpr std::uint32_t kEnable = 1U << 31;
 
 struct PciFixture {
   FakeHost host;
-  PciConfig device{host};
+  PciConfig device{host, std::make_shared<PciBus>()};
 
   template <typename Number>
   void out(std::uint64_t offset, Number value) {

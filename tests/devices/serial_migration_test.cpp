@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <future>
+#include <optional>
 #include <stdexcept>
 
 #include "tests/devices/serial_fixture.hpp"
@@ -121,7 +122,8 @@ TEST(SerialMigration, PausesWithoutWaitingForAReaderAndHoldsNoOutputBack) {
   SerialUnderTest port;
   port.print("ab");
   port.serial.drain([&](std::span<const std::byte>) -> std::size_t {
-    port.serial.pause();  // while a reader has yet to take something
+    port.serial.request_pause();  // while a reader has yet to take something
+    EXPECT_TRUE(port.serial.wait_paused(std::nullopt));
     return 1;
   });
   EXPECT_EQ(port.drain(), "b");

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -15,6 +16,12 @@ struct AcpiDevice {
   std::uint8_t irq = 0;  ///< edge-triggered GSI; 0: none
 };
 
+/// Guest physical addresses.
+struct AcpiWindow {
+  std::uint64_t base = 0;
+  std::uint64_t bytes = 0;
+};
+
 /// What of the machine's devices is in its ACPI tables.
 struct AcpiPlatform {
   std::uint16_t pm_event_ports = 0;    ///< PM1 event block, four ports
@@ -23,7 +30,8 @@ struct AcpiPlatform {
   std::uint8_t sci = 0;                ///< interrupt of the PM events
   std::uint16_t reset_port = 0;
   std::uint8_t reset_value = 0;
-  std::uint8_t century = 0;  ///< register of the CMOS clock
+  std::uint8_t century = 0;              ///< register of the CMOS clock
+  std::optional<AcpiWindow> pci_window;  ///< the memory of PCI bus 0; none: no bus is told of
   std::vector<AcpiDevice> devices;
 };
 

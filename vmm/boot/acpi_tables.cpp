@@ -103,6 +103,17 @@ std::string madt(const AcpiPlatform& platform, std::uint32_t cpus) {
   return table("APIC", 4, out.bytes());
 }
 
+/// Bus 0, whose devices interrupt by message alone.
+std::string pci_bus(const AcpiWindow& window) {
+  const std::string resources = aml::bus_numbers(0, 0) + aml::io_ports(0xcf8, 8) +
+                                aml::memory_window(static_cast<std::uint32_t>(window.base),
+                                                   static_cast<std::uint32_t>(window.bytes));
+  return aml::device("PCI0", aml::name("_HID", aml::hardware_id("PNP0A03")) +
+                                 aml::name("_UID", aml::integer(0)) +
+                                 aml::name("_BBN", aml::integer(0)) +
+                                 aml::name("_CRS", aml::resources(resources)));
+}
+
 std::string dsdt(const AcpiPlatform& platform) {
   std::string devices;
   for (const AcpiDevice& device : platform.devices) {
@@ -111,6 +122,7 @@ std::string dsdt(const AcpiPlatform& platform) {
     devices += aml::device(device.name, aml::name("_HID", aml::hardware_id(device.hardware_id)) +
                                             aml::name("_CRS", aml::resources(resources)));
   }
+  if (platform.pci_window) devices += pci_bus(*platform.pci_window);
   const std::string off = aml::integer(platform.soft_off);
   const std::string none = aml::integer(0);
   return table(

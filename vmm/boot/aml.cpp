@@ -37,6 +37,9 @@ bool is_eisa_id(std::string_view id) {
   return true;
 }
 
+/// Of an address space descriptor: both ends are fixed, and the device produces what it tells.
+constexpr std::uint64_t kFixedProducer = 0x0c;
+
 }  // namespace
 
 std::string integer(std::uint64_t value) {
@@ -90,6 +93,22 @@ std::string resources(std::string_view descriptors) {
 std::string io_ports(std::uint16_t first, std::uint8_t count) {
   // 16-bit decode; the base may be `first` only.
   return "\x47\x01" + little_endian(first, 2) + little_endian(first, 2) + byte(1) + byte(count);
+}
+
+std::string bus_numbers(std::uint16_t first, std::uint16_t last) {
+  constexpr std::uint64_t kBuses = 2;
+  return "\x88" + little_endian(13, 2) + byte(kBuses) + byte(kFixedProducer) + byte(0) +
+         little_endian(0, 2) + little_endian(first, 2) + little_endian(last, 2) +
+         little_endian(0, 2) + little_endian(std::uint64_t{last} - first + 1, 2);
+}
+
+std::string memory_window(std::uint32_t base, std::uint32_t bytes) {
+  constexpr std::uint64_t kMemory = 0;
+  constexpr std::uint64_t kWritable = 1;
+  return "\x87" + little_endian(23, 2) + byte(kMemory) + byte(kFixedProducer) + byte(kWritable) +
+         little_endian(0, 4) + little_endian(base, 4) +
+         little_endian(std::uint64_t{base} + bytes - 1, 4) + little_endian(0, 4) +
+         little_endian(bytes, 4);
 }
 
 std::string edge_interrupt(std::uint32_t gsi) {

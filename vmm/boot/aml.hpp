@@ -23,6 +23,9 @@ namespace vmm::aml {
 /// A buffer of resource descriptors, to which it adds the end tag.
 [[nodiscard]] std::string resources(std::string_view descriptors);
 [[nodiscard]] std::string io_ports(std::uint16_t first, std::uint8_t count);
+/// Of a bridge: the buses behind it, and memory that it hands down.
+[[nodiscard]] std::string bus_numbers(std::uint16_t first, std::uint16_t last);
+[[nodiscard]] std::string memory_window(std::uint32_t base, std::uint32_t bytes);
 /// Edge-triggered, active high, exclusive.
 [[nodiscard]] std::string edge_interrupt(std::uint32_t gsi);
 

@@ -76,6 +76,22 @@ void KvmVm::set_irq_level(std::uint32_t gsi, bool high) const {
   checked_ioctl(fd_.get(), KVM_IRQ_LINE, &level, "KVM_IRQ_LINE");
 }
 
+void KvmVm::signal_msi(std::uint64_t address, std::uint32_t data) const {
+  kvm_msi message{};
+  message.address_lo = static_cast<std::uint32_t>(address);
+  message.address_hi = static_cast<std::uint32_t>(address >> 32);
+  message.data = data;
+  static_cast<void>(::ioctl(fd_.get(), KVM_SIGNAL_MSI, &message));
+}
+
+void KvmVm::add_ioeventfd(GuestAddress address, std::uint32_t length, int eventfd) const {
+  kvm_ioeventfd event{};
+  event.addr = address.value;
+  event.len = length;
+  event.fd = eventfd;
+  checked_ioctl(fd_.get(), KVM_IOEVENTFD, &event, "KVM_IOEVENTFD");
+}
+
 kvm_irqchip KvmVm::get_irqchip(std::uint32_t chip) const {
   kvm_irqchip state{};
   state.chip_id = chip;

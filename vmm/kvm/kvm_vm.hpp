@@ -37,6 +37,10 @@ class KvmVm {
                        std::span<const std::uint64_t> bits) const;
 
   void set_irq_level(std::uint32_t gsi, bool high) const;
+  /// A guest may have set any address and data: those that are no interrupt go nowhere.
+  void signal_msi(std::uint64_t address, std::uint32_t data) const;
+  /// A write of so many bytes there counts one up in `eventfd`, and does not return from KVM_RUN.
+  void add_ioeventfd(GuestAddress address, std::uint32_t length, int eventfd) const;
 
   /// Chip 0 and 1 are the PICs, 2 is the IOAPIC.
   [[nodiscard]] kvm_irqchip get_irqchip(std::uint32_t chip) const;

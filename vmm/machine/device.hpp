@@ -1,7 +1,9 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -12,9 +14,9 @@ namespace vmm {
 /// a device guards its own state. What it may ask of its machine is in the DeviceHost that it is
 /// handed when it is made.
 ///
-///   made, load() --> resumed() --> accesses, I/O of its own --> pause() --> save()
-///                        ^                                         |
-///                        +-----------------------------------------+
+///   made, load() --> resumed() --> accesses, I/O --> request_pause() --> wait_paused() --> save()
+///                        ^                                                    |
+///                        +----------------------------------------------------+
 class Device {
  public:
   virtual ~Device() = default;
@@ -30,13 +32,18 @@ class Device {
 
   /// The vCPUs are about to run: for the first time, or again.
   virtual void resumed() {}
-  /// The opposite: the vCPUs have stopped. On return no thread and no I/O of this device's own is
-  /// under way, and none begins before resumed(): nothing of it reaches the guest's memory, or is
-  /// missing in what save() gives. It waits for what always ends, such as a request to a disk, and
-  /// never for somebody who may stall, such as a reader of the guest's output. (A vCPU that waits
-  /// for a missing page counts as stopped: its last access may still come, and until then nothing
-  /// is saved.)
-  virtual void pause() {}
+  /// The opposite: the vCPUs have stopped, or wait for a missing page; of these a last access may
+  /// still come. No I/O of this device's own begins from now on, before resumed().
+  virtual void request_pause() {}
+  /// After it: waits until none is under way, so that nothing more of it reaches the guest's memory
+  /// or is missing in what save() gives. False when that is not so by `deadline`, where there is
+  /// one: what is under way may touch a page that is missing. It waits for what always ends, such
+  /// as a request to a disk, and never for somebody who may stall, such as a reader of the guest's
+  /// output.
+  [[nodiscard]] virtual bool wait_paused(
+      std::optional<std::chrono::steady_clock::time_point> /*deadline*/) {
+    return true;
+  }
 
   /// While the machine does not run.
   [[nodiscard]] virtual std::vector<std::byte> save() = 0;

@@ -86,9 +86,10 @@ Machine::Machine(Kvm kvm, MachineConfig config, GuestMemory memory)
 Machine::~Machine() {
   on_end(nullptr);  // one that is being called has returned
   // vCPUs call into the devices, this machine and, when one ends it, each other: all their threads
-  // are over before anything that they use goes. Those that wait for a page are let go on only when
-  // nothing that they do has an effect any more.
+  // are over before anything that they use goes. Those that wait for a page, and devices that do,
+  // are let go on only when nothing that they do has an effect any more.
   for (const auto& vcpu : vcpus_) vcpu->retire();
+  for (const auto& device : devices_) device->request_pause();
   if (userfault_) userfault_->unregister(memory_.pages({0, memory_.page_count()}));
   for (const auto& vcpu : vcpus_) vcpu->join();
 }
@@ -151,6 +152,14 @@ IrqLine Machine::irq_line(std::uint32_t gsi) {
   return IrqLine([this, gsi](bool high) { vm_.set_irq_level(gsi, high); });
 }
 
+void Machine::signal_message(std::uint64_t address, std::uint32_t data) {
+  vm_.signal_msi(address, data);
+}
+
+void Machine::note_writes(GuestAddress address, int eventfd) {
+  vm_.add_ioeventfd(address, sizeof(std::uint16_t), eventfd);
+}
+
 void Machine::set_userfault(std::shared_ptr<const Userfault> userfault) {
   userfault_ = std::move(userfault);
 }
@@ -179,7 +188,10 @@ void Machine::pause() {
     }
   }
   if (!std::exchange(running_, false)) return;
-  for (const auto& device : devices_) device->pause();
+  for (const auto& device : devices_) device->request_pause();
+  for (const auto& device : devices_) {
+    static_cast<void>(device->wait_paused(userfault_ ? std::optional(deadline) : std::nullopt));
+  }
 }
 
 void Machine::throttle(unsigned percent) {

@@ -40,7 +40,7 @@ class Machine final : public DeviceHost {
   Machine& operator=(const Machine&) = delete;
 
   [[nodiscard]] const MachineConfig& config() const { return config_; }
-  [[nodiscard]] GuestMemory& memory() { return memory_; }
+  [[nodiscard]] GuestMemory& memory() override { return memory_; }
   [[nodiscard]] DirtyLog& dirty_log() { return dirty_log_; }
   [[nodiscard]] Vcpu& vcpu(std::uint32_t index) { return *vcpus_.at(index); }
 
@@ -49,6 +49,8 @@ class Machine final : public DeviceHost {
   void attach_ports(std::shared_ptr<Device> device, std::uint16_t base, std::uint16_t length);
   void attach_mmio(std::shared_ptr<Device> device, GuestAddress base, std::uint64_t length);
   [[nodiscard]] IrqLine irq_line(std::uint32_t gsi) override;
+  void signal_message(std::uint64_t address, std::uint32_t data) override;
+  void note_writes(GuestAddress address, int eventfd) override;
 
   /// RAM has missing pages, for which the guest waits by `userfault`; null when all are there. It
   /// is kept, so that no guest ever goes on with a zero page because whoever brings the pages has
@@ -58,9 +60,9 @@ class Machine final : public DeviceHost {
 
   /// Returns when every vCPU runs (or waits in KVM), or when none does any more. Idempotent.
   void resume();
-  /// The vCPUs stop, then the devices: Device::pause().
-  /// While pages are missing, a vCPU that waits for one counts as paused: it does nothing more than
-  /// finish its instruction when the page comes, and until then save() is refused.
+  /// The vCPUs stop, then the devices. While pages are missing, a vCPU or a device that waits for
+  /// one counts as paused: it does nothing more than finish its instruction or request when the
+  /// page comes, and until then save() is refused.
   void pause();
   [[nodiscard]] bool running() const { return running_; }
 

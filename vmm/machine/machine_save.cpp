@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <chrono>
 #include <stdexcept>
 
 #include "vmm/machine/machine.hpp"
@@ -18,6 +19,11 @@ constexpr std::array<const char*, 3> kIrqchips = {"vm/pic0", "vm/pic1", "vm/ioap
 MachineState Machine::save() {
   for (const auto& vcpu : vcpus_) {
     if (!vcpu->stopped()) throw std::logic_error("a vCPU still waits for a page: no state to save");
+  }
+  for (const auto& device : devices_) {
+    if (!device->wait_paused(std::chrono::steady_clock::now())) {
+      throw std::logic_error("a device still waits for a page: no state to save");
+    }
   }
   MachineState state;
   for (std::uint32_t i = 0; i < vcpus_.size(); ++i) {

@@ -19,6 +19,7 @@ AcpiPlatform platform() {
           .reset_port = 0x608,
           .reset_value = 1,
           .century = 0x32,
+          .pci_window = AcpiWindow{0xd0000000, 0x10000000},
           .devices = {{"COM1", "PNP0501", 0x3f8, 8, 4}, {"PEVT", "QEMU0001", 0x505, 1, 0}}};
 }
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -44,9 +45,13 @@ class BusyDevice final : public Device {
       }
     });
   }
-  void pause() override {
+  void request_pause() override {
     events_ += machine_.vcpu(0).stopped() ? "pause " : "pause-too-early ";
-    io_ = {};  // stops and joins it
+    io_.request_stop();
+  }
+  bool wait_paused(std::optional<std::chrono::steady_clock::time_point> /*deadline*/) override {
+    io_ = {};  // joins it
+    return true;
   }
   [[nodiscard]] std::vector<std::byte> save() override {
     events_ += "save ";

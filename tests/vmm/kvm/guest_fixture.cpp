@@ -47,7 +47,7 @@ int slowdown() {
 const std::chrono::seconds kDeadline{20 * slowdown()};
 
 void GuestOutput::attach(Machine& machine) {
-  const auto serial = devices::attach_standard_devices(machine);
+  const auto serial = devices::attach_devices(machine);
   serial->on_output([this, weak = std::weak_ptr(serial)] {
     const auto port = weak.lock();
     if (!port) return;
@@ -130,7 +130,7 @@ std::unique_ptr<Machine> GuestTest::make_guest(const std::string& cmdline, std::
   config.memory_bytes = 32_MiB;
   config.cpus = cpus;
   auto machine = make_empty(config);
-  load_kernel(*machine, BootFiles({FERRY_GUEST_IMAGE, {}, cmdline}), devices::standard_platform());
+  load_kernel(*machine, BootFiles({FERRY_GUEST_IMAGE, {}, cmdline}), devices::platform());
   return machine;
 }
 

@@ -31,7 +31,7 @@ TEST_F(LinuxEntry, RunsTheCodeInLongModeWithTheZeroPageInRsi) {
   MachineConfig config;
   config.memory_bytes = 32_MiB;
   const auto machine = make_empty(config);
-  load_kernel(*machine, BootFiles({path, {}, ""}), devices::standard_platform());
+  load_kernel(*machine, BootFiles({path, {}, ""}), devices::platform());
   std::filesystem::remove(path);
   machine->resume();
   const auto end = wait_end(*machine);

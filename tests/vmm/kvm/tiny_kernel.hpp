@@ -75,7 +75,7 @@ class TinyKernelTest : public GuestTest {
     config.memory_bytes = kMinMemory;
     config.cpus = cpus;
     auto machine = make_empty(config);
-    load_kernel(*machine, BootFiles({path, {}, ""}), devices::standard_platform());
+    load_kernel(*machine, BootFiles({path, {}, ""}), devices::platform());
     std::filesystem::remove(path);
     return machine;
   }

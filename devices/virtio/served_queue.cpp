@@ -1,0 +1,148 @@
+#include "devices/virtio/served_queue.hpp"
+
+#include <atomic>
+#include <cstddef>
+#include <utility>
+
+namespace devices::virtio {
+
+namespace {
+
+/// Waits for each page of it that is missing.
+void touch(const Request& request) {
+  for (const auto& segment : request.readable) {
+    for (std::size_t at = 0; at < segment.size(); at += vmm::kPageSize) {
+      static_cast<void>(*static_cast<const volatile std::byte*>(&segment[at]));
+    }
+    static_cast<void>(*static_cast<const volatile std::byte*>(&segment.back()));
+  }
+}
+
+}  // namespace
+
+ServedQueue::ServedQueue(Queue queue, vmm::EventFd& notified, Callbacks callbacks, unsigned number)
+    : notified_(notified),
+      callbacks_(std::move(callbacks)),
+      queue_(std::move(queue)),
+      thread_(
+          vmm::ThreadRole::device, [this] { run(); }, vmm::nothing_escapes, number) {}
+
+ServedQueue::~ServedQueue() {
+  request_pause();
+  static_cast<void>(wait_paused(std::nullopt));
+  {
+    const vmm::Lock lock(mutex_);
+    over_ = true;
+  }
+  notified_.signal();
+  thread_.join();
+}
+
+void ServedQueue::run() {
+  for (;;) {
+    notified_.wait();
+    {
+      const vmm::Lock lock(mutex_);
+      if (over_) return;
+    }
+    if (!begin()) continue;  // what came meanwhile is looked at by resume()
+    serve_all();
+    finish();
+  }
+}
+
+void ServedQueue::serve_all() {
+  for (bool more = true; more;) {
+    {
+      const vmm::Lock lock(queue_mutex_);
+      queue_.look_by_itself();
+    }
+    callbacks_.serve(*this);
+    const vmm::Lock lock(queue_mutex_);
+    more = queue_.await_notification();
+    const vmm::Lock state(mutex_);
+    if (paused_ || broken_) return;
+  }
+}
+
+std::optional<Request> ServedQueue::take() {
+  if (!begin()) return std::nullopt;
+  std::optional<Request> request;
+  try {
+    const vmm::Lock lock(queue_mutex_);
+    request = queue_.take();
+  } catch (const QueueError& error) {
+    fail(error.what());
+  }
+  if (!request) {
+    finish();
+    return std::nullopt;
+  }
+  touch(*request);
+  {
+    const vmm::Lock lock(mutex_);
+    if (!paused_) return request;
+  }
+  // A machine that goes ends the wait for pages: what is there then is not the guest's.
+  {
+    const vmm::Lock lock(queue_mutex_);
+    queue_.put_back();
+  }
+  finish();
+  return std::nullopt;
+}
+
+void ServedQueue::complete(const Request& request, std::uint32_t written) {
+  bool interrupt = false;
+  {
+    const vmm::Lock lock(queue_mutex_);
+    queue_.complete(request, written);
+    interrupt = queue_.wants_interrupt();
+  }
+  if (interrupt) callbacks_.interrupt();
+  finish();
+}
+
+void ServedQueue::resume() {
+  {
+    const vmm::Lock lock(mutex_);
+    paused_ = false;
+  }
+  notified_.signal();
+}
+
+void ServedQueue::request_pause() {
+  const vmm::Lock lock(mutex_);
+  paused_ = true;
+}
+
+bool ServedQueue::wait_paused(const Deadline& deadline) {
+  vmm::Lock lock(mutex_);
+  const auto idle = [this]() FERRY_REQUIRES(mutex_) { return under_way_ == 0; };
+  if (deadline) return idle_.wait_until(lock, *deadline, idle);
+  idle_.wait(lock, idle);
+  return true;
+}
+
+/// Something begins, unless nothing is to.
+bool ServedQueue::begin() {
+  const vmm::Lock lock(mutex_);
+  if (paused_ || broken_) return false;
+  ++under_way_;
+  return true;
+}
+
+void ServedQueue::finish() {
+  const vmm::Lock lock(mutex_);
+  if (--under_way_ == 0) idle_.notify_all();
+}
+
+void ServedQueue::fail(const std::string& why) {
+  {
+    const vmm::Lock lock(mutex_);
+    if (std::exchange(broken_, true)) return;
+  }
+  callbacks_.broken(why);
+}
+
+}  // namespace devices::virtio

@@ -1,0 +1,81 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "devices/virtio/queue.hpp"
+#include "vmm/os/event_fd.hpp"
+#include "vmm/os/mutex.hpp"
+#include "vmm/os/thread.hpp"
+
+namespace devices::virtio {
+
+/// A queue that a device serves, in a thread of its own. Born paused.
+///
+///   the driver notifies --> serve: take() ... --> complete(), in any thread --> interrupt
+///
+/// Whoever touches a page of the guest that is missing waits for it: here that is never a thread
+/// which holds what pausing needs.
+class ServedQueue {
+ public:
+  using Deadline = std::optional<std::chrono::steady_clock::time_point>;
+  struct Callbacks {
+    /// There may be requests. In the queue's thread.
+    std::function<void(ServedQueue&)> serve;
+    /// The driver wants to hear of what is complete. Any thread.
+    std::function<void()> interrupt;
+    /// The driver has broken the rules, how it says: no more requests come. Once; any thread.
+    std::function<void(const std::string&)> broken;
+  };
+
+  /// `notified` is signalled when the driver notifies, and outlives this object. `number` of the
+  /// queue, for its thread's name. std::system_error when there is no thread to have.
+  ServedQueue(Queue queue, vmm::EventFd& notified, Callbacks callbacks, unsigned number);
+  /// Nothing is under way any more on return.
+  ~ServedQueue();
+  ServedQueue(const ServedQueue&) = delete;
+  ServedQueue& operator=(const ServedQueue&) = delete;
+
+  // For the device.
+
+  /// The next request; nullopt when there is none now, or none is to be begun. What the device
+  /// reads of it is there, and not missing.
+  [[nodiscard]] std::optional<Request> take();
+  /// Of a request's writable memory `written` bytes were written, from the start.
+  void complete(const Request& request, std::uint32_t written);
+
+  // For the transport.
+
+  void resume();
+  /// No request is begun from now on.
+  void request_pause();
+  /// After it: whether nothing is under way, by `deadline` where there is one.
+  [[nodiscard]] bool wait_paused(const Deadline& deadline);
+  /// While it is paused.
+  [[nodiscard]] QueueState state() const { return queue_.state(); }
+
+ private:
+  void run();
+  void serve_all();
+  [[nodiscard]] bool begin();
+  void finish();
+  void fail(const std::string& why);
+
+  vmm::EventFd& notified_;
+  const Callbacks callbacks_;
+  vmm::Mutex queue_mutex_;  ///< whoever holds it may wait for a page
+  Queue queue_;             ///< its changes
+  vmm::Mutex mutex_;
+  vmm::Condition idle_;
+  bool paused_ FERRY_GUARDED_BY(mutex_) = true;
+  bool broken_ FERRY_GUARDED_BY(mutex_) = false;
+  bool over_ FERRY_GUARDED_BY(mutex_) = false;
+  /// Requests that are taken, and serve() while it is called.
+  unsigned under_way_ FERRY_GUARDED_BY(mutex_) = 0;
+  vmm::Thread thread_;
+};
+
+}  // namespace devices::virtio

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "devices/virtio/served_queue.hpp"
+
+namespace devices::virtio {
+
+/// What kind of device it is (virtio 1.2, section 5), behind whatever transport. All that travels
+/// of one are its queues, its features and its transport: it has no state of its own.
+class VirtioDevice {
+ public:
+  VirtioDevice() = default;
+  virtual ~VirtioDevice() = default;
+  VirtioDevice(const VirtioDevice&) = delete;
+  VirtioDevice& operator=(const VirtioDevice&) = delete;
+
+  /// Its number in the specification.
+  [[nodiscard]] virtual std::uint16_t type() const = 0;
+  /// Its own features (bits 0 to 23), of those that it can have here.
+  [[nodiscard]] virtual std::uint64_t features() const = 0;
+  /// The most entries of each queue: powers of two.
+  [[nodiscard]] virtual std::span<const std::uint16_t> queue_sizes() const = 0;
+  /// Its configuration, as the driver reads it.
+  [[nodiscard]] virtual std::vector<std::byte> config() const { return {}; }
+
+  /// The driver has chosen so: a subset of features(). Before any queue is served; again after a
+  /// reset, when none is any more.
+  virtual void begin(std::uint64_t /*features*/) {}
+  /// There may be requests in that queue: takes them until there are none. In the queue's own
+  /// thread; the requests are completed in any, soon: a queue waits for that.
+  virtual void serve(unsigned index, ServedQueue& queue) = 0;
+};
+
+}  // namespace devices::virtio
