@@ -132,6 +132,16 @@ service_xsetbv:
         xsetbv
         iretq
 
+service_in32:
+        movl %edi, %edx
+        inl %dx, %eax
+        iretq
+service_out32:
+        movl %edi, %edx
+        movl %esi, %eax
+        outl %eax, %dx
+        iretq
+
         .macro read_service register
 service_read_\register:
         movq %\register, %rax
@@ -159,7 +169,7 @@ services:
         .quad service_read_dr0, service_read_dr1, service_read_dr2, service_read_dr3
         .quad service_read_dr7
         .quad service_write_dr0, service_write_dr1, service_write_dr2, service_write_dr3
-        .quad service_halt
+        .quad service_halt, service_in32, service_out32
 services_end:
         .if (services_end - services) / 8 != GUEST_SERVICES
         .error "a service in boot/layout.h has no entry here, or the other way round"

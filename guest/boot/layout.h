@@ -62,7 +62,9 @@
 #define GUEST_SERVICE_WRITE_DR2 21
 #define GUEST_SERVICE_WRITE_DR3 22
 #define GUEST_SERVICE_HALT 23
-#define GUEST_SERVICES 24
+#define GUEST_SERVICE_IN32 24
+#define GUEST_SERVICE_OUT32 25
+#define GUEST_SERVICES 26
 
 // The registers as registers_hold.S loads and stores them: general registers by their encoding
 // (that of RSP holds the caller's), flags, selectors, one word behind each of FS and GS, then the

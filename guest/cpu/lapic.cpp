@@ -84,6 +84,8 @@ void ioapic_route(std::uint8_t pin, std::uint8_t vector) {
   ioapic(0x10) = vector;
 }
 
+std::uint32_t lapic_message_address() { return GUEST_LAPIC | lapic(kRegId) >> 24 << 12; }
+
 void lapic_start_others(std::uint32_t entry) {
   lapic(kRegCommandTarget) = 0;
   lapic(kRegCommand) = kInitAllButSelf;

@@ -18,6 +18,9 @@ void lapic_tick(std::uint64_t hz);
 /// Routes the edge-triggered global interrupt `pin` to `vector` on the calling processor.
 void ioapic_route(std::uint8_t pin, std::uint8_t vector);
 
+/// Where a device writes a vector (a message-signalled interrupt) for the calling processor.
+std::uint32_t lapic_message_address();
+
 /// INIT and start-up interrupts to every other processor; `entry` is page-aligned, below 1 MiB.
 void lapic_start_others(std::uint32_t entry);
 

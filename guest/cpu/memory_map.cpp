@@ -13,9 +13,10 @@ namespace {
 constexpr std::uint64_t kPage = 4096;
 constexpr std::uint64_t kLargePage = 2 << 20;
 constexpr std::uint64_t kGib = 1 << 30;
-constexpr std::uint64_t kTableBits = 0x27;      // present, writable, user, accessed
-constexpr std::uint64_t kLargePageBits = 0xe7;  // the same, dirty, large
-constexpr std::uint64_t kHighest = 512 * kGib;  // of one table of directory pointers
+constexpr std::uint64_t kTableBits = 0x27;       // present, writable, user, accessed
+constexpr std::uint64_t kLargePageBits = 0xe7;   // the same, dirty, large
+constexpr std::uint64_t kDevicePageBits = 0xff;  // the same, uncached
+constexpr std::uint64_t kHighest = 512 * kGib;   // of one table of directory pointers
 
 struct MapEntry {
   std::uint64_t address;
@@ -54,17 +55,27 @@ std::uint64_t MemoryMap::new_directory() {
   return directory;
 }
 
+void MemoryMap::map_page(std::uint64_t address, std::uint64_t bits) {
+  std::uint64_t& pointer = page_directory_pointers[address / kGib];
+  if (pointer == 0) pointer = new_directory() | kTableBits;
+  auto* directory = reinterpret_cast<std::uint64_t*>(pointer / kPage * kPage);
+  directory[address % kGib / kLargePage] = address | bits;
+}
+
 void MemoryMap::map() {
   const MemoryMap all = *this;
   for (const MemoryRegion& region : all.regions_) {
     std::uint64_t address = region.begin < kGib ? kGib : region.begin / kLargePage * kLargePage;
-    for (; address < region.end; address += kLargePage) {
-      std::uint64_t& pointer = page_directory_pointers[address / kGib];
-      if (pointer == 0) pointer = new_directory() | kTableBits;
-      auto* directory = reinterpret_cast<std::uint64_t*>(pointer / kPage * kPage);
-      directory[address % kGib / kLargePage] = address | kLargePageBits;
-    }
+    for (; address < region.end; address += kLargePage) map_page(address, kLargePageBits);
   }
+}
+
+bool MemoryMap::map_device(std::uint64_t address, std::uint64_t bytes) {
+  if (address >= kHighest || bytes > kHighest - address) return false;
+  const std::uint64_t end = address + bytes;
+  address = address / kLargePage * kLargePage;
+  for (; address < end; address += kLargePage) map_page(address, kDevicePageBits);
+  return true;
 }
 
 std::uint64_t MemoryMap::free_pages() const {

@@ -22,6 +22,10 @@ class MemoryMap {
   /// pages; the image maps what is below.
   void map();
 
+  /// Makes a device's registers accessible; false where they are too high for that. Only for what
+  /// was not accessible before.
+  bool map_device(std::uint64_t address, std::uint64_t bytes);
+
   /// Bytes of RAM in all, used ones included.
   std::uint64_t total_bytes() const { return total_bytes_; }
 
@@ -43,6 +47,7 @@ class MemoryMap {
 
  private:
   std::uint64_t new_directory();
+  void map_page(std::uint64_t address, std::uint64_t bits);
 
   static constexpr int kMaxRegions = 8;
   MemoryRegion regions_[kMaxRegions];

@@ -43,4 +43,13 @@ inline void write_msr(std::uint32_t index, std::uint64_t value) {
   call_service<GUEST_SERVICE_WRMSR>(index, value);
 }
 
+/// At CPL 0: the task state's I/O bitmap opens the ports below 0x400 only.
+inline std::uint32_t in32(std::uint16_t port) {
+  return static_cast<std::uint32_t>(call_service<GUEST_SERVICE_IN32>(port));
+}
+
+inline void out32(std::uint16_t port, std::uint32_t value) {
+  call_service<GUEST_SERVICE_OUT32>(port, value);
+}
+
 }  // namespace guest
