@@ -22,6 +22,8 @@ vector_stubs:
         jmp timer_interrupt
         .elseif vector == GUEST_VECTOR_SERIAL
         jmp serial_interrupt
+        .elseif vector == GUEST_VECTOR_DEVICE
+        jmp device_interrupt
         .elseif vector == GUEST_VECTOR_SPURIOUS
         iretq
         .else
@@ -51,6 +53,8 @@ timer_interrupt:
         count_interrupt GUEST_CPU_TIMER_COUNT
 serial_interrupt:
         count_interrupt GUEST_CPU_SERIAL_COUNT
+device_interrupt:
+        count_interrupt GUEST_CPU_DEVICE_COUNT
 
 // HLT at CPL 3 is how it calls CPL 0, since neither SYSCALL nor INT can be relied on: service in
 // RAX, arguments in RDI and RSI, result in RAX; RCX, RDX, RBX may change.

@@ -21,6 +21,7 @@ struct Processor {
   volatile std::uint64_t wakes;
   volatile std::uint64_t timer_count;
   volatile std::uint64_t serial_count;
+  volatile std::uint64_t device_count;  // message-signalled
   std::uint64_t user_stack;
   std::uint32_t id;
   Progress progress;
@@ -29,6 +30,7 @@ struct Processor {
 static_assert(offsetof(Processor, wakes) == GUEST_CPU_WAKES);
 static_assert(offsetof(Processor, timer_count) == GUEST_CPU_TIMER_COUNT);
 static_assert(offsetof(Processor, serial_count) == GUEST_CPU_SERIAL_COUNT);
+static_assert(offsetof(Processor, device_count) == GUEST_CPU_DEVICE_COUNT);
 static_assert(offsetof(Processor, user_stack) == GUEST_CPU_USER_STACK);
 static_assert(sizeof(Processor) <= 1024, "the rest of the page is a stack");
 

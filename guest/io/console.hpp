@@ -17,6 +17,8 @@ enum class ExitCode : std::uint8_t {
   timer_error = 3,
   bad_options = 4,
   fault = 5,
+  disk_error = 6,
+  entropy_error = 7,
 };
 
 /// The very first byte, which needs nothing to be initialised before it; print_hello() completes

@@ -27,7 +27,6 @@ constexpr std::uint32_t kBar64 = 4;
 constexpr std::uint32_t kBarFlags = 0xf;
 constexpr std::uint8_t kBarCount = 6;
 
-constexpr int kMostCapabilities = 48;  // as many as there is room for
 constexpr std::uint8_t kMsix = 0x11;
 constexpr std::uint32_t kMsixEnable = 1u << 31;
 constexpr std::uint32_t kMsixMaskAll = 1u << 30;

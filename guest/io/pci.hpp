@@ -9,6 +9,8 @@ namespace guest {
 /// A function of PCI bus 0, whose base addresses the firmware or the VMM has assigned.
 class PciFunction {
  public:
+  static constexpr int kMostCapabilities = 48;  ///< as many as there is room for
+
   /// Finds the first function with these numbers; false where there is none.
   bool find(std::uint16_t vendor, std::uint16_t device);
 
