@@ -93,6 +93,7 @@ bool parse_flag(Options& options, Word word) {
   if (word.is("regs")) return options.registers = true;
   if (word.is("echo")) return options.echo = true;
   if (word.is("irq")) return options.receive_interrupts = true;
+  if (word.is("rng")) return options.entropy = true;
   if (word.is("touch-endless")) return options.touch.endless = true;
   if (word.is("spin")) return options.spin = true;
   return false;
@@ -118,6 +119,7 @@ bool parse_word(Options& options, Word word) {
   if (word.skip("change=")) {
     return word.last_number(options.change_pages, 1, kMostMib * kPagesPerMib);
   }
+  if (word.skip("disk=")) return word.last_number(options.disk_blocks, 1, kMostMib * kPagesPerMib);
   if (word.skip("check=")) {
     options.check = true;
     return word.last_number(options.check_pages_per_second, 1, kMostRate);

@@ -37,6 +37,8 @@ struct Options {
   WriteOptions dirty;
   TouchOptions touch;
   std::uint64_t change_pages = 0;
+  std::uint64_t disk_blocks = 0;
+  bool entropy = false;
   bool check = false;
   std::uint64_t check_pages_per_second = 0;  ///< 0: without pause
   bool registers = false;
@@ -49,7 +51,7 @@ struct Options {
 
   bool any_workload() const {
     return tick_ms != 0 || timer_hz != 0 || fill_mib != 0 || registers || echo ||
-           end_after_ms != 0 || end_on_byte;
+           disk_blocks != 0 || entropy || end_after_ms != 0 || end_on_byte;
   }
 };
 

@@ -43,13 +43,13 @@ std::uint64_t earlier(std::uint64_t one, std::uint64_t other) { return one < oth
 
 class Loop {
  public:
-  Loop(Processor& cpu, const Options& options, PageSet& pages, std::uint32_t sharers, Input* input,
-       std::uint32_t greeted)
+  Loop(Processor& cpu, const Options& options, PageSet& pages, std::uint32_t sharers,
+       Devices* devices, std::uint32_t greeted)
       : cpu_(cpu),
         options_(options),
-        input_(input),
+        devices_(devices),
         greeted_(greeted),
-        ticker_(input == nullptr ? 0 : options.tick_ms),
+        ticker_(devices == nullptr ? 0 : options.tick_ms),
         timer_watch_(cpu, options.timer_hz),
         touch_control_(sharers),
         change_control_(options, sharers),
@@ -84,7 +84,7 @@ class Loop {
         registers_->step(now);
         next = now;
       }
-      if (input_ != nullptr) next = earlier(next, step_first(now));
+      if (devices_ != nullptr) next = earlier(next, step_first(now));
       sleep_until(next, wakes);
     }
   }
@@ -92,13 +92,16 @@ class Loop {
  private:
   /// What only vCPU 0 does.
   std::uint64_t step_first(std::uint64_t now) {
-    std::uint64_t next = input_->step(now);
-    if (input_->end_requested()) end(now);
-    if (input_->take_touch_request()) touch_control_.begin_pass();
-    if (input_->take_report_request()) touch_control_.report();
+    Input& input = devices_->input;
+    std::uint64_t next = input.step(now);
+    if (input.end_requested()) end(now);
+    if (input.take_touch_request()) touch_control_.begin_pass();
+    if (input.take_report_request()) touch_control_.report();
     touch_control_.step();
-    if (input_->take_change_request()) change_control_.begin();
+    if (input.take_change_request()) change_control_.begin();
     change_control_.step();
+    if (devices_->disk) next = earlier(next, devices_->disk->step(now));
+    if (devices_->entropy) next = earlier(next, devices_->entropy->step(now));
     next = earlier(next, ticker_.step(now));
     if (ticker_.block_completed()) report_ticks(now);
     if (options_.end_after_ticks != 0 && ticker_.ticks() >= options_.end_after_ticks) end(now);
@@ -150,7 +153,11 @@ class Loop {
     add_totals(line);
     if (options_.check) line << " walks=" << total().least_walks;
     if (options_.registers) line << " regs=" << total().sum.register_rounds;
-    if (options_.echo) line << " got=" << input_->count();
+    if (options_.echo) line << " got=" << devices_->input.count();
+    if (devices_->disk) {
+      line << " disk=" << devices_->disk->writes() << "/" << devices_->disk->reads();
+    }
+    if (devices_->entropy) line << " rng=" << devices_->entropy->bytes();
     print(line);
     leave(ExitCode::done);
   }
@@ -168,7 +175,7 @@ class Loop {
 
   Processor& cpu_;
   const Options& options_;
-  Input* input_;
+  Devices* devices_;
   std::uint32_t greeted_;
   Ticker ticker_;
   TimerWatch timer_watch_;
@@ -186,6 +193,11 @@ class Loop {
 
 }  // namespace
 
+Devices::Devices(const Options& options, Processor& cpu, MemoryMap& memory) : input(options, cpu) {
+  if (options.disk_blocks != 0) disk.emplace(options, cpu, memory);
+  if (options.entropy) entropy.emplace(cpu, memory);
+}
+
 bool greet_arrivals(std::uint32_t& greeted) {
   const std::uint32_t up = processors_up();
   const bool any = greeted < up;
@@ -194,8 +206,8 @@ bool greet_arrivals(std::uint32_t& greeted) {
 }
 
 void run_loop(Processor& cpu, const Options& options, PageSet& pages, std::uint32_t sharers,
-              Input* input, std::uint32_t greeted) {
-  Loop(cpu, options, pages, sharers, input, greeted).run();
+              Devices* devices, std::uint32_t greeted) {
+  Loop(cpu, options, pages, sharers, devices, greeted).run();
 }
 
 }  // namespace guest

@@ -74,7 +74,7 @@ void fill(std::uint64_t began) {
   out8(0x21, 0xff);
   out8(0xa1, 0xff);
   lapic_enable();
-  Input input(options, cpu);
+  Devices devices(options, cpu, memory_map);
   if (options.fill_mib != 0) pages.place(options, memory_map);
 
   const std::uint64_t began = read_tsc();
@@ -86,7 +86,7 @@ void fill(std::uint64_t began) {
     sharers.store(processors_up());
   }
   if (!options.any_workload()) print(Line() << "ready");
-  run_loop(cpu, options, pages, sharers.load(), &input, greeted);
+  run_loop(cpu, options, pages, sharers.load(), &devices, greeted);
 }
 
 [[noreturn]] void run_other(Processor& cpu) {

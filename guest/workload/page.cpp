@@ -72,19 +72,34 @@ PageVerdict verify_zero(const Word* page) {
 
 }  // namespace
 
+const char* name(PageFault fault) {
+  switch (fault) {
+    case PageFault::lost: return "lost";
+    case PageFault::stale: return "stale";
+    case PageFault::torn: return "torn";
+    case PageFault::none: break;
+  }
+  return "whole";
+}
+
 void fill_page(std::uint64_t address, PageKind kind, std::uint32_t generation) {
+  fill_page_as(address, address, kind, generation);
+}
+
+void fill_page_as(std::uint64_t name, std::uint64_t address, PageKind kind,
+                  std::uint32_t generation) {
   auto* page = reinterpret_cast<Word*>(address);
   if (kind == PageKind::zero) {
     memset(page, 0, kWords * sizeof(Word));
     return;
   }
-  Random random(address + generation);
+  Random random(name + generation);
   if (kind == PageKind::random) {
     fill_random(page, random);
   } else {
     fill_text(page, random);
   }
-  page[kAddressWord] = address;
+  page[kAddressWord] = name;
   page[kGenerationWord] = generation;
   page[kChecksumWord] = checksum(page);
 }
@@ -113,9 +128,14 @@ std::uint64_t peek_page(std::uint64_t address) {
 }
 
 PageVerdict verify_page(std::uint64_t address, PageKind kind, std::uint32_t generation) {
+  return verify_page_as(address, address, kind, generation);
+}
+
+PageVerdict verify_page_as(std::uint64_t name, std::uint64_t address, PageKind kind,
+                           std::uint32_t generation) {
   const auto* page = reinterpret_cast<const Word*>(address);
   if (kind == PageKind::zero) return verify_zero(page);
-  if (page[kAddressWord] != address) return {PageFault::lost, page[kAddressWord], address};
+  if (page[kAddressWord] != name) return {PageFault::lost, page[kAddressWord], name};
   const std::uint64_t sum = checksum(page);
   if (page[kChecksumWord] != sum) return {PageFault::torn, page[kChecksumWord], sum};
   if (page[kGenerationWord] != generation) {

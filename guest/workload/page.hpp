@@ -17,6 +17,8 @@ enum class PageFault : std::uint8_t {
   torn,   ///< parts of it are not of one generation
 };
 
+const char* name(PageFault fault);
+
 struct PageVerdict {
   PageFault fault = PageFault::none;
   std::uint64_t got = 0;  ///< the address, generation, checksum or word that was found
@@ -25,6 +27,12 @@ struct PageVerdict {
 
 /// Writes every word of the page; `generation` is ignored for zero pages.
 void fill_page(std::uint64_t address, PageKind kind, std::uint32_t generation);
+
+/// The same of a page that stands for something else than its own memory, under another address.
+void fill_page_as(std::uint64_t name, std::uint64_t address, PageKind kind,
+                  std::uint32_t generation);
+PageVerdict verify_page_as(std::uint64_t name, std::uint64_t address, PageKind kind,
+                           std::uint32_t generation);
 
 /// A small write to a page that is not zero: a word in each quarter, the generation, which grows
 /// by one, and the checksum. The checksum is linear in the words, so it costs no pass over the

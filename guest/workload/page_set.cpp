@@ -10,16 +10,6 @@ constexpr std::uint64_t kChunkPages =
     512;  // as a large page, so that two vCPUs rarely fault on the same
 constexpr std::uint32_t kFirstGeneration = 1;
 
-const char* name(PageFault fault) {
-  switch (fault) {
-    case PageFault::lost: return "lost";
-    case PageFault::stale: return "stale";
-    case PageFault::torn: return "torn";
-    case PageFault::none: break;
-  }
-  return "whole";
-}
-
 }  // namespace
 
 void PageSet::place(const Options& options, MemoryMap memory) {

@@ -84,6 +84,19 @@ TEST(GuestCommandLine, ChangesSoManyPagesWhenItIsTold) {
   EXPECT_EQ(refusal("fill=1 change=0"), "option change=0");
 }
 
+TEST(GuestCommandLine, UsesDevicesWhenItIsTold) {
+  const Options none = parse_command_line("fill=1");
+  EXPECT_EQ(none.disk_blocks, 0U);
+  EXPECT_FALSE(none.entropy);
+  const Options disk = parse_command_line("disk=4096");
+  EXPECT_EQ(disk.disk_blocks, 4096U);
+  EXPECT_TRUE(disk.any_workload());
+  const Options entropy = parse_command_line("rng");
+  EXPECT_TRUE(entropy.entropy);
+  EXPECT_TRUE(entropy.any_workload());
+  EXPECT_EQ(refusal("disk=0"), "option disk=0");
+}
+
 TEST(GuestCommandLine, NamesTheOptionThatItDoesNotKnow) {
   EXPECT_EQ(refusal("tick=10 tock=10"), "option tock=10");
   EXPECT_EQ(refusal("checks"), "option checks");

@@ -98,6 +98,17 @@ TEST_P(FilledGuestPage, RefusesAWriteThatWouldHideDamage) {
   EXPECT_EQ(touch_page(address(page_), GetParam(), kGeneration, random_).fault, PageFault::lost);
 }
 
+TEST_P(FilledGuestPage, MayStandForAnotherAddress) {
+  constexpr std::uint64_t kName = 0x5000;
+  fill_page_as(kName, address(page_), GetParam(), kGeneration);
+  EXPECT_EQ(peek_page(address(page_)), kName);
+  EXPECT_EQ(verify_page_as(kName, address(page_), GetParam(), kGeneration).fault, PageFault::none);
+  EXPECT_EQ(verify_page_as(kName, address(page_), GetParam(), kGeneration + 1).fault,
+            PageFault::stale);
+  EXPECT_EQ(verify_page_as(kName + 4096, address(page_), GetParam(), kGeneration).fault,
+            PageFault::lost);
+}
+
 INSTANTIATE_TEST_SUITE_P(OfEachKind, GuestPage,
                          testing::Values(PageKind::zero, PageKind::random, PageKind::text),
                          name_of);
