@@ -15,8 +15,9 @@ from .packages import Failed, Suite, extract, say
 # The kernels are those of the release that most hosts have; QEMU is that of the one after, since
 # the older QEMU's nested guests must do without XSAVE.
 KERNEL_SUITE, QEMU_SUITE = "bookworm", "trixie"
+NESTED_MODULES = ["virtio_pci", "virtio_rng", "virtio_blk", "virtio_net", "virtio_balloon"]
 # Raised when something else is to be in the folder: it is made anew then.
-FORMAT = "1"
+FORMAT = "2"
 
 
 def default_folder():
@@ -31,6 +32,7 @@ class Cache:
         self.initrd = f"{folder}/initrd"
         self.busybox = f"{folder}/busybox"
         self.nested_kernel = f"{folder}/vmlinuz-cloud"
+        self.nested_modules = f"{folder}/modules"
         self._qemu = f"{folder}/qemu"
 
     def qemu(self):
@@ -65,10 +67,11 @@ class Cache:
         extract(suite.download(suite.kernel_package("linux-image-amd64")), tree,
                 "./boot/vmlinuz-*", "./lib/modules/*")
         extract(suite.download(suite.kernel_package("linux-image-cloud-amd64")), f"{work}/cloud",
-                "./boot/*")
+                "./boot/*", "./lib/modules/*")
         extract(suite.download("busybox-static"), f"{work}/busybox", "./bin/busybox")
         os.rename(f"{work}/busybox/bin/busybox", self.busybox)
         os.rename(only(f"{work}/cloud/boot/vmlinuz-*"), self.nested_kernel)
+        write_modules(f"{work}/cloud/lib/modules", self.nested_modules)
         with open(only(f"{tree}/boot/vmlinuz-*"), "rb") as image, open(self.kernel, "wb") as file:
             file.write(unpacked_kernel(image.read()))
         with open(self.initrd, "wb") as file:
@@ -84,6 +87,16 @@ class Cache:
             say(f"no newer QEMU ({failure}): the one that is installed runs, without XSAVE")
         with open(f"{self.folder}/format", "w", encoding="ascii") as file:
             file.write(FORMAT)
+
+
+def write_modules(tree, folder):
+    """What a nested Linux needs for Ferry's devices: files whose names sort in the order in which
+    they can be loaded."""
+    os.mkdir(folder)
+    modules = initrd.in_order(initrd.module_files(tree), NESTED_MODULES, [])
+    for number, (name, content) in enumerate(modules):
+        with open(f"{folder}/{number:02}-{name}.ko", "wb") as file:
+            file.write(content)
 
 
 def only(pattern):

@@ -1,7 +1,7 @@
 """A Linux guest with a shell on its serial port goes back and forth, and notices nothing.
 
-Needs a KVM on which Linux boots, and two files: FERRY_LINUX_KERNEL, a bzImage, and FERRY_BUSYBOX,
-a static busybox. scripts/on-standard-kvm has both.
+Needs a KVM on which Linux boots, and files: FERRY_LINUX_KERNEL, a bzImage, FERRY_LINUX_MODULES, a
+folder with its virtio drivers, and FERRY_BUSYBOX, a static busybox. scripts/on-standard-kvm has them.
 """
 
 import math
@@ -62,13 +62,14 @@ class Shell:
 
 @labels("linux")
 class ALinuxGuest(FerryTest):
-    def boot(self, cpus, parameters=""):
+    def boot(self, cpus, parameters="", devices=()):
+        modules = ["--modules", os.environ["FERRY_LINUX_MODULES"]] if devices else []
         initramfs = self.path("initramfs")
         subprocess.run(
             [sys.executable, f"{ROOT}/scripts/make-initramfs", "--busybox", os.environ["FERRY_BUSYBOX"],
-             "--add", PAGE_CHECKER, initramfs], check=True, stdin=subprocess.DEVNULL)
+             "--add", PAGE_CHECKER, *modules, initramfs], check=True, stdin=subprocess.DEVNULL)
         vm = self.run_vm(
-            f"console=ttyS0 quiet panic=-1 {parameters}", "--initramfs", initramfs,
+            f"console=ttyS0 quiet panic=-1 {parameters}", "--initramfs", initramfs, *devices,
             kernel=os.environ["FERRY_LINUX_KERNEL"], memory="128M", cpus=cpus,
         )
         vm.stdout.wait_for(rb"^/ # ")
@@ -125,6 +126,18 @@ class ALinuxGuest(FerryTest):
         self.assertEqual(trouble, "", "\n".join(legs))
         shell.vm.write(b"exit\n")
         self.assertEqual(shell.vm.wait(), 0, shell.vm.stderr.text())
+
+    def test_has_an_entropy_device_that_goes_along(self):
+        shell = self.boot(1, devices=["--rng"])
+        for mode in ("pre-copy", "post-copy"):
+            self.assertEqual(
+                shell.ask("cat /sys/devices/virtual/misc/hw_random/rng_current"), "virtio_rng.0\n")
+            bytes_of = "dd if=/dev/hwrng bs=64 count=4 2>/dev/null | md5sum"
+            self.assertNotEqual(shell.ask(bytes_of), shell.ask(bytes_of))
+            shell.vm, report = self.move(shell.vm, "--verify", "--mode", mode)
+            self.assertIs(report["verified"], True)
+        self.assertNotEqual(shell.ask(bytes_of), shell.ask(bytes_of))
+        self.assertEqual(shell.ask(f"dmesg | grep -iE '{TROUBLE}' || true"), "")
 
     def test_has_a_terminal_with_ctrl_c_and_job_control(self):
         shell = self.boot(1)
