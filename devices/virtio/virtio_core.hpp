@@ -56,7 +56,7 @@ class VirtioCore {
   VirtioCore(const VirtioCore&) = delete;
   VirtioCore& operator=(const VirtioCore&) = delete;
 
-  [[nodiscard]] std::uint16_t type() const { return device_->type(); }
+  [[nodiscard]] VirtioDevice& device() const { return *device_; }
   [[nodiscard]] unsigned queue_count() const { return static_cast<unsigned>(sizes_.size()); }
   /// What the driver signals when there are requests in a queue that it has.
   [[nodiscard]] vmm::EventFd& notification(unsigned queue) { return notifications_.at(queue); }

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "devices/virtio/served_queue.hpp"
@@ -26,6 +27,11 @@ class VirtioDevice {
   [[nodiscard]] virtual std::span<const std::uint16_t> queue_sizes() const = 0;
   /// Its configuration, as the driver reads it.
   [[nodiscard]] virtual std::vector<std::byte> config() const { return {}; }
+
+  // As of vmm::Device.
+  [[nodiscard]] virtual std::string host_part() const { return {}; }
+  virtual void acquire() {}
+  virtual void release() {}
 
   /// The driver has chosen so: a subset of features(). Before any queue is served; again after a
   /// reset, when none is any more.

@@ -112,11 +112,11 @@ VirtioPci::VirtioPci(std::string id, std::shared_ptr<VirtioDevice> device, vmm::
             {.used = [this](unsigned queue) { tell_used(queue); },
              .config_changed = [this] { tell_config(); }}),
       space_({.vendor = kVendor,
-              .device = static_cast<std::uint16_t>(kFirstDevice + core_.type()),
-              .class_code = class_of(core_.type()),
+              .device = static_cast<std::uint16_t>(kFirstDevice + core_.device().type()),
+              .class_code = class_of(core_.device().type()),
               .revision = kModern,
               .subsystem_vendor = kVendor,
-              .subsystem = static_cast<std::uint16_t>(kFirstDevice + core_.type())}),
+              .subsystem = static_cast<std::uint16_t>(kFirstDevice + core_.device().type())}),
       queue_vectors_(core_.queue_count(), kNoVector) {
   const vmm::Lock lock(mutex_);
   space_.set_bar(static_cast<std::uint32_t>(bar.value), PciBus::kBarBytes);

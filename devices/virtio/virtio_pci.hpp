@@ -44,6 +44,9 @@ class VirtioPci final : public vmm::Device, public PciFunction {
       std::optional<std::chrono::steady_clock::time_point> deadline) override {
     return core_.wait_paused(deadline);
   }
+  [[nodiscard]] std::string host_part() const override { return core_.device().host_part(); }
+  void acquire() override { core_.device().acquire(); }
+  void release() override { core_.device().release(); }
   [[nodiscard]] std::vector<std::byte> save() override;
   void load(std::uint32_t version, std::span<const std::byte> bytes) override;
 

@@ -106,6 +106,7 @@ class DestinationMigration::Destination {
   void tell_status(wire::VmStatus status);
   [[nodiscard]] static Failure failure_of(const std::exception_ptr& failure);
   void link_lost(const Failure& failure);
+  void give_back();
   void start_guest();
   void await_word();
   /// Whether this process has slept: then what it has read is not obeyed.

@@ -71,6 +71,7 @@ void DestinationMigration::Destination::act(Action action) {
     case Action::send_ended:
       return link_.send(FrameType::ended, wire::encode(wire::Reason{"the VM has ended there"}));
     case Action::send_refused:
+      give_back();
       return link_.send(FrameType::refused, wire::encode(wire::Reason{failure_.why}));
     case Action::send_acknowledged: return link_.acknowledge();
     case Action::send_status_prepared: return tell_status(wire::VmStatus::prepared);
@@ -82,6 +83,16 @@ void DestinationMigration::Destination::act(Action action) {
     case Action::send_accept:  // by take_vm, which knows what is in it
     case Action::hand_on:      // by the owner of the machine
     default: return;           // those of the source
+  }
+}
+
+/// What the devices of a VM that will not run here need: the source takes it when it hears so.
+void DestinationMigration::Destination::give_back() {
+  if (!machine_) return;
+  try {
+    machine_->release();
+  } catch (const std::exception& error) {
+    callbacks_.message(fmt::format("the VM's devices hold on to the host: {}", error.what()));
   }
 }
 

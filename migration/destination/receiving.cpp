@@ -110,9 +110,10 @@ void DestinationMigration::Destination::prepare_if_complete() {
   // In post-copy loading waits for pages.
   if (!fetch_.begin_loading()) return;  // why is on its way to this thread
   try {
+    machine_->acquire();
     if (!difference) difference = loader_->load();
   } catch (const std::exception& error) {
-    const std::string why = fmt::format("the machine state cannot be loaded: {}", error.what());
+    const std::string why = fmt::format("the machine cannot be loaded: {}", error.what());
     return happened(Event::load_failed, {why});
   }
   if (!fetch_.end_loading()) return;

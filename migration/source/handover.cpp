@@ -30,6 +30,8 @@ asio::awaitable<void> SourceMigration::Source::hand_over() {
   // The state first: saving can write guest pages (kvmclock), so the dirty log is read after.
   link_.send(FrameType::state, wire::encode_state(machine_->save()));
   journal_.reached(Moment::saved);
+  // Before the destination has all that it needs to take it.
+  machine_->release();
   bound_stop(transfer().take_rest());
   co_await transfer().send_rest([this] { happened(Event::all_sent); });
   on_prepared(co_await link_.expect(FrameType::prepared));

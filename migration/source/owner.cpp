@@ -21,6 +21,8 @@ namespace {
 constexpr std::chrono::minutes kTellAbortFor{10};
 /// One that has the VM, and may not know that this is known: for so many timeouts.
 constexpr int kTimeoutsToTell = 3;
+/// For so many it is waited until the destination has given back what the VM's devices need.
+constexpr int kTimeoutsToTakeBack = 6;
 constexpr const char* kStays = "the VM stayed at the source";
 
 }  // namespace
@@ -73,6 +75,27 @@ std::string SourceMigration::Source::run_guest() {
     return {};
   } catch (const std::exception& failure) {
     return failure.what();
+  }
+}
+
+/// The guest runs again here. A destination that has got as far as `prepared` may hold what its
+/// devices need alone, such as a disk, and gives that back when it hears `abort`.
+asio::awaitable<void> SourceMigration::Source::take_back() {
+  const auto give_up = Clock::now() + kTimeoutsToTakeBack * options_.timeout;
+  redial_.start_over();
+  bool told = false;
+  for (std::string trouble = run_guest(); !trouble.empty() && Clock::now() < give_up;
+       trouble = run_guest()) {
+    if (!std::exchange(told, true)) {
+      callbacks_.message(
+          fmt::format("the VM is here, paused until it can be resumed: {}", trouble));
+    }
+    if (link_.up()) {
+      co_await await_last_word();
+    } else if (Side::tells(stage())) {
+      co_await tell_by_inquiry();
+    }
+    co_await redial_.pause();
   }
 }
 
@@ -131,17 +154,21 @@ asio::awaitable<void> SourceMigration::Source::keep_telling() {
       happened(Event::telling_over);
       break;
     }
-    try {
-      co_await inquire();
-      while (Side::tells(stage())) on_word(co_await link_.control().answer(options_.timeout));
-      co_await link_.control().drained();
-    } catch (const std::exception&) {
-      // Nobody there, or somebody else: try again.
-      happened(Event::link_lost);
-    }
-    drop_link();
+    co_await tell_by_inquiry();
     if (Side::tells(stage())) co_await redial_.pause();
   }
+}
+
+/// Once; when nobody is there, or somebody else, it is to be done again.
+asio::awaitable<void> SourceMigration::Source::tell_by_inquiry() {
+  try {
+    co_await inquire();
+    while (Side::tells(stage())) on_word(co_await link_.control().answer(options_.timeout));
+    co_await link_.control().drained();
+  } catch (const std::exception&) {
+    happened(Event::link_lost);
+  }
+  drop_link();
 }
 
 /// Over there it can be read for as long as the VM is there; this process is about to end. Where

@@ -112,7 +112,10 @@ asio::awaitable<void> SourceMigration::Source::conclude() {
   drop_channels();
   ticker_.cancel();
   grace_.cancel();
-  if (Side::stays(stage())) stay();
+  if (Side::stays(stage())) {
+    co_await take_back();
+    stay();
+  }
   update_counts();
   if (Side::has_moved(stage())) {
     if (options_.keep_in && !keeper_) {

@@ -104,12 +104,14 @@ class SourceMigration::Source {
   void act(handover::Action action);
   /// Why the guest does not run again here; empty when it does.
   std::string run_guest();
+  boost::asio::awaitable<void> take_back();
   void complete(std::string owner);
   /// The VM stays here: it runs again, and the report says why.
   void stay();
   [[nodiscard]] std::string why_it_stays() const;
   boost::asio::awaitable<void> await_last_word();
   boost::asio::awaitable<void> keep_telling();
+  boost::asio::awaitable<void> tell_by_inquiry();
   boost::asio::awaitable<void> tell_report();
   void finish();
 

@@ -33,7 +33,7 @@ class TheEntropyDevice(FerryTest):
     def test_is_not_there_unless_it_is_asked_for(self):
         vm = self.run_vm("tick=2 rng end=ticks:200")
         self.assertEqual(vm.wait(), 4)
-        self.assertRegex(vm.stdout.text(), r"(?m)^# error .*virtio")
+        self.assertRegex(vm.stdout.text(), r"(?m)^# error option rng: no such device$")
 
 
 @labels("slow")

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -44,6 +45,16 @@ class Device {
       std::optional<std::chrono::steady_clock::time_point> /*deadline*/) {
     return true;
   }
+
+  /// What of the host it needs, as text for the devices of the machine that the guest goes on in:
+  /// one that needs nothing says nothing. At most kMaxHostPart bytes.
+  [[nodiscard]] virtual std::string host_part() const { return {}; }
+  /// Takes what of the host one machine at a time may use, such as a disk: before the guest runs,
+  /// and again after release(). What is held stays held. std::system_error that says who has it.
+  virtual void acquire() {}
+  /// The opposite, while it is paused. Everybody who takes it next finds what the guest has put
+  /// there: std::system_error when that is not so, and it is held still.
+  virtual void release() {}
 
   /// While the machine does not run.
   [[nodiscard]] virtual std::vector<std::byte> save() = 0;

@@ -10,12 +10,14 @@
 namespace vmm {
 
 inline constexpr std::size_t kMaxDevices = 64;
-inline constexpr std::size_t kMaxDeviceId = 64;  ///< bytes
+inline constexpr std::size_t kMaxDeviceId = 64;    ///< bytes
+inline constexpr std::size_t kMaxHostPart = 4096;  ///< bytes
 
 /// A device of a machine, as its configuration lists it.
 struct DeviceVersion {
   std::string id;
   std::uint32_t version = 1;  ///< of its saved state
+  std::string host_part = {};  ///< see Device::host_part()
 
   bool operator==(const DeviceVersion&) const = default;
 };

@@ -144,7 +144,7 @@ void Machine::add_device(std::shared_ptr<Device> device) {
       throw std::invalid_argument(fmt::format("two devices have the id {}", device->id()));
     }
   }
-  config_.devices.push_back({std::string(device->id()), device->version()});
+  config_.devices.push_back({std::string(device->id()), device->version(), device->host_part()});
   devices_.push_back(std::move(device));
 }
 
@@ -164,8 +164,17 @@ void Machine::set_userfault(std::shared_ptr<const Userfault> userfault) {
   userfault_ = std::move(userfault);
 }
 
+void Machine::acquire() {
+  for (const auto& device : devices_) device->acquire();
+}
+
+void Machine::release() {
+  for (const auto& device : devices_) device->release();
+}
+
 void Machine::resume() {
   if (running_ || ended()) return;
+  acquire();
   for (const auto& device : devices_) device->resumed();
   // So that the guest's watchdogs do not take the stop for a hang.
   for (const auto& vcpu : vcpus_) {

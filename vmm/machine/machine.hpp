@@ -58,7 +58,12 @@ class Machine final : public DeviceHost {
   void set_userfault(std::shared_ptr<const Userfault> userfault);
   [[nodiscard]] bool lacks_pages() const { return userfault_ != nullptr; }
 
+  /// Takes what of the host its devices need alone: Device::acquire(). resume() does that, too.
+  void acquire();
+  /// The opposite, while paused.
+  void release();
   /// Returns when every vCPU runs (or waits in KVM), or when none does any more. Idempotent.
+  /// std::system_error when somebody else has what its devices need: it stays paused.
   void resume();
   /// The vCPUs stop, then the devices. While pages are missing, a vCPU or a device that waits for
   /// one counts as paused: it does nothing more than finish its instruction or request when the

@@ -77,6 +77,8 @@ std::vector<DeviceVersion> devices_from(const json& list) {
     DeviceVersion device;
     device.id = text(row, "id");
     device.version = static_cast<std::uint32_t>(number(row, "version", 1, UINT32_MAX));
+    if (row.contains("host_part")) device.host_part = text(row, "host_part");
+    if (device.host_part.size() > kMaxHostPart) unsound("devices");
     if (!is_device_id(device.id)) unsound("devices");
     if (std::ranges::find(devices, device.id, &DeviceVersion::id) != devices.end()) {
       unsound("devices");
@@ -128,7 +130,9 @@ std::string to_json(const MachineConfig& config) {
   }
   json devices = json::array();
   for (const DeviceVersion& device : config.devices) {
-    devices.push_back({{"id", device.id}, {"version", device.version}});
+    json row = {{"id", device.id}, {"version", device.version}};
+    if (!device.host_part.empty()) row["host_part"] = device.host_part;
+    devices.push_back(std::move(row));
   }
   const json needs = {{"arch_capabilities", config.needs.arch_capabilities},
                       {"xsave_bytes", config.needs.xsave_bytes},
