@@ -11,7 +11,8 @@ constexpr std::uint16_t kDataPort = 0xcfc;
 constexpr std::uint32_t kAddressEnable = 1u << 31;
 
 constexpr std::uint32_t kIds = 0x00;
-constexpr std::uint32_t kCommand = 0x04;  // and, above it, the status
+constexpr std::uint32_t kNobody = 0xffff'ffff;  // of the numbers
+constexpr std::uint32_t kCommand = 0x04;        // and, above it, the status
 constexpr std::uint32_t kHeaderType = 0x0e;
 constexpr std::uint32_t kBars = 0x10;
 constexpr std::uint32_t kFirstCapability = 0x34;
@@ -41,6 +42,7 @@ bool PciFunction::find(std::uint16_t vendor, std::uint16_t device) {
   const std::uint32_t wanted = vendor | std::uint32_t{device} << 16;
   for (std::uint32_t slot = 0; slot < kDevices; ++slot) {
     address_ = kAddressEnable | slot << 11;
+    if (read(kIds) == kNobody) continue;
     const bool several = (read8(kHeaderType) & kSeveralFunctions) != 0;
     for (std::uint32_t function = 0; function < (several ? kFunctions : 1); ++function) {
       address_ = kAddressEnable | slot << 11 | function << 8;
