@@ -22,6 +22,11 @@
 // EBX: physical address of the start info; flat 32-bit segments, no paging.
 pvh_start:
         cld
+        // Both interrupt controllers of the PC's past deliver at vectors that mean something else,
+        // and a firmware has left its timer running: not one interrupt of theirs may get through.
+        movb $0xff, %al
+        outb %al, $0x21
+        outb %al, $0xa1
 // Secondary CPUs join here from the trampoline with EBX = 0.
 start32:
         movl $1, %eax

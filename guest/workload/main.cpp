@@ -70,9 +70,6 @@ void fill(std::uint64_t began) {
   say_hello();
   options = parse_command_line(command_line);
   memory_map.map();
-  // Both interrupt controllers of the PC's past would deliver at vectors that mean something else.
-  out8(0x21, 0xff);
-  out8(0xa1, 0xff);
   lapic_enable();
   Devices devices(options, cpu, memory_map);
   if (options.fill_mib != 0) pages.place(options, memory_map);
