@@ -1,0 +1,58 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "devices/storage/storage.hpp"
+#include "vmm/os/unique_fd.hpp"
+
+namespace devices::storage {
+
+struct FileOptions {
+  std::filesystem::path path;
+  bool read_only = false;
+  std::string id;
+};
+
+/// A disk that is a regular file or a block device of the host, byte for byte.
+///
+/// It is locked while this object is there: one process has it to write, or any number to read.
+class FileStorage final : public Storage {
+ public:
+  /// std::system_error when it is not to be had, std::invalid_argument when it is no disk; both
+  /// name it, and say what to do where that is not plain.
+  explicit FileStorage(FileOptions options);
+
+  [[nodiscard]] std::uint64_t size() const override { return size_; }
+  [[nodiscard]] bool read_only() const override { return read_only_; }
+  [[nodiscard]] std::string_view id() const override { return id_; }
+
+  void read(std::uint64_t offset, std::span<iovec> parts) override;
+  [[nodiscard]] bool try_read(std::uint64_t offset, std::span<const iovec> parts) override;
+  void write(std::uint64_t offset, std::span<iovec> parts) override;
+  void flush() override;
+  void discard(std::uint64_t offset, std::uint64_t length) override;
+  void write_zeroes(std::uint64_t offset, std::uint64_t length, bool may_unmap) override;
+
+ private:
+  [[nodiscard]] vmm::UniqueFd open(const std::filesystem::path& path) const;
+  [[nodiscard]] std::uint64_t measure() const;
+  void lock() const;
+  template <typename Call>
+  void transfer_all(std::uint64_t offset, std::span<iovec> parts, const char* what, Call call);
+  [[nodiscard]] bool allocate(int mode, std::uint64_t offset, std::uint64_t length);
+  [[noreturn]] void fail(const char* what) const;
+
+  const std::string name_;  ///< for people
+  const bool read_only_;
+  const std::string id_;
+  const vmm::UniqueFd file_;
+  const std::uint64_t size_;
+  std::atomic<bool> tells_at_hand_{true};  ///< the file system knows RWF_NOWAIT
+};
+
+}  // namespace devices::storage

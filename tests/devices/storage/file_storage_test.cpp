@@ -1,0 +1,235 @@
+#include "devices/storage/file_storage.hpp"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/fsuid.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <vector>
+
+namespace devices::storage {
+namespace {
+
+constexpr std::uint64_t kSize = 64 * kSectorSize;
+
+class FileStorageTest : public testing::Test {
+ public:
+  FileStorageTest(const FileStorageTest&) = delete;
+  FileStorageTest& operator=(const FileStorageTest&) = delete;
+  ~FileStorageTest() override { std::filesystem::remove_all(directory_); }
+
+ protected:
+  FileStorageTest() : FileStorageTest(testing::TempDir()) {}
+  explicit FileStorageTest(const std::string& where) {
+    std::string name = where + "/ferry-storage-XXXXXX";
+    if (::mkdtemp(name.data()) == nullptr) std::abort();
+    directory_ = name;
+    path_ = directory_ / "disk";
+    std::ofstream(path_) << std::string(kSize, 'd');
+  }
+
+  [[nodiscard]] FileStorage storage(bool read_only = false) const {
+    return FileStorage({.path = path_, .read_only = read_only, .id = "some disk"});
+  }
+  [[nodiscard]] std::string content() const {
+    std::ifstream file(path_, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+  /// As `content` with `with` at `offset`.
+  static std::string changed(std::string content, std::size_t offset, const std::string& with) {
+    return content.replace(offset, with.size(), with);
+  }
+  static std::error_code code_of(const std::function<void()>& act) {
+    try {
+      act();
+    } catch (const std::system_error& error) {
+      return error.code();
+    }
+    return {};
+  }
+  [[nodiscard]] int error_of_opening(bool read_only = false) const {
+    return code_of([&] { static_cast<void>(storage(read_only)); }).value();
+  }
+  [[nodiscard]] std::string complaint() const {
+    try {
+      static_cast<void>(storage());
+    } catch (const std::exception& error) {
+      return error.what();
+    }
+    return "none";
+  }
+
+  std::filesystem::path directory_;
+  std::filesystem::path path_;
+};
+
+/// In a file system that makes holes and cannot make zeros of a range.
+class FileStorageInMemoryTest : public FileStorageTest {
+ protected:
+  FileStorageInMemoryTest() : FileStorageTest("/dev/shm") {}
+};
+
+std::vector<iovec> parts_of(const std::vector<std::string*>& texts) {
+  std::vector<iovec> parts;
+  for (std::string* text : texts) parts.push_back({text->data(), text->size()});
+  return parts;
+}
+
+TEST_F(FileStorageTest, HasTheFilesSize) {
+  const FileStorage disk = storage();
+  EXPECT_EQ(disk.size(), kSize);
+  EXPECT_EQ(disk.id(), "some disk");
+  EXPECT_FALSE(disk.read_only());
+}
+
+TEST_F(FileStorageTest, WritesAndReadsParts) {
+  FileStorage disk = storage();
+  std::string first(100, 'a');
+  std::string second(412, 'b');
+  auto parts = parts_of({&first, &second});
+  disk.write(kSectorSize, parts);
+  EXPECT_EQ(content(), changed(std::string(kSize, 'd'), kSectorSize, first + second));
+  std::string third(512, '-');
+  std::string fourth(512, '-');
+  parts = parts_of({&third, &fourth});
+  disk.read(kSectorSize, parts);
+  EXPECT_EQ(third, first + second);
+  EXPECT_EQ(fourth, std::string(512, 'd'));
+  disk.flush();
+}
+
+TEST_F(FileStorageTest, TransfersMorePartsThanTheKernelTakesAtOnce) {
+  FileStorage disk = storage();
+  std::string text(kSize, '-');
+  std::vector<iovec> parts;
+  for (std::size_t at = 0; at < kSize; at += 16) parts.push_back({text.data() + at, 16});
+  EXPECT_FALSE(disk.try_read(0, parts));
+  disk.read(0, parts);
+  EXPECT_EQ(text, std::string(kSize, 'd'));
+}
+
+TEST_F(FileStorageTest, ReadsWhatIsAtHand) {
+  FileStorage disk = storage();
+  std::string text(512, '-');
+  const auto parts = parts_of({&text});
+  // Not every file system can tell.
+  const bool at_hand = disk.try_read(kSectorSize, parts);
+  EXPECT_TRUE(!at_hand || text == std::string(512, 'd'));
+}
+
+TEST_F(FileStorageTest, MissesWhatWasCutOff) {
+  FileStorage disk = storage();
+  std::filesystem::resize_file(path_, kSize - kSectorSize);
+  std::string text(2 * kSectorSize, '-');
+  auto parts = parts_of({&text});
+  EXPECT_FALSE(disk.try_read(kSize - text.size(), parts));
+  EXPECT_EQ(code_of([&] { disk.read(kSize - text.size(), parts); }).value(), EIO);
+}
+
+TEST_F(FileStorageTest, ZeroesEitherWay) {
+  FileStorage disk = storage();
+  disk.write_zeroes(kSectorSize, 2 * kSectorSize, false);
+  disk.write_zeroes(8 * kSectorSize, 8 * kSectorSize, true);
+  std::string expected = changed(std::string(kSize, 'd'), kSectorSize, std::string(1024, '\0'));
+  expected = changed(expected, 8 * kSectorSize, std::string(4096, '\0'));
+  EXPECT_EQ(content(), expected);
+}
+
+TEST_F(FileStorageInMemoryTest, WritesZerosWhereTheHostMakesNone) {
+  FileStorage disk = storage();
+  disk.write_zeroes(kSectorSize, kSize - kSectorSize, false);
+  EXPECT_EQ(content(), std::string(kSectorSize, 'd') + std::string(kSize - kSectorSize, '\0'));
+}
+
+TEST_F(FileStorageInMemoryTest, DiscardsIntoAHole) {
+  FileStorage disk = storage();
+  struct stat before {};
+  ASSERT_EQ(::stat(path_.c_str(), &before), 0);
+  disk.discard(0, kSize);
+  struct stat after {};
+  ASSERT_EQ(::stat(path_.c_str(), &after), 0);
+  EXPECT_LT(after.st_blocks, before.st_blocks);
+  EXPECT_EQ(content(), std::string(kSize, '\0'));
+}
+
+TEST_F(FileStorageTest, SaysWhatFailed) {
+  FileStorage disk = storage(true);
+  std::string text(512, '-');
+  auto parts = parts_of({&text});
+  try {
+    disk.write(0, parts);
+    FAIL();
+  } catch (const std::system_error& error) {
+    EXPECT_EQ(error.code().value(), EBADF);
+    EXPECT_EQ(std::string(error.what()).find("disk '" + path_.string() + "': cannot write"), 0U);
+  }
+}
+
+TEST_F(FileStorageTest, IsWrittenByOneOrReadByMany) {
+  {
+    const FileStorage first = storage();
+    EXPECT_EQ(error_of_opening(), EBUSY);
+    EXPECT_EQ(error_of_opening(true), EBUSY);
+    EXPECT_NE(complaint().find("in use by another process"), std::string::npos);
+  }
+  const FileStorage first = storage(true);
+  EXPECT_EQ(error_of_opening(true), 0);
+  EXPECT_EQ(error_of_opening(), EBUSY);
+}
+
+TEST_F(FileStorageTest, RefusesWhatIsNotThere) {
+  std::filesystem::remove(path_);
+  EXPECT_EQ(error_of_opening(), ENOENT);
+  EXPECT_NE(complaint().find(path_.string()), std::string::npos);
+}
+
+TEST_F(FileStorageTest, RefusesADirectory) {
+  path_ = directory_;
+  EXPECT_EQ(error_of_opening(), EISDIR);
+  EXPECT_EQ(error_of_opening(true), EISDIR);
+}
+
+TEST_F(FileStorageTest, RefusesAPipeWithoutWaiting) {
+  std::filesystem::remove(path_);
+  ASSERT_EQ(::mkfifo(path_.c_str(), 0600), 0);
+  EXPECT_THROW(static_cast<void>(storage()), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(storage(true)), std::invalid_argument);
+}
+
+TEST_F(FileStorageTest, RefusesAFileThatMayNotBeWritten) {
+  std::filesystem::permissions(directory_, std::filesystem::perms{0711});
+  std::filesystem::permissions(path_, std::filesystem::perms{0444});
+  // Whoever may do anything is somebody else meanwhile.
+  const auto before = ::setfsuid(65534);
+  const std::string complaint = this->complaint();
+  const int read_only = error_of_opening(true);
+  ::setfsuid(static_cast<uid_t>(before));
+  EXPECT_NE(complaint.find("read-only, it needs less"), std::string::npos) << complaint;
+  EXPECT_EQ(read_only, 0);
+}
+
+TEST_F(FileStorageTest, RefusesSizesThatNoDiskHas) {
+  std::filesystem::resize_file(path_, 0);
+  EXPECT_NE(complaint().find("is empty"), std::string::npos);
+  std::filesystem::resize_file(path_, 1000);
+  EXPECT_NE(complaint().find("1000 bytes, which is no multiple of 512"), std::string::npos);
+  EXPECT_THROW(static_cast<void>(storage()), std::invalid_argument);
+}
+
+TEST_F(FileStorageTest, RefusesAnIdThatIsTooLong) {
+  EXPECT_THROW(FileStorage({.path = path_, .id = std::string(21, 'i')}), std::invalid_argument);
+  EXPECT_EQ(FileStorage({.path = path_, .id = std::string(20, 'i')}).id().size(), 20U);
+}
+
+}  // namespace
+}  // namespace devices::storage
