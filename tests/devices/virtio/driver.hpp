@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <span>
@@ -46,7 +47,9 @@ class Driver {
   }
   void set_index(std::uint16_t index) {
     offered_ = index;
-    put(state().driver_area + DriverArea::kIndex, index);
+    // A device may be looking.
+    const auto place = memory_.at({state().driver_area + DriverArea::kIndex}, sizeof(index));
+    std::atomic_ref(*reinterpret_cast<std::uint16_t*>(place.data())).store(index);
   }
   void set_flags(std::uint16_t flags) { put(state().driver_area + DriverArea::kFlags, flags); }
   void set_used_event(std::uint16_t event) {
