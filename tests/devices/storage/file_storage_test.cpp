@@ -81,6 +81,7 @@ class FileStorageInMemoryTest : public FileStorageTest {
 
 std::vector<iovec> parts_of(const std::vector<std::string*>& texts) {
   std::vector<iovec> parts;
+  parts.reserve(texts.size());
   for (std::string* text : texts) parts.push_back({text->data(), text->size()});
   return parts;
 }
