@@ -5,10 +5,11 @@
 #include <chrono>
 #include <cstring>
 #include <limits>
-#include <numeric>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "tests/devices/storage/fake_storage.hpp"
 #include "tests/devices/virtio/driver.hpp"
