@@ -1,5 +1,8 @@
 #include "devices/standard.hpp"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -13,6 +16,9 @@
 #include "devices/pci/pci_bus.hpp"
 #include "devices/pci_config.hpp"
 #include "devices/serial_registers.hpp"
+#include "devices/storage/disk_identity.hpp"
+#include "devices/storage/file_storage.hpp"
+#include "devices/virtio/block.hpp"
 #include "devices/virtio/entropy.hpp"
 #include "devices/virtio/virtio_pci.hpp"
 
@@ -57,6 +63,22 @@ StandardDevices make_standard_devices(vmm::DeviceHost& host) {
            {std::make_shared<AcpiPm>(host), kAcpiPmBase, AcpiPm::kPorts}}};
 }
 
+/// The guest's disk on this host. A peer names none: whoever runs the receiver does.
+PciDevice disk_for(const vmm::DeviceVersion& wanted, const HostParts& parts) {
+  const storage::DiskIdentity identity = storage::disk_identity(wanted.host_part);
+  const auto given = std::ranges::find(parts.disks, wanted.id, &DiskChoice::id);
+  if (given == parts.disks.end()) {
+    throw std::invalid_argument(
+        fmt::format("the guest has a disk {0}, and this receiver was not told where it is: 'ferry "
+                    "receive --disk id={0},PATH'",
+                    wanted.id));
+  }
+  auto storage = std::make_shared<storage::FileStorage>(
+      storage::FileOptions{.path = given->path, .read_only = identity.read_only, .id = wanted.id});
+  storage->check_same(identity);
+  return {wanted.id, std::make_shared<virtio::Block>(std::move(storage), parts.report)};
+}
+
 /// For devices that are made to be asked for their names alone.
 class NoMachine final : public vmm::DeviceHost {
  public:
@@ -85,10 +107,18 @@ std::shared_ptr<Serial> attach_devices(vmm::Machine& machine, const std::vector<
   return made.serial;
 }
 
-std::vector<PciDevice> pci_devices_for(const std::vector<vmm::DeviceVersion>& wanted) {
+PciDevice disk_device(const DiskChoice& disk, std::function<void(std::string)> report) {
+  auto storage = std::make_shared<storage::FileStorage>(
+      storage::FileOptions{.path = disk.path, .read_only = disk.read_only, .id = disk.id});
+  return {disk.id, std::make_shared<virtio::Block>(std::move(storage), std::move(report))};
+}
+
+std::vector<PciDevice> pci_devices_for(const std::vector<vmm::DeviceVersion>& wanted,
+                                       const HostParts& parts) {
   std::vector<PciDevice> more;
   for (const vmm::DeviceVersion& device : wanted) {
     if (device.id == kEntropyId) more.push_back(entropy_device());
+    if (device.host_part.starts_with("disk ")) more.push_back(disk_for(device, parts));
   }
   NoMachine host;
   std::vector<vmm::DeviceVersion> here;

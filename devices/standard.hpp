@@ -1,5 +1,8 @@
 #pragma once
 
+#include <cstddef>
+#include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,8 +22,28 @@ struct PciDevice {
   std::shared_ptr<virtio::VirtioDevice> device;
 };
 
+inline constexpr std::size_t kMaxDiskId = 20;  ///< bytes
+
+/// A disk of the host, as a machine is given it.
+struct DiskChoice {
+  std::string id;
+  std::filesystem::path path;
+  bool read_only = false;
+};
+
+/// What a host has for the devices of a machine.
+struct HostParts {
+  std::vector<DiskChoice> disks;
+  /// Is told when the host fails a device. Any thread.
+  std::function<void(std::string)> report;
+};
+
 /// Random bytes of the host, as "rng0".
 [[nodiscard]] PciDevice entropy_device();
+/// std::system_error or std::invalid_argument when it is not to be had or is no disk; it is not
+/// locked yet.
+[[nodiscard]] PciDevice disk_device(const DiskChoice& disk,
+                                    std::function<void(std::string)> report);
 
 /// Gives a machine that has not run what every machine has, and `more`: the serial port (ports
 /// 0x3f8 to 0x3ff, IRQ 4), ACPI's power management (0x600), the CMOS clock (0x70), PCI
@@ -31,8 +54,10 @@ struct PciDevice {
                                                      const std::vector<PciDevice>& more = {});
 
 /// What a guest of a machine with these devices needs here beyond the standard ones.
-/// std::invalid_argument that names a device when it cannot go on here.
-[[nodiscard]] std::vector<PciDevice> pci_devices_for(const std::vector<vmm::DeviceVersion>& wanted);
+/// std::invalid_argument or std::system_error that names a device when it cannot go on here.
+/// `parts`: disks by the ids of the guest's; what is not wanted is left alone.
+[[nodiscard]] std::vector<PciDevice> pci_devices_for(const std::vector<vmm::DeviceVersion>& wanted,
+                                                     const HostParts& parts = {});
 
 /// The devices as the guest's ACPI tables describe them. `pci`: there is more than the standard
 /// ones, for which the guest looks.

@@ -31,7 +31,8 @@ Arrival::Arrival(asio::io_context& context, const VmOfProcess& vm, VmRoom& room,
       answered_(context),
       feed_(context, vm) {}
 
-void Arrival::receive(migration::ReceiveOptions options) {
+void Arrival::receive(migration::ReceiveOptions options, devices::HostParts parts) {
+  parts_ = std::move(parts);
   timeout_ = options.timeout;
   settled_.expect();
   const auto factory = [this](vmm::MachineConfig config, std::uint64_t used_bytes,
@@ -50,7 +51,7 @@ void Arrival::end() {
 std::unique_ptr<vmm::Machine> Arrival::make_machine(vmm::MachineConfig config,
                                                     std::uint64_t used_bytes,
                                                     const migration::MakeRam& make_ram) {
-  const auto pci_devices = devices::pci_devices_for(config.devices);
+  const auto pci_devices = devices::pci_devices_for(config.devices, parts_);
   auto promise = room_.promise(config, used_bytes);
   vmm::Kvm kvm;
   vmm::GuestMemory ram = make_ram(config);

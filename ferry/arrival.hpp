@@ -10,6 +10,7 @@
 #include <string>
 
 #include "devices/serial.hpp"
+#include "devices/standard.hpp"
 #include "ferry/change_feed.hpp"
 #include "ferry/timed_latch.hpp"
 #include "ferry/vm_of_process.hpp"
@@ -34,8 +35,8 @@ class Arrival {
   Arrival(boost::asio::io_context& context, const VmOfProcess& vm, VmRoom& room,
           Callbacks callbacks);
 
-  /// Waits for a VM.
-  void receive(migration::ReceiveOptions options);
+  /// Waits for a VM. `parts`: what this host has for its devices.
+  void receive(migration::ReceiveOptions options, devices::HostParts parts);
   /// Joins the receiver's thread. A VM that arrived in the last moment is in the queue.
   void end();
 
@@ -78,6 +79,7 @@ class Arrival {
   const VmOfProcess& vm_;
   VmRoom& room_;
   const Callbacks callbacks_;
+  devices::HostParts parts_;
   std::shared_ptr<devices::Serial> serial_;  ///< the receiver's thread's, of what is on its way
   std::chrono::milliseconds timeout_{};
   bool waiting_for_source_ = false;

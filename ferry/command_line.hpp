@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "devices/standard.hpp"
 #include "ferry/console.hpp"
 #include "migration/base/options.hpp"
 #include "migration/reuse/image_store.hpp"
@@ -32,6 +33,7 @@ struct RunCommand {
   ImageStoreChoice images;
   bool overcommit = false;
   bool rng = false;
+  std::vector<devices::DiskChoice> disks;
 };
 
 struct ReceiveCommand {
@@ -42,6 +44,7 @@ struct ReceiveCommand {
   ImageStoreChoice images;
   bool tracking = true;
   bool overcommit = false;
+  std::vector<devices::DiskChoice> disks;
 };
 
 struct MigrateCommand {

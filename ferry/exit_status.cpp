@@ -12,6 +12,7 @@ ExitStatus status_of(const std::error_code& error) {
     case EADDRINUSE:
     case EADDRNOTAVAIL:
     case EAFNOSUPPORT:
+    case EBUSY:
     case ECONNREFUSED:
     case EEXIST:
     case EHOSTUNREACH:

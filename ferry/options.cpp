@@ -1,6 +1,7 @@
 #include "ferry/options.hpp"
 
 #include "ferry/units.hpp"
+#include "vmm/machine/device_list.hpp"
 
 namespace ferry {
 
@@ -22,6 +23,48 @@ std::string parse_socket_path(std::string_view text) {
                     text.size(), kMaxSocketPath));
   }
   return parse_path(text);
+}
+
+namespace {
+
+constexpr std::string_view kId = "id=";
+
+/// A guest knows it by that, too.
+std::string disk_id(std::string_view text) {
+  if (text.size() > devices::kMaxDiskId || !vmm::is_device_id(text)) {
+    throw std::invalid_argument(fmt::format(
+        "an id is made of 1 to {} lower-case letters, digits and '-'", devices::kMaxDiskId));
+  }
+  return std::string(text);
+}
+
+}  // namespace
+
+devices::DiskChoice parse_disk(std::string_view text) {
+  devices::DiskChoice disk;
+  // From the end, since a path may have commas.
+  for (auto comma = text.rfind(','); comma != std::string_view::npos; comma = text.rfind(',')) {
+    const std::string_view word = text.substr(comma + 1);
+    if (word == "readonly") {
+      disk.read_only = true;
+    } else if (word.starts_with(kId)) {
+      disk.id = disk_id(word.substr(kId.size()));
+    } else {
+      break;
+    }
+    text = text.substr(0, comma);
+  }
+  disk.path = parse_path(text);
+  return disk;
+}
+
+devices::DiskChoice parse_disk_place(std::string_view text) {
+  const auto comma = text.find(',');
+  if (!text.starts_with(kId) || comma == std::string_view::npos) {
+    throw std::invalid_argument("needs id=NAME,PATH: the guest's disk, and where it is here");
+  }
+  return {.id = disk_id(text.substr(kId.size(), comma - kId.size())),
+          .path = parse_path(text.substr(comma + 1))};
 }
 
 CLI::App* add_command(CLI::App& app, const char* name, const char* description,

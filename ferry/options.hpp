@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <vector>
 
 #include "ferry/command_line.hpp"
 
@@ -34,6 +35,24 @@ CLI::Option* add(CLI::App& app, const std::string& name, Value& value,
         }
       },
       description);
+}
+
+/// The same for an option that may be given several times, each time with a value.
+template <typename Value>
+CLI::Option* add_each(CLI::App& app, const std::string& name, std::vector<Value>& values,
+                      std::invocable<std::string_view> auto parse, const std::string& description) {
+  return app
+      .add_option_function<std::vector<std::string>>(
+          name,
+          [&values, parse, name](const std::vector<std::string>& texts) {
+            try {
+              for (const std::string& text : texts) values.push_back(parse(text));
+            } catch (const std::invalid_argument& error) {
+              throw CLI::ValidationError(name, error.what());
+            }
+          },
+          description)
+      ->allow_extra_args(false);
 }
 
 /// A parser of these names.
@@ -66,6 +85,11 @@ inline constexpr std::size_t kMaxSocketPath = sizeof(sockaddr_un::sun_path) - 1;
 [[nodiscard]] std::chrono::milliseconds parse_timeout(std::string_view text);
 [[nodiscard]] std::string parse_path(std::string_view text);
 [[nodiscard]] std::string parse_socket_path(std::string_view text);
+
+/// PATH[,readonly][,id=NAME]: an id is chosen where none is given.
+[[nodiscard]] devices::DiskChoice parse_disk(std::string_view text);
+/// id=NAME,PATH
+[[nodiscard]] devices::DiskChoice parse_disk_place(std::string_view text);
 
 CLI::App* add_command(CLI::App& app, const char* name, const char* description,
                       const char* examples = "");

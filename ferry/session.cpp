@@ -79,7 +79,9 @@ void Session::start(std::unique_ptr<vmm::Machine> machine,
   started.resume();
 }
 
-void Session::receive(migration::ReceiveOptions options) { arrival_.receive(std::move(options)); }
+void Session::receive(migration::ReceiveOptions options, devices::HostParts parts) {
+  arrival_.receive(std::move(options), std::move(parts));
+}
 
 int Session::run() {
   // A fault that nobody has caught ends what it happened in: never the VM.

@@ -41,7 +41,7 @@ class Session final : public Controlled {
   /// Runs the VM that `machine` is. `serial` is its serial port.
   void start(std::unique_ptr<vmm::Machine> machine, std::shared_ptr<devices::Serial> serial);
   /// Waits for a VM.
-  void receive(migration::ReceiveOptions options);
+  void receive(migration::ReceiveOptions options, devices::HostParts parts);
 
   /// Serves until the VM has ended, left or was stopped; the process's exit status.
   int run();

@@ -43,10 +43,35 @@ std::shared_ptr<const migration::RoomLedger> ledger_for(const ImageStoreChoice& 
   return images.directory.empty() ? nullptr : open_ledger();
 }
 
+devices::PciDevice disk_of(const devices::DiskChoice& disk) {
+  try {
+    return devices::disk_device(disk, say);
+  } catch (const std::invalid_argument& error) {
+    throw Failure(ExitStatus::no_input, error.what());
+  } catch (const std::system_error& error) {
+    if (!wrong_path(error.code())) throw;
+    throw Failure(ExitStatus::no_input, error.what());
+  }
+}
+
 std::vector<devices::PciDevice> pci_devices_of(const RunCommand& command) {
   std::vector<devices::PciDevice> chosen;
   if (command.rng) chosen.push_back(devices::entropy_device());
+  for (std::size_t i = 0; i < command.disks.size(); ++i) {
+    devices::DiskChoice disk = command.disks[i];
+    if (disk.id.empty()) disk.id = fmt::format("disk{}", i);
+    chosen.push_back(disk_of(disk));
+  }
   return chosen;
+}
+
+std::shared_ptr<devices::Serial> attach(vmm::Machine& machine,
+                                        const std::vector<devices::PciDevice>& pci_devices) {
+  try {
+    return devices::attach_devices(machine, pci_devices);
+  } catch (const std::invalid_argument& error) {
+    throw Failure(ExitStatus::usage, error.what());
+  }
 }
 
 }  // namespace
@@ -66,6 +91,7 @@ int run(const RunCommand& command) {
   // Before anybody hears signals: it waits for who writes into a pipe.
   std::optional<vmm::BootFiles> files(
       vmm::BootSource{command.kernel, command.initramfs, command.cmdline});
+  const auto pci_devices = pci_devices_of(command);
   const StoreOfProcess store(command.images, ledger_for(command.images));
   Session session({command.serial, command.api_socket, {.image_store = store.get()}});
   std::unique_ptr<vmm::Machine> machine;
@@ -75,8 +101,8 @@ int run(const RunCommand& command) {
   } catch (const std::invalid_argument& error) {
     throw Failure(ExitStatus::usage, error.what());
   }
-  const auto pci_devices = pci_devices_of(command);
-  auto serial = devices::attach_devices(*machine, pci_devices);
+  auto serial = attach(*machine, pci_devices);
+  machine->acquire();
   vmm::load_kernel(*machine, *files, devices::platform(!pci_devices.empty()));
   files.reset();
   session.start(std::move(machine), std::move(serial));
@@ -87,13 +113,18 @@ int receive(const ReceiveCommand& command) {
   explain_memory_faults();
   // Better now than when a VM is at the door.
   static_cast<void>(vmm::Kvm());
+  for (devices::DiskChoice disk : command.disks) {
+    disk.read_only = true;  // as far as one can tell by now
+    static_cast<void>(disk_of(disk));
+  }
   open_what_leaving_needs();
   const auto ledger = open_ledger();
   const StoreOfProcess store(command.images, ledger);
   Session session({command.serial, command.api_socket, {store.get(), ledger, command.overcommit}});
-  session.receive({command.listen,
-                   std::chrono::duration_cast<std::chrono::milliseconds>(command.timeout),
-                   store.get(), command.tracking});
+  session.receive(
+      {command.listen, std::chrono::duration_cast<std::chrono::milliseconds>(command.timeout),
+       store.get(), command.tracking},
+      {.disks = command.disks, .report = say});
   return session.run();
 }
 

@@ -85,6 +85,9 @@ void define_run(CLI::App& app, RunCommand& run) {
   add_images(command, run.images);
   add_overcommit(command, run.overcommit);
   command.add_flag("--rng", run.rng, "give the guest a virtio entropy device");
+  add_each(command, "--disk", run.disks, &parse_disk,
+           "a raw image or a block device of the host, as a virtio disk; may be repeated")
+      ->type_name("PATH[,readonly][,id=NAME]");
 }
 
 void define_receive(CLI::App& app, ReceiveCommand& receive) {
@@ -101,6 +104,9 @@ void define_receive(CLI::App& app, ReceiveCommand& receive) {
   add_console(command, receive.serial, receive.api_socket);
   add_images(command, receive.images);
   add_overcommit(command, receive.overcommit);
+  add_each(command, "--disk", receive.disks, &parse_disk_place,
+           "where the disk that the guest knows by that id is on this host; may be repeated")
+      ->type_name("id=NAME,PATH");
   add(command, "--tracking", receive.tracking, &parse_switch,
       "watch what a VM whose image is kept changes, so that its return sends exactly that: on (the "
       "default) or off")

@@ -57,7 +57,6 @@ FileStorage::FileStorage(FileOptions options)
     throw std::invalid_argument(
         fmt::format("{}: its id is longer than {} characters", name_, kLongestId));
   }
-  lock();
 }
 
 vmm::UniqueFd FileStorage::open(const std::filesystem::path& path) const {
@@ -96,10 +95,49 @@ std::uint64_t FileStorage::measure() const {
   return size;
 }
 
+DiskIdentity FileStorage::identity() const {
+  struct stat status {};
+  if (::fstat(file_.get(), &status) < 0) fail("cannot look at (fstat)");
+  const bool is_block = S_ISBLK(status.st_mode);
+  return {.bytes = size_,
+          .read_only = read_only_,
+          .boot = boot_id(),
+          .device = is_block ? status.st_rdev : status.st_dev,
+          .inode = is_block ? 0 : status.st_ino};
+}
+
+void FileStorage::check_same(const DiskIdentity& other) {
+  const DiskIdentity here = identity();
+  if (here.bytes != other.bytes) {
+    throw std::invalid_argument(
+        fmt::format("{} has {} bytes here, and the guest's disk has {}: both hosts must see the "
+                    "same disk",
+                    name_, here.bytes, other.bytes));
+  }
+  of_other_kernel_ = here.boot != other.boot;
+  if (of_other_kernel_ || (here.device == other.device && here.inode == other.inode)) return;
+  throw std::invalid_argument(fmt::format(
+      "{} is another file than the guest's disk: both sides must have the same", name_));
+}
+
+void FileStorage::acquire() {
+  if (acquired_) return;
+  set_lock(static_cast<short>(read_only_ ? F_RDLCK : F_WRLCK));
+  acquired_ = true;
+  if (of_other_kernel_) forget_cached();
+}
+
+void FileStorage::release() {
+  if (!acquired_) return;
+  if (!read_only_) flush();
+  set_lock(F_UNLCK);
+  acquired_ = false;
+}
+
 /// Locks of the open file, and not of the process: they end with it alone.
-void FileStorage::lock() const {
+void FileStorage::set_lock(short type) const {
   struct flock all {};
-  all.l_type = static_cast<short>(read_only_ ? F_RDLCK : F_WRLCK);
+  all.l_type = type;
   all.l_whence = SEEK_SET;
   if (::fcntl(file_.get(), F_OFD_SETLK, &all) == 0) return;
   if (errno == EAGAIN || errno == EACCES) {
@@ -108,6 +146,12 @@ void FileStorage::lock() const {
         name_ + " is in use by another process" + (read_only_ ? ", which writes to it" : ""));
   }
   fail("cannot lock (F_OFD_SETLK)");
+}
+
+/// What this kernel has read before of a disk that another one has written to meanwhile.
+void FileStorage::forget_cached() const {
+  if (::ioctl(file_.get(), BLKFLSBUF, 0) == 0) return;
+  static_cast<void>(::posix_fadvise(file_.get(), 0, 0, POSIX_FADV_DONTNEED));
 }
 
 void FileStorage::read(std::uint64_t offset, std::span<iovec> parts) {

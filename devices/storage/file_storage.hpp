@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "devices/storage/disk_identity.hpp"
 #include "devices/storage/storage.hpp"
 #include "vmm/os/unique_fd.hpp"
 
@@ -20,7 +21,7 @@ struct FileOptions {
 
 /// A disk that is a regular file or a block device of the host, byte for byte.
 ///
-/// It is locked while this object is there: one process has it to write, or any number to read.
+/// It is acquired by a lock: one process has it to write, or any number to read.
 class FileStorage final : public Storage {
  public:
   /// std::system_error when it is not to be had, std::invalid_argument when it is no disk; both
@@ -31,6 +32,14 @@ class FileStorage final : public Storage {
   [[nodiscard]] bool read_only() const override { return read_only_; }
   [[nodiscard]] std::string_view id() const override { return id_; }
 
+  [[nodiscard]] std::string host_part() const override { return to_text(identity()); }
+  [[nodiscard]] DiskIdentity identity() const;
+  /// Whether the disk of a machine on another host, or on this one, is this one, as far as one can
+  /// tell: std::invalid_argument says why it is not.
+  void check_same(const DiskIdentity& other);
+
+  void acquire() override;
+  void release() override;
   void read(std::uint64_t offset, std::span<iovec> parts) override;
   [[nodiscard]] bool try_read(std::uint64_t offset, std::span<const iovec> parts) override;
   void write(std::uint64_t offset, std::span<iovec> parts) override;
@@ -41,7 +50,8 @@ class FileStorage final : public Storage {
  private:
   [[nodiscard]] vmm::UniqueFd open(const std::filesystem::path& path) const;
   [[nodiscard]] std::uint64_t measure() const;
-  void lock() const;
+  void set_lock(short type) const;
+  void forget_cached() const;
   template <typename Call>
   void transfer_all(std::uint64_t offset, std::span<iovec> parts, const char* what, Call call);
   [[nodiscard]] bool allocate(int mode, std::uint64_t offset, std::uint64_t length);
@@ -52,6 +62,8 @@ class FileStorage final : public Storage {
   const std::string id_;
   const vmm::UniqueFd file_;
   const std::uint64_t size_;
+  bool of_other_kernel_ = false;  ///< another one may have written since this one last read
+  bool acquired_ = false;
   std::atomic<bool> tells_at_hand_{true};  ///< the file system knows RWF_NOWAIT
 };
 

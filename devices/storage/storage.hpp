@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace devices::storage {
@@ -12,8 +13,9 @@ namespace devices::storage {
 /// What the offsets and lengths of a disk are multiples of.
 inline constexpr std::uint64_t kSectorSize = 512;
 
-/// The bytes of a disk, wherever they are. Any thread, several at a time; what lies beyond size()
-/// is never asked for. All but try_read() wait for the host; a failure of it is a
+/// The bytes of a disk, wherever they are, for one machine to write or several to read: nothing is
+/// read or written but between acquire() and release(). Any thread, several at a time; what lies
+/// beyond size() is never asked for. All but try_read() wait for the host; a failure of it is a
 /// std::system_error that names the disk and the call.
 class Storage {
  public:
@@ -30,6 +32,13 @@ class Storage {
   [[nodiscard]] virtual bool read_only() const = 0;
   /// What the guest is told to know it by: up to kLongestId characters.
   [[nodiscard]] virtual std::string_view id() const = 0;
+
+  /// Which it is, as VirtioDevice::host_part().
+  [[nodiscard]] virtual std::string host_part() const = 0;
+
+  /// As of vmm::Device.
+  virtual void acquire() = 0;
+  virtual void release() = 0;
 
   /// All bytes from `offset` on that `parts` have room for. `parts` are used up.
   virtual void read(std::uint64_t offset, std::span<iovec> parts) = 0;

@@ -24,8 +24,6 @@ namespace devices::virtio {
 ///                    +--> in threads that wait for the host, beside each other --> done
 class Block final : public VirtioDevice {
  public:
-  static constexpr std::uint32_t kPciClass = 0x018000;
-
   // Its features.
   static constexpr std::uint64_t kSegmentLimit = std::uint64_t{1} << 2;
   static constexpr std::uint64_t kReadOnly = std::uint64_t{1} << 5;
@@ -58,6 +56,9 @@ class Block final : public VirtioDevice {
   [[nodiscard]] std::uint64_t features() const override;
   [[nodiscard]] std::span<const std::uint16_t> queue_sizes() const override { return kSizes; }
   [[nodiscard]] std::vector<std::byte> config() const override;
+  [[nodiscard]] std::string host_part() const override { return storage_->host_part(); }
+  void acquire() override { storage_->acquire(); }
+  void release() override { storage_->release(); }
   void begin(std::uint64_t features) override;
   void serve(unsigned index, ServedQueue& queue) override;
 

@@ -7,15 +7,19 @@ CMDLINE = "tick=2 fill=4 dirty=500 check echo end=byte"
 
 
 class HandoverTest(FerryTest):
+    workload = ""
+    devices = ()  # what the guest's machine has besides
+    parts = ()  # what a receiver needs for that
+
     def begin(self, *options, timeout=1.0):
         """A running guest and a receiver; both lose patience after `timeout` seconds. On a slow machine
         `auto` would go over to post-copy, which has tests of its own."""
         self.patience = ("--timeout", peer_timeout(timeout))
         self.options = options if "--mode" in options else ("--mode", "pre-copy", *options)
-        self.source = self.run_vm(CMDLINE)
+        self.source = self.run_vm(f"{CMDLINE} {self.workload}", *self.devices)
         self.source.stdout.wait_for(rb"^# fill done")
         self.source.wait_ticks(10)
-        self.target = self.receive("tcp", *self.patience)
+        self.target = self.receive("tcp", *self.patience, *self.parts)
         self.between = proxy.Proxy(self.target.address)
         self.addCleanup(self.between.close)
 
@@ -88,7 +92,7 @@ class HandoverTest(FerryTest):
 
     def assert_moves_elsewhere(self):
         """The source, which the fault left with the VM, can migrate it to a third process."""
-        third, report = self.move(self.source, "--verify")
+        third, report = self.move(self.source, "--verify", receive=self.parts)
         self.assertIs(report["verified"], True)
         third.wait_ticks(20)
         self.end(third)

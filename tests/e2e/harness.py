@@ -149,9 +149,10 @@ class FerryTest(unittest.TestCase):
             [FERRY, "migrate", "--api-socket", source.api, "--to", address, "--json", *args],
         )
 
-    def move(self, source, *args, transport="tcp", **receive_options):
-        """One leg that must succeed: returns the receiver and the report."""
-        target = self.receive(transport, **receive_options)
+    def move(self, source, *args, transport="tcp", receive=(), **receive_options):
+        """One leg that must succeed: returns the receiver, which has the arguments `receive`, and the
+        report."""
+        target = self.receive(transport, *receive, **receive_options)
         report = self.migrate(source, target, *args).report()
         self.assertEqual(report["outcome"], "completed")
         self.assertEqual(source.wait(), 0, source.stderr.text())

@@ -1,11 +1,18 @@
 """Virtio devices, with a guest that checks what it gets of them, on this host and across legs."""
 
+import fcntl
+import os
 import re
+import signal
+import struct
+import threading
 import unittest
 
 from cases import cases
-from harness import FerryTest
+from handover import HandoverTest
+from harness import DEADLINE, FerryTest
 from labels import labels
+from proxy import cut, fall_silent
 
 MODES = ("pre-copy", "post-copy", "hybrid", "auto")
 LEGS = 8
@@ -36,21 +43,217 @@ class TheEntropyDevice(FerryTest):
         self.assertRegex(vm.stdout.text(), r"(?m)^# error option rng: no such device$")
 
 
+class ADisk(FerryTest):
+    def disk(self, size=8 << 20, name="disk"):
+        path = self.path(name)
+        with open(path, "wb") as file:
+            file.truncate(size)
+        return path
+
+    def run_disk(self, path, *more, cmdline="tick=2 disk=64 end=byte", **options):
+        return self.run_vm(cmdline, "--disk", f"{path}{''.join(f',{word}' for word in more)}",
+                           **options)
+
+    def refused(self, status, *arguments):
+        vm = self.run_vm("tick=2", *arguments)
+        self.assertEqual(vm.wait(), status, vm.stderr.text())
+        return vm.stderr.text()
+
+    def test_is_written_and_read_by_a_guest_that_checks_it(self):
+        path = self.disk()
+        vm = self.run_disk(path, cmdline="tick=2 disk=64 end=ticks:200")
+        self.assertEqual(vm.wait(), 0, vm.stdout.text())
+        writes, reads = counts(self.assert_sound(vm), "disk")
+        self.assertGreater(min(writes, reads), 100)
+        with open(path, "rb") as file:
+            self.assertNotEqual(file.read(4096), bytes(4096))
+
+    def test_has_a_name_that_may_have_commas(self):
+        vm = self.run_disk(self.disk(name="a,b"), "id=root", cmdline="tick=2 disk=64 end=ticks:20")
+        self.assertEqual(vm.wait(), 0, vm.stderr.text())
+
+    def test_that_is_none_is_refused(self):
+        self.assertIn("No such file", self.refused(66, "--disk", self.path("nowhere")))
+        self.assertIn("is empty", self.refused(66, "--disk", self.disk(0)))
+        self.assertIn("multiple of 512", self.refused(66, "--disk", self.disk(1000, "odd")))
+        self.assertIn("Is a directory", self.refused(66, "--disk", os.path.dirname(self.disk())))
+        self.assertIn("neither", self.refused(66, "--disk", "/dev/null"))
+        self.assertIn("lower-case", self.refused(64, "--disk", f"{self.disk()},id=A"))
+        disk = self.disk()
+        self.assertIn("two devices have the id disk0",
+                      self.refused(64, "--disk", f"{disk}", "--disk", f"{disk},id=disk0"))
+
+    def test_is_used_by_one_machine_at_a_time(self):
+        path = self.disk()
+        first = self.run_disk(path)
+        first.wait_ticks(1)
+        self.assertIn("is in use by another process", self.refused(69, "--disk", path))
+        self.assertIn("is in use by another process", self.refused(69, "--disk", f"{path},readonly"))
+        first.cli("pause")  # it may go on at any time
+        self.assertIn("is in use by another process", self.refused(69, "--disk", path))
+        first.cli("resume")
+        self.end(first)
+        second = self.run_disk(path)
+        second.wait_ticks(1)
+        self.end(second)
+
+    def test_is_not_taken_by_a_receiver_that_was_not_told_of_it(self):
+        source = self.run_disk(self.disk())
+        target = self.receive()
+        report = self.migrate(source, target).report(status=1)
+        self.assertIn("'ferry receive --disk id=disk0,PATH'", report["error"])
+        source.wait_ticks(5)
+        self.end(source)
+
+    def test_is_not_mistaken_for_another(self):
+        source = self.run_disk(self.disk())
+        for other, why in ((self.disk(name="other"), "is another file"),
+                           (self.disk(4 << 20, "smaller"), "both hosts must see the same disk")):
+            target = self.receive("tcp", "--disk", f"id=disk0,{other}")
+            self.assertIn(why, self.migrate(source, target).report(status=1)["error"])
+        source.wait_ticks(5)
+        self.end(source)
+
+    def test_may_be_known_there_by_another_name(self):
+        path, other = self.disk(), self.path("link")
+        os.link(path, other)
+        source = self.run_disk(path)
+        source.wait_ticks(5)
+        target, _ = self.move(source, "--verify", receive=["--disk", f"id=disk0,{other}"])
+        self.assertIn("is in use by another process", self.refused(69, "--disk", path))
+        target.wait_ticks(5)
+        self.end(target)
+        self.assert_sound(source, target)
+
+    def test_that_a_third_takes_meanwhile_leaves_its_guest_paused_until_it_is_free(self):
+        path = self.disk()
+        source = self.run_disk(path)
+        source.wait_ticks(5)
+        thief = Thief(path)
+        self.addCleanup(thief.close)
+        target = self.receive("tcp", "--disk", f"id=disk0,{path}")
+        migration = self.migrate(source, target)
+        self.assertTrue(thief.has_it.wait(DEADLINE))
+        source.stderr.wait_for(rb"paused until it can be resumed: .* is in use by another process")
+        self.assert_stands_still(source)
+        thief.close()
+        report = migration.report(status=1)
+        self.assertIn("is in use by another process", report["error"])
+        self.assertEqual(report["owner"], "the VM is here and runs on")
+        source.wait_ticks(5)
+        self.end(source)
+        self.assert_sound(source)
+
+
+class Thief:
+    """Waits for a file's lock, and keeps it."""
+
+    def __init__(self, path):
+        self.has_it = threading.Event()
+        self._file = open(path, "rb+")
+        self._thread = threading.Thread(target=self._take, daemon=True)
+        self._thread.start()
+
+    def _take(self):
+        F_OFD_SETLKW = 38
+        whole = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        fcntl.fcntl(self._file, F_OFD_SETLKW, whole)
+        self.has_it.set()
+
+    def close(self):
+        self._file.close()
+
+
+@labels("no-asan", "no-standard-kvm")
+class ADiskWhenTheLinkBreaks(HandoverTest):
+    """As for any guest (test_faults_link), but that nobody runs it without its disk."""
+
+    workload = "disk=64"
+
+    def begin(self, *options, **more):
+        path = self.path("disk")
+        with open(path, "wb") as file:
+            file.truncate(1 << 20)
+        self.devices = ("--disk", path)
+        self.parts = ("--disk", f"id=disk0,{path}")
+        super().begin(*options, **more)
+
+    @cases({
+        "before_accept": ("accept", cut, "before"),
+        "in_the_first_round": ("landed", cut, "before"),
+        "before_the_state": ("state", cut, "before"),
+        "before_the_last_round": ("last_round", cut, "before"),
+        "silently_before_the_last_round": ("last_round", fall_silent, "before"),
+    })
+    def stays_with_its_guest(self, frame, action, when):
+        self.break_before_prepared(frame, action, when)
+
+    @cases({"and_is_cut": (cut,), "and_falls_silent": (fall_silent,)})
+    def at_prepared_nobody_has_it_until_the_target_hears_of_it(self, action):
+        self.begin()
+        self.break_at("prepared", action, "before")
+        self.source.stderr.wait_for(rb"paused until it can be resumed: .* is in use by another")
+        self.assert_stands_still(self.source, self.target)
+        self.between.restore()
+        self.assert_stays()
+        self.assert_target_gives_up()
+        self.assert_moves_elsewhere()
+
+    def test_before_commit_force_at_the_target_runs_it_there_alone(self):
+        self.begin()
+        self.break_at("commit", cut, "before")
+        self.assert_source_in_doubt()
+        self.target.cli("resume", "--force")
+        self.target.wait_ticks(20)
+        self.source.cli("resume", "--force")  # a mistake
+        self.source.stderr.wait_for(rb"paused until it can be resumed: .* is in use by another")
+        self.assert_stands_still(self.source)
+        self.target.wait_ticks(20)
+        self.end(self.target)
+        self.assert_sound(self.source, self.target)
+
+    def test_before_commit_force_at_the_source_runs_it_once_the_target_is_dead(self):
+        self.begin()
+        self.break_at("commit", cut, "before")
+        self.assert_source_in_doubt()
+        os.kill(self.target.pid, signal.SIGKILL)
+        self.target.wait()
+        self.source.cli("resume", "--force")
+        self.source.wait_ticks(20)
+        self.end(self.source)
+        self.assert_sound(self.source)
+
+    def test_after_commit_it_moves(self):
+        self.begin()
+        self.break_at("running", cut, "before")
+        self.between.restore()
+        self.assert_moved()
+
+
 @labels("slow")
 class AcrossLegs(FerryTest):
-    def go(self, cpus, workload, *options):
+    def go(self, cpus, workload, *options, receive=()):
         """The output of a guest that went through all modes with these devices."""
         visited = [self.run_vm(
             f"tick=2 fill=8 dirty=2000 ws=2 check regs end=byte {workload}", *options, cpus=cpus)]
         visited[0].stdout.wait_for(rb"^# fill done")
         for leg in range(LEGS):
             target, report = self.move(
-                visited[-1], "--verify", "--mode", MODES[leg % len(MODES)])
+                visited[-1], "--verify", "--mode", MODES[leg % len(MODES)], receive=receive)
             self.assertIs(report["verified"], True)
             visited.append(target)
             target.wait_ticks(20)
         self.end(visited[-1])
         return self.assert_sound(*visited)
+
+    @cases(of_some_vcpus("its_disk"))
+    def take_the_disk_along(self, cpus):
+        path = self.path("disk")
+        with open(path, "wb") as file:
+            file.truncate(8 << 20)
+        output = self.go(cpus, "rng disk=256", "--rng", "--disk", path,
+                         receive=["--disk", f"id=disk0,{path}"])
+        self.assertGreater(min(counts(output, "disk")), 100)
 
     @cases(of_some_vcpus("its_entropy_device"))
     def take_the_entropy_device_along(self, cpus):

@@ -36,6 +36,9 @@ class FakeStorage final : public Storage {
   [[nodiscard]] std::uint64_t size() const override { return bytes_.size(); }
   [[nodiscard]] bool read_only() const override { return read_only_; }
   [[nodiscard]] std::string_view id() const override { return "a fake"; }
+  [[nodiscard]] std::string host_part() const override { return "a fake"; }
+  void acquire() override {}
+  void release() override {}
 
   void read(std::uint64_t offset, std::span<iovec> parts) override {
     enter("read");
@@ -68,7 +71,7 @@ class FakeStorage final : public Storage {
     const vmm::Lock lock(mutex_);
     held_.insert(call);
   }
-  void release() {
+  void let_go() {
     const vmm::Lock lock(mutex_);
     held_.clear();
     changed_.notify_all();

@@ -177,15 +177,54 @@ TEST_F(FileStorageTest, SaysWhatFailed) {
 }
 
 TEST_F(FileStorageTest, IsWrittenByOneOrReadByMany) {
-  {
-    const FileStorage first = storage();
-    EXPECT_EQ(error_of_opening(), EBUSY);
-    EXPECT_EQ(error_of_opening(true), EBUSY);
-    EXPECT_NE(complaint().find("in use by another process"), std::string::npos);
+  FileStorage writer = storage();
+  FileStorage other = storage();
+  FileStorage reader = storage(true);
+  FileStorage another = storage(true);
+  const auto error_of = [](FileStorage& disk) { return code_of([&] { disk.acquire(); }).value(); };
+  writer.acquire();
+  writer.acquire();
+  EXPECT_EQ(error_of(other), EBUSY);
+  EXPECT_EQ(error_of(reader), EBUSY);
+  writer.release();
+  writer.release();
+  EXPECT_EQ(error_of(reader), 0);
+  EXPECT_EQ(error_of(another), 0);
+  EXPECT_EQ(error_of(writer), EBUSY);
+  reader.release();
+  another.release();
+  EXPECT_EQ(error_of(writer), 0);
+}
+
+TEST_F(FileStorageTest, KnowsTheSameDisk) {
+  FileStorage disk = storage();
+  FileStorage same = storage(true);
+  EXPECT_NO_THROW(same.check_same(disk_identity(disk.host_part())));
+  DiskIdentity other = disk.identity();
+  other.bytes += kSectorSize;
+  EXPECT_THROW(same.check_same(other), std::invalid_argument);
+  other = disk.identity();
+  ++other.inode;
+  EXPECT_THROW(same.check_same(other), std::invalid_argument);
+  other.boot = "another";  // whose numbers mean nothing here
+  EXPECT_NO_THROW(same.check_same(other));
+}
+
+TEST(DiskIdentity, IsReadAsItIsWrittenAndInNoOtherWay) {
+  const DiskIdentity identity{
+      .bytes = 1024, .read_only = true, .boot = "some-boot", .device = 5, .inode = 77};
+  const std::string text = to_text(identity);
+  EXPECT_EQ(text, "disk 1024 read-only some-boot 5 77");
+  EXPECT_EQ(disk_identity(text), identity);
+  for (const std::string& unsound :
+       {std::string(), text + " ", text + "0 0", " " + text, std::string("disk 1024 read-only"),
+        std::string("disk -1 read-only some-boot 5 77"),
+        std::string("disk 1024 so-so some-boot 5 77"),
+        std::string("disk 99999999999999999999 writable some-boot 5 77"),
+        std::string("tape 1024 read-only some-boot 5 77"),
+        "disk 1 writable " + std::string(5000, 'x') + " 5 77"}) {
+    EXPECT_THROW(static_cast<void>(disk_identity(unsound)), std::invalid_argument) << unsound;
   }
-  const FileStorage first = storage(true);
-  EXPECT_EQ(error_of_opening(true), 0);
-  EXPECT_EQ(error_of_opening(), EBUSY);
 }
 
 TEST_F(FileStorageTest, RefusesWhatIsNotThere) {

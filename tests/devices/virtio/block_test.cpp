@@ -231,7 +231,7 @@ TEST_F(BlockTest, FlushesWhileItReads) {
   offer(2, Type::in, 0, kSectorSize);
   EXPECT_EQ(status_after(1, 2), Status::ok);
   EXPECT_EQ(driver_.used_element(0).head, 2U);
-  storage_->release();
+  storage_->let_go();
   EXPECT_EQ(status_after(2, 0), Status::ok);
   EXPECT_EQ(driver_.used_element(1).head, 0U);
 }
@@ -265,7 +265,7 @@ TEST_F(BlockTest, PausesWhenNothingIsUnderWay) {
   EXPECT_EQ(storage_->calls(2).size(), 2U);
   queue_->request_pause();
   EXPECT_FALSE(queue_->wait_paused(std::chrono::steady_clock::now()));
-  storage_->release();
+  storage_->let_go();
   EXPECT_TRUE(queue_->wait_paused(std::nullopt));
   EXPECT_EQ(queue_->state().next_used, 2);
 }
@@ -276,7 +276,7 @@ TEST_F(BlockTest, EndsWithRequestsUnderWay) {
   offer(0, Type::out, 0, kSectorSize);
   EXPECT_EQ(storage_->calls(1).size(), 1U);
   queue_->request_pause();
-  storage_->release();
+  storage_->let_go();
   queue_.reset();
   block_.reset();
   EXPECT_EQ(status_of(0), Status::ok);

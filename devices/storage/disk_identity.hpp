@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace devices::storage {
+
+/// Which disk it is, as far as two hosts can compare it, and how the guest has it.
+struct DiskIdentity {
+  std::uint64_t bytes = 0;
+  bool read_only = false;
+  std::string boot;          ///< of the kernel that says so: its boot id
+  std::uint64_t device = 0;  ///< of a file: the file system's; of a block device: its own
+  std::uint64_t inode = 0;   ///< of a file
+
+  bool operator==(const DiskIdentity&) const = default;
+};
+
+/// As it travels: "disk", and the fields in their order, with a space between.
+[[nodiscard]] std::string to_text(const DiskIdentity& identity);
+/// std::invalid_argument for anything else.
+[[nodiscard]] DiskIdentity disk_identity(std::string_view text);
+
+/// The boot id of this kernel: what differs is another one, or another boot of it.
+[[nodiscard]] std::string boot_id();
+
+}  // namespace devices::storage
