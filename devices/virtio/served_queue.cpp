@@ -20,10 +20,11 @@ void touch(const Request& request) {
 
 }  // namespace
 
-ServedQueue::ServedQueue(Queue queue, vmm::EventFd& notified, Callbacks callbacks, unsigned number)
+ServedQueue::ServedQueue(const Queue& queue, vmm::EventFd& notified, Callbacks callbacks,
+                         unsigned number)
     : notified_(notified),
       callbacks_(std::move(callbacks)),
-      queue_(std::move(queue)),
+      queue_(queue),
       thread_(
           vmm::ThreadRole::device, [this] { run(); }, vmm::nothing_escapes, number) {}
 

@@ -33,7 +33,7 @@ class ServedQueue {
 
   /// `notified` is signalled when the driver notifies, and outlives this object. `number` of the
   /// queue, for its thread's name. std::system_error when there is no thread to have.
-  ServedQueue(Queue queue, vmm::EventFd& notified, Callbacks callbacks, unsigned number);
+  ServedQueue(const Queue& queue, vmm::EventFd& notified, Callbacks callbacks, unsigned number);
   /// Nothing is under way any more on return.
   ~ServedQueue();
   ServedQueue(const ServedQueue&) = delete;

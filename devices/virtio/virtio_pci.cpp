@@ -129,7 +129,8 @@ VirtioPci::VirtioPci(std::string id, std::shared_ptr<VirtioDevice> device, vmm::
 
 void VirtioPci::add_capabilities() {
   constexpr std::size_t kPlain = 14;
-  const auto add = [this](auto body) { space_.add_capability(kVendorCapability, body); };
+  const auto add = [this](auto body)
+                       FERRY_REQUIRES(mutex_) { space_.add_capability(kVendorCapability, body); };
   add(structure<kPlain>(kCommonType, at(common_part), kCommonBytes));
   add(structure<kPlain>(kIsrType, at(isr_part), 1));
   add(structure<kPlain>(kDeviceType, at(device_part), kPartBytes));

@@ -59,10 +59,10 @@ class VirtioPci final : public vmm::Device, public PciFunction {
   static constexpr std::size_t kCommonBytes = 56;
   using Common = std::array<std::byte, kCommonBytes>;
 
-  void add_capabilities();
+  void add_capabilities() FERRY_REQUIRES(mutex_);
   [[nodiscard]] Common common();
   void write_common(std::uint64_t offset, std::span<const std::byte> data);
-  void write_queue(std::uint64_t offset, std::span<const std::byte> data);
+  void write_queue(std::uint64_t offset, std::span<const std::byte> data) FERRY_REQUIRES(mutex_);
   void notify(std::uint64_t queue);
   [[nodiscard]] std::uint16_t checked_vector(std::uint16_t vector) const;
   void tell_used(unsigned queue);
