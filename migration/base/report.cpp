@@ -81,7 +81,8 @@ json to_json(const MigrationReport& report) {
         {"p99_us", faults.p99_us},
         {"max_us", faults.max_us}}},
       {"phases_ms",
-       {{"stop", phases.stop},
+       {{"drain", phases.drain},
+        {"stop", phases.stop},
         {"last_pages", phases.last_pages},
         {"state", phases.state},
         {"restore", phases.restore},
@@ -136,6 +137,7 @@ MigrationReport report_from_json(const json& from) {
                              round.at("dirtied"), round.at("throttle")});
   }
   const json& phases = from.at("phases_ms");
+  phases.at("drain").get_to(report.phases_ms.drain);
   phases.at("stop").get_to(report.phases_ms.stop);
   phases.at("last_pages").get_to(report.phases_ms.last_pages);
   phases.at("state").get_to(report.phases_ms.state);

@@ -48,7 +48,7 @@ struct MigrationReport {
     double p50_us = 0, p99_us = 0, max_us = 0;
   } faults;  ///< waits for a page that was missing, as the destination saw them
   struct Phases {
-    double stop = 0, last_pages = 0, state = 0, restore = 0, commit = 0, verify = 0;
+    double drain = 0, stop = 0, last_pages = 0, state = 0, restore = 0, commit = 0, verify = 0;
   } phases_ms;
   struct KeptImage {
     std::uint64_t pages = 0, bytes = 0;

@@ -27,7 +27,7 @@ PreCopy::PreCopy(const Parts& parts)
                .throttle = parts.options.throttle,
                .state_bytes = kStateBytesPerCpu * parts.machine.config().cpus}) {}
 
-asio::awaitable<bool> PreCopy::run(bool may_switch) {
+asio::awaitable<bool> PreCopy::run(bool may_switch, Drain& drain) {
   vmm::DirtyLog& log = parts_.machine.dirty_log();
   if (!log.active()) log.start();
   if (may_switch) driver_.allow_post_copy();
@@ -40,7 +40,8 @@ asio::awaitable<bool> PreCopy::run(bool may_switch) {
     vmm::PageSet dirty = parts_.pages.to_send(log.read());
     parts_.pages.written(dirty);
     const PreCopyDriver::Next next = decide(*round, dirty.count());
-    if (next.decision.step == Step::stop) co_return false;
+    const bool stop = next.decision.step == Step::stop;
+    if (stop && co_await drain.within(parts_.options.max_downtime)) co_return false;
     if (next.decision.step == Step::post_copy) co_return true;
     if (next.decision.step == Step::throttle) parts_.machine.throttle(next.decision.throttle);
     kind = PreCopyDriver::Kind::given;

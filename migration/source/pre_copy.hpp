@@ -6,6 +6,7 @@
 
 #include "migration/pages/round.hpp"
 #include "migration/policy/pre_copy_driver.hpp"
+#include "migration/source/drain.hpp"
 #include "migration/source/memory_transfer.hpp"
 
 namespace migration::source {
@@ -16,9 +17,9 @@ class PreCopy final : public MemoryTransfer {
  public:
   explicit PreCopy(const Parts& parts);
 
-  /// The rounds while the guest runs. Whether the rest is for post-copy, which the destination
-  /// can do only if it `may_switch`.
-  boost::asio::awaitable<bool> run(bool may_switch);
+  /// The rounds while the guest runs, until `drain` succeeds where the rest would go at the stop.
+  /// Whether the rest is for post-copy, which the destination can do only if it `may_switch`.
+  boost::asio::awaitable<bool> run(bool may_switch, Drain& drain);
   /// To be called every PreCopyDriver::kAskEvery: within a round, now and then, what the driver
   /// wants to know of the guest's writes.
   void look_at_writes();

@@ -36,6 +36,7 @@ SourceMigration::Source::Source(std::unique_ptr<vmm::Machine>&& machine, Migrate
       ticker_(context_),
       grace_(context_),
       redial_(context_),
+      drain_(*machine, journal_, options_.timeout),
       pre_copy_({*machine, options_, link_, journal_, pages_}) {
   net::spawn(context_.get_executor(), run(), interrupt_.slot());
   machine_ = std::move(machine);
@@ -65,6 +66,7 @@ asio::awaitable<void> SourceMigration::Source::run() {
     Comparison comparison(parts());
     co_await connect(comparison);
     co_await copy(comparison);
+    co_await drain_.finish();
     co_await hand_over();
   } catch (const source::Refused& refusal) {
     on_refusal(refusal.what());
@@ -209,7 +211,7 @@ asio::awaitable<void> SourceMigration::Source::copy(Comparison& comparison) {
   bool post_copy = options_.mode == Mode::post_copy;
   if (post_copy && options_.keep_in) co_await sample_history();
   if (!post_copy && options_.mode != Mode::stop_and_copy) {
-    post_copy = co_await pre_copy_.run(unfit.empty());
+    post_copy = co_await pre_copy_.run(unfit.empty(), drain_);
   }
   if (!post_copy) co_return;
   post_copy_.emplace(parts(), pre_copy_.round());

@@ -147,6 +147,7 @@ class SourceMigration::Source {
   boost::asio::steady_timer ticker_;
   boost::asio::steady_timer grace_;  ///< for the last word before run() is interrupted
   source::Redial redial_;
+  source::Drain drain_;
   source::PreCopy pre_copy_;
   std::optional<source::PostCopy> post_copy_;
   std::optional<handover::StopDeadline> stop_;  ///< while the guest stands, before Commit

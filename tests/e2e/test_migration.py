@@ -22,8 +22,8 @@ REPORT = {
     "rounds": [{"pages": int, "wire_bytes": int, "duration_ms": float, "dirtied": int}],
     "faults": {"count": int, "p50_us": float, "p99_us": float, "max_us": float},
     "phases_ms": {
-        "stop": float, "last_pages": float, "state": float, "restore": float, "commit": float,
-        "verify": float,
+        "drain": float, "stop": float, "last_pages": float, "state": float, "restore": float,
+        "commit": float, "verify": float,
     },
     "kept_image": {"pages": int, "bytes": int, "error": None},
     "verified": (bool, type(None)),

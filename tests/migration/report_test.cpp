@@ -75,6 +75,7 @@ TEST(MigrationReport, HasEveryFieldOfTheFixedForm) {
                            "/faults/p50_us",
                            "/faults/p99_us",
                            "/faults/max_us",
+                           "/phases_ms/drain",
                            "/phases_ms/stop",
                            "/phases_ms/last_pages",
                            "/phases_ms/state",

@@ -33,14 +33,13 @@ class Device {
 
   /// The vCPUs are about to run: for the first time, or again.
   virtual void resumed() {}
-  /// The opposite: the vCPUs have stopped, or wait for a missing page; of these a last access may
-  /// still come. No I/O of this device's own begins from now on, before resumed().
+  /// The opposite. The vCPUs may still run, or have a last access to come; no I/O of this device's
+  /// own begins from now on, before resumed().
   virtual void request_pause() {}
   /// After it: waits until none is under way, so that nothing more of it reaches the guest's memory
   /// or is missing in what save() gives. False when that is not so by `deadline`, where there is
-  /// one: what is under way may touch a page that is missing. It waits for what always ends, such
-  /// as a request to a disk, and never for somebody who may stall, such as a reader of the guest's
-  /// output.
+  /// one: a disk may hang, or what is under way touch a page that is missing. It does not wait for
+  /// a reader of the guest's output.
   [[nodiscard]] virtual bool wait_paused(
       std::optional<std::chrono::steady_clock::time_point> /*deadline*/) {
     return true;

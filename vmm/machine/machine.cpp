@@ -22,8 +22,8 @@ namespace {
 constexpr std::uint32_t kTssAddress = 0xfffbd000;
 constexpr std::uint64_t kIdentityMapAddress = 0xfffbc000;
 
-/// While pages are missing, a vCPU that is not back after this is taken to wait for one. A wrong
-/// guess harms nothing.
+/// While pages are missing, a vCPU that is not back after this is taken to wait for one, and a
+/// device always to wait for its host. A wrong guess harms nothing.
 constexpr std::chrono::milliseconds kPageWait{100};
 
 MachineConfig checked(MachineConfig config, const GuestMemory& memory) {
@@ -172,7 +172,30 @@ void Machine::release() {
   for (const auto& device : devices_) device->release();
 }
 
+void Machine::begin_drain() {
+  draining_ = true;
+  for (const auto& device : devices_) device->request_pause();
+}
+
+bool Machine::drained(std::chrono::steady_clock::time_point deadline) {
+  return std::ranges::all_of(
+      devices_, [deadline](const auto& device) { return device->wait_paused(deadline); });
+}
+
+std::string Machine::undrained() {
+  const auto now = std::chrono::steady_clock::now();
+  const auto busy = std::ranges::find_if(
+      devices_, [now](const auto& device) { return !device->wait_paused(now); });
+  return busy == devices_.end() ? "nothing" : std::string((*busy)->id());
+}
+
+void Machine::end_drain() {
+  if (!std::exchange(draining_, false) || !running_) return;
+  for (const auto& device : devices_) device->resumed();
+}
+
 void Machine::resume() {
+  if (running_) end_drain();
   if (running_ || ended()) return;
   acquire();
   for (const auto& device : devices_) device->resumed();
@@ -197,10 +220,9 @@ void Machine::pause() {
     }
   }
   if (!std::exchange(running_, false)) return;
-  for (const auto& device : devices_) device->request_pause();
-  for (const auto& device : devices_) {
-    static_cast<void>(device->wait_paused(userfault_ ? std::optional(deadline) : std::nullopt));
-  }
+  begin_drain();
+  static_cast<void>(drained(std::max(deadline, std::chrono::steady_clock::now())));
+  draining_ = false;
 }
 
 void Machine::throttle(unsigned percent) {

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "vmm/kvm/dirty_log.hpp"
@@ -65,16 +66,24 @@ class Machine final : public DeviceHost {
   /// Returns when every vCPU runs (or waits in KVM), or when none does any more. Idempotent.
   /// std::system_error when somebody else has what its devices need: it stays paused.
   void resume();
-  /// The vCPUs stop, then the devices. While pages are missing, a vCPU or a device that waits for
-  /// one counts as paused: it does nothing more than finish its instruction or request when the
-  /// page comes, and until then save() is refused.
+  /// Devices begin no I/O of their own any more, while vCPUs run on: until pause() or end_drain().
+  void begin_drain();
+  /// Whether none of it is under way any more, by `deadline`.
+  [[nodiscard]] bool drained(std::chrono::steady_clock::time_point deadline);
+  /// The device that still has some, for people.
+  [[nodiscard]] std::string undrained();
+  void end_drain();
+  /// The vCPUs stop, then the devices. While pages are missing, a vCPU that waits for one counts as
+  /// paused, and so does a device whose I/O takes long: it does nothing more than finish its
+  /// instruction or request, and until then save() is refused.
   void pause();
   [[nodiscard]] bool running() const { return running_; }
 
   /// Slows the guest: each vCPU runs (100 - percent) % of the time. 0 ends it.
   void throttle(unsigned percent);
 
-  /// While paused; std::logic_error while a vCPU waits for a missing page. Saving can itself write
+  /// While paused; std::logic_error while a vCPU waits for a missing page, and std::runtime_error
+  /// while a device has I/O under way. Saving can itself write
   /// guest pages (kvmclock): read the dirty log after it.
   [[nodiscard]] MachineState save();
   /// Loads a state that `save` made, into a machine of the same config that has not run yet.
@@ -118,6 +127,7 @@ class Machine final : public DeviceHost {
   std::vector<std::unique_ptr<Vcpu>> vcpus_;
   GuestTime time_;
   bool running_ = false;
+  bool draining_ = false;
   mutable Mutex end_mutex_;
   std::optional<GuestEnd> end_ FERRY_GUARDED_BY(end_mutex_);
   std::function<void()> end_handler_ FERRY_GUARDED_BY(end_mutex_);

@@ -20,10 +20,9 @@ MachineState Machine::save() {
   for (const auto& vcpu : vcpus_) {
     if (!vcpu->stopped()) throw std::logic_error("a vCPU still waits for a page: no state to save");
   }
-  for (const auto& device : devices_) {
-    if (!device->wait_paused(std::chrono::steady_clock::now())) {
-      throw std::logic_error("a device still waits for a page: no state to save");
-    }
+  if (!drained(std::chrono::steady_clock::now())) {
+    throw std::runtime_error(
+        fmt::format("{} still has I/O under way: no state to save", undrained()));
   }
   MachineState state;
   for (std::uint32_t i = 0; i < vcpus_.size(); ++i) {
