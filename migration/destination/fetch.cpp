@@ -46,7 +46,9 @@ std::shared_ptr<const vmm::Userfault> Fetch::start(vmm::GuestMemory& memory, boo
   callbacks.failed = [this](std::exception_ptr failure) {
     // The receiver's thread may be waiting for the very pages that now do not come.
     if (loading_) fetcher_->abandon();
-    asio::post(context_, [this, failure] { connection_lost(failure); });
+    asio::post(context_, [this, connection = connection_.load(), failure] {
+      connection_lost(connection, failure);
+    });
   };
   ram_pages_ = memory.page_count();
   auto fetcher = std::make_unique<PageFetcher>(memory, userfault_, empty ? cover(memory) : nullptr,
@@ -100,14 +102,15 @@ void Fetch::connect_if_told() {
   connected_ = true;
 }
 
-void Fetch::connection_lost(std::exception_ptr failure) {
-  if (!fetcher_ || fetcher_->connected()) return;  // it was an earlier connection
+void Fetch::connection_lost(unsigned connection, std::exception_ptr failure) {
+  if (!fetcher_ || connection != connection_) return;
   connected_ = false;
   callbacks_.lost(std::move(failure));
 }
 
 void Fetch::disconnect() {
   if (fetcher_) fetcher_->disconnect();
+  ++connection_;
   socket_.reset();
   connected_ = false;
 }

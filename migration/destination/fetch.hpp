@@ -105,7 +105,7 @@ class Fetch {
   std::unique_ptr<FileOverlay> cover(vmm::GuestMemory& memory) const;
   void connect_if_told();
   void check_room() const;
-  void connection_lost(std::exception_ptr failure);
+  void connection_lost(unsigned connection, std::exception_ptr failure);
 
   boost::asio::io_context& context_;
   const std::chrono::milliseconds timeout_;
@@ -114,6 +114,8 @@ class Fetch {
   std::shared_ptr<const vmm::Userfault> userfault_;  ///< until there is a fetcher
   std::optional<net::Socket> socket_;                ///< until all is told that is missing
   bool connected_ = false;
+  /// The fault connection's number: what is heard of an earlier one means nothing.
+  std::atomic<unsigned> connection_ = 0;
   std::uint64_t ram_pages_ = 0;
   std::uint64_t pages_told_ = 0;  ///< what `missing` frames were about
   std::atomic<bool> loading_ = false;

@@ -99,6 +99,23 @@ TEST_F(FetchTest, IsToldOfAConnectionThatIsLostUnlessItHasAnother) {
   EXPECT_FALSE(fetch_.begin_loading());
 }
 
+// A link that was taken up again is not given up for what an earlier one came to.
+TEST_F(FetchTest, IsNotToldOfAnEarlierConnectionAfterwards) {
+  start();
+  miss({5, 1});
+  fetch_.on_post_copy();
+  fetch_.connect(peer_.socket(context_));
+  EXPECT_TRUE(fetch_.begin_loading());
+  vmm::Reader& reader = readers_.emplace_back(memory_.pages({5, 1}).data());
+  EXPECT_EQ(peer_.receive_request(), 5U);
+  peer_.hang_up();
+  EXPECT_EQ(reader.value(), std::byte{0});  // so the fault thread has told, and nobody has heard
+  fetch_.disconnect();
+  EXPECT_FALSE(fetch_.end_loading());
+  context_.run_for(std::chrono::milliseconds(10));
+  EXPECT_EQ(lost_, "");
+}
+
 TEST_F(FetchTest, EndsLoadingByZeroPagesWhenTheConnectionIsLost) {
   start();
   miss({5, 1});
