@@ -139,6 +139,43 @@ class ALinuxGuest(FerryTest):
         self.assertNotEqual(shell.ask(bytes_of), shell.ask(bytes_of))
         self.assertEqual(shell.ask(f"dmesg | grep -iE '{TROUBLE}' || true"), "")
 
+    def test_has_a_file_system_on_a_disk_that_goes_along(self):
+        image = self.path("disk")
+        with open(image, "wb") as file:
+            file.truncate(64 << 20)
+        shell = self.boot(1, devices=["--disk", image])
+        self.assertEqual(shell.ask("cat /sys/block/vda/size /sys/block/vda/serial"), "131072\ndisk0")
+        shell.ask("mke2fs /dev/vda >/dev/null 2>&1 && mkdir /mnt && mount -t ext4 /dev/vda /mnt")
+        # Writes files through to the disk, and reads them from there, for as long as all is well.
+        shell.ask(
+            "cat >/bin/checker <<'end'\n"
+            "number=0\n"
+            "while number=$((number + 1)); do\n"
+            "  dd if=/dev/urandom of=/mnt/new bs=64k count=4 conv=fsync 2>/dev/null || break\n"
+            "  sum=$(md5sum </mnt/new)\n"
+            "  mv /mnt/new /mnt/file$((number % 20)) || break\n"
+            "  echo 1 >/proc/sys/vm/drop_caches\n"
+            "  [ \"$(md5sum </mnt/file$((number % 20)))\" = \"$sum\" ] || break\n"
+            "  echo $number >/run/checked\n"
+            "done\n"
+            "end\n"
+            "sh /bin/checker & until [ -e /run/checked ]; do sleep 1; done")
+        checked = [int(shell.ask("cat /run/checked"))]
+        for mode in MODES:
+            shell.vm, report = self.move(shell.vm, "--verify", "--mode", mode,
+                                         receive=["--disk", f"id=disk0,{image}"])
+            self.assertIs(report["verified"], True)
+            shell.ask("sleep 1")
+            checked.append(int(shell.ask("cat /run/checked")))
+        self.assertEqual(checked, sorted(set(checked)), "the checker stood still")
+        shell.ask("kill %1; umount /mnt")
+        self.assertEqual(shell.ask(f"dmesg | grep -iE '{TROUBLE}|I/O error' || true"), "")
+        shell.vm.write(b"exit\n")
+        self.assertEqual(shell.vm.wait(), 0, shell.vm.stderr.text())
+        checked = subprocess.run(["/sbin/e2fsck", "-fn", image], capture_output=True, text=True,
+                                 stdin=subprocess.DEVNULL)
+        self.assertEqual(checked.returncode, 0, checked.stdout)
+
     def test_has_a_terminal_with_ctrl_c_and_job_control(self):
         shell = self.boot(1)
         shell.start_and_type(1000001, CTRL_C)
