@@ -16,7 +16,7 @@ inline constexpr std::size_t kMaxHostPart = 4096;  ///< bytes
 /// A device of a machine, as its configuration lists it.
 struct DeviceVersion {
   std::string id;
-  std::uint32_t version = 1;  ///< of its saved state
+  std::uint32_t version = 1;   ///< of its saved state
   std::string host_part = {};  ///< see Device::host_part()
 
   bool operator==(const DeviceVersion&) const = default;
