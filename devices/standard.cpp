@@ -117,8 +117,11 @@ std::vector<PciDevice> pci_devices_for(const std::vector<vmm::DeviceVersion>& wa
                                        const HostParts& parts) {
   std::vector<PciDevice> more;
   for (const vmm::DeviceVersion& device : wanted) {
-    if (device.id == kEntropyId) more.push_back(entropy_device());
-    if (device.host_part.starts_with("disk ")) more.push_back(disk_for(device, parts));
+    if (device.host_part.starts_with("disk ")) {
+      more.push_back(disk_for(device, parts));
+    } else if (device.id == kEntropyId) {
+      more.push_back(entropy_device());
+    }
   }
   NoMachine host;
   std::vector<vmm::DeviceVersion> here;

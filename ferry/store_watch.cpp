@@ -47,6 +47,11 @@ void StoreWatch::detach_ram(vmm::Machine& machine) {
   vmm::GuestMemory& memory = machine.memory();
   const bool runs = machine.running();
   if (runs) machine.pause();
+  // I/O of a device still writes there: at the next look.
+  if (!machine.drained(std::chrono::steady_clock::now())) {
+    if (runs) machine.resume();
+    return;
+  }
   bool done = false;
   try {
     done = memory.detach_file(std::chrono::steady_clock::now() + kStop);

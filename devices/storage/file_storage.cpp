@@ -129,7 +129,7 @@ void FileStorage::acquire() {
 
 void FileStorage::release() {
   if (!acquired_) return;
-  if (!read_only_) flush();
+  if (!read_only_) write_back();
   set_lock(F_UNLCK);
   acquired_ = false;
 }
@@ -187,7 +187,20 @@ void FileStorage::transfer_all(std::uint64_t offset, std::span<iovec> parts, con
   }
 }
 
+/// The host tells of a write that it has lost once: this time the guest does not hear of it.
+void FileStorage::write_back() {
+  try {
+    flush();
+  } catch (...) {
+    lost_ = true;
+    throw;
+  }
+}
+
 void FileStorage::flush() {
+  if (lost_.exchange(false)) {
+    throw std::system_error(EIO, std::generic_category(), name_ + ": has lost what was written");
+  }
   while (::fdatasync(file_.get()) < 0) {
     if (errno != EINTR) fail("cannot flush (fdatasync)");
   }

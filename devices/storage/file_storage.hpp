@@ -43,6 +43,9 @@ class FileStorage final : public Storage {
   void read(std::uint64_t offset, std::span<iovec> parts) override;
   [[nodiscard]] bool try_read(std::uint64_t offset, std::span<const iovec> parts) override;
   void write(std::uint64_t offset, std::span<iovec> parts) override;
+  void prepare_release() override {
+    if (!read_only_) write_back();
+  }
   void flush() override;
   void discard(std::uint64_t offset, std::uint64_t length) override;
   void write_zeroes(std::uint64_t offset, std::uint64_t length, bool may_unmap) override;
@@ -50,6 +53,7 @@ class FileStorage final : public Storage {
  private:
   [[nodiscard]] vmm::UniqueFd open(const std::filesystem::path& path) const;
   [[nodiscard]] std::uint64_t measure() const;
+  void write_back();
   void set_lock(short type) const;
   void forget_cached() const;
   template <typename Call>
@@ -64,6 +68,7 @@ class FileStorage final : public Storage {
   const std::uint64_t size_;
   bool of_other_kernel_ = false;  ///< another one may have written since this one last read
   bool acquired_ = false;
+  std::atomic<bool> lost_{false};          ///< a write, and the guest does not know it
   std::atomic<bool> tells_at_hand_{true};  ///< the file system knows RWF_NOWAIT
 };
 

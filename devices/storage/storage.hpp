@@ -39,6 +39,7 @@ class Storage {
   /// As of vmm::Device.
   virtual void acquire() = 0;
   virtual void release() = 0;
+  virtual void prepare_release() {}
 
   /// All bytes from `offset` on that `parts` have room for. `parts` are used up.
   virtual void read(std::uint64_t offset, std::span<iovec> parts) = 0;

@@ -59,6 +59,7 @@ class Block final : public VirtioDevice {
   [[nodiscard]] std::string host_part() const override { return storage_->host_part(); }
   void acquire() override { storage_->acquire(); }
   void release() override { storage_->release(); }
+  void prepare_release() override { storage_->prepare_release(); }
   void begin(std::uint64_t features) override;
   void serve(unsigned index, ServedQueue& queue) override;
 

@@ -28,7 +28,10 @@ ServedQueue::ServedQueue(const Queue& queue, vmm::EventFd& notified, Callbacks c
       thread_(
           vmm::ThreadRole::device, [this] { run(); }, vmm::nothing_escapes, number) {}
 
-ServedQueue::~ServedQueue() {
+ServedQueue::~ServedQueue() { stop(); }
+
+void ServedQueue::stop() {
+  if (!thread_.joinable()) return;
   request_pause();
   static_cast<void>(wait_paused(std::nullopt));
   {

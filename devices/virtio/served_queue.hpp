@@ -34,7 +34,6 @@ class ServedQueue {
   /// `notified` is signalled when the driver notifies, and outlives this object. `number` of the
   /// queue, for its thread's name. std::system_error when there is no thread to have.
   ServedQueue(const Queue& queue, vmm::EventFd& notified, Callbacks callbacks, unsigned number);
-  /// Nothing is under way any more on return.
   ~ServedQueue();
   ServedQueue(const ServedQueue&) = delete;
   ServedQueue& operator=(const ServedQueue&) = delete;
@@ -54,6 +53,9 @@ class ServedQueue {
   void request_pause();
   /// After it: whether nothing is under way, by `deadline` where there is one.
   [[nodiscard]] bool wait_paused(const Deadline& deadline);
+  /// Nothing is under way any more on return, nor will be: the thread is over. Once; the destructor
+  /// does it, too.
+  void stop();
   /// While it is paused.
   [[nodiscard]] QueueState state() const { return queue_.state(); }
 

@@ -1,6 +1,7 @@
 #include "devices/virtio/virtio_core.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <system_error>
 #include <utility>
 
@@ -27,17 +28,19 @@ std::uint64_t VirtioCore::driver_features() {
 
 void VirtioCore::set_driver_features(std::uint64_t features) {
   const vmm::Lock lock(mutex_);
-  if ((status_ & kFeaturesOk) == 0) driver_features_ = features;
+  if ((status_ & kFeaturesOk) == 0 && !resetting_) driver_features_ = features;
 }
 
 std::uint8_t VirtioCore::status() {
+  end_reset();
   const vmm::Lock lock(mutex_);
   return status_;
 }
 
 void VirtioCore::set_status(std::uint8_t status) {
   if (status == 0) {
-    reset();
+    begin_reset();
+    end_reset();
     return;
   }
   const vmm::Lock lock(mutex_);
@@ -61,17 +64,33 @@ void VirtioCore::set_status(std::uint8_t status) {
   }
 }
 
-void VirtioCore::reset() {
+void VirtioCore::begin_reset() {
+  const vmm::Lock lock(mutex_);
+  resetting_ = true;
+  for (const auto& queue : queues_) {
+    if (queue) queue->request_pause();
+  }
+}
+
+/// If nothing is under way any more. No vCPU waits for that, since a disk may hang: its driver asks
+/// again.
+void VirtioCore::end_reset() {
+  const auto idle = [](const auto& queue) {
+    return queue == nullptr || queue->wait_paused(std::chrono::steady_clock::now());
+  };
   Queues old;
   {
     const vmm::Lock lock(mutex_);
-    if (resetting_) return;
-    resetting_ = true;
+    if (!resetting_ || stopping_ || !std::ranges::all_of(queues_, idle)) return;
+    stopping_ = true;
     old = std::exchange(queues_, {});
   }
-  // Without the lock: what is under way may tell the driver something.
-  old.clear();
+  // Whoever else looks at one keeps no thread of it: the notifications are the next driver's.
+  for (const auto& queue : old) {
+    if (queue) queue->stop();
+  }
   const vmm::Lock lock(mutex_);
+  stopping_ = false;
   resetting_ = false;
   status_ = 0;
   driver_features_ = 0;
@@ -145,7 +164,7 @@ VirtioCore::Queues VirtioCore::queues() {
 void VirtioCore::resumed() {
   const vmm::Lock lock(mutex_);
   running_ = true;
-  if ((status_ & kNeedsReset) != 0) return;
+  if (resetting_ || (status_ & kNeedsReset) != 0) return;
   for (const auto& queue : queues_) {
     if (queue) queue->resume();
   }
@@ -165,6 +184,7 @@ bool VirtioCore::wait_paused(const ServedQueue::Deadline& deadline) {
 }
 
 void VirtioCore::save(vmm::ByteWriter& out) {
+  end_reset();  // a paused device has nothing under way
   const vmm::Lock lock(mutex_);
   out.u8(status_);
   out.u64(driver_features_);

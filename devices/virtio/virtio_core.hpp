@@ -66,7 +66,8 @@ class VirtioCore {
   /// Until they are agreed.
   void set_driver_features(std::uint64_t features);
   [[nodiscard]] std::uint8_t status();
-  /// Zero resets: it returns when nothing is under way any more.
+  /// Zero resets. That takes until nothing is under way any more: then it reads as zero, and till
+  /// then all else that the driver writes is forgotten.
   void set_status(std::uint8_t status);
   /// Of a queue that is not there: no entries.
   [[nodiscard]] QueueSetup queue(unsigned index);
@@ -85,7 +86,8 @@ class VirtioCore {
  private:
   using Queues = std::vector<std::shared_ptr<ServedQueue>>;  ///< null: not enabled
 
-  void reset();
+  void begin_reset();
+  void end_reset();
   void serve() FERRY_REQUIRES(mutex_);
   [[nodiscard]] std::shared_ptr<ServedQueue> make_queue(unsigned index) FERRY_REQUIRES(mutex_);
   void needs_reset();
@@ -103,7 +105,9 @@ class VirtioCore {
   std::uint64_t driver_features_ FERRY_GUARDED_BY(mutex_) = 0;
   std::vector<QueueSetup> setups_ FERRY_GUARDED_BY(mutex_);
   Queues queues_ FERRY_GUARDED_BY(mutex_);  ///< empty while none is served
-  bool resetting_ FERRY_GUARDED_BY(mutex_) = false;
+  bool resetting_ FERRY_GUARDED_BY(mutex_) =
+      false;  ///< its queues are still there, or being stopped
+  bool stopping_ FERRY_GUARDED_BY(mutex_) = false;
   bool running_ FERRY_GUARDED_BY(mutex_) = false;
 };
 

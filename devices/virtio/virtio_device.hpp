@@ -32,6 +32,7 @@ class VirtioDevice {
   [[nodiscard]] virtual std::string host_part() const { return {}; }
   virtual void acquire() {}
   virtual void release() {}
+  virtual void prepare_release() {}
 
   /// The driver has chosen so: a subset of features(). Before any queue is served; again after a
   /// reset, when none is any more.

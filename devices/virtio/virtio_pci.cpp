@@ -108,16 +108,16 @@ VirtioPci::VirtioPci(std::string id, std::shared_ptr<VirtioDevice> device, vmm::
             [&host](std::uint64_t address, std::uint32_t data) {
               host.signal_message(address, data);
             }),
-      core_(std::move(device), host,
-            {.used = [this](unsigned queue) { tell_used(queue); },
-             .config_changed = [this] { tell_config(); }}),
       space_({.vendor = kVendor,
-              .device = static_cast<std::uint16_t>(kFirstDevice + core_.device().type()),
-              .class_code = class_of(core_.device().type()),
+              .device = static_cast<std::uint16_t>(kFirstDevice + device->type()),
+              .class_code = class_of(device->type()),
               .revision = kModern,
               .subsystem_vendor = kVendor,
-              .subsystem = static_cast<std::uint16_t>(kFirstDevice + core_.device().type())}),
-      queue_vectors_(core_.queue_count(), kNoVector) {
+              .subsystem = static_cast<std::uint16_t>(kFirstDevice + device->type())}),
+      queue_vectors_(device->queue_sizes().size(), kNoVector),
+      core_(std::move(device), host,
+            {.used = [this](unsigned queue) { tell_used(queue); },
+             .config_changed = [this] { tell_config(); }}) {
   const vmm::Lock lock(mutex_);
   space_.set_bar(static_cast<std::uint32_t>(bar.value), PciBus::kBarBytes);
   add_capabilities();
@@ -207,13 +207,8 @@ VirtioPci::Common VirtioPci::common() {
 void VirtioPci::write_common(std::uint64_t offset, std::span<const std::byte> data) {
   const std::uint64_t value = number(data);
   if (offset == kStatus) {
-    // Without the lock: a reset waits for what is under way, which may tell the driver something.
+    if (value == 0) forget_vectors();
     core_.set_status(static_cast<std::uint8_t>(value));
-    if (value != 0) return;
-    msix_.reset();
-    const vmm::Lock lock(mutex_);
-    config_vector_ = kNoVector;
-    std::ranges::fill(queue_vectors_, kNoVector);
     return;
   }
   const vmm::Lock lock(mutex_);
@@ -257,6 +252,16 @@ void VirtioPci::write_queue(std::uint64_t offset, std::span<const std::byte> dat
     default: return;
   }
   core_.set_queue(queue_select_, setup);
+}
+
+/// What a device that is being reset still completes is told to nobody.
+void VirtioPci::forget_vectors() {
+  {
+    const vmm::Lock lock(mutex_);
+    config_vector_ = kNoVector;
+    std::ranges::fill(queue_vectors_, kNoVector);
+  }
+  msix_.reset();
 }
 
 std::uint16_t VirtioPci::checked_vector(std::uint16_t vector) const {

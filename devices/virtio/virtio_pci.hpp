@@ -47,6 +47,7 @@ class VirtioPci final : public vmm::Device, public PciFunction {
   [[nodiscard]] std::string host_part() const override { return core_.device().host_part(); }
   void acquire() override { core_.device().acquire(); }
   void release() override { core_.device().release(); }
+  void prepare_release() override { core_.device().prepare_release(); }
   [[nodiscard]] std::vector<std::byte> save() override;
   void load(std::uint32_t version, std::span<const std::byte> bytes) override;
 
@@ -64,6 +65,7 @@ class VirtioPci final : public vmm::Device, public PciFunction {
   void write_common(std::uint64_t offset, std::span<const std::byte> data);
   void write_queue(std::uint64_t offset, std::span<const std::byte> data) FERRY_REQUIRES(mutex_);
   void notify(std::uint64_t queue);
+  void forget_vectors();
   [[nodiscard]] std::uint16_t checked_vector(std::uint16_t vector) const;
   void tell_used(unsigned queue);
   void tell_config();
@@ -73,7 +75,6 @@ class VirtioPci final : public vmm::Device, public PciFunction {
 
   const std::string id_;
   Msix msix_;
-  VirtioCore core_;
   std::uint8_t msix_at_ = 0;  ///< of the capabilities
   std::uint8_t window_at_ = 0;
 
@@ -84,6 +85,8 @@ class VirtioPci final : public vmm::Device, public PciFunction {
   std::uint16_t queue_select_ FERRY_GUARDED_BY(mutex_) = 0;
   std::uint16_t config_vector_ FERRY_GUARDED_BY(mutex_) = kNoVector;
   std::vector<std::uint16_t> queue_vectors_ FERRY_GUARDED_BY(mutex_);
+
+  VirtioCore core_;  ///< last: what is under way in it uses all else
 };
 
 }  // namespace devices::virtio

@@ -51,7 +51,7 @@ void SourceMigration::Source::tick() {
   ticker_.async_wait([this](boost::system::error_code cancelled) {
     if (cancelled || Side::stays(stage()) || Side::has_moved(stage())) return;
     try {
-      if (stage() <= Stage::copying && machine_ && machine_->running()) {
+      if (stage() <= Stage::copying && machine_ && machine_->running() && !machine_->draining()) {
         callbacks_.tend(*machine_);
       }
       pre_copy_.look_at_writes();

@@ -9,8 +9,9 @@
 
 namespace migration::source {
 
-/// The I/O of the guest's devices ends while the guest still runs, so that it does not stand for
-/// it. Requests that are not begun meanwhile are served where it is next.
+/// The I/O of the guest's devices ends while the guest still runs, and what the host has cached of
+/// its disks is written back, so that it does not stand for either. Requests that are not begun
+/// meanwhile are served where it is next.
 class Drain {
  public:
   using Clock = std::chrono::steady_clock;
@@ -26,7 +27,14 @@ class Drain {
   boost::asio::awaitable<void> finish();
 
  private:
+  static constexpr const char* kNotWrittenBack =
+      "the host does not finish writing to the guest's disks what it has cached of them: see what "
+      "keeps their storage";
+
   boost::asio::awaitable<bool> wait(Clock::duration most);
+  boost::asio::awaitable<bool> write_back_rest(Clock::duration most);
+  boost::asio::awaitable<void> write_back(Clock::duration most);
+  boost::asio::awaitable<bool> written_back(Clock::duration most);
 
   vmm::Machine& machine_;
   Journal& journal_;

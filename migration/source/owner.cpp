@@ -23,6 +23,8 @@ constexpr std::chrono::minutes kTellAbortFor{10};
 constexpr int kTimeoutsToTell = 3;
 /// For so many it is waited until the destination has given back what the VM's devices need.
 constexpr int kTimeoutsToTakeBack = 6;
+/// A destination says one that counts, and at most one that crossed ours.
+constexpr int kMostWords = 4;
 constexpr const char* kStays = "the VM stayed at the source";
 
 }  // namespace
@@ -71,7 +73,12 @@ void SourceMigration::Source::act(Action action) {
 std::string SourceMigration::Source::run_guest() {
   try {
     machine_->throttle(0);
-    if (was_running_ && !machine_->ended()) machine_->resume();
+    if (machine_->ended()) return {};
+    if (was_running_) {
+      machine_->resume();
+    } else {
+      machine_->acquire();  // it may run again
+    }
     return {};
   } catch (const std::exception& failure) {
     return failure.what();
@@ -83,19 +90,18 @@ std::string SourceMigration::Source::run_guest() {
 asio::awaitable<void> SourceMigration::Source::take_back() {
   const auto give_up = Clock::now() + kTimeoutsToTakeBack * options_.timeout;
   redial_.start_over();
-  bool told = false;
-  for (std::string trouble = run_guest(); !trouble.empty() && Clock::now() < give_up;
-       trouble = run_guest()) {
-    if (!std::exchange(told, true)) {
-      callbacks_.message(
-          fmt::format("the VM is here, paused until it can be resumed: {}", trouble));
-    }
+  std::string trouble = run_guest();
+  if (!trouble.empty()) {
+    callbacks_.message(fmt::format("the VM is here, paused until it can be resumed: {}", trouble));
+  }
+  while (!trouble.empty() && Clock::now() < give_up) {
     if (link_.up()) {
       co_await await_last_word();
     } else if (Side::tells(stage())) {
       co_await tell_by_inquiry();
     }
-    co_await redial_.pause();
+    trouble = run_guest();
+    if (!trouble.empty()) co_await redial_.pause();
   }
 }
 
@@ -136,7 +142,9 @@ std::string SourceMigration::Source::why_it_stays() const {
 asio::awaitable<void> SourceMigration::Source::await_last_word() {
   if (!link_.up()) co_return;
   try {
-    while (Side::tells(stage())) on_word(co_await link_.control().answer(kWordGrace));
+    for (int words = 0; Side::tells(stage()) && words < kMostWords; ++words) {
+      on_word(co_await link_.control().answer(kWordGrace));
+    }
     co_await link_.control().drained();
   } catch (const std::exception&) {
     happened(Event::link_lost);
@@ -163,7 +171,9 @@ asio::awaitable<void> SourceMigration::Source::keep_telling() {
 asio::awaitable<void> SourceMigration::Source::tell_by_inquiry() {
   try {
     co_await inquire();
-    while (Side::tells(stage())) on_word(co_await link_.control().answer(options_.timeout));
+    for (int words = 0; Side::tells(stage()) && words < kMostWords; ++words) {
+      on_word(co_await link_.control().answer(options_.timeout));
+    }
     co_await link_.control().drained();
   } catch (const std::exception&) {
     happened(Event::link_lost);

@@ -199,6 +199,18 @@ class ADiskWhenTheLinkBreaks(HandoverTest):
         self.assert_target_gives_up()
         self.assert_moves_elsewhere()
 
+    def test_of_a_paused_guest_it_stays_with_it(self):
+        self.begin()
+        self.source.cli("pause")
+        self.break_at("last_round", cut, "before")
+        self.migration.report(1)
+        self.assertEqual(self.source.info()["state"], "paused")
+        thief = self.run_vm("tick=2", *self.devices)
+        self.assertEqual(thief.wait(), 69, thief.stderr.text())
+        self.source.cli("resume")
+        self.source.wait_ticks(20)
+        self.end(self.source)
+
     def test_before_commit_force_at_the_target_runs_it_there_alone(self):
         self.begin()
         self.break_at("commit", cut, "before")

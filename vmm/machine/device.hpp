@@ -55,6 +55,10 @@ class Device {
   /// there: std::system_error when that is not so, and it is held still.
   virtual void release() {}
 
+  /// Does what release() would take long for, and may wait for the host as long as that takes: in
+  /// any thread, while the guest runs or not.
+  virtual void prepare_release() {}
+
   /// While the machine does not run.
   [[nodiscard]] virtual std::vector<std::byte> save() = 0;
   /// Before it first runs. Throws std::invalid_argument for bytes that are not a sound state: they

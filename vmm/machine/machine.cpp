@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -168,6 +169,16 @@ void Machine::acquire() {
   for (const auto& device : devices_) device->acquire();
 }
 
+std::function<void()> Machine::preparation_of_release() const {
+  std::vector<std::shared_ptr<Device>> holders;
+  std::ranges::copy_if(devices_, std::back_inserter(holders),
+                       [](const auto& device) { return !device->host_part().empty(); });
+  if (holders.empty()) return nullptr;
+  return [devices = std::move(holders)] {
+    for (const auto& device : devices) device->prepare_release();
+  };
+}
+
 void Machine::release() {
   for (const auto& device : devices_) device->release();
 }
@@ -198,12 +209,12 @@ void Machine::resume() {
   if (running_) end_drain();
   if (running_ || ended()) return;
   acquire();
-  for (const auto& device : devices_) device->resumed();
   // So that the guest's watchdogs do not take the stop for a hang.
   for (const auto& vcpu : vcpus_) {
     if (vcpu->stopped()) vcpu->kvm().note_stopped();  // else the call would wait for its page too
   }
   running_ = true;
+  for (const auto& device : devices_) device->resumed();
   for (const auto& vcpu : vcpus_) vcpu->resume();
   // One of them may have ended the machine before the next was resumed.
   if (ended()) pause();

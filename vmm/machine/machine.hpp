@@ -63,6 +63,9 @@ class Machine final : public DeviceHost {
   void acquire();
   /// The opposite, while paused.
   void release();
+  /// What release() would take long for, to be called in any thread, also when this machine is gone
+  /// by then. Empty when no device needs anything of the host.
+  [[nodiscard]] std::function<void()> preparation_of_release() const;
   /// Returns when every vCPU runs (or waits in KVM), or when none does any more. Idempotent.
   /// std::system_error when somebody else has what its devices need: it stays paused.
   void resume();
@@ -72,6 +75,7 @@ class Machine final : public DeviceHost {
   [[nodiscard]] bool drained(std::chrono::steady_clock::time_point deadline);
   /// The device that still has some, for people.
   [[nodiscard]] std::string undrained();
+  [[nodiscard]] bool draining() const { return draining_; }
   void end_drain();
   /// The vCPUs stop, then the devices. While pages are missing, a vCPU that waits for one counts as
   /// paused, and so does a device whose I/O takes long: it does nothing more than finish its

@@ -267,12 +267,55 @@ TEST(VirtioPci, IsResetOnlyOnceNothingIsUnderWay) {
   guest.bring_up();
   guest.ask(0);
   device->wait_taken();
-  std::thread later([&] { device->complete_one(); });
-  guest.out<std::uint8_t>(20, 0);
-  EXPECT_EQ(guest.driver.used(), 1);
-  later.join();
-  EXPECT_EQ(guest.status(), 0);
+  guest.out<std::uint8_t>(20, 0);  // does not wait
+  EXPECT_NE(guest.status(), 0);
   EXPECT_EQ(guest.in<std::uint16_t>(16), kNoVector);
+  guest.out<std::uint8_t>(20, kDriverBits);  // too early
+  guest.pci.resumed();
+  EXPECT_FALSE(guest.pci.wait_paused(std::chrono::steady_clock::now()));
+  device->complete_one();
+  EXPECT_EQ(guest.status(), 0);
+  EXPECT_EQ(guest.driver.used(), 1);
+  EXPECT_TRUE(host.messages().empty());
+  guest.driver.set_index(0);
+  guest.bring_up();
+  guest.ask(0);
+  EXPECT_EQ(device->complete_one(), 0U);
+  EXPECT_EQ(host.messages(1).size(), 1U);
+}
+
+// Who waits for a queue to be idle has it, too.
+TEST(VirtioPci, IsResetWhileSomebodyWaitsForItToPause) {
+  FakeHost host;
+  const auto device = std::make_shared<Slow>();
+  PciGuest guest{host, device};
+  guest.pci.resumed();
+  guest.bring_up();
+  guest.ask(0);
+  device->wait_taken();
+  guest.pci.request_pause();
+  std::thread waits([&] { EXPECT_TRUE(guest.pci.wait_paused(std::nullopt)); });
+  guest.out<std::uint8_t>(20, 0);
+  EXPECT_NE(guest.status(), 0);
+  device->complete_one();
+  EXPECT_EQ(guest.status(), 0);
+  waits.join();
+}
+
+TEST(VirtioPci, EndsWithWhatIsUnderWay) {
+  FakeHost host;
+  const auto device = std::make_shared<Slow>();
+  std::thread later;
+  {
+    PciGuest guest{host, device};
+    guest.pci.resumed();
+    guest.bring_up();
+    guest.ask(0);
+    device->wait_taken();
+    later = std::thread([&] { device->complete_one(); });
+  }
+  later.join();
+  EXPECT_EQ(host.messages(1).size(), 1U);
 }
 
 TEST(VirtioPci, BeginsNothingWhilePaused) {
