@@ -12,6 +12,7 @@
 #include "devices/cmos_clock.hpp"
 #include "devices/exit_port.hpp"
 #include "devices/i8042.hpp"
+#include "devices/networks.hpp"
 #include "devices/panic_port.hpp"
 #include "devices/pci/pci_bus.hpp"
 #include "devices/pci_config.hpp"
@@ -20,6 +21,7 @@
 #include "devices/storage/file_storage.hpp"
 #include "devices/virtio/block.hpp"
 #include "devices/virtio/entropy.hpp"
+#include "devices/virtio/net.hpp"
 #include "devices/virtio/virtio_pci.hpp"
 
 namespace devices {
@@ -119,6 +121,8 @@ std::vector<PciDevice> pci_devices_for(const std::vector<vmm::DeviceVersion>& wa
   for (const vmm::DeviceVersion& device : wanted) {
     if (device.host_part.starts_with("disk ")) {
       more.push_back(disk_for(device, parts));
+    } else if (virtio::is_net_identity(device.host_part)) {
+      more.push_back(network_device_for(device, parts));
     } else if (device.id == kEntropyId) {
       more.push_back(entropy_device());
     }

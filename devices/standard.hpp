@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "devices/network_choice.hpp"
 #include "devices/serial.hpp"
 #include "devices/virtio/virtio_device.hpp"
 #include "vmm/boot/acpi_platform.hpp"
@@ -34,6 +35,7 @@ struct DiskChoice {
 /// What a host has for the devices of a machine.
 struct HostParts {
   std::vector<DiskChoice> disks;
+  std::vector<NetworkChoice> networks;
   /// Is told when the host fails a device. Any thread.
   std::function<void(std::string)> report;
 };
@@ -55,7 +57,7 @@ struct HostParts {
 
 /// What a guest of a machine with these devices needs here beyond the standard ones.
 /// std::invalid_argument or std::system_error that names a device when it cannot go on here.
-/// `parts`: disks by the ids of the guest's; what is not wanted is left alone.
+/// `parts`: by the ids of the guest's; what is not wanted is left alone.
 [[nodiscard]] std::vector<PciDevice> pci_devices_for(const std::vector<vmm::DeviceVersion>& wanted,
                                                      const HostParts& parts = {});
 

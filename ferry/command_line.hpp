@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "devices/network_choice.hpp"
 #include "devices/standard.hpp"
 #include "ferry/console.hpp"
 #include "migration/base/options.hpp"
@@ -34,6 +35,7 @@ struct RunCommand {
   bool overcommit = false;
   bool rng = false;
   std::vector<devices::DiskChoice> disks;
+  std::vector<devices::NetworkChoice> networks;
 };
 
 struct ReceiveCommand {
@@ -45,6 +47,7 @@ struct ReceiveCommand {
   bool tracking = true;
   bool overcommit = false;
   std::vector<devices::DiskChoice> disks;
+  std::vector<devices::NetworkChoice> networks;
 };
 
 struct MigrateCommand {

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "devices/networks.hpp"
 #include "devices/standard.hpp"
 #include "ferry/exit_status.hpp"
 #include "ferry/host_memory.hpp"
@@ -54,6 +55,15 @@ devices::PciDevice disk_of(const devices::DiskChoice& disk) {
   }
 }
 
+devices::PciDevice network_of(const devices::NetworkChoice& network) {
+  try {
+    return devices::network_device(network, say);
+  } catch (const std::system_error& error) {
+    if (error.code() != std::errc::no_such_device) throw;
+    throw Failure(ExitStatus::no_input, error.what());
+  }
+}
+
 std::vector<devices::PciDevice> pci_devices_of(const RunCommand& command) {
   std::vector<devices::PciDevice> chosen;
   if (command.rng) chosen.push_back(devices::entropy_device());
@@ -61,6 +71,11 @@ std::vector<devices::PciDevice> pci_devices_of(const RunCommand& command) {
     devices::DiskChoice disk = command.disks[i];
     if (disk.id.empty()) disk.id = fmt::format("disk{}", i);
     chosen.push_back(disk_of(disk));
+  }
+  for (std::size_t i = 0; i < command.networks.size(); ++i) {
+    devices::NetworkChoice network = command.networks[i];
+    if (network.id.empty()) network.id = fmt::format("net{}", i);
+    chosen.push_back(network_of(network));
   }
   return chosen;
 }
@@ -117,6 +132,7 @@ int receive(const ReceiveCommand& command) {
     disk.read_only = true;  // as far as one can tell by now
     static_cast<void>(disk_of(disk));
   }
+  for (const auto& network : command.networks) static_cast<void>(network_of(network));
   open_what_leaving_needs();
   const auto ledger = open_ledger();
   const StoreOfProcess store(command.images, ledger);
@@ -124,7 +140,7 @@ int receive(const ReceiveCommand& command) {
   session.receive(
       {command.listen, std::chrono::duration_cast<std::chrono::milliseconds>(command.timeout),
        store.get(), command.tracking},
-      {.disks = command.disks, .report = say});
+      {.disks = command.disks, .networks = command.networks, .report = say});
   return session.run();
 }
 

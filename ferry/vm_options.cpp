@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 
+#include "ferry/network_options.hpp"
 #include "ferry/options.hpp"
 #include "ferry/units.hpp"
 #include "vmm/machine/machine_config.hpp"
@@ -88,6 +89,9 @@ void define_run(CLI::App& app, RunCommand& run) {
   add_each(command, "--disk", run.disks, &parse_disk,
            "a raw image or a block device of the host, as a virtio disk; may be repeated")
       ->type_name("PATH[,readonly][,id=NAME]");
+  add_each(command, "--net", run.networks, &parse_network,
+           "a virtio network device, on a TAP interface or on passt's socket; may be repeated")
+      ->type_name("tap:IFNAME|passt:SOCKET[,mac=MAC][,id=NAME]");
 }
 
 void define_receive(CLI::App& app, ReceiveCommand& receive) {
@@ -107,6 +111,9 @@ void define_receive(CLI::App& app, ReceiveCommand& receive) {
   add_each(command, "--disk", receive.disks, &parse_disk_place,
            "where the disk that the guest knows by that id is on this host; may be repeated")
       ->type_name("id=NAME,PATH");
+  add_each(command, "--net", receive.networks, &parse_network_place,
+           "the network on this host of the guest's device with that id; may be repeated")
+      ->type_name("id=NAME,tap:IFNAME|passt:SOCKET");
   add(command, "--tracking", receive.tracking, &parse_switch,
       "watch what a VM whose image is kept changes, so that its return sends exactly that: on (the "
       "default) or off")

@@ -136,18 +136,20 @@ void Queue::add(const Descriptor& descriptor, Request& request) {
   }
 }
 
-void Queue::complete(const Request& request, std::uint32_t written) {
-  note_written(request, written);
-  const UsedElement element{.head = request.head, .length = written};
-  const std::uint64_t slot = state_.next_used % state_.size;
-  const auto place =
-      device_.subspan(DeviceArea::kRing + slot * sizeof(UsedElement), sizeof(UsedElement));
-  std::memcpy(place.data(), &element, sizeof(element));
-  ++state_.next_used;
+void Queue::complete(std::span<const Completion> done) {
+  for (const auto& [request, written] : done) {
+    note_written(*request, written);
+    const UsedElement element{.head = request->head, .length = written};
+    const std::uint64_t slot = state_.next_used % state_.size;
+    const auto place =
+        device_.subspan(DeviceArea::kRing + slot * sizeof(UsedElement), sizeof(UsedElement));
+    std::memcpy(place.data(), &element, sizeof(element));
+    memory_.note_written(place);
+    ++state_.next_used;
+    --in_flight_;
+  }
   store(device_, DeviceArea::kIndex, state_.next_used, std::memory_order_release);
-  memory_.note_written(place);
   memory_.note_written(device_.first(DeviceArea::kRing));
-  --in_flight_;
 }
 
 void Queue::note_written(const Request& request, std::uint64_t bytes) {

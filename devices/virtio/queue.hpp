@@ -39,6 +39,13 @@ struct Request {
   std::vector<std::span<std::byte>> writable;
 };
 
+/// What the device has done of a request: of its writable memory `written` bytes were written, from
+/// the start.
+struct Completion {
+  const Request* request = nullptr;
+  std::uint32_t written = 0;
+};
+
 /// The device's side of a split virtqueue that is enabled. Whatever a driver puts there is bounded:
 /// it is read once, checked, and then used.
 ///
@@ -58,9 +65,12 @@ class Queue {
   [[nodiscard]] std::optional<Request> take();
   /// Undoes the last take(): the request is served later, here or elsewhere.
   void put_back();
-  /// The request of that head is done, of whose memory `written` bytes were written, from the
-  /// start of what is writable.
-  void complete(const Request& request, std::uint32_t written);
+  /// These are done, and the driver sees all of them or none.
+  void complete(std::span<const Completion> done);
+  void complete(const Request& request, std::uint32_t written) {
+    const Completion one{.request = &request, .written = written};
+    complete({&one, 1});
+  }
   /// Whether the driver is to be interrupted for what was completed since the last call.
   [[nodiscard]] bool wants_interrupt();
 

@@ -1,6 +1,8 @@
 #include "devices/virtio/served_queue.hpp"
 
-#include <atomic>
+#include <poll.h>
+
+#include <array>
 #include <cstddef>
 #include <utility>
 
@@ -43,29 +45,44 @@ void ServedQueue::stop() {
 }
 
 void ServedQueue::run() {
+  bool left = false;
   for (;;) {
-    notified_.wait();
+    wait(left);
     {
       const vmm::Lock lock(mutex_);
       if (over_) return;
     }
+    left = false;
     if (!begin()) continue;  // what came meanwhile is looked at by resume()
-    serve_all();
+    left = serve_all();
     finish();
   }
 }
 
-void ServedQueue::serve_all() {
-  for (bool more = true; more;) {
+/// For the driver, and for the source while there are requests that it may serve.
+void ServedQueue::wait(bool left) const {
+  if (left) {
+    std::array<pollfd, 2> watched = {
+        {{notified_.get(), POLLIN, 0}, {callbacks_.source, POLLIN, 0}}};
+    static_cast<void>(::poll(watched.data(), watched.size(), -1));
+    if ((watched[0].revents & POLLIN) == 0) return;
+  }
+  notified_.wait();
+}
+
+/// Whether requests are left, for the source.
+bool ServedQueue::serve_all() {
+  for (;;) {
     {
       const vmm::Lock lock(queue_mutex_);
       queue_.look_by_itself();
     }
     callbacks_.serve(*this);
     const vmm::Lock lock(queue_mutex_);
-    more = queue_.await_notification();
+    const bool more = queue_.await_notification();
     const vmm::Lock state(mutex_);
-    if (paused_ || broken_) return;
+    if (paused_ || broken_ || !more) return false;
+    if (callbacks_.source >= 0) return true;
   }
 }
 
@@ -88,23 +105,27 @@ std::optional<Request> ServedQueue::take() {
     if (!paused_) return request;
   }
   // A machine that goes ends the wait for pages: what is there then is not the guest's.
+  put_back();
+  return std::nullopt;
+}
+
+void ServedQueue::put_back() {
   {
     const vmm::Lock lock(queue_mutex_);
     queue_.put_back();
   }
   finish();
-  return std::nullopt;
 }
 
-void ServedQueue::complete(const Request& request, std::uint32_t written) {
+void ServedQueue::complete(std::span<const Completion> done) {
   bool interrupt = false;
   {
     const vmm::Lock lock(queue_mutex_);
-    queue_.complete(request, written);
+    queue_.complete(done);
     interrupt = queue_.wants_interrupt();
   }
   if (interrupt) callbacks_.interrupt();
-  finish();
+  finish(static_cast<unsigned>(done.size()));
 }
 
 void ServedQueue::resume() {
@@ -136,9 +157,10 @@ bool ServedQueue::begin() {
   return true;
 }
 
-void ServedQueue::finish() {
+void ServedQueue::finish(unsigned count) {
   const vmm::Lock lock(mutex_);
-  if (--under_way_ == 0) idle_.notify_all();
+  under_way_ -= count;
+  if (under_way_ == 0) idle_.notify_all();
 }
 
 void ServedQueue::fail(const std::string& why) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "devices/virtio/queue.hpp"
@@ -25,6 +26,9 @@ class ServedQueue {
   struct Callbacks {
     /// There may be requests. In the queue's thread.
     std::function<void(ServedQueue&)> serve;
+    /// A descriptor, or -1: while it is readable, requests that are left in the queue are served
+    /// too. It stays the same.
+    int source = -1;
     /// The driver wants to hear of what is complete. Any thread.
     std::function<void()> interrupt;
     /// The driver has broken the rules, how it says: no more requests come. Once; any thread.
@@ -43,8 +47,16 @@ class ServedQueue {
   /// The next request; nullopt when there is none now, or none is to be begun. What the device
   /// reads of it is there, and not missing.
   [[nodiscard]] std::optional<Request> take();
+  /// The last one that was taken, and is neither complete nor put back, is served later, here or
+  /// elsewhere. Of a device that takes its requests and completes them in one thread.
+  void put_back();
+  /// These are done, and the driver sees all of them or none.
+  void complete(std::span<const Completion> done);
   /// Of a request's writable memory `written` bytes were written, from the start.
-  void complete(const Request& request, std::uint32_t written);
+  void complete(const Request& request, std::uint32_t written) {
+    const Completion one{.request = &request, .written = written};
+    complete({&one, 1});
+  }
 
   // For the transport.
 
@@ -61,9 +73,10 @@ class ServedQueue {
 
  private:
   void run();
-  void serve_all();
+  void wait(bool left) const;
+  [[nodiscard]] bool serve_all();
   [[nodiscard]] bool begin();
-  void finish();
+  void finish(unsigned count = 1);
   void fail(const std::string& why);
 
   vmm::EventFd& notified_;

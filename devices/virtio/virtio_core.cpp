@@ -17,9 +17,10 @@ VirtioCore::VirtioCore(std::shared_ptr<VirtioDevice> device, vmm::DeviceHost& ho
       notifications_(sizes_.size()) {
   const vmm::Lock lock(mutex_);
   for (const std::uint16_t size : sizes_) setups_.push_back({.state = {.size = size}});
+  device_->connect(callbacks_.config_changed);
 }
 
-VirtioCore::~VirtioCore() = default;
+VirtioCore::~VirtioCore() { device_->connect(nullptr); }
 
 std::uint64_t VirtioCore::driver_features() {
   const vmm::Lock lock(mutex_);
@@ -115,6 +116,7 @@ std::shared_ptr<ServedQueue> VirtioCore::make_queue(unsigned index) {
   const bool event_index = (driver_features_ & kEventIndex) != 0;
   const ServedQueue::Callbacks callbacks{
       .serve = [this, index](ServedQueue& queue) { device_->serve(index, queue); },
+      .source = device_->source(index),
       .interrupt = [this, index] { callbacks_.used(index); },
       .broken = [this](const std::string& /*why*/) { needs_reset(); }};
   return std::make_shared<ServedQueue>(Queue(host_.memory(), setups_[index].state, event_index),
@@ -162,6 +164,8 @@ VirtioCore::Queues VirtioCore::queues() {
 }
 
 void VirtioCore::resumed() {
+  if (std::exchange(loaded_, false)) device_->arrived();
+  device_->resumed();
   const vmm::Lock lock(mutex_);
   running_ = true;
   if (resetting_ || (status_ & kNeedsReset) != 0) return;
@@ -171,6 +175,7 @@ void VirtioCore::resumed() {
 }
 
 void VirtioCore::request_pause() {
+  device_->request_pause();
   const vmm::Lock lock(mutex_);
   running_ = false;
   for (const auto& queue : queues_) {
@@ -202,6 +207,7 @@ void VirtioCore::save(vmm::ByteWriter& out) {
 }
 
 void VirtioCore::load(vmm::ByteReader<std::invalid_argument>& from) {
+  loaded_ = true;
   const vmm::Lock lock(mutex_);
   status_ = from.u8();
   driver_features_ = from.u64();

@@ -109,6 +109,7 @@ class VirtioCore {
       false;  ///< its queues are still there, or being stopped
   bool stopping_ FERRY_GUARDED_BY(mutex_) = false;
   bool running_ FERRY_GUARDED_BY(mutex_) = false;
+  bool loaded_ = false;  ///< and not resumed since; the machine's thread's
 };
 
 }  // namespace devices::virtio

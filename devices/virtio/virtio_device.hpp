@@ -2,11 +2,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "devices/virtio/served_queue.hpp"
+#include "vmm/os/mutex.hpp"
 
 namespace devices::virtio {
 
@@ -33,6 +35,11 @@ class VirtioDevice {
   virtual void acquire() {}
   virtual void release() {}
   virtual void prepare_release() {}
+  // Its queues are resumed and paused by others.
+  virtual void resumed() {}
+  virtual void request_pause() {}
+  /// The guest, which had another machine so far, is about to be resumed for the first time here.
+  virtual void arrived() {}
 
   /// The driver has chosen so: a subset of features(). Before any queue is served; again after a
   /// reset, when none is any more.
@@ -40,6 +47,20 @@ class VirtioDevice {
   /// There may be requests in that queue: takes them until there are none. In the queue's own
   /// thread; the requests are completed in any, soon: a queue waits for that.
   virtual void serve(unsigned index, ServedQueue& queue) = 0;
+  /// A descriptor, or -1: while it is readable and requests are left in that queue, they are served
+  /// without a notification.
+  [[nodiscard]] virtual int source(unsigned /*index*/) const { return -1; }
+
+  /// How the driver is told that the configuration has changed; null when it cannot be any more.
+  void connect(std::function<void()> config_changed);
+
+ protected:
+  /// Any thread.
+  void tell_config_changed();
+
+ private:
+  vmm::Mutex connection_mutex_;
+  std::function<void()> config_changed_ FERRY_GUARDED_BY(connection_mutex_);
 };
 
 }  // namespace devices::virtio

@@ -19,6 +19,7 @@ enum class ExitCode : std::uint8_t {
   fault = 5,
   disk_error = 6,
   entropy_error = 7,
+  net_error = 8,
 };
 
 /// The very first byte, which needs nothing to be initialised before it; print_hello() completes

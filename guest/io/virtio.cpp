@@ -74,7 +74,7 @@ struct Virtio::Ring {
   } device;
 };
 
-Virtio::Virtio(std::uint16_t device, std::uint64_t features, std::uint32_t slots, const char* name,
+Virtio::Virtio(std::uint16_t device, std::uint64_t features, VirtioQueues queues, const char* name,
                ExitCode code, Processor& cpu, MemoryMap& memory)
     : name_(name), code_(code), cpu_(cpu) {
   static_assert(sizeof(CommonConfig) == 56);
@@ -91,7 +91,8 @@ Virtio::Virtio(std::uint16_t device, std::uint64_t features, std::uint32_t slots
   common_->status = kAcknowledge | kDriver;
   negotiate(features);
   interrupts_ = function_.enable_msix(GUEST_VECTOR_DEVICE, memory);
-  set_up_queue(slots, memory);
+  for (std::uint16_t i = 0; i < queues.count; ++i) set_up_queue(i, queues.slots, memory);
+  queues_[0].may_be_silent = queues.first_may_be_silent;
   common_->status = kAcknowledge | kDriver | kFeaturesOk | kDriverOk;
   looked_ = read_tsc();
 }
@@ -144,17 +145,18 @@ void Virtio::negotiate(std::uint64_t features) {
   if ((common_->status & kFeaturesOk) == 0) refuse("the device wants other features");
 }
 
-void Virtio::set_up_queue(std::uint32_t slots, MemoryMap& memory) {
+void Virtio::set_up_queue(std::uint16_t index, std::uint32_t slots, MemoryMap& memory) {
+  Queue& queue = queues_[index];
   const std::uint64_t page = memory.take(sizeof(Ring));
   if (page == 0) refuse("no memory for the queue");
-  ring_ = reinterpret_cast<Ring*>(page);
-  memset(ring_, 0, sizeof(Ring));
+  queue.ring = reinterpret_cast<Ring*>(page);
+  memset(queue.ring, 0, sizeof(Ring));
 
-  common_->queue_select = 0;
-  entries_ = common_->queue_size;
-  if (entries_ > kMostEntries) entries_ = kMostEntries;
-  if (entries_ < slots * kMostPieces) refuse("the device's queue is too short");
-  common_->queue_size = entries_;
+  common_->queue_select = index;
+  queue.entries = common_->queue_size;
+  if (queue.entries > kMostEntries) queue.entries = kMostEntries;
+  if (queue.entries < slots * kMostPieces) refuse("the device's queue is too short");
+  common_->queue_size = queue.entries;
   const std::uint64_t areas[] = {page + offsetof(Ring, descriptors), page + offsetof(Ring, driver),
                                  page + offsetof(Ring, device)};
   for (int i = 0; i < 3; ++i) {
@@ -166,7 +168,7 @@ void Virtio::set_up_queue(std::uint32_t slots, MemoryMap& memory) {
     common_->queue_vector = 0;
     if (common_->queue_vector != 0) refuse("the device has no vector for its queue");
   }
-  notify_ += std::uint64_t{common_->queue_notify_offset} * notify_multiplier_;
+  queue.notify = notify_ + std::uint64_t{common_->queue_notify_offset} * notify_multiplier_;
   common_->queue_enable = 1;
 }
 
@@ -187,54 +189,63 @@ void Virtio::look(std::uint64_t now) {
   interrupts_seen_ = count;
   if (announced_) owed_ = false;
   owed_for_ = owed_ ? owed_for_ + passed : 0;
-  silent_for_ = busy_ != 0 ? silent_for_ + passed : 0;
+  for (Queue& queue : queues_) {
+    const bool owes = queue.busy != 0 && !queue.may_be_silent;
+    queue.silent_for = owes ? queue.silent_for + passed : 0;
+  }
   if (owed_for_ > milliseconds(kPatienceMs)) fail_with("sends no interrupts");
 }
 
-bool Virtio::take(VirtioAnswer& answer) {
-  if (__atomic_load_n(&ring_->device.index, __ATOMIC_ACQUIRE) == taken_) {
-    if (silent_for_ > milliseconds(kPatienceMs)) fail_with("does not answer");
+bool Virtio::take(VirtioAnswer& answer, std::uint32_t index) {
+  Queue& queue = queues_[index];
+  if (__atomic_load_n(&queue.ring->device.index, __ATOMIC_ACQUIRE) == queue.taken) {
+    if (queue.silent_for > milliseconds(kPatienceMs)) fail_with("does not answer");
     return false;
   }
-  const auto& used = ring_->device.used[taken_++ % entries_];
+  const auto& used = queue.ring->device.used[queue.taken++ % queue.entries];
   answer = {used.head / kMostPieces, used.bytes};
-  if (used.head >= entries_ || used.head % kMostPieces != 0 || !busy(answer.slot)) {
+  if (used.head >= queue.entries || used.head % kMostPieces != 0 || !busy(answer.slot, index)) {
     fail_with("answers what it was not asked");
   }
-  busy_ &= ~(1u << answer.slot);
-  silent_for_ = 0;
+  queue.busy &= ~(1u << answer.slot);
+  queue.silent_for = 0;
   if (interrupts_ && !announced_) owed_ = true;
   return true;
 }
 
-void Virtio::post(std::uint32_t slot, const VirtioPiece (&pieces)[kMostPieces]) {
+void Virtio::post(std::uint32_t slot, const VirtioPiece (&pieces)[kMostPieces],
+                  std::uint32_t index) {
+  Queue& queue = queues_[index];
   const auto head = static_cast<std::uint16_t>(slot * kMostPieces);
   std::uint16_t last = head;
   for (std::uint16_t i = 0; i < kMostPieces && pieces[i].bytes != 0; ++i) {
     last = static_cast<std::uint16_t>(head + i);
-    ring_->descriptors[last] = {
+    queue.ring->descriptors[last] = {
         pieces[i].address, pieces[i].bytes,
         static_cast<std::uint16_t>(kDescriptorNext |
                                    (pieces[i].device_writes ? kDescriptorWrite : 0)),
         static_cast<std::uint16_t>(last + 1)};
   }
-  ring_->descriptors[last].flags &= kDescriptorWrite;
-  busy_ |= 1u << slot;
-  ring_->driver.heads[posted_++ % entries_] = head;
+  queue.ring->descriptors[last].flags &= kDescriptorWrite;
+  queue.busy |= 1u << slot;
+  queue.ring->driver.heads[queue.posted++ % queue.entries] = head;
 }
 
-void Virtio::notify() {
-  if (posted_ == notified_) return;
-  notified_ = posted_;
-  __atomic_store_n(&ring_->driver.index, posted_, __ATOMIC_RELEASE);
+void Virtio::notify(std::uint32_t index) {
+  Queue& queue = queues_[index];
+  if (queue.posted == queue.notified) return;
+  queue.notified = queue.posted;
+  __atomic_store_n(&queue.ring->driver.index, queue.posted, __ATOMIC_RELEASE);
   // The index must be seen before the flags are read, or both sides might wait for each other.
   __atomic_thread_fence(__ATOMIC_SEQ_CST);
-  if ((__atomic_load_n(&ring_->device.flags, __ATOMIC_RELAXED) & kNoNotify) != 0) return;
-  *reinterpret_cast<volatile std::uint16_t*>(notify_) = 0;  // the queue's number
+  if ((__atomic_load_n(&queue.ring->device.flags, __ATOMIC_RELAXED) & kNoNotify) != 0) return;
+  *reinterpret_cast<volatile std::uint16_t*>(queue.notify) = static_cast<std::uint16_t>(index);
 }
 
 std::uint64_t Virtio::next_look(std::uint64_t now) const {
-  if (busy_ == 0) return kNever;
+  std::uint32_t busy = 0;
+  for (const Queue& queue : queues_) busy |= queue.busy;
+  if (busy == 0) return kNever;
   return now + milliseconds(interrupts_ ? kLookMs : kPollMs);
 }
 

@@ -21,15 +21,23 @@ struct VirtioAnswer {
   std::uint32_t bytes = 0;  ///< that the device wrote
 };
 
+/// What a driver wants of a device's queues, from the first on.
+struct VirtioQueues {
+  std::uint32_t slots = 1;  ///< of each queue: requests at once
+  std::uint32_t count = 1;
+  bool first_may_be_silent = false;  ///< its requests wait for somebody else
+};
+
 /// A virtio device of the modern PCI transport and the first of its queues (virtio 1.2, sections
 /// 2.7 and 4.1). A device that breaks the rules fails the machine, and so does one that is silent.
 class Virtio {
  public:
   static constexpr int kMostPieces = 4;  ///< of a request
+  static constexpr std::uint32_t kMostQueues = 2;
 
-  /// Finds and starts the device that `option` needs, with those of `features` that it offers and
-  /// up to `slots` requests at once. Errors of the device are told under `name`, with `code`.
-  Virtio(std::uint16_t device, std::uint64_t features, std::uint32_t slots, const char* name,
+  /// Finds and starts the device that option `name` needs, with those of `features` that it offers.
+  /// Errors of the device are told under `name`, with `code`.
+  Virtio(std::uint16_t device, std::uint64_t features, VirtioQueues queues, const char* name,
          ExitCode code, Processor& cpu, MemoryMap& memory);
 
   std::uint64_t features() const { return features_; }
@@ -37,18 +45,20 @@ class Virtio {
   /// A word of what is particular to this kind of device; 0 where it has none.
   std::uint32_t config(std::uint32_t offset) const;
 
-  bool busy(std::uint32_t slot) const { return (busy_ >> slot & 1) != 0; }
+  bool busy(std::uint32_t slot, std::uint32_t queue = 0) const {
+    return (queues_[queue].busy >> slot & 1) != 0;
+  }
 
   /// To be called before each round of take() with the time. It notices a device that has been
   /// silent for long, or whose interrupts have.
   void look(std::uint64_t now);
 
   /// The next answer; false where there is none yet.
-  bool take(VirtioAnswer& answer);
+  bool take(VirtioAnswer& answer, std::uint32_t queue = 0);
 
   /// Prepares a request in a slot that is not busy; notify() tells the device of all of them.
-  void post(std::uint32_t slot, const VirtioPiece (&pieces)[kMostPieces]);
-  void notify();
+  void post(std::uint32_t slot, const VirtioPiece (&pieces)[kMostPieces], std::uint32_t queue = 0);
+  void notify(std::uint32_t queue = 0);
 
   /// When to look again although no interrupt came.
   std::uint64_t next_look(std::uint64_t now) const;
@@ -62,11 +72,23 @@ class Virtio {
 
   static constexpr std::uint32_t kMostEntries = 64;
 
+  struct Queue {
+    Ring* ring = nullptr;
+    std::uint64_t notify = 0;  // where
+    std::uint16_t entries = 0;
+    std::uint16_t posted = 0;
+    std::uint16_t notified = 0;
+    std::uint16_t taken = 0;
+    std::uint32_t busy = 0;  // a bit for each slot
+    bool may_be_silent = false;
+    std::uint64_t silent_for = 0;
+  };
+
   [[noreturn]] void refuse(const char* why) const;
   std::uint64_t find_structure(std::uint8_t type, std::uint32_t least, MemoryMap& memory);
   void reset();
   void negotiate(std::uint64_t features);
-  void set_up_queue(std::uint32_t slots, MemoryMap& memory);
+  void set_up_queue(std::uint16_t index, std::uint32_t slots, MemoryMap& memory);
 
   const char* name_;
   ExitCode code_;
@@ -79,19 +101,13 @@ class Virtio {
   std::uint32_t notify_multiplier_ = 0;
   std::uint64_t features_ = 0;
 
-  Ring* ring_ = nullptr;
-  std::uint16_t entries_ = 0;
-  std::uint16_t posted_ = 0;
-  std::uint16_t notified_ = 0;
-  std::uint16_t taken_ = 0;
-  std::uint32_t busy_ = 0;  // a bit for each slot
+  Queue queues_[kMostQueues];
 
   bool interrupts_ = false;
   std::uint64_t interrupts_seen_ = 0;
   bool announced_ = false;  // an interrupt came since the round before
   bool owed_ = false;       // an answer came and no interrupt yet
   std::uint64_t looked_ = 0;
-  std::uint64_t silent_for_ = 0;
   std::uint64_t owed_for_ = 0;
 };
 

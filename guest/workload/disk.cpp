@@ -30,7 +30,8 @@ struct Disk::Header {
 };
 
 Disk::Disk(const Options& options, Processor& cpu, MemoryMap& memory)
-    : device_(kBlockDevice, kReadOnly | kFlush, kDepth, "disk", ExitCode::disk_error, cpu, memory),
+    : device_(kBlockDevice, kReadOnly | kFlush, {.slots = kDepth}, "disk", ExitCode::disk_error,
+              cpu, memory),
       blocks_(options.disk_blocks),
       flush_due_((device_.features() & kFlush) != 0 ? kWritesPerFlush : ~std::uint64_t{0}) {
   const std::uint64_t sectors = device_.config(0) | std::uint64_t{device_.config(4)} << 32;

@@ -15,7 +15,7 @@ constexpr std::uint32_t kLeastCompared = 8;
 }  // namespace
 
 Entropy::Entropy(Processor& cpu, MemoryMap& memory)
-    : device_(kEntropyDevice, 0, 1, "rng", ExitCode::entropy_error, cpu, memory),
+    : device_(kEntropyDevice, 0, {}, "rng", ExitCode::entropy_error, cpu, memory),
       buffer_(memory.take(kAnswerBytes)) {
   if (buffer_ == 0) fail(ExitCode::bad_options, Line() << "option rng needs more memory");
 }

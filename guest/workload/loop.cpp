@@ -102,6 +102,7 @@ class Loop {
     change_control_.step();
     if (devices_->disk) next = earlier(next, devices_->disk->step(now));
     if (devices_->entropy) next = earlier(next, devices_->entropy->step(now));
+    if (devices_->net) next = earlier(next, devices_->net->step(now));
     next = earlier(next, ticker_.step(now));
     if (ticker_.block_completed()) report_ticks(now);
     if (options_.end_after_ticks != 0 && ticker_.ticks() >= options_.end_after_ticks) end(now);
@@ -158,6 +159,10 @@ class Loop {
       line << " disk=" << devices_->disk->writes() << "/" << devices_->disk->reads();
     }
     if (devices_->entropy) line << " rng=" << devices_->entropy->bytes();
+    if (devices_->net) {
+      line << " net=" << devices_->net->sent() << "/" << devices_->net->came() << "/"
+           << devices_->net->lost();
+    }
     print(line);
     leave(ExitCode::done);
   }
@@ -196,6 +201,7 @@ class Loop {
 Devices::Devices(const Options& options, Processor& cpu, MemoryMap& memory) : input(options, cpu) {
   if (options.disk_blocks != 0) disk.emplace(options, cpu, memory);
   if (options.entropy) entropy.emplace(cpu, memory);
+  if (options.frames_per_second != 0) net.emplace(options, cpu, memory);
 }
 
 bool greet_arrivals(std::uint32_t& greeted) {

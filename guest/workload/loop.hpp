@@ -8,6 +8,7 @@
 #include "guest/workload/disk.hpp"
 #include "guest/workload/entropy.hpp"
 #include "guest/workload/input.hpp"
+#include "guest/workload/net.hpp"
 #include "guest/workload/page_set.hpp"
 
 namespace guest {
@@ -19,6 +20,7 @@ struct Devices {
   Input input;
   Optional<Disk> disk;
   Optional<Entropy> entropy;
+  Optional<Net> net;
 };
 
 /// Prints a line for each vCPU that came up since the last call; says whether there was one.

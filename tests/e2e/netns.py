@@ -14,8 +14,9 @@ DEADLINE = 10.0
 TOOLS = {"ip": "iproute2", "nft": "nftables", "nsenter": "util-linux", "unshare": "util-linux"}
 DEVICE = "wire0"  # in either namespace
 
-# Whether the kernel has all that a link is made of.
+# Whether the kernel has all that a link is made of, or a switch.
 PROBE = f"ip link add {DEVICE} type veth && nft add table inet link"
+SWITCH_PROBE = "ip link add bridge0 type bridge && ip tuntap add dev tap0 mode tap"
 
 # What comes in over the link is dropped, without a word to who sent it.
 SILENCE = f'iifname "{DEVICE}" drop'
@@ -24,15 +25,15 @@ RESET = f"""iifname "{DEVICE}" tcp flags & rst != 0 accept
             iifname "{DEVICE}" meta l4proto tcp reject with tcp reset"""
 
 
-def require():
-    """Skips the test where there is no link to be had."""
+def require(probe=PROBE):
+    """Skips the test where there is no link to be had, or what else is tried."""
     if os.geteuid() != 0:
         raise unittest.SkipTest("needs root to make network namespaces")
     for tool, package in TOOLS.items():
         if not shutil.which(tool):
             raise unittest.SkipTest(f"{tool} is missing (package {package})")
     tried = subprocess.run(
-        ["unshare", "--net", "sh", "-c", PROBE], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        ["unshare", "--net", "sh", "-c", probe], stdin=subprocess.DEVNULL, capture_output=True, text=True,
         timeout=DEADLINE,
     )
     if tried.returncode != 0:
@@ -121,3 +122,22 @@ class Link:
     def close(self):
         self.near.close()
         self.far.close()
+
+
+class Switch:
+    """A network namespace with a bridge, to which TAP interfaces are connected, until close()."""
+
+    BRIDGE = "bridge0"
+
+    def __init__(self, *taps):
+        require(SWITCH_PROBE)
+        self.inside = Namespace("127.0.0.1")
+        self.inside.run("ip", "link", "set", "lo", "up")
+        self.inside.run("ip", "link", "add", self.BRIDGE, "type", "bridge")
+        for tap in taps:
+            self.inside.run("ip", "tuntap", "add", "dev", tap, "mode", "tap")
+            self.inside.run("ip", "link", "set", tap, "master", self.BRIDGE, "up")
+        self.inside.run("ip", "link", "set", self.BRIDGE, "up")
+
+    def close(self):
+        self.inside.close()

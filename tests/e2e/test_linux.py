@@ -14,10 +14,12 @@ import unittest
 
 from harness import FerryTest
 from labels import labels
+from process import Process
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PAGE_CHECKER = os.environ.get("FERRY_PAGE_CHECKER")
 LEGS = 10
+MAC = "02:00:00:00:00:77"
 MODES = ("pre-copy", "post-copy", "hybrid", "auto")
 CLOCK_TOLERANCE = 100_000_000  # ns
 CLOCK_LOOKS = 3
@@ -126,6 +128,37 @@ class ALinuxGuest(FerryTest):
         self.assertEqual(trouble, "", "\n".join(legs))
         shell.vm.write(b"exit\n")
         self.assertEqual(shell.vm.wait(), 0, shell.vm.stderr.text())
+
+    def network(self):
+        """The socket of one, and who is there."""
+        path = self.path("passt")
+        echo = self.start(Process, [sys.executable, "-B", "network_echo.py", path])
+        echo.stdout.wait_for(rb"^ready$")
+        return path, echo
+
+    def test_has_a_network_that_goes_along(self):
+        networks = [self.network(), self.network()]
+        shell = self.boot(1, devices=["--net", f"passt:{networks[0][0]},mac={MAC}"])
+        self.assertEqual(shell.ask("cat /sys/class/net/eth0/address"), f"{MAC}\n")
+        shell.ask("ip link set eth0 up; ip addr add 192.0.2.2/24 dev eth0")
+        ping = "ping -c 3 -i 0.2 -s 1400 192.0.2.1"
+        self.assertIn("3 packets received", shell.ask(ping))
+        shell.ask("ip link set eth0 mtu 9000")
+        ping = ping.replace("1400", "8000")  # more than one of its buffers has room for
+        for leg, mode in enumerate(("pre-copy", "post-copy")):
+            path, echo = networks[(leg + 1) % 2]
+            target = self.receive("tcp", "--net", f"id=net0,passt:{path}")
+            report = self.migrate(shell.vm, target, "--verify", "--mode", mode).report()
+            self.assertEqual(report["outcome"], "completed")
+            shell.vm = target
+            echo.stdout.wait_for(f"^rarp {MAC}$".encode())
+            echo.stdout.wait_for(f"^arp 192.0.2.2 {MAC}$".encode())
+            self.assertIn("3 packets received", shell.ask(ping))
+        networks[1][1].close()
+        networks[0][1].close()
+        shell.vm.stderr.wait_for(b"no link there")
+        shell.ask("until [ $(cat /sys/class/net/eth0/carrier) = 0 ]; do sleep 0.1; done")
+        self.assertEqual(shell.ask(f"dmesg | grep -iE '{TROUBLE}' || true"), "")
 
     def test_has_an_entropy_device_that_goes_along(self):
         shell = self.boot(1, devices=["--rng"])

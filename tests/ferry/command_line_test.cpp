@@ -57,6 +57,42 @@ TEST(CommandLine, OfRunTakesEveryOption) {
   EXPECT_EQ(run.api_socket, "s");
 }
 
+TEST(CommandLine, OfRunTakesNetworks) {
+  const auto run = parse_as<RunCommand>({"run", "--kernel", "k", "--net", "tap:tap0", "--net",
+                                         "passt:/run/a,b.sock,mac=02:00:00:00:00:0a,id=lan"});
+  ASSERT_EQ(run.networks.size(), 2U);
+  EXPECT_EQ(run.networks[0].kind, devices::NetworkChoice::Kind::tap);
+  EXPECT_EQ(run.networks[0].place, "tap0");
+  EXPECT_EQ(run.networks[0].id, "");
+  EXPECT_FALSE(run.networks[0].mac);
+  EXPECT_EQ(run.networks[1].kind, devices::NetworkChoice::Kind::passt);
+  EXPECT_EQ(run.networks[1].place, "/run/a,b.sock");
+  EXPECT_EQ(run.networks[1].id, "lan");
+  EXPECT_EQ(run.networks[1].mac, (devices::network::MacAddress{2, 0, 0, 0, 0, 10}));
+  for (const char* wrong :
+       {"tap0", "tap:", "tap:a-name-that-is-too-long", "passt:", "tap:tap0,mac=02:00:00:00:00",
+        "tap:tap0,mac=01:00:00:00:00:00", "tap:tap0,id=", "tap:tap0,id=Lan", "bridge:br0"}) {
+    EXPECT_NE(refusal({"run", "--kernel", "k", "--net", wrong}).find("--net"), std::string::npos)
+        << wrong;
+  }
+}
+
+TEST(CommandLine, OfReceiveTakesNetworksByTheirIds) {
+  const auto receive =
+      parse_as<ReceiveCommand>({"receive", "--listen", "tcp:[::1]:0", "--net", "id=net0,tap:tap1",
+                                "--net", "id=lan,passt:/run/p.sock"});
+  ASSERT_EQ(receive.networks.size(), 2U);
+  EXPECT_EQ(receive.networks[0].id, "net0");
+  EXPECT_EQ(receive.networks[0].place, "tap1");
+  EXPECT_EQ(receive.networks[1].id, "lan");
+  EXPECT_EQ(receive.networks[1].kind, devices::NetworkChoice::Kind::passt);
+  for (const char* wrong : {"tap:tap0", "id=net0", "id=,tap:tap0", "id=net0,tap:"}) {
+    EXPECT_NE(refusal({"receive", "--listen", "tcp:[::1]:0", "--net", wrong}).find("--net"),
+              std::string::npos)
+        << wrong;
+  }
+}
+
 TEST(CommandLine, OfReceiveNeedsAnAddress) {
   EXPECT_EQ(parse_as<ReceiveCommand>({"receive", "--listen", "tcp:[::1]:0"}).listen.host, "::1");
   EXPECT_NE(refusal({"receive"}).find("--listen"), std::string::npos);

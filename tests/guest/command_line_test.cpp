@@ -94,7 +94,11 @@ TEST(GuestCommandLine, UsesDevicesWhenItIsTold) {
   const Options entropy = parse_command_line("rng");
   EXPECT_TRUE(entropy.entropy);
   EXPECT_TRUE(entropy.any_workload());
+  const Options net = parse_command_line("net=500");
+  EXPECT_EQ(net.frames_per_second, 500U);
+  EXPECT_TRUE(net.any_workload());
   EXPECT_EQ(refusal("disk=0"), "option disk=0");
+  EXPECT_EQ(refusal("net=0"), "option net=0");
 }
 
 TEST(GuestCommandLine, NamesTheOptionThatItDoesNotKnow) {

@@ -1,6 +1,7 @@
 #include "devices/virtio/virtio_pci.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/eventfd.h>
 
 #include <algorithm>
 #include <array>
@@ -11,12 +12,14 @@
 #include <optional>
 #include <span>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "devices/virtio/entropy.hpp"
 #include "tests/devices/fake_host.hpp"
 #include "tests/devices/virtio/driver.hpp"
+#include "vmm/os/unique_fd.hpp"
 
 namespace devices::virtio {
 namespace {
@@ -75,6 +78,49 @@ class Slow final : public VirtioDevice {
   vmm::Mutex mutex_;
   vmm::Condition changed_;
   std::vector<Taken> taken_;
+};
+
+/// A device whose requests each take one of what an event descriptor counts.
+class Fed final : public VirtioDevice {
+ public:
+  [[nodiscard]] std::uint16_t type() const override { return 2; }
+  [[nodiscard]] std::uint64_t features() const override { return 0; }
+  [[nodiscard]] std::span<const std::uint16_t> queue_sizes() const override { return kSizes; }
+  [[nodiscard]] int source(unsigned /*index*/) const override { return food_.get(); }
+  void serve(unsigned /*index*/, ServedQueue& queue) override {
+    const vmm::Lock lock(mutex_);
+    ++served_;
+    changed_.notify_all();
+    while (const auto request = queue.take()) {
+      eventfd_t one = 0;
+      if (::eventfd_read(food_.get(), &one) != 0) {
+        queue.put_back();
+        return;
+      }
+      queue.complete(*request, 1);
+    }
+  }
+  void arrived() override { told += "arrived "; }
+  void resumed() override { told += "resumed "; }
+  void request_pause() override { told += "paused "; }
+
+  void feed(unsigned requests) { ::eventfd_write(food_.get(), requests); }
+  /// How often serve() was called, once that is `count` or more.
+  unsigned served(unsigned count = 0) {
+    vmm::Lock lock(mutex_);
+    static_cast<void>(
+        changed_.wait_for(lock, std::chrono::seconds(30), [&] { return served_ >= count; }));
+    return served_;
+  }
+
+  std::string told;
+
+ private:
+  static constexpr std::array<std::uint16_t, 1> kSizes = {8};
+  const vmm::UniqueFd food_{::eventfd(0, EFD_SEMAPHORE | EFD_NONBLOCK | EFD_CLOEXEC)};
+  vmm::Mutex mutex_;
+  vmm::Condition changed_;
+  unsigned served_ = 0;
 };
 
 /// A guest's view of the device, by its registers.
@@ -392,6 +438,62 @@ TEST(VirtioPci, RefusesAStateThatIsUnsound) {
     } catch (const std::invalid_argument&) {
     }
   }
+}
+
+TEST(VirtioPci, ServesWhatIsLeftWhenTheSourceIsReadable) {
+  FakeHost host;
+  const auto device = std::make_shared<Fed>();
+  PciGuest guest{host, device};
+  guest.pci.resumed();
+  guest.bring_up();
+  guest.ask(0, 1);
+  guest.ask(1, 1);
+  EXPECT_TRUE(host.messages().empty());
+  device->feed(1);
+  EXPECT_EQ(host.messages(1).size(), 1U);
+  device->feed(2);
+  EXPECT_EQ(host.messages(2).size(), 2U);
+  guest.ask(2, 1);
+  EXPECT_EQ(host.messages(3).size(), 3U);
+  EXPECT_EQ(guest.driver.used(), 3);
+}
+
+TEST(VirtioPci, DoesNotLookAtTheSourceWithoutRequestsOrWhilePaused) {
+  FakeHost host;
+  const auto device = std::make_shared<Fed>();
+  PciGuest guest{host, device};
+  guest.pci.resumed();
+  guest.bring_up();
+  const unsigned begun = device->served(1);
+  device->feed(1);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // nothing happens
+  EXPECT_EQ(device->served(), begun);
+  guest.ask(0, 1);
+  EXPECT_EQ(host.messages(1).size(), 1U);
+  guest.ask(1, 1);
+  static_cast<void>(device->served(begun + 2));
+  guest.pci.request_pause();
+  EXPECT_TRUE(guest.pci.wait_paused(std::nullopt));
+  device->feed(1);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_LE(device->served(), begun + 2);
+  EXPECT_EQ(guest.driver.used(), 1);
+  guest.pci.resumed();
+  EXPECT_EQ(host.messages(2).size(), 2U);
+  EXPECT_LE(device->served(), begun + 4);
+}
+
+TEST(VirtioPci, LetsTheDeviceKnowOfAnArrivalOnce) {
+  FakeHost host;
+  const auto device = std::make_shared<Fed>();
+  PciGuest from{host, std::make_shared<Fed>()};
+  PciGuest to{host, device};
+  to.pci.load(1, from.pci.save());
+  EXPECT_EQ(device->told, "");
+  to.pci.resumed();
+  to.pci.request_pause();
+  to.pci.resumed();
+  EXPECT_EQ(device->told, "arrived resumed paused resumed ");
 }
 
 TEST(VirtioPci, HasAWindowInItsConfigurationSpace) {
