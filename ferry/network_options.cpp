@@ -16,18 +16,9 @@ namespace ferry {
 
 namespace {
 
-constexpr std::string_view kId = "id=";
 constexpr std::string_view kMac = "mac=";
 constexpr std::string_view kTap = "tap:";
 constexpr std::string_view kPasst = "passt:";
-
-std::string network_id(std::string_view text) {
-  if (!vmm::is_device_id(text)) {
-    throw std::invalid_argument(fmt::format(
-        "an id is made of 1 to {} lower-case letters, digits and '-'", vmm::kMaxDeviceId));
-  }
-  return std::string(text);
-}
 
 devices::network::MacAddress mac_address(std::string_view text) {
   const auto mac = devices::network::mac_address(text);
@@ -65,8 +56,8 @@ devices::NetworkChoice parse_network(std::string_view text) {
     const std::string_view word = text.substr(comma + 1);
     if (word.starts_with(kMac)) {
       mac = mac_address(word.substr(kMac.size()));
-    } else if (word.starts_with(kId)) {
-      id = network_id(word.substr(kId.size()));
+    } else if (word.starts_with(kIdWord)) {
+      id = parse_device_id(word.substr(kIdWord.size()), vmm::kMaxDeviceId);
     } else {
       break;
     }
@@ -80,13 +71,14 @@ devices::NetworkChoice parse_network(std::string_view text) {
 
 devices::NetworkChoice parse_network_place(std::string_view text) {
   const auto comma = text.find(',');
-  if (!text.starts_with(kId) || comma == std::string_view::npos) {
+  if (!text.starts_with(kIdWord) || comma == std::string_view::npos) {
     throw std::invalid_argument(
         "needs id=NAME,tap:IFNAME or id=NAME,passt:SOCKET: the guest's network device, and which "
         "network is its here");
   }
   devices::NetworkChoice network = place_of(text.substr(comma + 1));
-  network.id = network_id(text.substr(kId.size(), comma - kId.size()));
+  network.id =
+      parse_device_id(text.substr(kIdWord.size(), comma - kIdWord.size()), vmm::kMaxDeviceId);
   return network;
 }
 

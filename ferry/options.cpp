@@ -25,20 +25,13 @@ std::string parse_socket_path(std::string_view text) {
   return parse_path(text);
 }
 
-namespace {
-
-constexpr std::string_view kId = "id=";
-
-/// A guest knows it by that, too.
-std::string disk_id(std::string_view text) {
-  if (text.size() > devices::kMaxDiskId || !vmm::is_device_id(text)) {
-    throw std::invalid_argument(fmt::format(
-        "an id is made of 1 to {} lower-case letters, digits and '-'", devices::kMaxDiskId));
+std::string parse_device_id(std::string_view text, std::size_t most) {
+  if (text.size() > most || !vmm::is_device_id(text)) {
+    throw std::invalid_argument(
+        fmt::format("an id is made of 1 to {} lower-case letters, digits and '-'", most));
   }
   return std::string(text);
 }
-
-}  // namespace
 
 devices::DiskChoice parse_disk(std::string_view text) {
   devices::DiskChoice disk;
@@ -47,8 +40,8 @@ devices::DiskChoice parse_disk(std::string_view text) {
     const std::string_view word = text.substr(comma + 1);
     if (word == "readonly") {
       disk.read_only = true;
-    } else if (word.starts_with(kId)) {
-      disk.id = disk_id(word.substr(kId.size()));
+    } else if (word.starts_with(kIdWord)) {
+      disk.id = parse_device_id(word.substr(kIdWord.size()), devices::kMaxDiskId);
     } else {
       break;
     }
@@ -60,10 +53,11 @@ devices::DiskChoice parse_disk(std::string_view text) {
 
 devices::DiskChoice parse_disk_place(std::string_view text) {
   const auto comma = text.find(',');
-  if (!text.starts_with(kId) || comma == std::string_view::npos) {
+  if (!text.starts_with(kIdWord) || comma == std::string_view::npos) {
     throw std::invalid_argument("needs id=NAME,PATH: the guest's disk, and where it is here");
   }
-  return {.id = disk_id(text.substr(kId.size(), comma - kId.size())),
+  return {.id = parse_device_id(text.substr(kIdWord.size(), comma - kIdWord.size()),
+                                devices::kMaxDiskId),
           .path = parse_path(text.substr(comma + 1))};
 }
 

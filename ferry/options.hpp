@@ -86,6 +86,10 @@ inline constexpr std::size_t kMaxSocketPath = sizeof(sockaddr_un::sun_path) - 1;
 [[nodiscard]] std::string parse_path(std::string_view text);
 [[nodiscard]] std::string parse_socket_path(std::string_view text);
 
+/// Begins an id, in the options of devices.
+inline constexpr std::string_view kIdWord = "id=";
+/// A device's id of at most so many bytes.
+[[nodiscard]] std::string parse_device_id(std::string_view text, std::size_t most);
 /// PATH[,readonly][,id=NAME]: an id is chosen where none is given.
 [[nodiscard]] devices::DiskChoice parse_disk(std::string_view text);
 /// id=NAME,PATH

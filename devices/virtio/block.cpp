@@ -35,14 +35,6 @@ struct Range {
 };
 static_assert(sizeof(Range) == 16);
 
-/// No more than a queue's entries of 4 GiB each.
-template <typename Byte>
-std::uint64_t bytes_of(const std::vector<std::span<Byte>>& segments) {
-  std::uint64_t bytes = 0;
-  for (const auto& segment : segments) bytes += segment.size();
-  return bytes;
-}
-
 std::uint64_t bytes_of(const std::vector<iovec>& parts) {
   std::uint64_t bytes = 0;
   for (const iovec& part : parts) bytes += part.iov_len;

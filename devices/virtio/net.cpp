@@ -31,14 +31,6 @@ constexpr std::uint8_t kAcknowledge = 0;
 constexpr std::byte kOk{0};
 constexpr std::byte kError{1};
 
-/// No more than a queue's entries of 4 GiB each.
-template <typename Byte>
-std::uint64_t bytes_of(const std::vector<std::span<Byte>>& segments) {
-  std::uint64_t bytes = 0;
-  for (const auto& segment : segments) bytes += segment.size();
-  return bytes;
-}
-
 /// All behind the first `skipped` bytes.
 template <typename Byte>
 std::vector<iovec> parts_behind(const std::vector<std::span<Byte>>& segments, std::size_t skipped) {

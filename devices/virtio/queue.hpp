@@ -46,6 +46,14 @@ struct Completion {
   std::uint32_t written = 0;
 };
 
+/// Of memory of a request: no more than a queue's entries of 4 GiB each.
+template <typename Byte>
+std::uint64_t bytes_of(const std::vector<std::span<Byte>>& segments) {
+  std::uint64_t bytes = 0;
+  for (const auto& segment : segments) bytes += segment.size();
+  return bytes;
+}
+
 /// The device's side of a split virtqueue that is enabled. Whatever a driver puts there is bounded:
 /// it is read once, checked, and then used.
 ///
