@@ -7,6 +7,10 @@ find_package(OpenSSL 3 REQUIRED COMPONENTS Crypto)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(lz4 REQUIRED IMPORTED_TARGET liblz4)
 pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
+# Its header alone: the library is loaded by whoever needs it (devices/storage/nbd_library.hpp).
+pkg_check_modules(libnbd REQUIRED libnbd>=1.12)
+add_library(ferry_libnbd INTERFACE)
+target_include_directories(ferry_libnbd SYSTEM INTERFACE ${libnbd_INCLUDE_DIRS})
 # Built for all processors of amd64, XXH3 uses SSE2. Where the library can choose at run time, by what
 # the processor has, a page takes a fifth of that.
 include(CheckCXXSourceCompiles)

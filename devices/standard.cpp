@@ -19,6 +19,7 @@
 #include "devices/serial_registers.hpp"
 #include "devices/storage/disk_identity.hpp"
 #include "devices/storage/file_storage.hpp"
+#include "devices/storage/nbd_storage.hpp"
 #include "devices/virtio/block.hpp"
 #include "devices/virtio/entropy.hpp"
 #include "devices/virtio/net.hpp"
@@ -65,20 +66,52 @@ StandardDevices make_standard_devices(vmm::DeviceHost& host) {
            {std::make_shared<AcpiPm>(host), kAcpiPmBase, AcpiPm::kPorts}}};
 }
 
+std::shared_ptr<storage::FileStorage> open_file(const DiskChoice& disk) {
+  return std::make_shared<storage::FileStorage>(
+      storage::FileOptions{.path = disk.path, .read_only = disk.read_only, .id = disk.id});
+}
+
+std::shared_ptr<storage::NbdStorage> open_nbd(const DiskChoice& disk) {
+  return std::make_shared<storage::NbdStorage>(
+      storage::NbdOptions{.uri = disk.path.string().substr(kNbdPrefix.size()),
+                          .read_only = disk.read_only,
+                          .id = disk.id});
+}
+
+bool is_over_nbd(const DiskChoice& disk) { return disk.path.string().starts_with(kNbdPrefix); }
+
+/// As the guest has it: std::invalid_argument when it is another one.
+template <typename Open, typename Identity>
+std::shared_ptr<storage::Storage> open_same(Open open, DiskChoice disk, const Identity& identity) {
+  disk.read_only = identity.read_only;
+  auto storage = open(disk);
+  storage->check_same(identity);
+  return storage;
+}
+
 /// The guest's disk on this host. A peer names none: whoever runs the receiver does.
 PciDevice disk_for(const vmm::DeviceVersion& wanted, const HostParts& parts) {
-  const storage::DiskIdentity identity = storage::disk_identity(wanted.host_part);
+  const bool over_nbd = storage::is_nbd_identity(wanted.host_part);
   const auto given = std::ranges::find(parts.disks, wanted.id, &DiskChoice::id);
   if (given == parts.disks.end()) {
     throw std::invalid_argument(
         fmt::format("the guest has a disk {0}, and this receiver was not told where it is: 'ferry "
-                    "receive --disk id={0},PATH'",
-                    wanted.id));
+                    "receive --disk id={0},{1}'",
+                    wanted.id, over_nbd ? "nbd:URI" : "PATH"));
   }
-  auto storage = std::make_shared<storage::FileStorage>(
-      storage::FileOptions{.path = given->path, .read_only = identity.read_only, .id = wanted.id});
-  storage->check_same(identity);
+  if (is_over_nbd(*given) != over_nbd) {
+    throw std::invalid_argument(fmt::format(
+        "the guest's disk {} is {}, and here it is {}: both hosts must see the same disk",
+        wanted.id, over_nbd ? "over NBD" : "a file or block device",
+        over_nbd ? "a file or block device" : "over NBD"));
+  }
+  auto storage = over_nbd ? open_same(open_nbd, *given, storage::nbd_identity(wanted.host_part))
+                          : open_same(open_file, *given, storage::disk_identity(wanted.host_part));
   return {wanted.id, std::make_shared<virtio::Block>(std::move(storage), parts.report)};
+}
+
+bool is_disk(const vmm::DeviceVersion& device) {
+  return device.host_part.starts_with("disk ") || storage::is_nbd_identity(device.host_part);
 }
 
 /// For devices that are made to be asked for their names alone.
@@ -110,8 +143,12 @@ std::shared_ptr<Serial> attach_devices(vmm::Machine& machine, const std::vector<
 }
 
 PciDevice disk_device(const DiskChoice& disk, std::function<void(std::string)> report) {
-  auto storage = std::make_shared<storage::FileStorage>(
-      storage::FileOptions{.path = disk.path, .read_only = disk.read_only, .id = disk.id});
+  std::shared_ptr<storage::Storage> storage;
+  if (is_over_nbd(disk)) {
+    storage = open_nbd(disk);
+  } else {
+    storage = open_file(disk);
+  }
   return {disk.id, std::make_shared<virtio::Block>(std::move(storage), std::move(report))};
 }
 
@@ -119,7 +156,7 @@ std::vector<PciDevice> pci_devices_for(const std::vector<vmm::DeviceVersion>& wa
                                        const HostParts& parts) {
   std::vector<PciDevice> more;
   for (const vmm::DeviceVersion& device : wanted) {
-    if (device.host_part.starts_with("disk ")) {
+    if (is_disk(device)) {
       more.push_back(disk_for(device, parts));
     } else if (virtio::is_net_identity(device.host_part)) {
       more.push_back(network_device_for(device, parts));

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "devices/network_choice.hpp"
@@ -25,10 +26,13 @@ struct PciDevice {
 
 inline constexpr std::size_t kMaxDiskId = 20;  ///< bytes
 
-/// A disk of the host, as a machine is given it.
+/// What a disk's path begins with that is none: a URI follows.
+inline constexpr std::string_view kNbdPrefix = "nbd:";
+
+/// A disk, as a machine is given it.
 struct DiskChoice {
   std::string id;
-  std::filesystem::path path;
+  std::filesystem::path path;  ///< on the host, or kNbdPrefix and a URI
   bool read_only = false;
 };
 

@@ -33,6 +33,20 @@ std::string parse_device_id(std::string_view text, std::size_t most) {
   return std::string(text);
 }
 
+namespace {
+
+std::string disk_path(std::string_view text) {
+  if (text.starts_with(devices::kNbdPrefix) &&
+      text.substr(devices::kNbdPrefix.size()).find("://") == std::string_view::npos) {
+    throw std::invalid_argument(
+        "what follows nbd: is a URI, as in nbd:nbd://HOST/EXPORT or "
+        "nbd:nbd+unix:///EXPORT?socket=PATH (a file of that name is ./nbd:...)");
+  }
+  return parse_path(text);
+}
+
+}  // namespace
+
 devices::DiskChoice parse_disk(std::string_view text) {
   devices::DiskChoice disk;
   // From the end, since a path may have commas.
@@ -47,18 +61,19 @@ devices::DiskChoice parse_disk(std::string_view text) {
     }
     text = text.substr(0, comma);
   }
-  disk.path = parse_path(text);
+  disk.path = disk_path(text);
   return disk;
 }
 
 devices::DiskChoice parse_disk_place(std::string_view text) {
   const auto comma = text.find(',');
   if (!text.starts_with(kIdWord) || comma == std::string_view::npos) {
-    throw std::invalid_argument("needs id=NAME,PATH: the guest's disk, and where it is here");
+    throw std::invalid_argument(
+        "needs id=NAME,PATH or id=NAME,nbd:URI: the guest's disk, and where it is here");
   }
   return {.id = parse_device_id(text.substr(kIdWord.size(), comma - kIdWord.size()),
                                 devices::kMaxDiskId),
-          .path = parse_path(text.substr(comma + 1))};
+          .path = disk_path(text.substr(comma + 1))};
 }
 
 CLI::App* add_command(CLI::App& app, const char* name, const char* description,

@@ -90,9 +90,9 @@ inline constexpr std::size_t kMaxSocketPath = sizeof(sockaddr_un::sun_path) - 1;
 inline constexpr std::string_view kIdWord = "id=";
 /// A device's id of at most so many bytes.
 [[nodiscard]] std::string parse_device_id(std::string_view text, std::size_t most);
-/// PATH[,readonly][,id=NAME]: an id is chosen where none is given.
+/// PATH[,readonly][,id=NAME], where PATH may be nbd:URI: an id is chosen where none is given.
 [[nodiscard]] devices::DiskChoice parse_disk(std::string_view text);
-/// id=NAME,PATH
+/// id=NAME,PATH, likewise.
 [[nodiscard]] devices::DiskChoice parse_disk_place(std::string_view text);
 
 CLI::App* add_command(CLI::App& app, const char* name, const char* description,

@@ -87,8 +87,9 @@ void define_run(CLI::App& app, RunCommand& run) {
   add_overcommit(command, run.overcommit);
   command.add_flag("--rng", run.rng, "give the guest a virtio entropy device");
   add_each(command, "--disk", run.disks, &parse_disk,
-           "a raw image or a block device of the host, as a virtio disk; may be repeated")
-      ->type_name("PATH[,readonly][,id=NAME]");
+           "a raw image, a block device of the host, or a server's disk, as a virtio disk; may be "
+           "repeated")
+      ->type_name("PATH|nbd:URI[,readonly][,id=NAME]");
   add_each(command, "--net", run.networks, &parse_network,
            "a virtio network device, on a TAP interface or on passt's socket; may be repeated")
       ->type_name("tap:IFNAME|passt:SOCKET[,mac=MAC][,id=NAME]");
@@ -110,7 +111,7 @@ void define_receive(CLI::App& app, ReceiveCommand& receive) {
   add_overcommit(command, receive.overcommit);
   add_each(command, "--disk", receive.disks, &parse_disk_place,
            "where the disk that the guest knows by that id is on this host; may be repeated")
-      ->type_name("id=NAME,PATH");
+      ->type_name("id=NAME,PATH|nbd:URI");
   add_each(command, "--net", receive.networks, &parse_network_place,
            "the network on this host of the guest's device with that id; may be repeated")
       ->type_name("id=NAME,tap:IFNAME|passt:SOCKET");

@@ -13,20 +13,12 @@
 #include <stdexcept>
 #include <system_error>
 #include <utility>
-#include <vector>
+
+#include "devices/storage/parts.hpp"
 
 namespace devices::storage {
 
 namespace {
-
-/// What is written at a time where the host has no better way to make zeros.
-constexpr std::uint64_t kZeros = std::uint64_t{256} << 10;
-
-std::uint64_t bytes_of(std::span<const iovec> parts) {
-  std::uint64_t bytes = 0;
-  for (const iovec& part : parts) bytes += part.iov_len;
-  return bytes;
-}
 
 /// Takes `count` transferred bytes off the front of `parts`.
 std::span<iovec> advance(std::span<iovec> parts, std::size_t count) {
@@ -214,14 +206,7 @@ void FileStorage::discard(std::uint64_t offset, std::uint64_t length) {
 void FileStorage::write_zeroes(std::uint64_t offset, std::uint64_t length, bool may_unmap) {
   if (may_unmap && allocate(FALLOC_FL_PUNCH_HOLE, offset, length)) return;
   if (allocate(FALLOC_FL_ZERO_RANGE, offset, length)) return;
-  std::vector<std::byte> zeros(std::min(kZeros, length));
-  while (length > 0) {
-    iovec part{zeros.data(), std::min<std::uint64_t>(zeros.size(), length)};
-    const std::uint64_t bytes = part.iov_len;
-    write(offset, {&part, 1});
-    offset += bytes;
-    length -= bytes;
-  }
+  write_zeros(*this, offset, length);
 }
 
 /// False when the host has no such call for this file, or not for a range of these bounds: then

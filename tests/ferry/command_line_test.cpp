@@ -93,6 +93,20 @@ TEST(CommandLine, OfReceiveTakesNetworksByTheirIds) {
   }
 }
 
+TEST(CommandLine, OfRunTakesDisksByPathAndByUri) {
+  const auto run = parse_as<RunCommand>(
+      {"run", "--kernel", "k", "--disk", "a,b,readonly", "--disk", "nbd:nbd://host/a,b,id=root"});
+  ASSERT_EQ(run.disks.size(), 2U);
+  EXPECT_EQ(run.disks[0].path, "a,b");
+  EXPECT_TRUE(run.disks[0].read_only);
+  EXPECT_EQ(run.disks[1].path, "nbd:nbd://host/a,b");
+  EXPECT_EQ(run.disks[1].id, "root");
+  for (const char* disk : {"nbd:", "nbd:host", "nbd://host/"}) {
+    EXPECT_NE(refusal({"run", "--kernel", "k", "--disk", disk}).find("is a URI"), std::string::npos)
+        << disk;
+  }
+}
+
 TEST(CommandLine, OfReceiveNeedsAnAddress) {
   EXPECT_EQ(parse_as<ReceiveCommand>({"receive", "--listen", "tcp:[::1]:0"}).listen.host, "::1");
   EXPECT_NE(refusal({"receive"}).find("--listen"), std::string::npos);
