@@ -20,6 +20,7 @@
 #include "devices/storage/disk_identity.hpp"
 #include "devices/storage/file_storage.hpp"
 #include "devices/storage/nbd_storage.hpp"
+#include "devices/virtio/balloon.hpp"
 #include "devices/virtio/block.hpp"
 #include "devices/virtio/entropy.hpp"
 #include "devices/virtio/net.hpp"
@@ -38,6 +39,7 @@ constexpr std::uint16_t kPanicPort = 0x505;
 constexpr std::uint16_t kAcpiPmBase = 0x600;
 constexpr std::uint8_t kAcpiSci = 9;
 constexpr const char* kEntropyId = "rng0";
+constexpr const char* kBalloonId = "balloon0";
 
 /// A device and where it answers.
 struct OnPorts {
@@ -119,6 +121,7 @@ class NoMachine final : public vmm::DeviceHost {
  public:
   vmm::IrqLine irq_line(std::uint32_t /*gsi*/) override { return {}; }
   vmm::GuestMemory& memory() override { throw std::logic_error("there is no machine"); }
+  [[nodiscard]] bool lacks_pages() const override { return false; }
   void signal_message(std::uint64_t /*address*/, std::uint32_t /*data*/) override {}
   void note_writes(vmm::GuestAddress /*address*/, int /*eventfd*/) override {}
   void end(vmm::GuestEnd /*end*/) override {}
@@ -128,6 +131,15 @@ class NoMachine final : public vmm::DeviceHost {
 }  // namespace
 
 PciDevice entropy_device() { return {kEntropyId, std::make_shared<virtio::Entropy>()}; }
+
+PciDevice balloon_device(bool free_page_reporting) {
+  return {kBalloonId, std::make_shared<virtio::Balloon>(free_page_reporting)};
+}
+
+std::shared_ptr<virtio::Balloon> balloon_of(const vmm::Machine& machine) {
+  const auto function = std::dynamic_pointer_cast<virtio::VirtioPci>(machine.device(kBalloonId));
+  return function ? std::dynamic_pointer_cast<virtio::Balloon>(function->device()) : nullptr;
+}
 
 std::shared_ptr<Serial> attach_devices(vmm::Machine& machine, const std::vector<PciDevice>& more) {
   const StandardDevices made = make_standard_devices(machine);
@@ -160,6 +172,10 @@ std::vector<PciDevice> pci_devices_for(const std::vector<vmm::DeviceVersion>& wa
       more.push_back(disk_for(device, parts));
     } else if (virtio::is_net_identity(device.host_part)) {
       more.push_back(network_device_for(device, parts));
+    } else if (device.host_part == virtio::Balloon::kPlainPart) {
+      more.push_back(balloon_device(false));
+    } else if (device.host_part == virtio::Balloon::kReportingPart) {
+      more.push_back(balloon_device(true));
     } else if (device.id == kEntropyId) {
       more.push_back(entropy_device());
     }

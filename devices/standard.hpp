@@ -10,6 +10,7 @@
 
 #include "devices/network_choice.hpp"
 #include "devices/serial.hpp"
+#include "devices/virtio/balloon.hpp"
 #include "devices/virtio/virtio_device.hpp"
 #include "vmm/boot/acpi_platform.hpp"
 #include "vmm/machine/device_list.hpp"
@@ -46,6 +47,8 @@ struct HostParts {
 
 /// Random bytes of the host, as "rng0".
 [[nodiscard]] PciDevice entropy_device();
+/// The memory balloon, as "balloon0".
+[[nodiscard]] PciDevice balloon_device(bool free_page_reporting);
 /// std::system_error or std::invalid_argument when it is not to be had or is no disk; it is not
 /// locked yet.
 [[nodiscard]] PciDevice disk_device(const DiskChoice& disk,
@@ -58,6 +61,9 @@ struct HostParts {
 /// machine lives.
 [[nodiscard]] std::shared_ptr<Serial> attach_devices(vmm::Machine& machine,
                                                      const std::vector<PciDevice>& more = {});
+
+/// The balloon of a machine, which may outlive it; null when it has none.
+[[nodiscard]] std::shared_ptr<virtio::Balloon> balloon_of(const vmm::Machine& machine);
 
 /// What a guest of a machine with these devices needs here beyond the standard ones.
 /// std::invalid_argument or std::system_error that names a device when it cannot go on here.

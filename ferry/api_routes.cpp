@@ -50,6 +50,11 @@ ApiAnswer do_set(Controlled& vm, const json& body) {
   return {.body = vm.info()};
 }
 
+ApiAnswer do_set_balloon(Controlled& vm, const json& body) {
+  vm.set_balloon(body);
+  return {.body = vm.info()};
+}
+
 ApiAnswer do_migrate(Controlled& vm, const json& body) {
   return {.body = nullptr, .stream = vm.migrate(body)};
 }
@@ -60,7 +65,8 @@ constexpr std::array kRoutes = {Route{"/info", http::verb::get, &tell_info},
                                 Route{"/stop", http::verb::post, &do_plain<&Controlled::stop>},
                                 Route{"/cancel", http::verb::post, &do_plain<&Controlled::cancel>},
                                 Route{"/migrate", http::verb::post, &do_migrate},
-                                Route{"/migration", http::verb::put, &do_set}};
+                                Route{"/migration", http::verb::put, &do_set},
+                                Route{"/balloon", http::verb::put, &do_set_balloon}};
 
 json parse_body(const std::string& text) {
   if (text.empty()) return json::object();

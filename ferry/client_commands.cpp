@@ -219,7 +219,10 @@ int migrate(const MigrateCommand& command) {
 }
 
 int set(const SetCommand& command) {
-  const json info = request(command.api_socket, "PUT", "/migration", to_json(command.settings));
+  const json info =
+      command.balloon
+          ? request(command.api_socket, "PUT", "/balloon", balloon_to_json(*command.balloon))
+          : request(command.api_socket, "PUT", "/migration", to_json(command.settings));
   static_cast<void>(table_of(info, command.api_socket));
   if (command.json) print_out(vmm::json_text(info) + '\n');
   return static_cast<int>(ExitStatus::ok);

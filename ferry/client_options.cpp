@@ -112,9 +112,13 @@ void define_migrate(CLI::App& app, MigrateCommand& migrate) {
 }
 
 void define_set(CLI::App& app, SetCommand& set) {
-  CLI::App& command = *add_command(app, "set", "change the migration that is running");
+  CLI::App& command =
+      *add_command(app, "set", "change the migration that is running, or the guest's balloon");
   migration::MigrateSettings& settings = set.settings;
   add_api(command, set.api_socket, set.json);
+  add(command, "--balloon", set.balloon, &parse_size,
+      "by itself, while no migration runs: how much of its RAM the guest is asked to do without")
+      ->type_name("SIZE");
   add(command, "--max-bandwidth", settings.max_bandwidth, &parse_bandwidth, "the cap")
       ->type_name("RATE");
   add(command, "--max-downtime", settings.max_downtime, &parse_duration, "the longest stop")
@@ -126,11 +130,16 @@ void define_set(CLI::App& app, SetCommand& set) {
       one_of(&migration::prepaging_from, "bubbling, linear, none"),
       "order in which post-copy sends pages that nobody waits for")
       ->type_name("ORDER");
-  command.parse_complete_callback([&settings] {
-    if (settings.max_bandwidth || settings.max_downtime || settings.to || settings.prepaging) {
-      return;
+  command.parse_complete_callback([&set] {
+    const migration::MigrateSettings& chosen = set.settings;
+    const bool of_migration =
+        chosen.max_bandwidth || chosen.max_downtime || chosen.to || chosen.prepaging;
+    if (of_migration && set.balloon) {
+      throw CLI::ExcludesError("--balloon", "the options of a migration");
     }
-    throw CLI::RequiredError("one of --max-bandwidth, --max-downtime, --prepaging and --to");
+    if (of_migration || set.balloon) return;
+    throw CLI::RequiredError(
+        "one of --balloon, --max-bandwidth, --max-downtime, --prepaging and --to");
   });
 }
 

@@ -34,6 +34,8 @@ struct RunCommand {
   ImageStoreChoice images;
   bool overcommit = false;
   bool rng = false;
+  bool balloon = false;
+  bool free_page_reporting = false;
   std::vector<devices::DiskChoice> disks;
   std::vector<devices::NetworkChoice> networks;
 };
@@ -59,6 +61,7 @@ struct MigrateCommand {
 struct SetCommand {
   std::string api_socket;
   migration::MigrateSettings settings;
+  std::optional<std::uint64_t> balloon;  ///< bytes; then nothing else is set
   bool json = false;
 };
 

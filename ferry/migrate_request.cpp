@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -115,6 +116,21 @@ bool resume_force_from_json(const json& from) {
     force = flag(value, field);
   }
   return force;
+}
+
+json balloon_to_json(std::uint64_t target) { return {{"target", target}}; }
+
+std::uint64_t balloon_from_json(const json& from) {
+  std::optional<std::uint64_t> target;
+  for (const auto& [field, value] : from.items()) {
+    if (field != "target") refuse_unknown(field);
+    if (!value.is_number_integer() || value.get<std::int64_t>() < 0) {
+      refuse(field, "a whole number of bytes");
+    }
+    target = value.get<std::uint64_t>();
+  }
+  if (!target) refuse("target", "there: the bytes that the guest is asked to do without");
+  return *target;
 }
 
 void check_no_fields(const json& from) {

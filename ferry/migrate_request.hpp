@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 
 #include "migration/base/options.hpp"
@@ -17,6 +18,9 @@ namespace ferry {
 
 /// `POST /resume`: whether by force.
 [[nodiscard]] bool resume_force_from_json(const nlohmann::json& json);
+/// `PUT /balloon`: the bytes that the guest is asked to do without.
+[[nodiscard]] nlohmann::json balloon_to_json(std::uint64_t target);
+[[nodiscard]] std::uint64_t balloon_from_json(const nlohmann::json& json);
 /// The others.
 void check_no_fields(const nlohmann::json& json);
 

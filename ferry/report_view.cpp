@@ -240,6 +240,12 @@ std::string info_table(const nlohmann::json& info) {
         fmt::format("{} vCPU, {} of memory", info.at("cpus").get<unsigned>(),
                     format_bytes(info.at("memory").get<std::uint64_t>())));
   }
+  if (const auto balloon = part(info, "balloon"); !balloon.is_null()) {
+    row(table, "balloon",
+        fmt::format("{} of {} that the guest is asked for",
+                    format_bytes(balloon.at("actual").get<std::uint64_t>()),
+                    format_bytes(balloon.at("target").get<std::uint64_t>())));
+  }
   if (const auto listening = part(info, "listening"); !listening.is_null()) {
     row(table, "listening", "on " + listening.get<std::string>());
   }

@@ -108,6 +108,7 @@ void Session::arrival_failed(const DestinationMigration::Failure& failure) {
 /// The VM is here, or here again.
 void Session::own(std::unique_ptr<vmm::Machine> machine) {
   vm_.take(std::move(machine));
+  balloon_ = devices::balloon_of(*vm_.machine());
   vm_.machine()->on_end([this] { asio::post(context_, [this] { guest_ended(); }); });
   room_.watch();
 }

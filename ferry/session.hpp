@@ -5,6 +5,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
+#include "devices/standard.hpp"
 #include "ferry/arrival.hpp"
 #include "ferry/console.hpp"
 #include "ferry/control_api.hpp"
@@ -55,6 +56,7 @@ class Session final : public Controlled {
   boost::asio::awaitable<void> settled() override;
   std::shared_ptr<ReportStream> migrate(const nlohmann::json& options) override;
   void set(const nlohmann::json& settings) override;
+  void set_balloon(const nlohmann::json& request) override;
 
  private:
   void arrived(std::unique_ptr<vmm::Machine> machine, std::shared_ptr<devices::Serial> serial);
@@ -86,6 +88,8 @@ class Session final : public Controlled {
   std::unique_ptr<Console> console_;
   ProcessEnd end_;
   VmOfProcess vm_;
+  std::shared_ptr<devices::virtio::Balloon>
+      balloon_;  ///< of the VM that is here; null: it has none
   VmRoom room_;
   Arrival arrival_;
   Departure departure_;

@@ -92,6 +92,11 @@ json Session::info() const {
   } else if (departure_.last_report()) {
     migration = migration::to_json(*departure_.last_report());
   }
+  json balloon = nullptr;
+  if (balloon_) {
+    const auto size = balloon_->size();
+    balloon = {{"target", size.target}, {"actual", size.actual}};
+  }
   json listening = nullptr;
   if (arrival && arrival->listening) listening = migration::to_string(*arrival->listening);
   json receiving = nullptr;
@@ -108,6 +113,7 @@ json Session::info() const {
           {"name", vm.name},
           {"cpus", vm.cpus},
           {"memory", vm.memory_bytes},
+          {"balloon", std::move(balloon)},
           {"pid", ::getpid()},
           {"version", FERRY_VERSION},
           {"messages_dropped", messages().dropped()},

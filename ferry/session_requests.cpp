@@ -116,6 +116,15 @@ void Session::set(const json& request) {
   departure_.set(settings);
 }
 
+void Session::set_balloon(const json& request) {
+  const std::uint64_t target = balloon_from_json(request);
+  static_cast<void>(machine_for("set the balloon"));
+  if (!balloon_) {
+    throw Conflict("cannot set the balloon: the VM has none; 'ferry run --balloon' gives it one");
+  }
+  balloon_->set_target(target);
+}
+
 void Session::in_doubt() {
   if (end_.after_migration()) {
     say("this process ends once that is settled. Another signal or Ctrl-A X ends it now");
@@ -129,6 +138,7 @@ void Session::migration_ended(SourceMigration::Result result) {
                   report.error ? ", " : "", report.error.value_or(""), report.owner);
   if (report.outcome == Outcome::completed) {
     vm_.left(result.kept);
+    balloon_.reset();
     console_->disconnect(result.kept);
     say(what);
     if (!result.kept) return shut_down(static_cast<int>(ExitStatus::ok));

@@ -86,6 +86,13 @@ void define_run(CLI::App& app, RunCommand& run) {
   add_images(command, run.images);
   add_overcommit(command, run.overcommit);
   command.add_flag("--rng", run.rng, "give the guest a virtio entropy device");
+  CLI::Option* const balloon =
+      command.add_flag("--balloon", run.balloon,
+                       "give the guest a virtio memory balloon, for 'ferry set --balloon'");
+  command
+      .add_flag("--free-page-reporting", run.free_page_reporting,
+                "the guest's balloon also gives back what the guest reports as free")
+      ->needs(balloon);
   add_each(command, "--disk", run.disks, &parse_disk,
            "a raw image, a block device of the host, or a server's disk, as a virtio disk; may be "
            "repeated")

@@ -15,12 +15,18 @@ VirtioCore::VirtioCore(std::shared_ptr<VirtioDevice> device, vmm::DeviceHost& ho
       sizes_(device_->queue_sizes().begin(), device_->queue_sizes().end()),
       offered_(device_->features() | kIndirect | kEventIndex | kVersion1),
       notifications_(sizes_.size()) {
-  const vmm::Lock lock(mutex_);
-  for (const std::uint16_t size : sizes_) setups_.push_back({.state = {.size = size}});
-  device_->connect(callbacks_.config_changed);
+  {
+    const vmm::Lock lock(mutex_);
+    for (const std::uint16_t size : sizes_) setups_.push_back({.state = {.size = size}});
+  }
+  device_->attach(host_, [this] { config_changed(); });
 }
 
-VirtioCore::~VirtioCore() { device_->connect(nullptr); }
+VirtioCore::~VirtioCore() {
+  // What is under way may tell the driver something.
+  for (const auto& queue : queues()) queue->stop();
+  device_->detach();
+}
 
 std::uint64_t VirtioCore::driver_features() {
   const vmm::Lock lock(mutex_);
@@ -134,6 +140,11 @@ void VirtioCore::needs_reset() {
   callbacks_.config_changed();
 }
 
+void VirtioCore::config_changed() {
+  ++config_generation_;
+  callbacks_.config_changed();
+}
+
 QueueSetup VirtioCore::queue(unsigned index) {
   if (index >= queue_count()) return {};
   const vmm::Lock lock(mutex_);
@@ -153,6 +164,10 @@ void VirtioCore::read_config(std::uint64_t offset, std::span<std::byte> data) co
   if (offset >= config.size()) return;
   const auto there = std::span(config).subspan(offset);
   std::ranges::copy(there.first(std::min(there.size(), data.size())), data.begin());
+}
+
+void VirtioCore::write_config(std::uint64_t offset, std::span<const std::byte> data) {
+  device_->write_config(offset, data);
 }
 
 VirtioCore::Queues VirtioCore::queues() {
@@ -193,6 +208,7 @@ void VirtioCore::save(vmm::ByteWriter& out) {
   const vmm::Lock lock(mutex_);
   out.u8(status_);
   out.u64(driver_features_);
+  out.u8(config_generation_);
   for (unsigned i = 0; i < queue_count(); ++i) {
     const bool served = i < queues_.size() && queues_[i] != nullptr;
     const QueueState state = served ? queues_[i]->state() : setups_[i].state;
@@ -204,6 +220,7 @@ void VirtioCore::save(vmm::ByteWriter& out) {
     out.u16(state.next_available);
     out.u16(state.next_used);
   }
+  device_->save(out);
 }
 
 void VirtioCore::load(vmm::ByteReader<std::invalid_argument>& from) {
@@ -211,6 +228,7 @@ void VirtioCore::load(vmm::ByteReader<std::invalid_argument>& from) {
   const vmm::Lock lock(mutex_);
   status_ = from.u8();
   driver_features_ = from.u64();
+  config_generation_ = from.u8();
   for (unsigned i = 0; i < queue_count(); ++i) {
     QueueSetup& setup = setups_[i];
     setup.enabled = from.u8() != 0;
@@ -224,6 +242,7 @@ void VirtioCore::load(vmm::ByteReader<std::invalid_argument>& from) {
     setup.state.next_available = from.u16();
     setup.state.next_used = from.u16();
   }
+  device_->load(from);
   const bool agreed = (status_ & kFeaturesOk) != 0;
   if (agreed && ((driver_features_ & ~offered_) != 0 || (driver_features_ & kVersion1) == 0)) {
     throw std::invalid_argument("features that the device has not here");

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -57,6 +58,7 @@ class VirtioCore {
   VirtioCore& operator=(const VirtioCore&) = delete;
 
   [[nodiscard]] VirtioDevice& device() const { return *device_; }
+  [[nodiscard]] std::shared_ptr<VirtioDevice> shared_device() const { return device_; }
   [[nodiscard]] unsigned queue_count() const { return static_cast<unsigned>(sizes_.size()); }
   /// What the driver signals when there are requests in a queue that it has.
   [[nodiscard]] vmm::EventFd& notification(unsigned queue) { return notifications_.at(queue); }
@@ -75,6 +77,9 @@ class VirtioCore {
   void set_queue(unsigned index, const QueueSetup& setup);
   /// The device's own configuration; beyond it there are zeros.
   void read_config(std::uint64_t offset, std::span<std::byte> data) const;
+  void write_config(std::uint64_t offset, std::span<const std::byte> data);
+  /// Another one each time that the device has changed it.
+  [[nodiscard]] std::uint8_t config_generation() const { return config_generation_; }
 
   // As of vmm::Device.
   void resumed();
@@ -91,6 +96,7 @@ class VirtioCore {
   void serve() FERRY_REQUIRES(mutex_);
   [[nodiscard]] std::shared_ptr<ServedQueue> make_queue(unsigned index) FERRY_REQUIRES(mutex_);
   void needs_reset();
+  void config_changed();
   [[nodiscard]] Queues queues();
 
   const std::shared_ptr<VirtioDevice> device_;
@@ -99,6 +105,7 @@ class VirtioCore {
   const std::vector<std::uint16_t> sizes_;
   const std::uint64_t offered_;
   std::deque<vmm::EventFd> notifications_;
+  std::atomic<std::uint8_t> config_generation_{0};
 
   vmm::Mutex mutex_;
   std::uint8_t status_ FERRY_GUARDED_BY(mutex_) = 0;

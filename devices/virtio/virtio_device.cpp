@@ -4,9 +4,15 @@
 
 namespace devices::virtio {
 
-void VirtioDevice::connect(std::function<void()> config_changed) {
+void VirtioDevice::attach(vmm::DeviceHost& host, std::function<void()> config_changed) {
+  attached(host);
   const vmm::Lock lock(connection_mutex_);
   config_changed_ = std::move(config_changed);
+}
+
+void VirtioDevice::detach() {
+  const vmm::Lock lock(connection_mutex_);
+  config_changed_ = nullptr;
 }
 
 void VirtioDevice::tell_config_changed() {

@@ -4,16 +4,20 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "devices/virtio/served_queue.hpp"
+#include "vmm/bytes/byte_reader.hpp"
+#include "vmm/bytes/byte_writer.hpp"
+#include "vmm/machine/device_host.hpp"
 #include "vmm/os/mutex.hpp"
 
 namespace devices::virtio {
 
-/// What kind of device it is (virtio 1.2, section 5), behind whatever transport. All that travels
-/// of one are its queues, its features and its transport: it has no state of its own.
+/// What kind of device it is (virtio 1.2, section 5), behind whatever transport. What travels of
+/// one are its queues, its features and its transport, and what it saves itself.
 class VirtioDevice {
  public:
   VirtioDevice() = default;
@@ -29,6 +33,13 @@ class VirtioDevice {
   [[nodiscard]] virtual std::span<const std::uint16_t> queue_sizes() const = 0;
   /// Its configuration, as the driver reads it.
   [[nodiscard]] virtual std::vector<std::byte> config() const { return {}; }
+  /// The driver writes there: any offset, so many bytes. Any thread.
+  virtual void write_config(std::uint64_t /*offset*/, std::span<const std::byte> /*bytes*/) {}
+
+  /// Before all else, once: its machine, and what tells the driver, if there is one, that the
+  /// configuration has changed. Both are there until detach().
+  void attach(vmm::DeviceHost& host, std::function<void()> config_changed);
+  void detach();
 
   // As of vmm::Device.
   [[nodiscard]] virtual std::string host_part() const { return {}; }
@@ -41,6 +52,11 @@ class VirtioDevice {
   /// The guest, which had another machine so far, is about to be resumed for the first time here.
   virtual void arrived() {}
 
+  /// What of its own travels. The loaded bytes come from a peer: std::invalid_argument when they
+  /// are unsound.
+  virtual void save(vmm::ByteWriter& /*out*/) const {}
+  virtual void load(vmm::ByteReader<std::invalid_argument>& /*from*/) {}
+
   /// The driver has chosen so: a subset of features(). Before any queue is served; again after a
   /// reset, when none is any more.
   virtual void begin(std::uint64_t /*features*/) {}
@@ -51,11 +67,9 @@ class VirtioDevice {
   /// without a notification.
   [[nodiscard]] virtual int source(unsigned /*index*/) const { return -1; }
 
-  /// How the driver is told that the configuration has changed; null when it cannot be any more.
-  void connect(std::function<void()> config_changed);
-
  protected:
-  /// Any thread.
+  virtual void attached(vmm::DeviceHost& /*host*/) {}
+  /// Tells the driver. Any thread, which holds nothing that config() takes.
   void tell_config_changed();
 
  private:

@@ -52,6 +52,7 @@ constexpr std::uint64_t kDriverFeature = 12;
 constexpr std::uint64_t kConfigVector = 16;
 constexpr std::uint64_t kQueueCount = 18;
 constexpr std::uint64_t kStatus = 20;
+constexpr std::uint64_t kConfigGeneration = 21;
 constexpr std::uint64_t kQueueSelect = 22;
 constexpr std::uint64_t kQueueSize = 24;
 constexpr std::uint64_t kQueueVector = 26;
@@ -127,6 +128,9 @@ VirtioPci::VirtioPci(std::string id, std::shared_ptr<VirtioDevice> device, vmm::
   }
 }
 
+/// While all is there that what is under way tells the driver by.
+VirtioPci::~VirtioPci() { core_.set_status(0); }
+
 void VirtioPci::add_capabilities() {
   constexpr std::size_t kPlain = 14;
   const auto add = [this](auto body)
@@ -168,6 +172,7 @@ void VirtioPci::write(std::uint64_t offset, std::span<const std::byte> data) {
   const std::uint64_t within = offset % kPartBytes;
   switch (offset / kPartBytes) {
     case common_part: write_common(within, data); return;
+    case device_part: core_.write_config(within, data); return;
     case notify_part: notify(within / kNotifyStep); return;
     case table_part: msix_.write_table(within, data); return;
     default: return;
@@ -191,6 +196,7 @@ VirtioPci::Common VirtioPci::common() {
   put(image, kConfigVector, config_vector_);
   put(image, kQueueCount, static_cast<std::uint16_t>(core_.queue_count()));
   put(image, kStatus, status);
+  put(image, kConfigGeneration, core_.config_generation());
   put(image, kQueueSelect, queue_select_);
   if (queue_select_ >= core_.queue_count()) return image;
   const QueueSetup setup = core_.queue(queue_select_);

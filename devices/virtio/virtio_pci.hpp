@@ -32,6 +32,12 @@ class VirtioPci final : public vmm::Device, public PciFunction {
   /// `bar`: where the guest reaches it.
   VirtioPci(std::string id, std::shared_ptr<VirtioDevice> device, vmm::DeviceHost& host,
             vmm::GuestAddress bar);
+  ~VirtioPci() override;
+  VirtioPci(const VirtioPci&) = delete;
+  VirtioPci& operator=(const VirtioPci&) = delete;
+
+  /// It may outlive this object.
+  [[nodiscard]] std::shared_ptr<VirtioDevice> device() const { return core_.shared_device(); }
 
   // vmm::Device: the BAR.
   [[nodiscard]] std::string_view id() const override { return id_; }

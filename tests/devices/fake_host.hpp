@@ -17,12 +17,14 @@ struct FakeHost final : vmm::DeviceHost {
   int resets = 0;
   std::vector<bool> levels;  ///< of all interrupt lines, in order
   vmm::GuestMemory ram{vmm::kMinMemory};
+  bool lacking = false;                              ///< pages
   std::vector<std::pair<std::uint64_t, int>> noted;  ///< by note_writes()
 
   vmm::IrqLine irq_line(std::uint32_t /*gsi*/) override {
     return vmm::IrqLine([this](bool high) { levels.push_back(high); });
   }
   vmm::GuestMemory& memory() override { return ram; }
+  [[nodiscard]] bool lacks_pages() const override { return lacking; }
   void signal_message(std::uint64_t address, std::uint32_t data) override {
     const vmm::Lock lock(mutex_);
     messages_.emplace_back(address, data);

@@ -43,6 +43,48 @@ class TheEntropyDevice(FerryTest):
         self.assertRegex(vm.stdout.text(), r"(?m)^# error option rng: no such device$")
 
 
+class TheBalloon(FerryTest):
+    """Of a guest without a driver for it; a Linux guest has one (test_linux)."""
+
+    def target_of(self, vm):
+        balloon = vm.info()["balloon"]
+        self.assertEqual(balloon["actual"], 0)
+        return balloon["target"]
+
+    def test_remembers_what_it_is_asked_for_and_goes_along(self):
+        for options in (["--balloon"], ["--balloon", "--free-page-reporting"]):
+            source = self.run_vm("tick=2 end=byte", *options, memory="64M")
+            source.wait_ticks(1)
+            self.assertEqual(self.target_of(source), 0)
+            source.cli("set", "--balloon", "48M")
+            source.wait_ticks(5)
+            target, report = self.move(source, "--verify")
+            self.assertIs(report["verified"], True)
+            self.assertEqual(self.target_of(target), 48 << 20)
+            target.cli("set", "--balloon", "0")
+            self.assertEqual(self.target_of(target), 0)
+            self.end(target)
+            self.assert_sound(source, target)
+
+    def test_leaves_the_guest_16_mib(self):
+        vm = self.run_vm("tick=2 end=byte", "--balloon", memory="64M")
+        vm.wait_ticks(1)
+        refused = vm.cli("set", "--balloon", "49M", check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("can be asked for 48 MiB", refused.stderr)
+        self.assertEqual(self.target_of(vm), 0)
+        self.end(vm)
+
+    def test_is_not_there_unless_it_is_asked_for(self):
+        vm = self.run_vm("tick=2 end=byte")
+        vm.wait_ticks(1)
+        self.assertIsNone(vm.info()["balloon"])
+        refused = vm.cli("set", "--balloon", "16M", check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("'ferry run --balloon' gives it one", refused.stderr)
+        self.end(vm)
+
+
 class ADisk(FerryTest):
     def disk(self, size=8 << 20, name="disk"):
         path = self.path(name)

@@ -12,7 +12,7 @@ import sys
 import time
 import unittest
 
-from harness import FerryTest
+from harness import DEADLINE, FerryTest, process_counts
 from labels import labels
 from process import Process
 
@@ -64,7 +64,7 @@ class Shell:
 
 @labels("linux")
 class ALinuxGuest(FerryTest):
-    def boot(self, cpus, parameters="", devices=()):
+    def boot(self, cpus, parameters="", devices=(), memory="128M"):
         modules = ["--modules", os.environ["FERRY_LINUX_MODULES"]] if devices else []
         initramfs = self.path("initramfs")
         subprocess.run(
@@ -72,7 +72,7 @@ class ALinuxGuest(FerryTest):
              "--add", PAGE_CHECKER, *modules, initramfs], check=True, stdin=subprocess.DEVNULL)
         vm = self.run_vm(
             f"console=ttyS0 quiet panic=-1 {parameters}", "--initramfs", initramfs, *devices,
-            kernel=os.environ["FERRY_LINUX_KERNEL"], memory="128M", cpus=cpus,
+            kernel=os.environ["FERRY_LINUX_KERNEL"], memory=memory, cpus=cpus,
         )
         vm.stdout.wait_for(rb"^/ # ")
         return Shell(vm)
@@ -208,6 +208,70 @@ class ALinuxGuest(FerryTest):
         checked = subprocess.run(["/sbin/e2fsck", "-fn", image], capture_output=True, text=True,
                                  stdin=subprocess.DEVNULL)
         self.assertEqual(checked.returncode, 0, checked.stdout)
+
+    def resident(self, vm):
+        """Bytes of memory that the process of a VM takes."""
+        return process_counts(vm.pid)["resident_kib"] << 10
+
+    def use_and_free(self, shell, mebibytes):
+        """How much the VM's process takes after its guest has written to so much memory."""
+        shell.ask(f"dd if=/dev/zero of=/run/file bs=1M count={mebibytes} 2>/dev/null")
+        resident = self.resident(shell.vm)
+        shell.ask("rm /run/file")
+        return resident
+
+    def inflate(self, shell, mebibytes):
+        size = mebibytes << 20
+        shell.vm.cli("set", "--balloon", f"{mebibytes}M")
+        shell.vm.wait_info(lambda info: info["balloon"] == {"target": size, "actual": size},
+                           f"a balloon of {mebibytes} MiB")
+
+    def assert_balloon(self, shell, mebibytes):
+        size = mebibytes << 20
+        self.assertEqual(shell.vm.info()["balloon"], {"target": size, "actual": size})
+
+    def test_gives_half_of_its_ram_back_by_a_balloon_that_goes_along(self):
+        self.cpus = 1
+        shell = self.boot(1, devices=["--balloon"], memory="256M")
+        shell.ask("page-checker 4 200 & sleep 1")
+        full = self.use_and_free(shell, 64)
+        self.inflate(shell, 128)
+        self.assertLess(self.resident(shell.vm), full - (32 << 20))
+        written = [self.writes(shell)]
+        for mode in ("pre-copy", "post-copy"):
+            shell.vm, report = self.move(shell.vm, "--verify", "--mode", mode)
+            self.assertIs(report["verified"], True)
+            self.assert_balloon(shell, 128)
+            self.assertLess(self.resident(shell.vm), full - (32 << 20))
+            # It is the same balloon: it can be made smaller and larger.
+            self.inflate(shell, 0)
+            self.use_and_free(shell, 64)
+            self.inflate(shell, 128)
+            written.append(self.writes(shell))
+        self.inflate(shell, 0)
+        self.use_and_free(shell, 64)
+        written.append(self.writes(shell))
+        self.assertEqual(written, sorted(set(written)), "the checker stood still")
+        refused = shell.vm.cli("set", "--balloon", "241M", check=False)
+        self.assertIn("can be asked for 240 MiB", refused.stderr)
+        self.assertEqual(shell.ask(f"dmesg | grep -iE '{TROUBLE}' || true"), "")
+
+    def test_reports_free_pages_by_a_balloon_that_goes_along(self):
+        self.cpus = 1
+        shell = self.boot(1, devices=["--balloon", "--free-page-reporting"], memory="256M")
+        shell.ask("page-checker 4 200 & sleep 1")
+        for mode in ("pre-copy", "post-copy"):
+            full = self.use_and_free(shell, 64)
+            end = time.monotonic() + DEADLINE
+            while self.resident(shell.vm) > full - (32 << 20):
+                self.assertLess(time.monotonic(), end, "nothing was given back")
+                shell.ask("sleep 1")
+            written = self.writes(shell)
+            shell.vm, report = self.move(shell.vm, "--verify", "--mode", mode)
+            self.assertIs(report["verified"], True)
+            self.assertGreater(self.writes(shell), written)
+        self.use_and_free(shell, 64)
+        self.assertEqual(shell.ask(f"dmesg | grep -iE '{TROUBLE}' || true"), "")
 
     def test_has_a_terminal_with_ctrl_c_and_job_control(self):
         shell = self.boot(1)

@@ -35,6 +35,9 @@ class FakeVm final : public Controlled {
     static_cast<void>(migrate_settings_from_json(settings));
     asked += "set ";
   }
+  void set_balloon(const json& request) override {
+    asked += "balloon " + std::to_string(balloon_from_json(request)) + " ";
+  }
 
   std::string asked;
   bool broken = false;
@@ -62,7 +65,8 @@ TEST(ApiRoutes, DoWhatIsAsked) {
   answer(vm, http::verb::post, "/stop", "{}");
   answer(vm, http::verb::post, "/migrate", R"({"to":"tcp:h:1"})");
   answer(vm, http::verb::put, "/migration", R"({"max_bandwidth":0})");
-  EXPECT_EQ(vm.asked, "pause resume force stop migrate set ");
+  answer(vm, http::verb::put, "/balloon", R"({"target":4096})");
+  EXPECT_EQ(vm.asked, "pause resume force stop migrate set balloon 4096 ");
 }
 
 TEST(ApiRoutes, TakeThePathAloneFromTheTarget) {
@@ -100,7 +104,8 @@ TEST(ApiRoutes, TreatWhatIsInTheBodyAlike) {
         Form{http::verb::post, "/resume", ""}, Form{http::verb::post, "/stop", ""},
         Form{http::verb::post, "/cancel", ""},
         Form{http::verb::post, "/migrate", R"("to":"unix:/b",)"},
-        Form{http::verb::put, "/migration", ""}}) {
+        Form{http::verb::put, "/migration", ""},
+        Form{http::verb::put, "/balloon", R"("target":0,)"}}) {
     FakeVm vm;
     const ApiAnswer unknown =
         answer(vm, form.verb, form.target, std::string("{") + form.sound + R"("speed":1})");

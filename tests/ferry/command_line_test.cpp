@@ -165,6 +165,24 @@ TEST(CommandLine, OfSetNeedsSomethingToSet) {
   EXPECT_FALSE(refusal({"set", "--api-socket", "s"}).empty());
 }
 
+TEST(CommandLine, OfSetTakesABalloonAlone) {
+  EXPECT_EQ(parse_as<SetCommand>({"set", "--api-socket", "s", "--balloon", "64M"}).balloon,
+            std::uint64_t{64} << 20);
+  EXPECT_EQ(parse_as<SetCommand>({"set", "--api-socket", "s", "--balloon", "0"}).balloon, 0U);
+  EXPECT_FALSE(
+      refusal({"set", "--api-socket", "s", "--balloon", "64M", "--max-downtime", "5ms"}).empty());
+}
+
+TEST(CommandLine, OfRunReportsFreePagesByABalloonAlone) {
+  const auto run =
+      parse_as<RunCommand>({"run", "--kernel", "k", "--free-page-reporting", "--balloon"});
+  EXPECT_TRUE(run.balloon);
+  EXPECT_TRUE(run.free_page_reporting);
+  EXPECT_FALSE(parse_as<RunCommand>({"run", "--kernel", "k", "--balloon"}).free_page_reporting);
+  EXPECT_NE(refusal({"run", "--kernel", "k", "--free-page-reporting"}).find("--balloon"),
+            std::string::npos);
+}
+
 TEST(CommandLine, OfTheOtherCommandsNamesTheSocket) {
   using Verb = ControlCommand::Verb;
   EXPECT_EQ(parse_as<ControlCommand>({"info", "--api-socket", "s"}).verb, Verb::info);

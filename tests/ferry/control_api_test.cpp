@@ -36,6 +36,7 @@ class EverMigrating final : public Controlled {
     return std::make_shared<ReportStream>(context_);
   }
   void set(const json& /*settings*/) override {}
+  void set_balloon(const json& /*request*/) override {}
 
  private:
   asio::io_context& context_;

@@ -145,6 +145,16 @@ TEST(MigrateRequest, OfResumeAndTheOthersIsAsStrict) {
   EXPECT_THROW(check_no_fields({{"x", 1}}), std::invalid_argument);
 }
 
+TEST(MigrateRequest, CarriesTheSizeOfABalloon) {
+  EXPECT_EQ(balloon_from_json(balloon_to_json(0)), 0U);
+  EXPECT_EQ(balloon_from_json(balloon_to_json(64 << 20)), 64U << 20);
+  for (const json& unsound :
+       {json::object(), json({{"size", 1}}), json({{"target", -1}}), json({{"target", 0.5}}),
+        json({{"target", "1M"}}), json({{"target", nullptr}}), json({{"target", UINT64_MAX}})}) {
+    EXPECT_THROW(static_cast<void>(balloon_from_json(unsound)), std::invalid_argument) << unsound;
+  }
+}
+
 TEST(MigrateRequest, CarriesTheSettingsThatAreGiven) {
   MigrateSettings settings;
   settings.max_bandwidth = 0;

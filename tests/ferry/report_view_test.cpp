@@ -178,6 +178,16 @@ TEST(ReportView, InfoOfAReceiverTellsWhereItListensAndWhatHasCome) {
       << table;
 }
 
+TEST(ReportView, InfoTellsOfABalloon) {
+  nlohmann::json info = info_of_a_vm();
+  info["balloon"] = nullptr;
+  EXPECT_FALSE(contains(info_table(info), "balloon"));
+  info["balloon"] = {{"target", 32 << 20}, {"actual", 20 << 20}};
+  const std::string table = info_table(info);
+  EXPECT_TRUE(contains(table, "balloon       20.0 MiB of 32.0 MiB that the guest is asked for\n"))
+      << table;
+}
+
 TEST(ReportView, InfoTellsOfALinkThatIsLost) {
   nlohmann::json info = info_of_a_vm();
   info["arrival"] = {{"missing", 5},

@@ -18,6 +18,9 @@ class DeviceHost {
   [[nodiscard]] virtual IrqLine irq_line(std::uint32_t gsi) = 0;
   /// RAM, for devices that reach it by themselves. What they write they note there.
   [[nodiscard]] virtual GuestMemory& memory() = 0;
+  /// RAM has missing pages, which are on their way from elsewhere. None goes missing while a guest
+  /// runs.
+  [[nodiscard]] virtual bool lacks_pages() const = 0;
   /// An interrupt by message (MSI): the device writes `data` to `address`, both as the guest has
   /// set them. What is no interrupt to the controllers is none.
   virtual void signal_message(std::uint64_t address, std::uint32_t data) = 0;

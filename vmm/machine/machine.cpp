@@ -149,6 +149,12 @@ void Machine::add_device(std::shared_ptr<Device> device) {
   devices_.push_back(std::move(device));
 }
 
+std::shared_ptr<Device> Machine::device(std::string_view id) const {
+  const auto found =
+      std::ranges::find_if(devices_, [id](const auto& device) { return device->id() == id; });
+  return found == devices_.end() ? nullptr : *found;
+}
+
 IrqLine Machine::irq_line(std::uint32_t gsi) {
   return IrqLine([this, gsi](bool high) { vm_.set_irq_level(gsi, high); });
 }
@@ -163,6 +169,7 @@ void Machine::note_writes(GuestAddress address, int eventfd) {
 
 void Machine::set_userfault(std::shared_ptr<const Userfault> userfault) {
   userfault_ = std::move(userfault);
+  lacks_pages_ = userfault_ != nullptr;
 }
 
 void Machine::acquire() {

@@ -1,11 +1,13 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "vmm/kvm/dirty_log.hpp"
@@ -49,6 +51,8 @@ class Machine final : public DeviceHost {
   /// and is listed in the configuration.
   void attach_ports(std::shared_ptr<Device> device, std::uint16_t base, std::uint16_t length);
   void attach_mmio(std::shared_ptr<Device> device, GuestAddress base, std::uint64_t length);
+  /// Null when there is none of that id.
+  [[nodiscard]] std::shared_ptr<Device> device(std::string_view id) const;
   [[nodiscard]] IrqLine irq_line(std::uint32_t gsi) override;
   void signal_message(std::uint64_t address, std::uint32_t data) override;
   void note_writes(GuestAddress address, int eventfd) override;
@@ -57,7 +61,7 @@ class Machine final : public DeviceHost {
   /// is kept, so that no guest ever goes on with a zero page because whoever brings the pages has
   /// ended. A machine that goes does not wait for them, and its vCPUs do nothing more.
   void set_userfault(std::shared_ptr<const Userfault> userfault);
-  [[nodiscard]] bool lacks_pages() const { return userfault_ != nullptr; }
+  [[nodiscard]] bool lacks_pages() const override { return lacks_pages_; }
 
   /// Takes what of the host its devices need alone: Device::acquire(). resume() does that, too.
   void acquire();
@@ -127,6 +131,7 @@ class Machine final : public DeviceHost {
   Bus ports_;
   Bus mmio_;
   std::shared_ptr<const Userfault> userfault_;
+  std::atomic<bool> lacks_pages_{false};  ///< there is a userfault, for the devices' threads
   std::vector<std::shared_ptr<Device>> devices_;
   std::vector<std::unique_ptr<Vcpu>> vcpus_;
   GuestTime time_;

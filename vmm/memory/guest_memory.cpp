@@ -213,6 +213,16 @@ void GuestMemory::discard(std::span<const PageRange> ranges) {
   }
 }
 
+void GuestMemory::give_back(std::span<const PageRange> ranges) {
+  if (file_.get() >= 0) return;
+  for (const PageRange& range : ranges) {
+    const auto bytes = pages(range);
+    // Where the host refuses, for memory that is locked say, they stay.
+    static_cast<void>(::madvise(bytes.data(), bytes.size(), MADV_DONTNEED));
+    note_written(bytes);
+  }
+}
+
 void GuestMemory::cover() {
   ram_.remap(0, size(), -1);
   add_covered(page_count());

@@ -85,6 +85,17 @@ class GuestMemory {
   /// fill a gap in huge-page memory.
   void discard(std::span<const PageRange> ranges);
 
+  /// What the guest does without for now goes back to the host, as far as the host takes it: such a
+  /// page is missing afterwards, and reads as zero. While the guest runs, from any thread; not
+  /// while RAM is registered with a Userfault. RAM that is a file keeps its pages: others might
+  /// take the room.
+  ///
+  /// Each page is noted as written, for a page that becomes zero is. After that, as with all that
+  /// is written: a migration that reads a page in between, as it was or as zero, reads it again.
+  /// (Noted before only, a page could be taken out of the dirty log and read while it is still as
+  /// it was, and the destination would keep that.)
+  void give_back(std::span<const PageRange> ranges);
+
   /// Covers RAM that is a file with anonymous memory of which nothing is there yet: that is RAM
   /// then. Once, and while nobody else uses this object, as with uncover().
   void cover();

@@ -8,12 +8,14 @@
 #include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "devices/virtio/entropy.hpp"
@@ -121,6 +123,29 @@ class Fed final : public VirtioDevice {
   vmm::Mutex mutex_;
   vmm::Condition changed_;
   unsigned served_ = 0;
+};
+
+/// A device whose driver writes to its configuration, which travels.
+class Changing final : public VirtioDevice {
+ public:
+  [[nodiscard]] std::uint16_t type() const override { return 5; }
+  [[nodiscard]] std::uint64_t features() const override { return 0; }
+  [[nodiscard]] std::span<const std::uint16_t> queue_sizes() const override { return kSizes; }
+  [[nodiscard]] std::vector<std::byte> config() const override { return {value, std::byte{9}}; }
+  void write_config(std::uint64_t offset, std::span<const std::byte> bytes) override {
+    if (offset == 0) value = bytes.front();
+    written += bytes.size();
+  }
+  void changed() { tell_config_changed(); }
+  void save(vmm::ByteWriter& out) const override { out.u8(std::to_integer<std::uint8_t>(value)); }
+  void load(vmm::ByteReader<std::invalid_argument>& from) override { value = std::byte{from.u8()}; }
+  void serve(unsigned /*index*/, ServedQueue& /*queue*/) override {}
+
+  std::byte value{};
+  std::size_t written = 0;
+
+ private:
+  static constexpr std::array<std::uint16_t, 1> kSizes = {8};
 };
 
 /// A guest's view of the device, by its registers.
@@ -494,6 +519,46 @@ TEST(VirtioPci, LetsTheDeviceKnowOfAnArrivalOnce) {
   to.pci.request_pause();
   to.pci.resumed();
   EXPECT_EQ(device->told, "arrived resumed paused resumed ");
+}
+
+TEST(VirtioPci, HandsTheDeviceWhatItsDriverConfigures) {
+  FakeHost host;
+  const auto device = std::make_shared<Changing>();
+  PciGuest guest{host, device};
+  guest.out<std::uint8_t>(0x2000, 7);
+  EXPECT_EQ(guest.in<std::uint16_t>(0x2000), 0x0907);
+  guest.out<std::uint32_t>(0x2ffc, 1);
+  EXPECT_EQ(device->written, 5U);
+}
+
+TEST(VirtioPci, TellsItsDriverThatTheConfigurationHasChanged) {
+  FakeHost host;
+  const auto device = std::make_shared<Changing>();
+  {
+    PciGuest guest{host, device};
+    const auto generation = guest.in<std::uint8_t>(21);
+    device->changed();  // there is no driver
+    EXPECT_EQ(guest.in<std::uint8_t>(21), generation + 1);
+    EXPECT_TRUE(host.messages().empty());
+    guest.bring_up();
+    device->changed();
+    EXPECT_EQ(guest.in<std::uint8_t>(21), generation + 2);
+    EXPECT_EQ(host.messages(), (Messages{{0xfee00000, 0x40}}));
+  }
+  device->changed();  // there is no machine any more
+}
+
+TEST(VirtioPci, TakesTheDevicesOwnStateAlong) {
+  FakeHost host;
+  const auto device = std::make_shared<Changing>();
+  PciGuest from{host, device};
+  device->value = std::byte{42};
+  device->changed();
+  const auto there = std::make_shared<Changing>();
+  PciGuest to{host, there};
+  to.pci.load(1, from.pci.save());
+  EXPECT_EQ(there->value, std::byte{42});
+  EXPECT_EQ(to.in<std::uint8_t>(21), 1);
 }
 
 TEST(VirtioPci, HasAWindowInItsConfigurationSpace) {

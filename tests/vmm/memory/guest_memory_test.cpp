@@ -108,6 +108,20 @@ TEST_P(Discarded, NothingIsNothing) {
 INSTANTIATE_TEST_SUITE_P(EachBacking, Discarded,
                          testing::Values(Backing::anonymous, Backing::memfd));
 
+TEST(GuestMemory, GivesPagesBackAndNotesThemAsWritten) {
+  GuestMemory memory(16_MiB);
+  std::ranges::fill(memory.pages({0, 8}), std::byte{7});
+  const Ranges some = {{1, 2}, {5, 1}};
+  memory.give_back(some);
+  PageSet written(memory.page_count());
+  memory.take_host_writes(written);
+  EXPECT_EQ(written.ranges(), some);
+  PageSet populated(memory.page_count());
+  memory.add_populated({0, 8}, populated);
+  EXPECT_EQ(populated.ranges(), (Ranges{{0, 1}, {3, 2}, {6, 2}}));
+  EXPECT_EQ(memory.pages({5, 1})[0], std::byte{0});
+}
+
 UniqueFd make_file(std::uint64_t size) {
   UniqueFd file(::memfd_create("file", MFD_CLOEXEC));
   EXPECT_EQ(::ftruncate(file.get(), static_cast<off_t>(size)), 0);
