@@ -59,8 +59,8 @@ TEST(ConfigSpace, TellsTheSizeOfItsBarAndStaysWhereItIs) {
 
 TEST(ConfigSpace, ChainsCapabilitiesOfWhichSomeBitsCanBeWritten) {
   ConfigSpace space = made();
-  constexpr std::array body = {std::byte{0x12}, std::byte{0x34}, std::byte{0x56}};
-  constexpr std::array writable = {std::byte{0}, std::byte{0xf0}};
+  const std::array body = {std::byte{0x12}, std::byte{0x34}, std::byte{0x56}};
+  const std::array writable = {std::byte{0}, std::byte{0xf0}};
   const std::uint64_t first = space.add_capability(0x09, body, writable);
   const std::uint64_t second = space.add_capability(0x11, body);
   EXPECT_EQ(space.u16(6), 0x10);

@@ -203,9 +203,9 @@ struct PciGuest {
   }
   void set_vectors() {
     set_config<std::uint16_t>(capability(Msix::kCapability) + 2, 0x8000);
-    for (const std::uint32_t vector : {0U, 1U, 2U}) {
+    for (const std::uint64_t vector : {0U, 1U, 2U}) {
       out<std::uint32_t>(kTable + vector * 16, 0xfee00000);
-      out<std::uint32_t>(kTable + vector * 16 + 8, 0x40 + vector);
+      out<std::uint32_t>(kTable + vector * 16 + 8, static_cast<std::uint32_t>(0x40 + vector));
       out<std::uint32_t>(kTable + vector * 16 + 12, 0);
     }
     out<std::uint16_t>(16, 0);
