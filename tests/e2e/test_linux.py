@@ -230,6 +230,7 @@ class ALinuxGuest(FerryTest):
         size = mebibytes << 20
         self.assertEqual(shell.vm.info()["balloon"], {"target": size, "actual": size})
 
+    @labels("no-standard-kvm")  # minutes on an emulated processor
     def test_gives_half_of_its_ram_back_by_a_balloon_that_goes_along(self):
         self.cpus = 1
         shell = self.boot(1, devices=["--balloon"], memory="256M")
@@ -256,6 +257,7 @@ class ALinuxGuest(FerryTest):
         self.assertIn("can be asked for 240 MiB", refused.stderr)
         self.assertEqual(shell.ask(f"dmesg | grep -iE '{TROUBLE}' || true"), "")
 
+    @labels("no-standard-kvm")  # minutes on an emulated processor
     def test_reports_free_pages_by_a_balloon_that_goes_along(self):
         self.cpus = 1
         shell = self.boot(1, devices=["--balloon", "--free-page-reporting"], memory="256M")

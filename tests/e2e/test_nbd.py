@@ -14,6 +14,7 @@ DISK_ERROR = 6  # of the guest
 READ_OR_WRITE, FLUSH = "[01]", "4"
 
 
+@labels("no-standard-kvm")
 class ADiskOverNbd(FerryTest):
     def serve(self, *arguments):
         return NbdServer(self, *(arguments or ("memory", "8M")))

@@ -152,6 +152,7 @@ class AcrossLegsOnATap(WithEcho):
         self.assertLess(sent - came - lost, 100)
 
 
+@labels("no-standard-kvm")
 class OnASocket(WithEcho):
     def networks(self, count):
         return [(self.echo(path), path) for path in (self.path("passt") for _ in range(count))]
