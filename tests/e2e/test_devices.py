@@ -141,6 +141,7 @@ class ADisk(FerryTest):
 
     def test_is_not_taken_by_a_receiver_that_was_not_told_of_it(self):
         source = self.run_disk(self.disk())
+        source.wait_ticks(1)
         target = self.receive()
         report = self.migrate(source, target).report(status=1)
         self.assertIn("'ferry receive --disk id=disk0,PATH'", report["error"])
@@ -149,6 +150,7 @@ class ADisk(FerryTest):
 
     def test_is_not_mistaken_for_another(self):
         source = self.run_disk(self.disk())
+        source.wait_ticks(1)
         for other, why in ((self.disk(name="other"), "is another file"),
                            (self.disk(4 << 20, "smaller"), "both hosts must see the same disk")):
             target = self.receive("tcp", "--disk", f"id=disk0,{other}")

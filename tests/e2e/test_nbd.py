@@ -56,6 +56,7 @@ class ADiskOverNbd(FerryTest):
 
     def test_is_not_taken_by_a_receiver_that_was_not_told_of_it(self):
         source = self.run_vm(DISK, "--disk", self.serve().disk)
+        source.wait_ticks(1)
         report = self.migrate(source, self.receive()).report(status=1)
         self.assertIn("'ferry receive --disk id=disk0,nbd:URI'", report["error"])
         source.wait_ticks(5)
@@ -63,6 +64,7 @@ class ADiskOverNbd(FerryTest):
 
     def test_is_not_mistaken_for_another(self):
         source = self.run_vm(DISK, "--disk", self.serve().disk)
+        source.wait_ticks(1)
         file = self.path("disk")
         with open(file, "wb") as disk:
             disk.truncate(8 << 20)
