@@ -12,7 +12,7 @@ from cases import cases
 from handover import HandoverTest
 from harness import DEADLINE, FerryTest
 from labels import labels
-from proxy import cut, fall_silent
+from proxy import cut, fall_silent, hold
 
 MODES = ("pre-copy", "post-copy", "hybrid", "auto")
 LEGS = 8
@@ -169,25 +169,6 @@ class ADisk(FerryTest):
         self.end(target)
         self.assert_sound(source, target)
 
-    def test_that_a_third_takes_meanwhile_leaves_its_guest_paused_until_it_is_free(self):
-        path = self.disk()
-        source = self.run_disk(path)
-        source.wait_ticks(5)
-        thief = Thief(path)
-        self.addCleanup(thief.close)
-        target = self.receive("tcp", "--disk", f"id=disk0,{path}")
-        migration = self.migrate(source, target)
-        self.assertTrue(thief.has_it.wait(DEADLINE))
-        source.stderr.wait_for(rb"paused until it can be resumed: .* is in use by another process")
-        self.assert_stands_still(source)
-        thief.close()
-        report = migration.report(status=1)
-        self.assertIn("is in use by another process", report["error"])
-        self.assertEqual(report["owner"], "the VM is here and runs on")
-        source.wait_ticks(5)
-        self.end(source)
-        self.assert_sound(source)
-
 
 class Thief:
     """Waits for a file's lock, and keeps it."""
@@ -242,6 +223,25 @@ class ADiskWhenTheLinkBreaks(HandoverTest):
         self.assert_stays()
         self.assert_target_gives_up()
         self.assert_moves_elsewhere()
+
+    def test_that_a_third_takes_meanwhile_leaves_its_guest_paused_until_it_is_free(self):
+        """The source has given it back, and the target does not know yet that it may take it."""
+        self.begin()
+        self.break_at("last_round", hold)
+        thief = Thief(self.devices[1])
+        self.addCleanup(thief.close)
+        self.assertTrue(thief.has_it.wait(DEADLINE))
+        self.between.release()
+        self.source.stderr.wait_for(
+            rb"paused until it can be resumed: .* is in use by another process")
+        self.assert_stands_still(self.source)
+        thief.close()
+        report = self.migration.report(status=1)
+        self.assertIn("is in use by another process", report["error"])
+        self.assertEqual(report["owner"], "the VM is here and runs on")
+        self.source.wait_ticks(5)
+        self.end(self.source)
+        self.assert_sound(self.source)
 
     def test_of_a_paused_guest_it_stays_with_it(self):
         self.begin()
