@@ -43,6 +43,7 @@ class TheEntropyDevice(FerryTest):
         self.assertRegex(vm.stdout.text(), r"(?m)^# error option rng: no such device$")
 
 
+@labels("no-tsan")
 class TheBalloon(FerryTest):
     """Of a guest without a driver for it; a Linux guest has one (test_linux)."""
 
@@ -85,6 +86,8 @@ class TheBalloon(FerryTest):
         self.end(vm)
 
 
+# What devices write into RAM is read meanwhile, torn or not, and comes again: a race on purpose.
+@labels("no-tsan")
 class ADisk(FerryTest):
     def disk(self, size=8 << 20, name="disk"):
         path = self.path(name)
@@ -189,7 +192,7 @@ class Thief:
         self._file.close()
 
 
-@labels("no-asan", "no-standard-kvm")
+@labels("no-asan", "no-standard-kvm", "no-tsan")
 class ADiskWhenTheLinkBreaks(HandoverTest):
     """As for any guest (test_faults_link), but that nobody runs it without its disk."""
 

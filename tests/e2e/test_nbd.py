@@ -14,7 +14,7 @@ DISK_ERROR = 6  # of the guest
 READ_OR_WRITE, FLUSH = "[01]", "4"
 
 
-@labels("no-standard-kvm")
+@labels("no-standard-kvm", "no-tsan")
 class ADiskOverNbd(FerryTest):
     def serve(self, *arguments):
         return NbdServer(self, *(arguments or ("memory", "8M")))
@@ -106,7 +106,7 @@ class ADiskOverNbd(FerryTest):
         self.assertEqual(vm.wait(), 0, vm.stderr.text())
 
 
-@labels("no-standard-kvm")
+@labels("no-standard-kvm", "no-tsan")
 class AServerThatHangs(HandoverTest):
     """The migration does not hang with it, and the guest stays where it is."""
 

@@ -58,7 +58,7 @@ class WithEcho(FerryTest):
         return report["error"]
 
 
-@labels("network")
+@labels("network", "no-tsan")
 class OnATap(WithEcho):
     def test_every_frame_comes_back(self):
         self.use_switch("tap0")
@@ -108,7 +108,7 @@ class OnATap(WithEcho):
         return why
 
 
-@labels("network")
+@labels("network", "no-tsan")
 class AnArrival(WithEcho):
     def test_is_announced_to_the_network(self):
         echo = self.use_switch("tap0", "tap1")
@@ -152,7 +152,7 @@ class AcrossLegsOnATap(WithEcho):
         self.assertLess(sent - came - lost, 100)
 
 
-@labels("no-standard-kvm")
+@labels("no-standard-kvm", "no-tsan")
 class OnASocket(WithEcho):
     def networks(self, count):
         return [(self.echo(path), path) for path in (self.path("passt") for _ in range(count))]
