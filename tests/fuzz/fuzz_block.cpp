@@ -2,7 +2,6 @@
 /// the process when it is asked for what it has not; AddressSanitizer sees what is reached outside
 /// of the guest's memory.
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -10,49 +9,16 @@
 #include <string>
 
 #include "devices/virtio/block.hpp"
-#include "devices/virtio/queue.hpp"
-#include "devices/virtio/served_queue.hpp"
 #include "tests/devices/storage/fake_storage.hpp"
-#include "vmm/os/event_fd.hpp"
-#include "vmm/os/mutex.hpp"
+#include "tests/fuzz/one_queue.hpp"
 
 namespace {
 
 using devices::storage::FakeStorage;
 using devices::virtio::Block;
-using devices::virtio::Queue;
-using devices::virtio::QueueState;
-using devices::virtio::ServedQueue;
 
 constexpr std::uint64_t kRam = std::uint64_t{16} << 20;
 constexpr std::uint64_t kDisk = std::uint64_t{64} << 10;
-/// What the input fills: a small part of RAM, so that addresses meet what they point to.
-constexpr std::uint64_t kFilled = 0x4000;
-/// The queue is at its front, and requests follow.
-constexpr QueueState kState{
-    .size = 8, .descriptors = 0, .driver_area = 0x80, .device_area = 0xa0, .next_available = 0};
-/// A queue that lies in its requests' memory may bring requests without end.
-constexpr std::chrono::milliseconds kLongest{50};
-
-/// Until all requests are taken, or the driver has broken the rules.
-class Taken {
- public:
-  void set() {
-    const vmm::Lock lock(mutex_);
-    set_ = true;
-    changed_.notify_all();
-  }
-  void wait() {
-    vmm::Lock lock(mutex_);
-    static_cast<void>(
-        changed_.wait_for(lock, kLongest, [this]() FERRY_REQUIRES(mutex_) { return set_; }));
-  }
-
- private:
-  vmm::Mutex mutex_;
-  vmm::Condition changed_;
-  bool set_ FERRY_GUARDED_BY(mutex_) = false;
-};
 
 /// A disk, whose threads stay from one input to the next.
 struct Disk {
@@ -76,21 +42,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   disk.storage->at_hand = (choices & 2) == 0;
   disk.storage->failing = (choices & 4) != 0;
   disk.block.begin((choices & 8) != 0 ? 0 : Block::kFlush);
-  const auto filled = memory.at({0}, kFilled);
+  const auto filled = memory.at({0}, devices::virtio::kFilled);
   std::ranges::fill(filled, std::byte{0});
   std::memcpy(filled.data(), data + 1, std::min<std::size_t>(size - 1, filled.size()));
-  vmm::EventFd notified;
-  Taken taken;
-  ServedQueue queue(Queue(memory, kState, (choices & 16) != 0), notified,
-                    {.serve =
-                         [&](ServedQueue& served) {
-                           disk.block.serve(0, served);
-                           taken.set();
-                         },
-                     .interrupt = [] {},
-                     .broken = [](const std::string&) {}},
-                    0U);
-  queue.resume();
-  taken.wait();
+  devices::virtio::serve_one(disk.block, 0, memory, (choices & 16) != 0);
   return 0;
 }

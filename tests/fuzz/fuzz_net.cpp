@@ -4,7 +4,6 @@
 #include <sys/eventfd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -15,10 +14,7 @@
 #include <string>
 
 #include "devices/virtio/net.hpp"
-#include "devices/virtio/queue.hpp"
-#include "devices/virtio/served_queue.hpp"
-#include "vmm/os/event_fd.hpp"
-#include "vmm/os/mutex.hpp"
+#include "tests/fuzz/one_queue.hpp"
 #include "vmm/os/unique_fd.hpp"
 
 namespace {
@@ -27,20 +23,10 @@ using devices::network::FrameHeader;
 using devices::network::NetworkPort;
 using devices::network::Offloads;
 using devices::virtio::Net;
-using devices::virtio::Queue;
-using devices::virtio::QueueState;
-using devices::virtio::ServedQueue;
 
 constexpr std::uint64_t kRam = std::uint64_t{16} << 20;
 
-/// What the input fills: a small part of RAM, so that addresses meet what they point to.
-constexpr std::uint64_t kFilled = 0x4000;
-/// The queue is at its front, and requests follow.
-constexpr QueueState kState{
-    .size = 8, .descriptors = 0, .driver_area = 0x80, .device_area = 0xa0, .next_available = 0};
 constexpr unsigned kFrames = 16;
-/// A queue that lies in its requests' memory may bring requests without end.
-constexpr std::chrono::milliseconds kLongest{50};
 
 /// Has some frames for the guest, of any length.
 class Network final : public NetworkPort {
@@ -94,26 +80,6 @@ class Network final : public NetworkPort {
   std::uint8_t sum_ = 0;
 };
 
-/// Until all requests are taken, or the driver has broken the rules.
-class Served {
- public:
-  void set() {
-    const vmm::Lock lock(mutex_);
-    set_ = true;
-    changed_.notify_all();
-  }
-  void wait() {
-    vmm::Lock lock(mutex_);
-    static_cast<void>(
-        changed_.wait_for(lock, kLongest, [this]() FERRY_REQUIRES(mutex_) { return set_; }));
-  }
-
- private:
-  vmm::Mutex mutex_;
-  vmm::Condition changed_;
-  bool set_ FERRY_GUARDED_BY(mutex_) = false;
-};
-
 }  // namespace
 
 /// The input: which queue it is, what the driver has agreed on, and how long the network's frames
@@ -130,21 +96,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   network->begin(data[1]);
   net.begin(((choices & 4) != 0 ? Offloads::kAll : 0) |
             ((choices & 16) != 0 ? Net::kMergeableBuffers : 0));
-  const auto filled = memory.at({0}, kFilled);
+  const auto filled = memory.at({0}, devices::virtio::kFilled);
   std::ranges::fill(filled, std::byte{0});
   std::memcpy(filled.data(), data + kHead, std::min<std::size_t>(size - kHead, filled.size()));
-  vmm::EventFd notified;
-  Served served;
-  ServedQueue queue(Queue(memory, kState, (choices & 8) != 0), notified,
-                    {.serve =
-                         [&](ServedQueue& one) {
-                           net.serve(index, one);
-                           served.set();
-                         },
-                     .interrupt = [] {},
-                     .broken = [](const std::string&) {}},
-                    0U);
-  queue.resume();
-  served.wait();
+  devices::virtio::serve_one(net, index, memory, (choices & 8) != 0);
   return 0;
 }

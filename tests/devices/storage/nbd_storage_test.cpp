@@ -63,6 +63,15 @@ class NbdStorageTest : public testing::Test {
     iovec part{text.data(), text.size()};
     storage.write(offset, {&part, 1});
   }
+  /// Whether its server is found to be dead some day.
+  static bool fails_at_last(NbdStorage& storage) {
+    const auto end = steady_clock::now() + kPatience;
+    while (what_of([&] { read(storage, 0, 512); }) == "none") {
+      if (steady_clock::now() > end) return false;
+      std::this_thread::yield();
+    }
+    return true;
+  }
   /// Whether it is done some day.
   static bool works_again(const std::function<void()>& act) {
     const auto end = steady_clock::now() + kPatience;
@@ -203,7 +212,7 @@ TEST_F(NbdStorageTest, FindsADeadServerAgainWhenItIsAcquired) {
   serve(kMemory);
   NbdStorage storage(options());
   server_->kill();
-  while (what_of([&] { read(storage, 0, 512); }) == "none") std::this_thread::yield();
+  ASSERT_TRUE(fails_at_last(storage));
   const std::string what = what_of([&] { storage.acquire(); });
   EXPECT_EQ(what.find(disk() + ": cannot acquire: cannot connect"), 0U) << what;
   server_->start(kMemory);
@@ -245,7 +254,7 @@ TEST_F(NbdStorageTest, TakesNoOtherDiskForIts) {
   serve(kMemory);
   NbdStorage storage(options());
   server_->kill();
-  while (what_of([&] { read(storage, 0, 512); }) == "none") std::this_thread::yield();
+  ASSERT_TRUE(fails_at_last(storage));
   server_->start({"memory", "2M"});
   const std::string what = what_of([&] { storage.acquire(); });
   EXPECT_NE(what.find("another disk there now"), std::string::npos) << what;
