@@ -17,8 +17,9 @@ MIB = 1 << 20
 QUIET = "tick=2 timer=100 fill=16 check regs echo end=byte"
 SMALL = "tick=2 fill=8 check end=byte"
 # Pages that even such a guest changes meanwhile, or reads for the first time since the log was taken,
-# which the log names too: up to 180 were seen.
-FEW = 240
+# which the log names too. Of these there are more where the host moves pages meanwhile: then the guest
+# maps them anew. Mostly 6, up to 245 were seen on a busy host; a huge page that is taken apart has 512.
+FEW = 600
 
 
 class ReuseTest(PostCopyTest):
