@@ -89,7 +89,9 @@ int Session::run() {
     say("a fault within ferry: " + migration::net::what(failure));
     if (end_.begun()) context_.stop();  // the last acts have failed
   });
-  return end_.status().value_or(static_cast<int>(ExitStatus::software));
+  const int status = end_.status().value_or(static_cast<int>(ExitStatus::software));
+  if (const auto device = hanging_device()) leave_hanging(*device, status);
+  return status;
 }
 
 void Session::arrived(std::unique_ptr<vmm::Machine> machine,

@@ -3,6 +3,7 @@
 #include <boost/asio/io_context.hpp>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 
 #include "devices/standard.hpp"
@@ -78,6 +79,9 @@ class Session final : public Controlled {
   void end_now(int status);
   void shut_down(int status);
   boost::asio::awaitable<void> finish();
+  boost::asio::awaitable<void> io_over();
+  [[nodiscard]] std::optional<std::string> hanging_device();
+  [[noreturn]] void leave_hanging(const std::string& device, int status);
 
   // session_info.cpp
   [[nodiscard]] std::string state() const;

@@ -1,5 +1,8 @@
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <chrono>
 
 #include "ferry/exit_status.hpp"
@@ -19,6 +22,10 @@ namespace {
 /// How long a reader that stalls can delay the end of the process.
 constexpr std::chrono::seconds kFlushLimit{5};
 constexpr std::chrono::seconds kAnswerLimit{2};
+/// And a disk that hangs.
+constexpr std::chrono::seconds kDiskLimit{5};
+constexpr std::chrono::milliseconds kLookAtDisk{20};
+constexpr std::chrono::seconds kLastWords{1};
 
 }  // namespace
 
@@ -64,7 +71,42 @@ asio::awaitable<void> Session::finish() {
   const bool moved = vm_.with_migration() && departure_.leaving().outcome == Outcome::completed;
   if (moved) co_await departure_.told();
   if (api_) co_await api_->finish(kAnswerLimit);
+  co_await io_over();
   context_.stop();
+}
+
+/// Of the devices of a VM that is here, as far as it ends in time.
+asio::awaitable<void> Session::io_over() {
+  asio::steady_timer timer(context_);
+  const auto end = std::chrono::steady_clock::now() + kDiskLimit;
+  while (hanging_device() && std::chrono::steady_clock::now() < end) {
+    timer.expires_after(kLookAtDisk);
+    co_await timer.async_wait(asio::use_awaitable);
+  }
+}
+
+/// Destroying its machine waits for it. (A device that waits for a missing page is let go then.)
+std::optional<std::string> Session::hanging_device() {
+  vmm::Machine* machine = vm_.machine();
+  if (machine == nullptr || machine->lacks_pages()) return std::nullopt;
+  machine->pause();
+  if (machine->drained(std::chrono::steady_clock::now())) return std::nullopt;
+  return machine->undrained();
+}
+
+/// With threads that nothing can wait for, only what others would find of this process is put in
+/// order.
+void Session::leave_hanging(const std::string& device, int status) {
+  say(
+      fmt::format("{} does not answer, and the process ends without it: what the guest wrote there "
+                  "last may arrive later, or never",
+                  device));
+  job_control_.end();
+  arrival_.end();
+  api_.reset();
+  console_.reset();
+  messages().finish(kLastWords);
+  ::_exit(status);
 }
 
 }  // namespace ferry

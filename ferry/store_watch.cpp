@@ -47,14 +47,15 @@ void StoreWatch::detach_ram(vmm::Machine& machine) {
   vmm::GuestMemory& memory = machine.memory();
   const bool runs = machine.running();
   if (runs) machine.pause();
-  // I/O of a device still writes there: at the next look.
-  if (!machine.drained(std::chrono::steady_clock::now())) {
+  // A device whose I/O takes longer still writes there: at the next look.
+  const auto until = std::chrono::steady_clock::now() + kStop;
+  if (!machine.drained(until)) {
     if (runs) machine.resume();
     return;
   }
   bool done = false;
   try {
-    done = memory.detach_file(std::chrono::steady_clock::now() + kStop);
+    done = memory.detach_file(until);
   } catch (...) {
     if (runs) machine.resume();
     throw;

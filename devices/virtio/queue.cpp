@@ -24,6 +24,14 @@ std::span<std::byte> area(vmm::GuestMemory& memory, std::uint64_t address, std::
   }
 }
 
+/// Waits for each page of it that is missing.
+void touch(std::span<const std::byte> segment) {
+  for (std::size_t at = 0; at < segment.size(); at += vmm::kPageSize) {
+    static_cast<void>(*static_cast<const volatile std::byte*>(&segment[at]));
+  }
+  static_cast<void>(*static_cast<const volatile std::byte*>(&segment.back()));
+}
+
 /// The driver changes them at any time: each access is one, of the whole number.
 std::uint16_t load(std::span<std::byte> area, std::uint64_t at, std::memory_order order) {
   // Aligned, as its area is.
@@ -88,6 +96,18 @@ std::optional<Request> Queue::take() {
   ++state_.next_available;
   ++in_flight_;
   return request;
+}
+
+bool Queue::make_present(const Request& request) const {
+  if (!memory_.has_file()) {
+    for (const auto& segment : request.readable) touch(segment);
+    return true;
+  }
+  const auto present = [this](std::span<const std::byte> segment) {
+    return memory_.make_present(segment);
+  };
+  return std::ranges::all_of(request.readable, present) &&
+         std::ranges::all_of(request.writable, present);
 }
 
 void Queue::put_back() {

@@ -3,22 +3,14 @@
 #include <poll.h>
 
 #include <array>
-#include <cstddef>
 #include <utility>
 
 namespace devices::virtio {
 
 namespace {
 
-/// Waits for each page of it that is missing.
-void touch(const Request& request) {
-  for (const auto& segment : request.readable) {
-    for (std::size_t at = 0; at < segment.size(); at += vmm::kPageSize) {
-      static_cast<void>(*static_cast<const volatile std::byte*>(&segment[at]));
-    }
-    static_cast<void>(*static_cast<const volatile std::byte*>(&segment.back()));
-  }
-}
+/// Nothing tells when a file has room again.
+constexpr int kLookForRoomMs = 100;
 
 }  // namespace
 
@@ -45,44 +37,46 @@ void ServedQueue::stop() {
 }
 
 void ServedQueue::run() {
-  bool left = false;
+  Left left = Left::nothing;
   for (;;) {
     wait(left);
     {
       const vmm::Lock lock(mutex_);
       if (over_) return;
     }
-    left = false;
+    left = Left::nothing;
     if (!begin()) continue;  // what came meanwhile is looked at by resume()
     left = serve_all();
     finish();
   }
 }
 
-/// For the driver, and for the source while there are requests that it may serve.
-void ServedQueue::wait(bool left) const {
-  if (left) {
-    std::array<pollfd, 2> watched = {
-        {{notified_.get(), POLLIN, 0}, {callbacks_.source, POLLIN, 0}}};
-    static_cast<void>(::poll(watched.data(), watched.size(), -1));
+/// For the driver, and for what there are requests left for.
+void ServedQueue::wait(Left left) const {
+  if (left != Left::nothing) {
+    std::array<pollfd, 2> watched = {{{notified_.get(), POLLIN, 0}, {-1, POLLIN, 0}}};
+    if (left == Left::for_source) watched[1].fd = callbacks_.source;
+    static_cast<void>(
+        ::poll(watched.data(), watched.size(), left == Left::for_room ? kLookForRoomMs : -1));
     if ((watched[0].revents & POLLIN) == 0) return;
   }
   notified_.wait();
 }
 
-/// Whether requests are left, for the source.
-bool ServedQueue::serve_all() {
+ServedQueue::Left ServedQueue::serve_all() {
   for (;;) {
     {
       const vmm::Lock lock(queue_mutex_);
       queue_.look_by_itself();
     }
+    lacks_room_ = false;
     callbacks_.serve(*this);
     const vmm::Lock lock(queue_mutex_);
     const bool more = queue_.await_notification();
     const vmm::Lock state(mutex_);
-    if (paused_ || broken_ || !more) return false;
-    if (callbacks_.source >= 0) return true;
+    if (paused_ || broken_ || !more) return Left::nothing;
+    if (lacks_room_) return Left::for_room;
+    if (callbacks_.source >= 0) return Left::for_source;
   }
 }
 
@@ -99,10 +93,10 @@ std::optional<Request> ServedQueue::take() {
     finish();
     return std::nullopt;
   }
-  touch(*request);
+  lacks_room_ = !queue_.make_present(*request);
   {
     const vmm::Lock lock(mutex_);
-    if (!paused_) return request;
+    if (!paused_ && !lacks_room_) return request;
   }
   // A machine that goes ends the wait for pages: what is there then is not the guest's.
   put_back();

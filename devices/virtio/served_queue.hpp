@@ -45,7 +45,7 @@ class ServedQueue {
   // For the device.
 
   /// The next request; nullopt when there is none now, or none is to be begun. What the device
-  /// reads of it is there, and not missing.
+  /// reads of it is there, and not missing. In the queue's thread.
   [[nodiscard]] std::optional<Request> take();
   /// The last one that was taken, and is neither complete nor put back, is served later, here or
   /// elsewhere. Of a device that takes its requests and completes them in one thread.
@@ -72,17 +72,21 @@ class ServedQueue {
   [[nodiscard]] QueueState state() const { return queue_.state(); }
 
  private:
+  /// What requests are left in the queue for.
+  enum class Left { nothing, for_source, for_room };
+
   void run();
-  void wait(bool left) const;
-  [[nodiscard]] bool serve_all();
+  void wait(Left left) const;
+  [[nodiscard]] Left serve_all();
   [[nodiscard]] bool begin();
   void finish(unsigned count = 1);
   void fail(const std::string& why);
 
   vmm::EventFd& notified_;
   const Callbacks callbacks_;
-  vmm::Mutex queue_mutex_;  ///< whoever holds it may wait for a page
-  Queue queue_;             ///< its changes
+  vmm::Mutex queue_mutex_;   ///< whoever holds it may wait for a page
+  Queue queue_;              ///< its changes
+  bool lacks_room_ = false;  ///< in its thread: RAM is a file without room for the next request
   vmm::Mutex mutex_;
   vmm::Condition idle_;
   bool paused_ FERRY_GUARDED_BY(mutex_) = true;

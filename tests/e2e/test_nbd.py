@@ -139,6 +139,17 @@ class AServerThatHangs(HandoverTest):
         self.assertIn("the server does not answer", self.source.stderr.text())
         self.assertEqual(self.target.stdout.bytes(), b"")
 
+    def test_holds_up_the_end_of_a_process_for_seconds_only(self):
+        server = NbdServer(self, "--threads=1", "memory", "1M")
+        vm = self.run_vm("tick=2 disk=64", "--disk", server.disk)
+        vm.wait_ticks(5)
+        server.stop()
+        vm.wait_ticks(5)
+        vm.cli("stop")
+        self.assertEqual(vm.wait(), 0, vm.stderr.text())
+        self.assertIn("disk0 does not answer, and the process ends without it", vm.stderr.text())
+        self.assertFalse(os.path.exists(vm.api))
+
 
 @labels("slow")
 class AcrossLegs(FerryTest):

@@ -266,6 +266,14 @@ void GuestMemory::reserve(PageRange range) {
                           "cannot make room for guest RAM in " + place());
 }
 
+bool GuestMemory::make_present(std::span<const std::byte> bytes) const {
+  if (bytes.empty()) return true;
+  const auto first = static_cast<std::uint64_t>(bytes.data() - ram_.data()) / kPageSize * kPageSize;
+  const auto end = static_cast<std::uint64_t>(bytes.data() - ram_.data()) + bytes.size();
+  if (::madvise(ram_.data() + first, end - first, MADV_POPULATE_READ) == 0) return true;
+  return errno != EFAULT && errno != ENOMEM;
+}
+
 void GuestMemory::add_populated(PageRange range, PageSet& into) const {
   assert(range.end() <= page_count());
   if (file_.get() >= 0) add_data_of_file(file_.get(), ram_.data(), range, into);

@@ -109,6 +109,12 @@ class GuestMemory {
   void reserve(PageRange range);
   /// Whether a page of RAM may still have to find room in the file.
   [[nodiscard]] bool needs_room() const { return !unallocated_.empty(); }
+  /// Whether RAM is a file, be it only in part: a page may find no room then. Any thread.
+  [[nodiscard]] bool has_file() const { return file_.get() >= 0; }
+  /// Of RAM that is a file: these bytes can be read and written from now on. Waits for pages that
+  /// are missing, as whoever reads them does. False where the file has no room for them now. Any
+  /// thread.
+  [[nodiscard]] bool make_present(std::span<const std::byte> bytes) const;
   /// For a file system without that room: when this returns true no page needs any more. Blocks
   /// that the file has nothing of become anonymous memory. Of others the missing pages are made in
   /// the file, where that has room still; else these become anonymous memory with what is in them.

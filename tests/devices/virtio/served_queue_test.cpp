@@ -1,0 +1,80 @@
+#include "devices/virtio/served_queue.hpp"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <string>
+
+#include "tests/devices/virtio/driver.hpp"
+#include "vmm/os/mutex.hpp"
+
+namespace devices::virtio {
+namespace {
+
+constexpr std::chrono::seconds kPatience{30};
+
+/// RAM that is a file, and a queue there; the device completes what it takes.
+class ServedQueueInAFile : public ::testing::TestWithParam<std::uint16_t> {
+ protected:
+  void cut_file(vmm::GuestMemory& memory, std::uint64_t size) {
+    ASSERT_EQ(::ftruncate(memory.file(), static_cast<off_t>(size)), 0);
+  }
+  void serve(ServedQueue& queue) {
+    while (const auto request = queue.take()) queue.complete(*request, 0);
+    const vmm::Lock lock(mutex_);
+    ++looked_;
+    changed_.notify_all();
+  }
+  /// Until the device has found nothing to do so many times.
+  [[nodiscard]] bool wait_looked(int times) {
+    vmm::Lock lock(mutex_);
+    return changed_.wait_for(lock, kPatience, [&] { return looked_ >= times; });
+  }
+  void completed() {
+    const vmm::Lock lock(mutex_);
+    completed_ = true;
+    changed_.notify_all();
+  }
+  [[nodiscard]] bool wait_completed() {
+    vmm::Lock lock(mutex_);
+    return changed_.wait_for(lock, kPatience, [&] { return completed_; });
+  }
+
+  vmm::GuestMemory memory_{vmm::kMinMemory, vmm::Backing::memfd};
+  Driver driver_{memory_};
+  vmm::Mutex mutex_;
+  vmm::Condition changed_;
+  int looked_ = 0;
+  bool completed_ = false;
+};
+
+/// As where others have filled the store that RAM is in.
+TEST_P(ServedQueueInAFile, WaitsForRoomForARequest) {
+  driver_.describe(0,
+                   {.address = Driver::kData, .length = 2 * vmm::kPageSize, .flags = GetParam()});
+  driver_.offer(0);
+  cut_file(memory_, Driver::kData + vmm::kPageSize);
+  vmm::EventFd notified;
+  ServedQueue queue(Queue(memory_, Driver::state(), false), notified,
+                    {.serve = [this](ServedQueue& served) { serve(served); },
+                     .interrupt = [this] { completed(); },
+                     .broken = [](const std::string&) {}},
+                    0U);
+  queue.resume();
+  ASSERT_TRUE(wait_looked(2));
+  EXPECT_EQ(driver_.used(), 0);
+  EXPECT_EQ(queue.state().next_available, 0);
+  queue.request_pause();
+  EXPECT_TRUE(queue.wait_paused(std::chrono::steady_clock::now() + kPatience));
+  queue.resume();
+  cut_file(memory_, memory_.size());
+  ASSERT_TRUE(wait_completed());
+  EXPECT_EQ(driver_.used(), 1);
+}
+
+INSTANTIATE_TEST_SUITE_P(ToReadAndToWrite, ServedQueueInAFile,
+                         ::testing::Values(std::uint16_t{0}, kDescriptorWrite));
+
+}  // namespace
+}  // namespace devices::virtio
