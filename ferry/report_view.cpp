@@ -246,6 +246,9 @@ std::string info_table(const nlohmann::json& info) {
                     format_bytes(balloon.at("actual").get<std::uint64_t>()),
                     format_bytes(balloon.at("target").get<std::uint64_t>())));
   }
+  for (const auto& device : info.value("devices", nlohmann::json::array())) {
+    row(table, device.at("id").get<std::string>(), device.at("about").get<std::string>());
+  }
   if (const auto listening = part(info, "listening"); !listening.is_null()) {
     row(table, "listening", "on " + listening.get<std::string>());
   }

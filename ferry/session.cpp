@@ -110,6 +110,8 @@ void Session::arrival_failed(const DestinationMigration::Failure& failure) {
 /// The VM is here, or here again.
 void Session::own(std::unique_ptr<vmm::Machine> machine) {
   vm_.take(std::move(machine));
+  const auto devices = vm_.machine()->devices();
+  devices_.assign(devices.begin(), devices.end());
   balloon_ = devices::balloon_of(*vm_.machine());
   vm_.machine()->on_end([this] { asio::post(context_, [this] { guest_ended(); }); });
   room_.watch();

@@ -5,6 +5,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "devices/standard.hpp"
 #include "ferry/arrival.hpp"
@@ -87,11 +88,13 @@ class Session final : public Controlled {
   [[nodiscard]] std::string state() const;
   [[nodiscard]] std::string owner() const;
   [[nodiscard]] std::string owner_here() const;
+  [[nodiscard]] nlohmann::json devices_json() const;
 
   boost::asio::io_context context_{1};
   std::unique_ptr<Console> console_;
   ProcessEnd end_;
   VmOfProcess vm_;
+  std::vector<std::weak_ptr<vmm::Device>> devices_;  ///< of the VM, as long as its machine lives
   std::shared_ptr<devices::virtio::Balloon>
       balloon_;  ///< of the VM that is here; null: it has none
   VmRoom room_;

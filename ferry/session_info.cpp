@@ -80,6 +80,18 @@ std::string Session::owner_here() const {
       lacks && lacks->missing > 0 ? "; pages that it lacks are still at the source" : "");
 }
 
+json Session::devices_json() const {
+  json list = json::array();
+  for (const auto& known : devices_) {
+    const auto device = known.lock();
+    if (!device) continue;
+    if (auto about = device->about(); !about.empty()) {
+      list.push_back({{"id", device->id()}, {"about", std::move(about)}});
+    }
+  }
+  return list;
+}
+
 json Session::info() const {
   const auto arrival = arrival_.status();
   json fetching = nullptr;
@@ -114,6 +126,7 @@ json Session::info() const {
           {"cpus", vm.cpus},
           {"memory", vm.memory_bytes},
           {"balloon", std::move(balloon)},
+          {"devices", devices_json()},
           {"pid", ::getpid()},
           {"version", FERRY_VERSION},
           {"messages_dropped", messages().dropped()},

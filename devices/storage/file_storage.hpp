@@ -28,6 +28,7 @@ class FileStorage final : public Storage {
   /// name it, and say what to do where that is not plain.
   explicit FileStorage(FileOptions options);
 
+  [[nodiscard]] const std::string& name() const override { return name_; }
   [[nodiscard]] std::uint64_t size() const override { return size_; }
   [[nodiscard]] bool read_only() const override { return read_only_; }
   [[nodiscard]] std::string_view id() const override { return id_; }

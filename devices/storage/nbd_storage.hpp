@@ -34,6 +34,7 @@ class NbdStorage final : public Storage {
   explicit NbdStorage(NbdOptions options);
   ~NbdStorage() override;
 
+  [[nodiscard]] const std::string& name() const override { return name_; }
   [[nodiscard]] std::uint64_t size() const override { return size_; }
   [[nodiscard]] bool read_only() const override { return read_only_; }
   [[nodiscard]] std::string_view id() const override { return id_; }

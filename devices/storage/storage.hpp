@@ -26,6 +26,8 @@ class Storage {
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
 
+  /// What it is, for people.
+  [[nodiscard]] virtual const std::string& name() const = 0;
   /// Bytes: some, and a multiple of kSectorSize.
   [[nodiscard]] virtual std::uint64_t size() const = 0;
   /// Then nothing is called that changes it.

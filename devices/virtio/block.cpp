@@ -1,5 +1,7 @@
 #include "devices/virtio/block.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 #include <exception>
@@ -80,6 +82,11 @@ Block::Block(std::shared_ptr<storage::Storage> storage, Report report)
     : storage_(std::move(storage)),
       report_(std::move(report)),
       capacity_(storage_->size() / kSectorSize) {}
+
+std::string Block::about() const {
+  return fmt::format("{}, {} MiB{}{}", storage_->name(), storage_->size() >> 20,
+                     storage_->read_only() ? ", read-only" : "", failing_ ? ", which fails" : "");
+}
 
 std::uint64_t Block::features() const {
   return kSegmentLimit | kBlockSize | kFlush |

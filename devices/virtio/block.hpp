@@ -57,6 +57,7 @@ class Block final : public VirtioDevice {
   [[nodiscard]] std::span<const std::uint16_t> queue_sizes() const override { return kSizes; }
   [[nodiscard]] std::vector<std::byte> config() const override;
   [[nodiscard]] std::string host_part() const override { return storage_->host_part(); }
+  [[nodiscard]] std::string about() const override;
   void acquire() override { storage_->acquire(); }
   void release() override { storage_->release(); }
   void prepare_release() override { storage_->prepare_release(); }

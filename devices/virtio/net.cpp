@@ -135,6 +135,12 @@ Net::Net(const NetIdentity& identity, std::shared_ptr<network::NetworkPort> port
   }
 }
 
+std::string Net::about() const {
+  return fmt::format("{}, MAC {:02x}{}, {} frames dropped", port_->name(),
+                     fmt::join(identity_.mac, ":"), port_->linked() ? "" : ", without a link",
+                     port_->dropped());
+}
+
 std::uint64_t Net::features() const {
   return kMac | kMergeableBuffers | kStatus | kControlQueue | kGuestAnnounce |
          (identity_.mtu ? kMtu : 0) | identity_.offloads;

@@ -68,6 +68,7 @@ class Net final : public VirtioDevice {
   [[nodiscard]] std::span<const std::uint16_t> queue_sizes() const override { return kSizes; }
   [[nodiscard]] std::vector<std::byte> config() const override;
   [[nodiscard]] std::string host_part() const override { return to_text(identity_); }
+  [[nodiscard]] std::string about() const override;
   void acquire() override;
   void release() override;
   void resumed() override;

@@ -43,6 +43,7 @@ class VirtioDevice {
 
   // As of vmm::Device.
   [[nodiscard]] virtual std::string host_part() const { return {}; }
+  [[nodiscard]] virtual std::string about() const { return {}; }
   virtual void acquire() {}
   virtual void release() {}
   virtual void prepare_release() {}

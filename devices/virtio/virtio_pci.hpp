@@ -51,6 +51,7 @@ class VirtioPci final : public vmm::Device, public PciFunction {
     return core_.wait_paused(deadline);
   }
   [[nodiscard]] std::string host_part() const override { return core_.device().host_part(); }
+  [[nodiscard]] std::string about() const override { return core_.device().about(); }
   void acquire() override { core_.device().acquire(); }
   void release() override { core_.device().release(); }
   void prepare_release() override { core_.device().prepare_release(); }

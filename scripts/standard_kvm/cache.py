@@ -17,7 +17,7 @@ from .packages import Failed, Suite, extract, say
 KERNEL_SUITE, QEMU_SUITE = "bookworm", "trixie"
 NESTED_MODULES = ["virtio_pci", "virtio_rng", "virtio_blk", "virtio_net", "virtio_balloon"]
 # Raised when something else is to be in the folder: it is made anew then.
-FORMAT = "2"
+FORMAT = "3"
 
 
 def default_folder():

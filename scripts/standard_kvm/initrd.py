@@ -5,9 +5,9 @@ import re
 import shlex
 import struct
 
-# What the kernel needs for the host's files, for a root that can be written, and for KVM. Modules
-# that these need are found.
-MODULES = ["virtio_pci", "virtio_console", "9pnet_virtio", "9p", "overlay", "kvm_amd"]
+# What the kernel needs for the host's files, for a root that can be written, for KVM, and for networks
+# of its own. Modules that these need are found.
+MODULES = ["virtio_pci", "virtio_console", "9pnet_virtio", "9p", "overlay", "kvm_amd", "bridge", "tun"]
 
 
 def module_files(folder):

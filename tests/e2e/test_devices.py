@@ -114,8 +114,11 @@ class ADisk(FerryTest):
             self.assertNotEqual(file.read(4096), bytes(4096))
 
     def test_has_a_name_that_may_have_commas(self):
-        vm = self.run_disk(self.disk(name="a,b"), "id=root", cmdline="tick=2 disk=64 end=ticks:20")
-        self.assertEqual(vm.wait(), 0, vm.stderr.text())
+        path = self.disk(name="a,b")
+        vm = self.run_disk(path, "id=root")
+        vm.wait_ticks(20)
+        self.assertEqual(vm.info()["devices"], [{"id": "root", "about": f"disk '{path}', 8 MiB"}])
+        self.end(vm)
 
     def test_that_is_none_is_refused(self):
         self.assertIn("No such file", self.refused(66, "--disk", self.path("nowhere")))

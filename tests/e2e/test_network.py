@@ -173,6 +173,9 @@ class OnASocket(WithEcho):
         echo.close()
         vm.stderr.wait_for(rb"the guest has no link there")
         vm.wait_ticks(100)
+        (device,) = vm.info()["devices"]
+        self.assertEqual(device["id"], "net0")
+        self.assertRegex(device["about"], f"^passt:{path}, MAC .*, without a link, [1-9][0-9]* frames dropped$")
         self.end(vm)
         self.assertEqual(vm.stderr.text().count("no link"), 1)
 

@@ -188,6 +188,13 @@ TEST(ReportView, InfoTellsOfABalloon) {
       << table;
 }
 
+TEST(ReportView, InfoTellsOfWhatTheDevicesHaveOfTheHost) {
+  nlohmann::json info = info_of_a_vm();
+  info["devices"] = {{{"id", "disk0"}, {"about", "disk 'root.img', 64 MiB"}}};
+  const std::string table = info_table(info);
+  EXPECT_TRUE(contains(table, "disk0         disk 'root.img', 64 MiB\n")) << table;
+}
+
 TEST(ReportView, InfoTellsOfALinkThatIsLost) {
   nlohmann::json info = info_of_a_vm();
   info["arrival"] = {{"missing", 5},

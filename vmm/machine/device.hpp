@@ -48,6 +48,8 @@ class Device {
   /// What of the host it needs, as text for the devices of the machine that the guest goes on in:
   /// one that needs nothing says nothing. At most kMaxHostPart bytes.
   [[nodiscard]] virtual std::string host_part() const { return {}; }
+  /// The same for people, with what went wrong there; empty where it needs nothing. Any thread.
+  [[nodiscard]] virtual std::string about() const { return {}; }
   /// Takes what of the host one machine at a time may use, such as a disk: before the guest runs,
   /// and again after release(). What is held stays held. std::system_error that says who has it.
   virtual void acquire() {}

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -53,6 +54,7 @@ class Machine final : public DeviceHost {
   void attach_mmio(std::shared_ptr<Device> device, GuestAddress base, std::uint64_t length);
   /// Null when there is none of that id.
   [[nodiscard]] std::shared_ptr<Device> device(std::string_view id) const;
+  [[nodiscard]] std::span<const std::shared_ptr<Device>> devices() const { return devices_; }
   [[nodiscard]] IrqLine irq_line(std::uint32_t gsi) override;
   void signal_message(std::uint64_t address, std::uint32_t data) override;
   void note_writes(GuestAddress address, int eventfd) override;

@@ -33,6 +33,7 @@ class FakeStorage final : public Storage {
   std::atomic<bool> at_hand{true};   ///< for try_read()
   std::atomic<bool> failing{false};  ///< all but try_read() do, then
 
+  [[nodiscard]] const std::string& name() const override { return name_; }
   [[nodiscard]] std::uint64_t size() const override { return bytes_.size(); }
   [[nodiscard]] bool read_only() const override { return read_only_; }
   [[nodiscard]] std::string_view id() const override { return "a fake"; }
@@ -99,6 +100,8 @@ class FakeStorage final : public Storage {
   }
 
  private:
+  const std::string name_ = "disk 'fake'";
+
   void enter(const std::string& call) {
     vmm::Lock lock(mutex_);
     calls_.push_back(call);
