@@ -132,8 +132,8 @@ class NoMachine final : public vmm::DeviceHost {
 
 PciDevice entropy_device() { return {kEntropyId, std::make_shared<virtio::Entropy>()}; }
 
-PciDevice balloon_device(bool free_page_reporting) {
-  return {kBalloonId, std::make_shared<virtio::Balloon>(free_page_reporting)};
+PciDevice balloon_device(virtio::Balloon::Offers offers) {
+  return {kBalloonId, std::make_shared<virtio::Balloon>(offers)};
 }
 
 std::shared_ptr<virtio::Balloon> balloon_of(const vmm::Machine& machine) {
@@ -172,10 +172,8 @@ std::vector<PciDevice> pci_devices_for(const std::vector<vmm::DeviceVersion>& wa
       more.push_back(disk_for(device, parts));
     } else if (virtio::is_net_identity(device.host_part)) {
       more.push_back(network_device_for(device, parts));
-    } else if (device.host_part == virtio::Balloon::kPlainPart) {
-      more.push_back(balloon_device(false));
-    } else if (device.host_part == virtio::Balloon::kReportingPart) {
-      more.push_back(balloon_device(true));
+    } else if (const auto offers = virtio::Balloon::offers_of(device.host_part)) {
+      more.push_back(balloon_device(*offers));
     } else if (device.id == kEntropyId) {
       more.push_back(entropy_device());
     }

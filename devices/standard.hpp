@@ -48,7 +48,7 @@ struct HostParts {
 /// Random bytes of the host, as "rng0".
 [[nodiscard]] PciDevice entropy_device();
 /// The memory balloon, as "balloon0".
-[[nodiscard]] PciDevice balloon_device(bool free_page_reporting);
+[[nodiscard]] PciDevice balloon_device(virtio::Balloon::Offers offers);
 /// std::system_error or std::invalid_argument when it is not to be had or is no disk; it is not
 /// locked yet.
 [[nodiscard]] PciDevice disk_device(const DiskChoice& disk,

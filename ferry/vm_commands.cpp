@@ -67,7 +67,8 @@ devices::PciDevice network_of(const devices::NetworkChoice& network) {
 std::vector<devices::PciDevice> pci_devices_of(const RunCommand& command) {
   std::vector<devices::PciDevice> chosen;
   if (command.rng) chosen.push_back(devices::entropy_device());
-  if (command.balloon) chosen.push_back(devices::balloon_device(command.free_page_reporting));
+  if (command.balloon)
+    chosen.push_back(devices::balloon_device({.reporting = command.free_page_reporting}));
   for (std::size_t i = 0; i < command.disks.size(); ++i) {
     devices::DiskChoice disk = command.disks[i];
     if (disk.id.empty()) disk.id = fmt::format("disk{}", i);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <optional>
 #include <stdexcept>
@@ -15,10 +16,30 @@ namespace {
 // Of the configuration.
 constexpr std::size_t kTarget = 0;
 constexpr std::size_t kActual = 4;
+constexpr std::size_t kCommand = 8;
 constexpr std::size_t kPoison = 12;
 
 /// Of one request: a driver that gives more of them gives the rest in vain. Linux gives 256.
 constexpr std::size_t kMostPages = 65536;
+
+struct KnownPart {
+  std::string_view host_part;
+  Balloon::Offers offers;
+};
+/// The first and the third are those of peers that know of no hints.
+constexpr std::array<KnownPart, 4> kParts = {{
+    {"balloon", {.hints = false, .reporting = false}},
+    {"balloon with free-page hints", {.hints = true, .reporting = false}},
+    {"balloon with free-page reporting", {.hints = false, .reporting = true}},
+    {"balloon with free-page hints and reporting", {.hints = true, .reporting = true}},
+}};
+
+std::vector<std::uint16_t> sizes_of(const Balloon::Offers& offers) {
+  std::vector<std::uint16_t> sizes = {128, 128};
+  if (offers.hints) sizes.push_back(256);
+  if (offers.reporting) sizes.push_back(64);
+  return sizes;
+}
 
 void put(std::span<std::byte> bytes, std::size_t at, std::uint32_t value) {
   std::memcpy(bytes.subspan(at, sizeof(value)).data(), &value, sizeof(value));
@@ -77,6 +98,17 @@ std::vector<vmm::PageRange> joined(std::vector<vmm::PageRange> ranges) {
 
 }  // namespace
 
+Balloon::Balloon(Offers offers) : offers_(offers), sizes_(sizes_of(offers)) {}
+
+std::optional<Balloon::Offers> Balloon::offers_of(std::string_view host_part) {
+  const auto* const part = std::ranges::find(kParts, host_part, &KnownPart::host_part);
+  return part == kParts.end() ? std::nullopt : std::optional(part->offers);
+}
+
+std::string Balloon::host_part() const {
+  return std::string(std::ranges::find(kParts, offers_, &KnownPart::offers)->host_part);
+}
+
 Balloon::Size Balloon::size() const {
   const vmm::Lock lock(mutex_);
   return {.target = target_ * vmm::kPageSize, .actual = actual_ * vmm::kPageSize};
@@ -98,17 +130,15 @@ void Balloon::set_target(std::uint64_t bytes) {
 }
 
 std::uint64_t Balloon::features() const {
-  return kDeflateOnOom | kPagePoison | (reporting_ ? kReporting : 0);
-}
-
-std::span<const std::uint16_t> Balloon::queue_sizes() const {
-  return std::span(kSizes).first(reporting_ ? kSizes.size() : kSizes.size() - 1);
+  return kDeflateOnOom | kPagePoison | (offers_.hints ? kHints : 0) |
+         (offers_.reporting ? kReporting : 0);
 }
 
 Balloon::Config Balloon::image() const {
   Config image{};
   put(image, kTarget, target_);
   put(image, kActual, actual_);
+  put(image, kCommand, command_);
   put(image, kPoison, poison_);
   return image;
 }
@@ -134,15 +164,14 @@ void Balloon::attached(vmm::DeviceHost& host) {
   most_ = (host.memory().size() - kKept) / vmm::kPageSize;
 }
 
-std::string Balloon::host_part() const {
-  return std::string(reporting_ ? kReportingPart : kPlainPart);
-}
-
+/// A run of hints ends with the migration that it is for, before the state is saved: what travels
+/// is how many there were, since the driver takes up none whose number it knows.
 void Balloon::save(vmm::ByteWriter& out) const {
   const vmm::Lock lock(mutex_);
   out.u32(target_);
   out.u32(actual_);
   out.u32(poison_);
+  if (offers_.hints) out.u32(run_);
 }
 
 void Balloon::load(vmm::ByteReader<std::invalid_argument>& from) {
@@ -151,20 +180,29 @@ void Balloon::load(vmm::ByteReader<std::invalid_argument>& from) {
   actual_ = from.u32();
   poison_ = from.u32();
   if (target_ > most_) throw std::invalid_argument("a balloon that is larger than the guest's RAM");
+  if (!offers_.hints) return;
+  run_ = from.u32();
+  if (run_ < kDone) throw std::invalid_argument("a run of free-page hints without a number");
+  command_ = run_ == kDone ? kStop : kDone;
 }
 
 void Balloon::begin(std::uint64_t features) {
+  takes_hints_ = (features & kHints) != 0;
   takes_reports_ = (features & kReporting) != 0;
   knows_poison_ = (features & kPagePoison) != 0;
+  const vmm::Lock lock(hints_mutex_);
+  answers_ = false;
 }
 
 void Balloon::serve(unsigned index, ServedQueue& queue) {
   while (const auto request = queue.take()) {
-    switch (index) {
-      case inflate_queue: inflate(*request); break;
-      case reporting_queue: take_reported(*request); break;
-      default: break;  // what it deflates by comes back as it is touched
-    }
+    if (index == inflate_queue) {
+      inflate(*request);
+    } else if (takes_hints_ && index == first_of_free_pages) {
+      take_hint(*request);
+    } else if (index >= first_of_free_pages) {
+      take_reported(*request);
+    }  // what it deflates by comes back as it is touched
     queue.complete(*request, 0);
   }
 }
@@ -186,6 +224,58 @@ void Balloon::take_reported(const Request& request) {
     pages.push_back(pages_in(host_->memory(), segment));
   }
   give_back(std::move(pages));
+}
+
+bool Balloon::tells_free_pages() const { return takes_hints_ && !keeps_content(); }
+
+void Balloon::ask_for_free_pages(vmm::FreePageListener& listener) {
+  if (!tells_free_pages()) return;
+  {
+    const vmm::Lock hints(hints_mutex_);
+    listener_ = &listener;
+    answers_ = false;
+    const vmm::Lock lock(mutex_);
+    run_ = std::max(run_ + 1, kDone + 1);
+    command_ = run_;
+  }
+  tell_config_changed();
+}
+
+void Balloon::end_free_pages() {
+  {
+    const vmm::Lock hints(hints_mutex_);
+    if (std::exchange(listener_, nullptr) == nullptr) return;
+    const vmm::Lock lock(mutex_);
+    command_ = kDone;
+  }
+  tell_config_changed();
+}
+
+/// The driver puts in the number of the run that it answers, then memory that is free, then kStop.
+/// What it has still from an earlier run comes before the number of this one.
+void Balloon::take_hint(const Request& request) {
+  const vmm::Lock hints(hints_mutex_);
+  if (listener_ == nullptr) return;
+  if (const auto command = numbers_of(request); command.size() >= sizeof(std::uint32_t)) {
+    follow(get(command, 0));
+  }
+  if (!answers_ || keeps_content()) return;
+  std::vector<vmm::PageRange> pages;
+  for (const auto& segment : request.writable) {
+    pages.push_back(pages_in(host_->memory(), segment));
+  }
+  pages = joined(std::move(pages));
+  if (!pages.empty()) listener_->free(pages);
+}
+
+void Balloon::follow(std::uint32_t command) {
+  const bool answered = answers_;
+  {
+    const vmm::Lock lock(mutex_);
+    answers_ = command == command_;
+  }
+  if (answers_ && !answered) listener_->begins();
+  if (answered && command == kStop) listener_->told_all();
 }
 
 /// The driver finds its poison in free pages, and not zeros.

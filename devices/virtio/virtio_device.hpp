@@ -12,6 +12,7 @@
 #include "vmm/bytes/byte_reader.hpp"
 #include "vmm/bytes/byte_writer.hpp"
 #include "vmm/machine/device_host.hpp"
+#include "vmm/memory/free_page_listener.hpp"
 #include "vmm/os/mutex.hpp"
 
 namespace devices::virtio {
@@ -47,6 +48,9 @@ class VirtioDevice {
   virtual void acquire() {}
   virtual void release() {}
   virtual void prepare_release() {}
+  [[nodiscard]] virtual bool tells_free_pages() const { return false; }
+  virtual void ask_for_free_pages(vmm::FreePageListener& /*listener*/) {}
+  virtual void end_free_pages() {}
   // Its queues are resumed and paused by others.
   virtual void resumed() {}
   virtual void request_pause() {}

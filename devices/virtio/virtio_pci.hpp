@@ -55,6 +55,13 @@ class VirtioPci final : public vmm::Device, public PciFunction {
   void acquire() override { core_.device().acquire(); }
   void release() override { core_.device().release(); }
   void prepare_release() override { core_.device().prepare_release(); }
+  [[nodiscard]] bool tells_free_pages() const override {
+    return core_.device().tells_free_pages();
+  }
+  void ask_for_free_pages(vmm::FreePageListener& listener) override {
+    core_.device().ask_for_free_pages(listener);
+  }
+  void end_free_pages() override { core_.device().end_free_pages(); }
   [[nodiscard]] std::vector<std::byte> save() override;
   void load(std::uint32_t version, std::span<const std::byte> bytes) override;
 

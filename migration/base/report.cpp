@@ -28,7 +28,6 @@ json rounds_json(const std::vector<RoundReport>& rounds) {
   return list;
 }
 
-/// Pages that the guest says are free are part of the fixed form, and not yet told apart.
 json pages_json(const MigrationReport::Pages& pages) {
   return {{"total", pages.total},
           {"unpopulated", pages.unpopulated},
@@ -37,7 +36,7 @@ json pages_json(const MigrationReport::Pages& pages) {
           {"compressed", pages.compressed},
           {"reused", pages.reused},
           {"duplicate", pages.duplicate},
-          {"free", 0},
+          {"free", pages.free},
           {"held_back", pages.held_back},
           {"demand", pages.demand},
           {"pushed", pages.pushed},
@@ -127,6 +126,7 @@ MigrationReport report_from_json(const json& from) {
   pages.at("held_back").get_to(report.pages.held_back);
   pages.at("demand").get_to(report.pages.demand);
   pages.at("pushed").get_to(report.pages.pushed);
+  pages.at("free").get_to(report.pages.free);
   pages.at("reused").get_to(report.pages.reused);
   pages.at("duplicate").get_to(report.pages.duplicate);
   const json& faults = from.at("faults");

@@ -37,6 +37,7 @@ struct MigrationReport {
   struct Pages {
     std::uint64_t total = 0, unpopulated = 0, zero = 0, raw = 0, compressed = 0, resent = 0;
     std::uint64_t held_back = 0;  ///< by the first round, as the guest kept writing them
+    std::uint64_t free = 0;       ///< never sent: the guest does without them
     std::uint64_t demand = 0;     ///< sent since a vCPU waited for them
     std::uint64_t pushed = 0;     ///< sent after the handover without being asked for
     std::uint64_t reused = 0;     ///< not sent: the destination had them from an earlier stay

@@ -4,10 +4,22 @@
 #include <cassert>
 #include <utility>
 
+#include "migration/base/page_content.hpp"
+
 namespace migration {
 
 PreCopyRound::PreCopyRound(std::uint32_t number, vmm::GuestMemory& memory, vmm::DirtyLog* log)
-    : Round(number), memory_(memory), log_(log), pages_(memory.page_count()) {}
+    : Round(number),
+      memory_(memory),
+      log_(log),
+      pages_(memory.page_count()),
+      left_out_(memory.page_count()) {}
+
+PreCopyRound::PreCopyRound(std::uint32_t number, vmm::GuestMemory& memory, vmm::DirtyLog& log,
+                           FreePages& free)
+    : PreCopyRound(number, memory, &log) {
+  free_ = &free;
+}
 
 PreCopyRound::PreCopyRound(std::uint32_t number, vmm::GuestMemory& memory, vmm::DirtyLog* log,
                            vmm::PageSet dirty)
@@ -15,7 +27,8 @@ PreCopyRound::PreCopyRound(std::uint32_t number, vmm::GuestMemory& memory, vmm::
       memory_(memory),
       log_(log),
       pages_(std::move(dirty)),
-      all_(pages_.pages().count()) {}
+      all_(pages_.pages().count()),
+      left_out_(memory.page_count()) {}
 
 std::optional<vmm::PageRange> PreCopyRound::claim() {
   const vmm::Lock lock(claiming_);
@@ -24,7 +37,11 @@ std::optional<vmm::PageRange> PreCopyRound::claim() {
 
 std::optional<Chunk> PreCopyRound::next_chunk() {
   while (const auto chunk = claim()) {
-    if (can_be_watched()) {
+    if (free_ != nullptr) {
+      memory_.add_populated(*chunk, pages_.pages());
+      leave_out_free(*chunk);
+      log_->clear(pages_.pages(), *chunk);
+    } else if (can_be_watched()) {
       log_->clear_touched(*chunk, pages_.pages());
     } else if (pages_.discovers()) {
       memory_.add_populated(*chunk, pages_.pages());
@@ -37,6 +54,32 @@ std::optional<Chunk> PreCopyRound::next_chunk() {
   return std::nullopt;
 }
 
+/// Not those that are zero: they cost nothing, and a guest that clears what it takes has written
+/// them, so that they would have to be sent later.
+void PreCopyRound::leave_out_free(vmm::PageRange chunk) {
+  vmm::PageSet& pages = pages_.pages();
+  for (const vmm::PageRange& free : free_->in(chunk)) {
+    for (vmm::PageIndex page = free.first; page < free.end(); ++page) {
+      if (!pages.test(page) || is_zero(std::as_const(memory_).pages({page, 1}))) continue;
+      pages.reset(page);
+      left_out_.set(page);
+      ++left_out_count_;
+    }
+  }
+}
+
+vmm::PageSet PreCopyRound::left() const {
+  vmm::PageSet left = pages_.left();
+  return free_ == nullptr ? left : left -= left_out();
+}
+
+vmm::PageSet PreCopyRound::left_out() const {
+  vmm::PageSet pages = left_out_;
+  if (free_ == nullptr) return pages;
+  for (const vmm::PageRange& free : free_->in(pages_.rest())) pages.set(free);
+  return pages;
+}
+
 void PreCopyRound::watch_writes() {
   assert(can_be_watched());
   if (!pages_.watching()) {
@@ -44,12 +87,15 @@ void PreCopyRound::watch_writes() {
       const vmm::Lock lock(claiming_);
       pages_.watch();
     }
-    return forget_writes();
+    // Where the guest tells its free pages, what counts as written was.
+    if (free_ == nullptr) forget_writes();
+    return;
   }
   const vmm::Lock lock(claiming_);
   if (pages_.rest().count == 0) return;
   vmm::PageSet written = log_->read();
   log_->clear(written, pages_.rest());
+  if (free_ != nullptr) free_->written(written);
   pages_.sampled(std::move(written));
 }
 

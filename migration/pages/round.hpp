@@ -1,9 +1,11 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <vector>
 
+#include "migration/pages/free_pages.hpp"
 #include "migration/policy/round_pages.hpp"
 #include "vmm/kvm/dirty_log.hpp"
 #include "vmm/memory/guest_memory.hpp"
@@ -43,6 +45,10 @@ class PreCopyRound final : public Round {
  public:
   /// Every page that was ever touched, found chunk by chunk. `log` is null when no vCPU runs.
   PreCopyRound(std::uint32_t number, vmm::GuestMemory& memory, vmm::DirtyLog* log);
+  /// The same while the guest tells which pages are free: these are left out, as they are told.
+  /// Every page was taken out of the log before the guest was asked.
+  PreCopyRound(std::uint32_t number, vmm::GuestMemory& memory, vmm::DirtyLog& log,
+               FreePages& free);
   /// What the log found dirty. `log` is null when no vCPU runs: then nothing need be cleared.
   PreCopyRound(std::uint32_t number, vmm::GuestMemory& memory, vmm::DirtyLog* log,
                vmm::PageSet dirty);
@@ -62,24 +68,31 @@ class PreCopyRound final : public Round {
 
   /// Pages of a round that was given them; of one that finds them itself nobody knows yet.
   [[nodiscard]] std::optional<std::uint64_t> all() const { return all_; }
-  /// Pages taken up so far: handed out or held back.
-  [[nodiscard]] std::uint64_t count() const { return pages_.count(); }
+  /// Pages taken up so far: handed out, held back or left out.
+  [[nodiscard]] std::uint64_t count() const { return pages_.count() + left_out_count_; }
   [[nodiscard]] std::uint64_t held_back() const { return pages_.held_back(); }
   /// Pages below this one have been taken up.
   [[nodiscard]] vmm::PageIndex taken_up() const { return pages_.rest().first; }
   /// The pages that were handed out, when the round has ended.
   [[nodiscard]] vmm::PageSet handed_out() const { return pages_.handed_out(); }
   /// When the round has ended: what must still be sent though the log need not know it as dirty.
-  [[nodiscard]] vmm::PageSet left() const { return pages_.left(); }
+  [[nodiscard]] vmm::PageSet left() const;
+  [[nodiscard]] std::uint64_t left_out_so_far() const { return left_out_count_; }
+  /// When the round has ended: what need not be sent before the log knows it as dirty.
+  [[nodiscard]] vmm::PageSet left_out() const;
 
  private:
   [[nodiscard]] std::optional<vmm::PageRange> claim();
+  void leave_out_free(vmm::PageRange chunk);
   void forget_writes();
 
   vmm::GuestMemory& memory_;
   vmm::DirtyLog* log_;
   RoundPages pages_;
   std::optional<std::uint64_t> all_;
+  FreePages* free_ = nullptr;
+  vmm::PageSet left_out_;  ///< below what is claimed
+  std::atomic<std::uint64_t> left_out_count_ = 0;
   vmm::Mutex claiming_;  ///< held while a chunk is claimed, and while the rest is looked at
 };
 

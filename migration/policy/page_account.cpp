@@ -9,6 +9,13 @@ void PageAccount::compared(vmm::PageSet same, vmm::PageSet copied, vmm::PageSet 
   copied_ = std::move(copied);
   must_send_ = std::move(must_send);
   compared_ = true;
+  selective_ = true;
+}
+
+void PageAccount::without(vmm::PageSet free, vmm::PageSet must_send) {
+  free_ = std::move(free);
+  must_send_ = std::move(must_send);
+  selective_ = true;
 }
 
 vmm::PageSet PageAccount::to_send(vmm::PageSet dirty) const {
@@ -30,6 +37,7 @@ void PageAccount::handed_out(const vmm::PageSet& pages) {
 void PageAccount::missing(const vmm::PageSet& pages) {
   reusable_ -= pages;
   copied_ -= pages;
+  free_ -= pages;
 }
 
 std::uint64_t PageAccount::sent_of(vmm::PageSet pages) const {

@@ -13,13 +13,25 @@ namespace migration {
 class PageAccount {
  public:
   explicit PageAccount(std::uint64_t pages)
-      : sent_(pages), must_send_(pages), reusable_(pages), copied_(pages), history_(pages) {}
+      : sent_(pages),
+        must_send_(pages),
+        reusable_(pages),
+        copied_(pages),
+        free_(pages),
+        history_(pages) {}
 
   /// What the comparison with an image at the destination found: pages that it has as they are,
   /// pages that it makes from others of its own, and pages that must travel.
   void compared(vmm::PageSet same, vmm::PageSet copied, vmm::PageSet must_send);
-  /// It was done: only what the destination lacks has to travel.
+  /// It was done.
   [[nodiscard]] bool compared() const { return compared_; }
+
+  /// The guest does without `free`, before anything was sent: these must travel, and what it writes.
+  void without(vmm::PageSet free, vmm::PageSet must_send);
+  /// Not all that was ever touched has to travel, but what is told here and by the log.
+  [[nodiscard]] bool selective() const { return selective_; }
+  /// A round has left these out, as the guest does without them.
+  void left_out(const vmm::PageSet& pages) { free_ |= pages; }
 
   /// These must travel, though the log need not name them.
   void must_send(const vmm::PageSet& pages) { must_send_ |= pages; }
@@ -46,6 +58,8 @@ class PageAccount {
   [[nodiscard]] std::uint64_t travelling() const { return to_send(sent_).count(); }
   [[nodiscard]] std::uint64_t reused() const { return reusable_.count(); }
   [[nodiscard]] std::uint64_t duplicates() const { return copied_.count(); }
+  /// What was never sent, and need not be: the destination has zeros there.
+  [[nodiscard]] const vmm::PageSet& free() const { return free_; }
   /// What the guest writes again and again.
   [[nodiscard]] vmm::PageSet hot() const { return history_.hot(); }
 
@@ -54,8 +68,10 @@ class PageAccount {
   vmm::PageSet must_send_;
   vmm::PageSet reusable_;
   vmm::PageSet copied_;
+  vmm::PageSet free_;
   HotPages history_;
   bool compared_ = false;
+  bool selective_ = false;
 };
 
 }  // namespace migration

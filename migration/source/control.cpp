@@ -28,8 +28,9 @@ void SourceMigration::Source::update_counts() {
     MigrationReport::Pages& pages = report.pages;
     pages.reused = pages_.reused();
     pages.duplicate = pages_.duplicates();
-    pages.unpopulated =
-        pages.total - (link_.pages_sent() - pages.resent) - pages.reused - pages.duplicate;
+    pages.free = pages_.free().count();
+    pages.unpopulated = pages.total - (link_.pages_sent() - pages.resent) - pages.reused -
+                        pages.duplicate - pages.free;
   });
 }
 

@@ -40,7 +40,9 @@ void Journal::account(const PageAccount& pages) {
     MigrationReport::Pages& counts = report.pages;
     counts.reused = pages.reused();
     counts.duplicate = pages.duplicates();
-    counts.unpopulated = counts.total - pages.travelling() - counts.reused - counts.duplicate;
+    counts.free = pages.free().count();
+    counts.unpopulated =
+        counts.total - pages.travelling() - counts.reused - counts.duplicate - counts.free;
   });
 }
 

@@ -18,7 +18,10 @@ vmm::PageSet Parts::take_to_send() const { return pages.take_to_send(machine.dir
 
 asio::awaitable<void> Parts::send_digests(const vmm::PageSet* missing) const {
   journal.phase("verifying");
-  for (const vmm::PageRange& piece : pages_to_digest(machine.memory(), missing)) {
+  // What was left out is zero there, as if it had never been touched.
+  vmm::PageSet without = pages.free();
+  if (missing != nullptr) without |= *missing;
+  for (const vmm::PageRange& piece : pages_to_digest(machine.memory(), &without)) {
     co_await link.send_bulk(FrameType::digests,
                             wire::encode_digests(piece, digest(machine.memory(), piece)));
   }

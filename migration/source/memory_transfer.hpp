@@ -26,7 +26,8 @@ struct Parts {
   void check_guest() const;
   /// What the guest wrote, and what else must travel and no round has taken up.
   [[nodiscard]] vmm::PageSet take_to_send() const;
-  /// Of the pages that the destination has: all that were ever touched but for the missing ones.
+  /// Of the pages that the destination has: all that were ever touched but for the missing ones
+  /// and those that were left out.
   boost::asio::awaitable<void> send_digests(const vmm::PageSet* missing) const;
 };
 

@@ -22,7 +22,7 @@ constexpr std::size_t kInitialWorkingSet = 128;
 
 asio::awaitable<void> PostCopy::prepare() {
   parts_.journal.phase("switching");
-  if (parts_.options.mode == Mode::post_copy && !parts_.pages.compared()) {
+  if (parts_.options.mode == Mode::post_copy && !parts_.pages.selective()) {
     const vmm::PageRange all{0, parts_.machine.memory().page_count()};
     for (const vmm::PageRange& piece : wire::range_pieces(all)) {
       parts_.link.send(FrameType::missing, wire::encode_all_missing(piece));
@@ -66,7 +66,7 @@ std::uint64_t PostCopy::take_rest() {
     if (!news.empty()) tell_missing(news);
     resent_before_ = parts_.link.pages_sent() - parts_.pages.sent() + parts_.pages.sent_of(missing);
     handed_over_ = missing.count();
-    if (parts_.pages.compared()) parts_.journal.must_travel(*handed_over_);
+    if (parts_.pages.selective()) parts_.journal.must_travel(*handed_over_);
     make_server(vmm::AtomicPageSet(missing));
     serve_faults();
     parts_.pages.missing(missing);

@@ -27,15 +27,17 @@ PreCopy::PreCopy(const Parts& parts)
                .throttle = parts.options.throttle,
                .state_bytes = kStateBytesPerCpu * parts.machine.config().cpus}) {}
 
-asio::awaitable<bool> PreCopy::run(bool may_switch, Drain& drain) {
+asio::awaitable<bool> PreCopy::run(bool may_switch, Drain& drain, FreePageRun& free) {
   vmm::DirtyLog& log = parts_.machine.dirty_log();
   if (!log.active()) log.start();
   if (may_switch) driver_.allow_post_copy();
   auto kind = parts_.pages.compared() ? PreCopyDriver::Kind::given : PreCopyDriver::Kind::discovers;
-  for (auto round = first_round();;) {
+  for (auto round = first_round(free.pages());;) {
     parts_.journal.phase(fmt::format("round {}", round->number()));
     co_await send_round(round, kind);
     parts_.check_guest();
+    free.end();
+    parts_.pages.left_out(round->left_out());
     parts_.pages.must_send(round->left());
     vmm::PageSet dirty = parts_.pages.to_send(log.read());
     parts_.pages.written(dirty);
@@ -51,9 +53,12 @@ asio::awaitable<bool> PreCopy::run(bool may_switch, Drain& drain) {
 }
 
 /// Of what differs from the image that the destination has, if it has one.
-std::shared_ptr<PreCopyRound> PreCopy::first_round() {
+std::shared_ptr<PreCopyRound> PreCopy::first_round(FreePages* free) {
   vmm::GuestMemory& memory = parts_.machine.memory();
   vmm::DirtyLog* const log = &parts_.machine.dirty_log();
+  if (free != nullptr) {
+    return std::make_shared<PreCopyRound>(driver_.next_round(), memory, *log, *free);
+  }
   if (!parts_.pages.compared()) {
     return std::make_shared<PreCopyRound>(driver_.next_round(), memory, log);
   }
@@ -99,7 +104,7 @@ void PreCopy::look_at_writes() {
 asio::awaitable<void> PreCopy::send_round(std::shared_ptr<PreCopyRound> round,
                                           PreCopyDriver::Kind kind) {
   driver_.begin(kind, parts_.journal.elapsed(), sent());
-  if (const auto all = round->all(); all && parts_.pages.compared()) {
+  if (const auto all = round->all(); all && parts_.pages.selective()) {
     parts_.journal.must_travel(*all);
   }
   copying_ = round;
@@ -127,7 +132,7 @@ PreCopyDriver::Sent PreCopy::sent() const {
 std::uint64_t PreCopy::take_rest() {
   vmm::GuestMemory& memory = parts_.machine.memory();
   const std::uint32_t number = driver_.next_round();
-  if (parts_.options.mode == Mode::stop_and_copy && !parts_.pages.compared()) {
+  if (parts_.options.mode == Mode::stop_and_copy && !parts_.pages.selective()) {
     rest_ = std::make_shared<PreCopyRound>(number, memory, nullptr);
   } else {
     rest_ = std::make_shared<PreCopyRound>(number, memory, nullptr, parts_.take_to_send());
@@ -157,7 +162,8 @@ void PreCopy::finish() {
 
 std::optional<Journal::UnderWay> PreCopy::under_way() const {
   if (!copying_) return std::nullopt;
-  return Journal::UnderWay{copying_->all(), parts_.link.pages_sent() - driver_.sent_before().pages};
+  const std::uint64_t sent = parts_.link.pages_sent() - driver_.sent_before().pages;
+  return Journal::UnderWay{copying_->all(), sent + copying_->left_out_so_far()};
 }
 
 }  // namespace migration::source

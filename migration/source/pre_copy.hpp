@@ -7,6 +7,7 @@
 #include "migration/pages/round.hpp"
 #include "migration/policy/pre_copy_driver.hpp"
 #include "migration/source/drain.hpp"
+#include "migration/source/free_page_run.hpp"
 #include "migration/source/memory_transfer.hpp"
 
 namespace migration::source {
@@ -18,8 +19,9 @@ class PreCopy final : public MemoryTransfer {
   explicit PreCopy(const Parts& parts);
 
   /// The rounds while the guest runs, until `drain` succeeds where the rest would go at the stop.
-  /// Whether the rest is for post-copy, which the destination can do only if it `may_switch`.
-  boost::asio::awaitable<bool> run(bool may_switch, Drain& drain);
+  /// Whether the rest is for post-copy, which the destination can do only if it `may_switch`. The
+  /// first round leaves out `free`.
+  boost::asio::awaitable<bool> run(bool may_switch, Drain& drain, FreePageRun& free);
   /// To be called every PreCopyDriver::kAskEvery: within a round, now and then, what the driver
   /// wants to know of the guest's writes.
   void look_at_writes();
@@ -37,7 +39,7 @@ class PreCopy final : public MemoryTransfer {
   [[nodiscard]] std::optional<Journal::UnderWay> under_way() const override;
 
  private:
-  [[nodiscard]] std::shared_ptr<PreCopyRound> first_round();
+  [[nodiscard]] std::shared_ptr<PreCopyRound> first_round(FreePages* free);
   boost::asio::awaitable<void> send_round(std::shared_ptr<PreCopyRound> round,
                                           PreCopyDriver::Kind kind);
   [[nodiscard]] PreCopyDriver::Next decide(const PreCopyRound& round, std::uint64_t dirty_pages);

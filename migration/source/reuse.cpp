@@ -39,7 +39,7 @@ asio::awaitable<void> SourceMigration::Source::sample_history() {
   for (unsigned sample = 0; sample < kSamples; ++sample) {
     // Only what was seen is cleared: a page that is written in between stays in the log.
     const vmm::PageSet before = log.read();
-    if (pages_.compared()) pages_.must_send(before);
+    if (pages_.selective()) pages_.must_send(before);
     log.clear(before, all);
     timer.expires_after(kSampleTime);
     co_await timer.async_wait(asio::use_awaitable);
@@ -53,10 +53,12 @@ void SourceMigration::Source::keep_image() {
   const vmm::MachineConfig& config = machine_->config();
   const std::uint64_t pages = machine_->memory().page_count();
   try {
-    // Those that were never touched are zero, and come back as such without being held.
+    // Those that were never touched are zero, and come back as such without being held. Those that
+    // were left out are zero there, and not here.
     vmm::PageSet held(pages);
     machine_->memory().add_populated({0, pages}, held);
     held -= pages_.hot();
+    held -= pages_.free();
     ImageStore::Kept kept = options_.keep_in->keep({config.id, config.name, link_.token(), key_},
                                                    machine_->memory(), held);
     keeper_ = std::make_unique<ImageKeeper>(

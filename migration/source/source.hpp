@@ -15,6 +15,7 @@
 #include "migration/policy/page_account.hpp"
 #include "migration/reuse/page_hasher.hpp"
 #include "migration/source/comparison.hpp"
+#include "migration/source/free_page_run.hpp"
 #include "migration/source/image_keeper.hpp"
 #include "migration/source/journal.hpp"
 #include "migration/source/link.hpp"
@@ -148,6 +149,7 @@ class SourceMigration::Source {
   boost::asio::steady_timer grace_;  ///< for the last word before run() is interrupted
   source::Redial redial_;
   source::Drain drain_;
+  source::FreePageRun free_pages_;
   source::PreCopy pre_copy_;
   std::optional<source::PostCopy> post_copy_;
   std::optional<handover::StopDeadline> stop_;  ///< while the guest stands, before Commit

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "vmm/memory/free_page_listener.hpp"
+
 namespace vmm {
 
 /// What the machine knows about a device. Accesses come from vCPU threads, several at a time;
@@ -60,6 +62,14 @@ class Device {
   /// Does what release() would take long for, and may wait for the host as long as that takes: in
   /// any thread, while the guest runs or not.
   virtual void prepare_release() {}
+
+  /// Whether the guest can be asked by it which of its pages are free.
+  [[nodiscard]] virtual bool tells_free_pages() const { return false; }
+  /// Asks, if so: `listener` hears what the guest answers, until end_free_pages(). A page that the
+  /// guest has not written since then may lose what is in it.
+  virtual void ask_for_free_pages(FreePageListener& /*listener*/) {}
+  /// The guest learns that it may use all of them again. On return nobody hears of any more.
+  virtual void end_free_pages() {}
 
   /// While the machine does not run.
   [[nodiscard]] virtual std::vector<std::byte> save() = 0;

@@ -243,6 +243,19 @@ void Machine::pause() {
   draining_ = false;
 }
 
+bool Machine::tells_free_pages() const {
+  return running_ && std::ranges::any_of(
+                         devices_, [](const auto& device) { return device->tells_free_pages(); });
+}
+
+void Machine::ask_for_free_pages(FreePageListener& listener) {
+  for (const auto& device : devices_) device->ask_for_free_pages(listener);
+}
+
+void Machine::end_free_pages() {
+  for (const auto& device : devices_) device->end_free_pages();
+}
+
 void Machine::throttle(unsigned percent) {
   for (const auto& vcpu : vcpus_) vcpu->throttle(percent);
 }

@@ -89,6 +89,12 @@ class Machine final : public DeviceHost {
   void pause();
   [[nodiscard]] bool running() const { return running_; }
 
+  /// Whether the guest, which runs, can be asked which of its pages are free.
+  [[nodiscard]] bool tells_free_pages() const;
+  /// Device::ask_for_free_pages() and end_free_pages().
+  void ask_for_free_pages(FreePageListener& listener);
+  void end_free_pages();
+
   /// Slows the guest: each vCPU runs (100 - percent) % of the time. 0 ends it.
   void throttle(unsigned percent);
 

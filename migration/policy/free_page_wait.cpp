@@ -1,0 +1,26 @@
+#include "migration/policy/free_page_wait.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "vmm/memory/guest_address.hpp"
+
+namespace migration {
+
+FreePageWait::FreePageWait(std::uint64_t cap)
+    : rate_(cap == 0 ? kLinkRate : std::min(cap, kLinkRate)) {}
+
+bool FreePageWait::goes_on(Time now, const Heard& heard) {
+  if (heard.over) return false;
+  if (!heard.begun) return now < kTakesUp;
+  if (!std::exchange(begun_, true)) window_began_ = now;
+  const Time window = now - window_began_;
+  if (window < kWindow) return true;
+  const std::uint64_t named = (heard.pages - pages_before_) * vmm::kPageSize;
+  pages_before_ = heard.pages;
+  window_began_ = now;
+  const double seconds = std::chrono::duration<double>(window).count();
+  return static_cast<double>(named) >= static_cast<double>(rate_) * seconds;
+}
+
+}  // namespace migration

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+namespace migration {
+
+/// How long a guest that was asked for its free pages is waited for before the first page is sent
+/// (pure). It is so as long as it names pages faster than they could be sent: then that gains time
+/// as well as bytes. What it names later is left out too where it was not sent yet.
+class FreePageWait {
+ public:
+  /// Since the guest was asked.
+  using Time = std::chrono::nanoseconds;
+  /// A guest that does not take up the question costs so much, while it runs.
+  static constexpr std::chrono::milliseconds kTakesUp{20};
+  /// How fast it names pages is looked at over so long.
+  static constexpr std::chrono::milliseconds kWindow{20};
+  /// 10 Gbit/s, unless fewer bytes may be sent.
+  static constexpr std::uint64_t kLinkRate = 1'250'000'000;
+
+  struct Heard {
+    bool begun = false;
+    bool over = false;
+    std::uint64_t pages = 0;  ///< that are free, each once
+  };
+
+  /// `cap`: bytes per second that may be sent; 0: no cap.
+  explicit FreePageWait(std::uint64_t cap);
+
+  /// Whether to go on waiting. To be asked again when the guest begins, when it is over, and after
+  /// kWindow at the latest.
+  [[nodiscard]] bool goes_on(Time now, const Heard& heard);
+
+ private:
+  const std::uint64_t rate_;
+  bool begun_ = false;
+  Time window_began_{};
+  std::uint64_t pages_before_ = 0;
+};
+
+}  // namespace migration
