@@ -120,6 +120,7 @@ bool parse_word(Options& options, Word word) {
     return word.last_number(options.change_pages, 1, kMostMib * kPagesPerMib);
   }
   if (word.skip("disk=")) return word.last_number(options.disk_blocks, 1, kMostMib * kPagesPerMib);
+  if (word.skip("hints=")) return word.last_number(options.hints_mib, 1, kMostMib);
   if (word.skip("net=")) return word.last_number(options.frames_per_second, 1, 1'000'000);
   if (word.skip("check=")) {
     options.check = true;

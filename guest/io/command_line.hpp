@@ -40,6 +40,7 @@ struct Options {
   std::uint64_t disk_blocks = 0;
   bool entropy = false;
   std::uint64_t frames_per_second = 0;
+  std::uint64_t hints_mib = 0;
   bool check = false;
   std::uint64_t check_pages_per_second = 0;  ///< 0: without pause
   bool registers = false;
@@ -52,8 +53,8 @@ struct Options {
 
   bool any_workload() const {
     return tick_ms != 0 || timer_hz != 0 || fill_mib != 0 || registers || echo ||
-           disk_blocks != 0 || entropy || frames_per_second != 0 || end_after_ms != 0 ||
-           end_on_byte;
+           disk_blocks != 0 || entropy || frames_per_second != 0 || hints_mib != 0 ||
+           end_after_ms != 0 || end_on_byte;
   }
 };
 

@@ -20,6 +20,7 @@ enum class ExitCode : std::uint8_t {
   disk_error = 6,
   entropy_error = 7,
   net_error = 8,
+  balloon_error = 9,
 };
 
 /// The very first byte, which needs nothing to be initialised before it; print_hello() completes

@@ -33,7 +33,7 @@ struct VirtioQueues {
 class Virtio {
  public:
   static constexpr int kMostPieces = 4;  ///< of a request
-  static constexpr std::uint32_t kMostQueues = 2;
+  static constexpr std::uint32_t kMostQueues = 3;
 
   /// Finds and starts the device that option `name` needs, with those of `features` that it offers.
   /// Errors of the device are told under `name`, with `code`.

@@ -103,6 +103,7 @@ class Loop {
     if (devices_->disk) next = earlier(next, devices_->disk->step(now));
     if (devices_->entropy) next = earlier(next, devices_->entropy->step(now));
     if (devices_->net) next = earlier(next, devices_->net->step(now));
+    if (devices_->balloon) next = earlier(next, devices_->balloon->step(now));
     next = earlier(next, ticker_.step(now));
     if (ticker_.block_completed()) report_ticks(now);
     if (options_.end_after_ticks != 0 && ticker_.ticks() >= options_.end_after_ticks) end(now);
@@ -163,6 +164,10 @@ class Loop {
       line << " net=" << devices_->net->sent() << "/" << devices_->net->came() << "/"
            << devices_->net->lost();
     }
+    if (devices_->balloon) {
+      line << " hints=" << devices_->balloon->runs() << "/" << devices_->balloon->named() << "/"
+           << devices_->balloon->taken_back();
+    }
     print(line);
     leave(ExitCode::done);
   }
@@ -202,6 +207,7 @@ Devices::Devices(const Options& options, Processor& cpu, MemoryMap& memory) : in
   if (options.disk_blocks != 0) disk.emplace(options, cpu, memory);
   if (options.entropy) entropy.emplace(cpu, memory);
   if (options.frames_per_second != 0) net.emplace(options, cpu, memory);
+  if (options.hints_mib != 0) balloon.emplace(options, cpu, memory);
 }
 
 bool greet_arrivals(std::uint32_t& greeted) {

@@ -5,6 +5,7 @@
 #include "guest/cpu/optional.hpp"
 #include "guest/cpu/processor.hpp"
 #include "guest/io/command_line.hpp"
+#include "guest/workload/balloon.hpp"
 #include "guest/workload/disk.hpp"
 #include "guest/workload/entropy.hpp"
 #include "guest/workload/input.hpp"
@@ -21,6 +22,7 @@ struct Devices {
   Optional<Disk> disk;
   Optional<Entropy> entropy;
   Optional<Net> net;
+  Optional<Balloon> balloon;
 };
 
 /// Prints a line for each vCPU that came up since the last call; says whether there was one.

@@ -15,7 +15,7 @@ class FreePageWait {
   /// A guest that does not take up the question costs so much, while it runs.
   static constexpr std::chrono::milliseconds kTakesUp{20};
   /// How fast it names pages is looked at over so long.
-  static constexpr std::chrono::milliseconds kWindow{20};
+  static constexpr std::chrono::milliseconds kWindow{50};
   /// 10 Gbit/s, unless fewer bytes may be sent.
   static constexpr std::uint64_t kLinkRate = 1'250'000'000;
 
