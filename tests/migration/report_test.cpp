@@ -18,6 +18,7 @@ TEST(MigrationReport, SurvivesJson) {
   report.progress = 42.5;
   report.kept_image.error = "full";
   report.pages.compressed = 12;
+  report.pages.free = 11;
   report.pages.demand = 7;
   report.pages.pushed = 9;
   report.faults = {8, 90.5, 300.25, 1000};
@@ -32,6 +33,7 @@ TEST(MigrationReport, SurvivesJson) {
   EXPECT_EQ(back.switched, "in vain");
   EXPECT_EQ(back.progress, 42.5);
   EXPECT_EQ(back.kept_image.error, "full");
+  EXPECT_EQ(back.pages.free, 11U);
   EXPECT_EQ(back.pages.demand, 7U);
   EXPECT_EQ(back.pages.pushed, 9U);
   EXPECT_EQ(back.faults.count, 8U);

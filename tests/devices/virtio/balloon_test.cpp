@@ -1,5 +1,6 @@
 #include "devices/virtio/balloon.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -7,6 +8,7 @@
 #include <cstring>
 #include <optional>
 #include <stdexcept>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -22,13 +24,33 @@ using Pages = std::vector<vmm::PageRange>;
 
 constexpr unsigned kInflate = 0;
 constexpr unsigned kDeflate = 1;
-constexpr unsigned kReports = 2;
+constexpr unsigned kFreePages = 2;  ///< the first queue of them
+constexpr Balloon::Offers kPlain{.hints = false};
+constexpr Balloon::Offers kReports{.hints = false, .reporting = true};
+constexpr Balloon::Offers kHints{};
+constexpr Balloon::Offers kBoth{.reporting = true};
 constexpr vmm::PageIndex kFirst = 1024;  ///< of those that are full
+
+/// What a driver has told of its free pages, a line each.
+struct Heard final : vmm::FreePageListener {
+  std::vector<std::string> lines;
+
+  void begins() override { lines.emplace_back("begins"); }
+  void free(std::span<const vmm::PageRange> pages) override {
+    std::string line = "free";
+    for (const vmm::PageRange& range : pages) {
+      line += fmt::format(" {}+{}", range.first, range.count);
+    }
+    lines.push_back(line);
+  }
+  void told_all() override { lines.emplace_back("told all"); }
+};
+using Lines = std::vector<std::string>;
 
 class BalloonTest : public testing::Test {
  protected:
-  void start(unsigned queue, std::uint64_t features = 0, bool reporting = true) {
-    balloon_.emplace(reporting);
+  void start(unsigned queue, std::uint64_t features = 0, Balloon::Offers offers = kReports) {
+    balloon_.emplace(offers);
     balloon_->attach(host_, [this] { ++told_; });
     balloon_->begin(features);
     queue_.emplace(
@@ -63,6 +85,20 @@ class BalloonTest : public testing::Test {
   void report(std::uint64_t address, std::uint32_t bytes) {
     offer({{address, bytes, kDescriptorWrite, 0}});
   }
+  /// A driver's word of what it answers.
+  void offer_command(std::uint32_t command) {
+    put_numbers({command});
+    offer({{Driver::kData, sizeof(command), 0, 0}});
+  }
+  void hint(vmm::PageRange pages) {
+    report(pages.first * kPageSize, static_cast<std::uint32_t>(pages.count * kPageSize));
+  }
+  /// What the driver reads of it.
+  std::uint32_t command() {
+    std::uint32_t command = 0;
+    std::memcpy(&command, &balloon_->config()[8], sizeof(command));
+    return command;
+  }
   /// Of the pages that were full: what went back to the host.
   Pages given_back() {
     vmm::PageSet there(host_.ram.page_count());
@@ -91,15 +127,30 @@ class BalloonTest : public testing::Test {
 };
 
 TEST_F(BalloonTest, IsWhatItSays) {
-  const Balloon plain(false);
+  const Balloon plain(kPlain);
   EXPECT_EQ(plain.type(), 5);
   EXPECT_EQ(plain.features(), Balloon::kDeflateOnOom | Balloon::kPagePoison);
   EXPECT_EQ(plain.queue_sizes().size(), 2U);
-  EXPECT_EQ(plain.host_part(), "balloon");
-  const Balloon reporting(true);
+  const Balloon reporting(kReports);
   EXPECT_EQ(reporting.features() - plain.features(), Balloon::kReporting);
   EXPECT_EQ(reporting.queue_sizes().size(), 3U);
   EXPECT_GE(reporting.queue_sizes().back(), 32);  // what Linux reports at a time
+  const Balloon hinting(kHints);
+  EXPECT_EQ(hinting.features() - plain.features(), Balloon::kHints);
+  EXPECT_EQ(hinting.queue_sizes().size(), 3U);
+  EXPECT_EQ(Balloon(kBoth).queue_sizes().size(), 4U);
+}
+
+// The names travel: a peer without hints has the first and the third.
+TEST_F(BalloonTest, IsMadeAgainByItsName) {
+  EXPECT_EQ(Balloon::offers_of("balloon"), kPlain);
+  EXPECT_EQ(Balloon::offers_of("balloon with free-page hints"), kHints);
+  EXPECT_EQ(Balloon::offers_of("balloon with free-page reporting"), kReports);
+  EXPECT_EQ(Balloon::offers_of("balloon with free-page hints and reporting"), kBoth);
+  for (const Balloon::Offers& offers : {kPlain, kHints, kReports, kBoth}) {
+    EXPECT_EQ(Balloon::offers_of(Balloon(offers).host_part()), offers);
+  }
+  EXPECT_FALSE(Balloon::offers_of("balloon animal"));
 }
 
 TEST_F(BalloonTest, GivesThePagesBackThatTheGuestInflatesItBy) {
@@ -160,7 +211,7 @@ TEST_F(BalloonTest, KeepsRamThatIsAFile) {
 }
 
 TEST_F(BalloonTest, GivesWholePagesBackThatAreReportedFree) {
-  start(kReports, Balloon::kReporting);
+  start(kFreePages, Balloon::kReporting);
   report(kFirst * kPageSize, 4 * kPageSize);
   report((kFirst + 8) * kPageSize + 1, 3 * kPageSize);
   report((kFirst + 16) * kPageSize + 1, kPageSize);
@@ -171,13 +222,13 @@ TEST_F(BalloonTest, GivesWholePagesBackThatAreReportedFree) {
 }
 
 TEST_F(BalloonTest, TakesNoReportsThatWereNotAgreedOn) {
-  start(kReports);
+  start(kFreePages);
   report(kFirst * kPageSize, 4 * kPageSize);
   EXPECT_TRUE(given_back().empty());
 }
 
 TEST_F(BalloonTest, LeavesFreePagesThatHaveToKeepTheirPoison) {
-  start(kReports, Balloon::kReporting | Balloon::kPagePoison);
+  start(kFreePages, Balloon::kReporting | Balloon::kPagePoison);
   const std::uint32_t poison = 0xaaaaaaaa;
   balloon_->write_config(12, std::as_bytes(std::span(&poison, 1)));
   report(kFirst * kPageSize, 4 * kPageSize);
@@ -232,7 +283,7 @@ TEST_F(BalloonTest, TravelsWithItsSizes) {
   vmm::ByteWriter out(state);
   balloon_->save(out);
 
-  Balloon there(false);
+  Balloon there(kReports);
   there.attach(host_, [] {});
   vmm::ByteReader<std::invalid_argument> from(state, "a balloon");
   there.load(from);
@@ -240,10 +291,147 @@ TEST_F(BalloonTest, TravelsWithItsSizes) {
   EXPECT_EQ(there.config(), balloon_->config());
 
   FakeHost smaller;
-  Balloon other(false);
+  Balloon other(kReports);
   other.attach(smaller, [] {});
   vmm::ByteReader<std::invalid_argument> again(state, "a balloon");
   EXPECT_THROW(other.load(again), std::invalid_argument);
+}
+
+TEST_F(BalloonTest, HearsOfFreePagesWhenItAsks) {
+  Heard heard;
+  start(kFreePages, Balloon::kHints, kHints);
+  ASSERT_TRUE(balloon_->tells_free_pages());
+  EXPECT_EQ(command(), Balloon::kStop);
+  balloon_->ask_for_free_pages(heard);
+  EXPECT_EQ(told_, 1);
+  EXPECT_GT(command(), Balloon::kDone);
+  offer_command(command());
+  hint({kFirst, 4});
+  report((kFirst + 8) * kPageSize + 1, 3 * kPageSize);
+  report((kFirst + 20) * kPageSize, kPageSize - 1);
+  offer_command(Balloon::kStop);
+  hint({kFirst + 30, 1});
+  balloon_->end_free_pages();
+  EXPECT_EQ(told_, 2);
+  EXPECT_EQ(command(), Balloon::kDone);
+  EXPECT_EQ(heard.lines, (Lines{"begins", "free 1024+4", "free 1033+2", "told all"}));
+  EXPECT_TRUE(given_back().empty());
+  EXPECT_TRUE(noted().empty());
+}
+
+TEST_F(BalloonTest, ForgetsHintsThatAreOfNoRun) {
+  Heard heard;
+  start(kFreePages, Balloon::kHints, kHints);
+  hint({kFirst, 1});
+  balloon_->ask_for_free_pages(heard);
+  const std::uint32_t first = command();
+  hint({kFirst, 1});
+  offer_command(first + 1);
+  hint({kFirst, 1});
+  offer_command(Balloon::kDone);
+  hint({kFirst, 1});
+  offer({{Driver::kData, 3, 0, 0}});
+  hint({kFirst, 1});
+  EXPECT_EQ(heard.lines, Lines{});
+  offer_command(first);
+  balloon_->end_free_pages();
+  hint({kFirst, 1});
+  offer_command(first);
+  hint({kFirst, 1});
+  EXPECT_EQ(heard.lines, Lines{"begins"});
+
+  // Of the next one, in which the driver has still something of the last.
+  Heard next;
+  balloon_->ask_for_free_pages(next);
+  EXPECT_NE(command(), first);
+  hint({kFirst, 1});
+  offer_command(first);
+  hint({kFirst, 1});
+  EXPECT_EQ(next.lines, Lines{});
+  offer_command(command());
+  hint({kFirst + 2, 1});
+  EXPECT_EQ(next.lines, (Lines{"begins", "free 1026+1"}));
+  EXPECT_EQ(heard.lines, Lines{"begins"});
+}
+
+TEST_F(BalloonTest, ForgetsWhatADriverAnsweredBeforeAReset) {
+  Heard heard;
+  start(kFreePages, Balloon::kHints, kHints);
+  balloon_->ask_for_free_pages(heard);
+  offer_command(command());
+  balloon_->begin(Balloon::kHints);
+  hint({kFirst, 1});
+  EXPECT_EQ(heard.lines, Lines{"begins"});
+  offer_command(command());
+  hint({kFirst, 1});
+  EXPECT_EQ(heard.lines, (Lines{"begins", "begins", "free 1024+1"}));
+}
+
+TEST_F(BalloonTest, AsksNoDriverThatDidNotAgreeOrKeepsPoison) {
+  Heard heard;
+  start(kFreePages, 0, kHints);
+  EXPECT_FALSE(balloon_->tells_free_pages());
+  balloon_->ask_for_free_pages(heard);
+  EXPECT_EQ(command(), Balloon::kStop);
+  balloon_->end_free_pages();
+  EXPECT_EQ(command(), Balloon::kStop);
+  EXPECT_EQ(told_, 0);
+
+  start(kFreePages, Balloon::kHints | Balloon::kPagePoison, kHints);
+  balloon_->ask_for_free_pages(heard);
+  offer_command(command());
+  const std::uint32_t poison = 0xaaaaaaaa;
+  balloon_->write_config(12, std::as_bytes(std::span(&poison, 1)));
+  hint({kFirst, 1});
+  EXPECT_EQ(heard.lines, Lines{"begins"});
+  EXPECT_FALSE(balloon_->tells_free_pages());
+}
+
+// A driver that does without hints numbers the queue of reports as if theirs were not there.
+TEST_F(BalloonTest, TakesReportsOnTheQueueThatTheDriverMeans) {
+  start(kFreePages, Balloon::kReporting, kBoth);
+  hint({kFirst, 1});
+  EXPECT_EQ(given_back(), (Pages{{kFirst, 1}}));
+}
+
+TEST_F(BalloonTest, TakesReportsBehindHints) {
+  Heard heard;
+  start(kFreePages + 1, Balloon::kReporting | Balloon::kHints, kBoth);
+  balloon_->ask_for_free_pages(heard);
+  offer_command(command());
+  hint({kFirst, 1});
+  EXPECT_EQ(given_back(), (Pages{{kFirst, 1}}));
+  EXPECT_EQ(heard.lines, Lines{});
+}
+
+// The driver takes up no run whose number it knows, and holds what it named until it reads kDone.
+TEST_F(BalloonTest, TravelsWithTheNumberOfItsRuns) {
+  Heard heard;
+  start(kFreePages, Balloon::kHints, kHints);
+  balloon_->ask_for_free_pages(heard);
+  balloon_->end_free_pages();
+  balloon_->ask_for_free_pages(heard);
+  const std::uint32_t last = command();
+  std::vector<std::byte> state;
+  vmm::ByteWriter out(state);
+  balloon_->save(out);
+  start(kFreePages, Balloon::kHints, kHints);
+  vmm::ByteReader<std::invalid_argument> from(state, "a balloon");
+  balloon_->load(from);
+  from.finish();
+  EXPECT_EQ(command(), Balloon::kDone);
+  balloon_->ask_for_free_pages(heard);
+  EXPECT_EQ(command(), last + 1);
+
+  const auto load_run = [&](std::uint32_t run) {
+    std::memcpy(&state[12], &run, sizeof(run));
+    vmm::ByteReader<std::invalid_argument> again(state, "a balloon");
+    balloon_->load(again);
+  };
+  EXPECT_THROW(load_run(0), std::invalid_argument);
+  load_run(UINT32_MAX);
+  balloon_->ask_for_free_pages(heard);
+  EXPECT_EQ(command(), Balloon::kDone + 1);
 }
 
 }  // namespace
