@@ -116,6 +116,12 @@ void add_pages(std::string& table, const MigrationReport::Pages& pages) {
   }
 }
 
+void add_free(std::string& table, const MigrationReport::Pages& pages) {
+  if (pages.free == 0) return;
+  row(table, "left out",
+      fmt::format("{} pages that the guest does without", format_count(pages.free)));
+}
+
 void add_post_copy(std::string& table, const MigrationReport& report) {
   if (report.pages.demand + report.pages.pushed == 0) return;
   row(table, "post-copy",
@@ -187,6 +193,7 @@ std::string figures_table(const MigrationReport& report) {
       fmt::format("{} sent, {} back", format_bytes(report.wire_bytes),
                   format_bytes(report.wire_bytes_back)));
   add_pages(table, report.pages);
+  add_free(table, report.pages);
   add_post_copy(table, report);
   add_kept_image(table, report.kept_image);
   if (report.verified) {

@@ -108,7 +108,7 @@ void Balloon::post_word(std::uint32_t slot, std::uint32_t& word) {
 
 /// Some are in use again before the device hears of them, and some just then.
 void Balloon::name(std::uint32_t slot, std::uint64_t index) {
-  const std::uint64_t chance = random_.below(8);
+  const std::uint64_t chance = random_.below(32);
   if (chance == 0) use(index);
   device_.post(slot,
                {{reinterpret_cast<std::uint64_t>(page(index, 0)),

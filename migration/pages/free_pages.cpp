@@ -4,8 +4,13 @@
 
 namespace migration {
 
-FreePages::FreePages(std::uint64_t pages, std::function<void()> heard)
-    : heard_(std::move(heard)), free_(pages), written_(pages) {}
+FreePages::FreePages(const vmm::GuestMemory& memory, vmm::PageSet touched,
+                     std::function<void()> heard)
+    : memory_(memory),
+      heard_(std::move(heard)),
+      touched_(std::move(touched)),
+      free_(memory.page_count()),
+      written_(memory.page_count()) {}
 
 void FreePages::begins() {
   {
@@ -24,14 +29,23 @@ void FreePages::told_all() {
 }
 
 void FreePages::free(std::span<const vmm::PageRange> pages) {
-  const vmm::Lock lock(mutex_);
-  for (const vmm::PageRange& range : pages) {
-    const std::uint64_t before = free_.count(range);
-    free_.set(range);
-    for (const vmm::PageRange& written : written_.ranges(range)) free_.reset(written);
-    const std::uint64_t after = free_.count(range);
-    so_far_.pages += after - before;
+  {
+    const vmm::Lock lock(mutex_);
+    for (const vmm::PageRange& range : pages) add(range);
+    if (!FreePageWait::too_dear(so_far_)) return;
   }
+  heard_();
+}
+
+void FreePages::add(vmm::PageRange range) {
+  const std::uint64_t named = free_.count(range);
+  free_.set(range);
+  for (const vmm::PageRange& written : written_.ranges(range)) free_.reset(written);
+  so_far_.pages += free_.count(range) - named;
+  const std::uint64_t touched = touched_.count(range);
+  if (touched == range.count) return;
+  memory_.add_populated(range, touched_);
+  so_far_.grown += touched_.count(range) - touched;
 }
 
 void FreePages::written(const vmm::PageSet& pages) {
@@ -48,6 +62,11 @@ std::vector<vmm::PageRange> FreePages::in(vmm::PageRange range) const {
 FreePageWait::Heard FreePages::so_far() const {
   const vmm::Lock lock(mutex_);
   return so_far_;
+}
+
+vmm::PageSet FreePages::touched() const {
+  const vmm::Lock lock(mutex_);
+  return touched_;
 }
 
 }  // namespace migration

@@ -6,6 +6,7 @@
 
 #include "migration/policy/free_page_wait.hpp"
 #include "vmm/memory/free_page_listener.hpp"
+#include "vmm/memory/guest_memory.hpp"
 #include "vmm/memory/page_set.hpp"
 #include "vmm/os/mutex.hpp"
 
@@ -21,8 +22,9 @@ namespace migration {
 /// that is not sent at once tells it here.
 class FreePages final : public vmm::FreePageListener {
  public:
-  /// `heard` is called when the guest begins, and when it has told all; any thread.
-  FreePages(std::uint64_t pages, std::function<void()> heard);
+  /// `touched`: the pages that ever were, when the guest is about to be asked. `heard` is called
+  /// when it begins, when it has told all, and when it is too dear; any thread.
+  FreePages(const vmm::GuestMemory& memory, vmm::PageSet touched, std::function<void()> heard);
 
   // Any thread.
 
@@ -35,10 +37,16 @@ class FreePages final : public vmm::FreePageListener {
   /// What may be left out of `range`, in order.
   [[nodiscard]] std::vector<vmm::PageRange> in(vmm::PageRange range) const;
   [[nodiscard]] FreePageWait::Heard so_far() const;
+  /// What was ever touched, but for what the guest has written and not named since it was asked.
+  [[nodiscard]] vmm::PageSet touched() const;
 
  private:
+  void add(vmm::PageRange range) FERRY_REQUIRES(mutex_);
+
+  const vmm::GuestMemory& memory_;
   const std::function<void()> heard_;
   mutable vmm::Mutex mutex_;
+  vmm::PageSet touched_ FERRY_GUARDED_BY(mutex_);
   vmm::PageSet free_ FERRY_GUARDED_BY(mutex_);
   vmm::PageSet written_ FERRY_GUARDED_BY(mutex_);
   FreePageWait::Heard so_far_ FERRY_GUARDED_BY(mutex_);

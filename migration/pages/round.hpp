@@ -47,8 +47,7 @@ class PreCopyRound final : public Round {
   PreCopyRound(std::uint32_t number, vmm::GuestMemory& memory, vmm::DirtyLog* log);
   /// The same while the guest tells which pages are free: these are left out, as they are told.
   /// Every page was taken out of the log before the guest was asked.
-  PreCopyRound(std::uint32_t number, vmm::GuestMemory& memory, vmm::DirtyLog& log,
-               FreePages& free);
+  PreCopyRound(std::uint32_t number, vmm::GuestMemory& memory, vmm::DirtyLog& log, FreePages& free);
   /// What the log found dirty. `log` is null when no vCPU runs: then nothing need be cleared.
   PreCopyRound(std::uint32_t number, vmm::GuestMemory& memory, vmm::DirtyLog* log,
                vmm::PageSet dirty);

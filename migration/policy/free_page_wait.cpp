@@ -11,7 +11,7 @@ FreePageWait::FreePageWait(std::uint64_t cap)
     : rate_(cap == 0 ? kLinkRate : std::min(cap, kLinkRate)) {}
 
 bool FreePageWait::goes_on(Time now, const Heard& heard) {
-  if (heard.over) return false;
+  if (heard.over || too_dear(heard)) return false;
   if (!heard.begun) return now < kTakesUp;
   if (!std::exchange(begun_, true)) window_began_ = now;
   const Time window = now - window_began_;

@@ -19,11 +19,18 @@ class FreePageWait {
   /// 10 Gbit/s, unless fewer bytes may be sent.
   static constexpr std::uint64_t kLinkRate = 1'250'000'000;
 
+  /// 64 MiB. A kernel that clears what it names touches memory that its guest has never used: that
+  /// is to take no more than so much of the host's.
+  static constexpr std::uint64_t kMostGrown = 16384;
+
   struct Heard {
     bool begun = false;
     bool over = false;
     std::uint64_t pages = 0;  ///< that are free, each once
+    std::uint64_t grown = 0;  ///< of these, had never been touched before, and are now
   };
+  /// It is no longer worth what it costs.
+  [[nodiscard]] static bool too_dear(const Heard& heard) { return heard.grown > kMostGrown; }
 
   /// `cap`: bytes per second that may be sent; 0: no cap.
   explicit FreePageWait(std::uint64_t cap);

@@ -25,26 +25,26 @@ FreePageRun::FreePageRun(asio::io_context& context, vmm::Machine& machine)
     : context_(context), machine_(machine), timer_(context) {}
 
 asio::awaitable<void> FreePageRun::begin(std::uint64_t cap) {
-  if (!machine_.tells_free_pages()) co_return;
-  co_await arm();
-  const std::uint64_t count = machine_.memory().page_count();
-  pages_ = std::make_unique<FreePages>(
-      count, [this] { asio::post(context_, [this] { timer_.cancel(); }); });
+  vmm::PageSet touched = co_await arm();
+  pages_ = std::make_unique<FreePages>(machine_.memory(), std::move(touched),
+                                       [this] { asio::post(context_, [this] { heard(); }); });
   asked_ = true;
   machine_.ask_for_free_pages(*pages_);
   co_await wait(cap);
 }
 
 /// What the guest writes after it was asked is in the log: so all of RAM is protected before.
-asio::awaitable<void> FreePageRun::arm() {
+/// Returns what was ever touched.
+asio::awaitable<vmm::PageSet> FreePageRun::arm() {
   vmm::DirtyLog& log = machine_.dirty_log();
   if (!log.active()) log.start();
   const std::uint64_t count = machine_.memory().page_count();
-  used_ = vmm::PageSet(count);
+  vmm::PageSet touched(count);
   for (vmm::PageIndex first = 0; first < count; first += kArmStep) {
-    log.clear_touched({first, std::min(kArmStep, count - first)}, used_);
+    log.clear_touched({first, std::min(kArmStep, count - first)}, touched);
     co_await asio::post(context_, asio::use_awaitable);
   }
+  co_return touched;
 }
 
 asio::awaitable<void> FreePageRun::wait(std::uint64_t cap) {
@@ -57,6 +57,11 @@ asio::awaitable<void> FreePageRun::wait(std::uint64_t cap) {
   }
 }
 
+void FreePageRun::heard() {
+  timer_.cancel();
+  if (FreePageWait::too_dear(pages_->so_far())) end();
+}
+
 void FreePageRun::end() {
   if (std::exchange(asked_, false)) machine_.end_free_pages();
 }
@@ -64,10 +69,10 @@ void FreePageRun::end() {
 void FreePageRun::settle(PageAccount& account) {
   end();
   if (!pages_ || pages_->so_far().pages == 0) return;
-  vmm::PageSet free(used_.pages());
+  vmm::PageSet must_send = pages_->touched();
+  vmm::PageSet free(must_send.pages());
   for (const vmm::PageRange& range : pages_->in({0, free.pages()})) free.set(range);
-  free &= used_;
-  vmm::PageSet must_send = used_;
+  free &= must_send;
   must_send -= free;
   account.without(std::move(free), std::move(must_send));
 }

@@ -21,7 +21,7 @@ class FreePageRun {
   FreePageRun(const FreePageRun&) = delete;
   FreePageRun& operator=(const FreePageRun&) = delete;
 
-  /// Asks a guest that runs and can be asked, with the log running, and waits for its answer as
+  /// Asks a guest that can be asked, with the log running from now on, and waits for its answer as
   /// long as that pays. `cap`: bytes per second that may be sent; 0: no cap.
   boost::asio::awaitable<void> begin(std::uint64_t cap);
   /// The guest may use all of them again. No more are told.
@@ -33,13 +33,13 @@ class FreePageRun {
   void settle(PageAccount& account);
 
  private:
-  boost::asio::awaitable<void> arm();
+  boost::asio::awaitable<vmm::PageSet> arm();
   boost::asio::awaitable<void> wait(std::uint64_t cap);
+  void heard();
 
   boost::asio::io_context& context_;
   vmm::Machine& machine_;
   boost::asio::steady_timer timer_;
-  vmm::PageSet used_;  ///< ever touched, when the guest was asked
   std::unique_ptr<FreePages> pages_;
   bool asked_ = false;  ///< and not ended
 };

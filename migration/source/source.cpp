@@ -211,7 +211,7 @@ asio::awaitable<void> SourceMigration::Source::copy(Comparison& comparison) {
   }
   if (comparison.holds_any()) {
     co_await compare(comparison);
-  } else {
+  } else if (machine_->tells_free_pages()) {
     journal_.phase("asking the guest for its free pages");
     co_await free_pages_.begin(link_.limiter().rate());
   }

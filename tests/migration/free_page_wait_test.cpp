@@ -27,6 +27,14 @@ TEST(FreePageWait, EndsWhenTheGuestHasToldAll) {
   EXPECT_FALSE(wait.goes_on(2ms, {.begun = true, .over = true, .pages = 5}));
 }
 
+TEST(FreePageWait, EndsForAGuestThatGrowsByIt) {
+  Heard heard{.begun = true, .pages = kPaying, .grown = FreePageWait::kMostGrown};
+  FreePageWait wait(0);
+  EXPECT_TRUE(wait.goes_on(1ms, heard));
+  ++heard.grown;
+  EXPECT_FALSE(wait.goes_on(2ms, heard));
+}
+
 TEST(FreePageWait, GoesOnWhileTheGuestNamesPagesFasterThanTheyWouldBeSent) {
   FreePageWait wait(0);
   Heard heard{.begun = true};

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
 #include <vector>
 
 namespace migration {
@@ -20,9 +22,17 @@ class FreePagesTest : public testing::Test {
   }
   Ranges all() { return pages_.in({0, kPages}); }
 
-  static constexpr std::uint64_t kPages = 256;
+  static vmm::PageSet all_touched() {
+    vmm::PageSet touched(kPages);
+    touched.set(vmm::PageRange{0, kPages});
+    return touched;
+  }
+
+  static constexpr std::uint64_t kBytes = 256U << 20;
+  static constexpr std::uint64_t kPages = kBytes / vmm::kPageSize;
   int heard_ = 0;
-  FreePages pages_{kPages, [this] { ++heard_; }};
+  vmm::GuestMemory memory_{kBytes};
+  FreePages pages_{memory_, all_touched(), [this] { ++heard_; }};
 };
 
 TEST_F(FreePagesTest, AreThoseThatWereNamed) {
@@ -54,6 +64,24 @@ TEST_F(FreePagesTest, AreNotThoseThatWereWrittenBeforeTheyWereNamed) {
   name({5, 1});
   EXPECT_EQ(all(), (Ranges{{3, 2}, {6, 1}}));
   EXPECT_EQ(pages_.so_far().pages, 3U);
+}
+
+// A kernel that clears what it takes makes its guest larger. What nobody touches costs nothing.
+TEST_F(FreePagesTest, AreTooDearWhenTheyMakeTheGuestLarger) {
+  constexpr std::uint64_t kHalf = FreePageWait::kMostGrown / 2;
+  FreePages pages(memory_, vmm::PageSet(kPages), [this] { ++heard_; });
+  const vmm::PageRange untouched{0, kPages};
+  pages.free({&untouched, 1});
+  EXPECT_EQ(pages.so_far().grown, 0U);
+  for (std::uint64_t times = 1; times <= 3; ++times) {
+    EXPECT_EQ(heard_, 0);
+    const vmm::PageRange cleared{times * kHalf, kHalf};
+    std::ranges::fill(memory_.pages(cleared), std::byte{0});
+    for (int again = 0; again < 2; ++again) pages.free({&cleared, 1});
+    EXPECT_EQ(pages.so_far().grown, times * kHalf);
+    EXPECT_EQ(FreePageWait::too_dear(pages.so_far()), times == 3);
+  }
+  EXPECT_GT(heard_, 0);
 }
 
 }  // namespace
