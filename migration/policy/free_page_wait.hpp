@@ -13,7 +13,7 @@ class FreePageWait {
   /// Since the guest was asked.
   using Time = std::chrono::nanoseconds;
   /// A guest that does not take up the question costs so much, while it runs.
-  static constexpr std::chrono::milliseconds kTakesUp{20};
+  static constexpr std::chrono::milliseconds kTakesUp{50};
   /// How fast it names pages is looked at over so long.
   static constexpr std::chrono::milliseconds kWindow{50};
   /// 10 Gbit/s, unless fewer bytes may be sent.

@@ -26,7 +26,7 @@ class PageAccount {
   /// It was done.
   [[nodiscard]] bool compared() const { return compared_; }
 
-  /// The guest does without `free`, before anything was sent: these must travel, and what it writes.
+  /// Before anything was sent: the guest does without `free`, and these must travel.
   void without(vmm::PageSet free, vmm::PageSet must_send);
   /// Not all that was ever touched has to travel, but what is told here and by the log.
   [[nodiscard]] bool selective() const { return selective_; }

@@ -124,7 +124,8 @@ class ReuseTest(PostCopyTest):
         pages = report["pages"]
         sent = pages["raw"] + pages["compressed"] + pages["zero"]
         self.assertEqual(
-            sent - pages["resent"] + pages["reused"] + pages["duplicate"] + pages["unpopulated"],
+            sent - pages["resent"] + pages["reused"] + pages["duplicate"] + pages["free"]
+            + pages["unpopulated"],
             pages["total"], pages,
         )
 
