@@ -14,8 +14,10 @@ class FreePageWait {
   using Time = std::chrono::nanoseconds;
   /// A guest that does not take up the question costs so much, while it runs.
   static constexpr std::chrono::milliseconds kTakesUp{50};
-  /// How fast it names pages is looked at over so long.
+  /// How fast it names pages is looked at over so long, or for as long as the link takes for two of
+  /// the blocks of 4 MiB that Linux names: one that clears them names few in a second.
   static constexpr std::chrono::milliseconds kWindow{50};
+  static constexpr std::uint64_t kTwoBlocks = 8 << 20;
   /// 10 Gbit/s, unless fewer bytes may be sent.
   static constexpr std::uint64_t kLinkRate = 1'250'000'000;
 
@@ -40,7 +42,8 @@ class FreePageWait {
   [[nodiscard]] bool goes_on(Time now, const Heard& heard);
 
  private:
-  const std::uint64_t rate_;
+  const double rate_;
+  const Time window_;
   bool begun_ = false;
   Time window_began_{};
   std::uint64_t pages_before_ = 0;
