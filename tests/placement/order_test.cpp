@@ -1,0 +1,77 @@
+#include "placement/order.hpp"
+
+#include <gtest/gtest.h>
+
+#include "fleets.hpp"
+#include "placement/policy.hpp"
+
+namespace placement {
+namespace {
+
+/// A VM that fills a host.
+Vm filling(std::string name, HostIndex where) {
+  Vm guest = vm(std::move(name), where, {1});
+  guest.memory = 4096 * kMebibyte;
+  return guest;
+}
+
+TEST(OrderOfMoves, IsNothingWhereNothingMoves) {
+  Fleet fleet = hosts(2);
+  fleet.vms = {vm("a", 0, {1})};
+  const Order order = order_moves(fleet, places_of(fleet));
+  EXPECT_TRUE(order.steps.empty());
+  EXPECT_TRUE(order.stuck.empty());
+}
+
+TEST(OrderOfMoves, WaitsUntilThereIsRoom) {
+  Fleet fleet = hosts(3);
+  fleet.vms = {filling("a", 0), filling("b", 1)};
+  const Order order = order_moves(fleet, std::vector<HostIndex>{1, 2});
+  ASSERT_EQ(order.steps.size(), 2U);
+  EXPECT_EQ(order.steps[0].at(0).vm, 1U);
+  EXPECT_EQ(order.steps[1].at(0).vm, 0U);
+}
+
+TEST(OrderOfMoves, BreaksACircleByAThirdHost) {
+  Fleet fleet = hosts(3);
+  fleet.vms = {filling("a", 0), filling("b", 1)};
+  fleet.vms[1].used = kMebibyte;
+  const Order order = order_moves(fleet, std::vector<HostIndex>{1, 0});
+  EXPECT_TRUE(order.stuck.empty());
+  ASSERT_EQ(order.steps.size(), 3U);
+  // The one that takes fewer bytes waits.
+  EXPECT_EQ(order.steps[0].at(0).vm, 1U);
+  EXPECT_EQ(order.steps[0].at(0).to, 2U);
+  EXPECT_EQ(order.steps[1].at(0).vm, 0U);
+  EXPECT_EQ(order.steps[2].at(0).from, 2U);
+  EXPECT_EQ(order.steps[2].at(0).to, 0U);
+}
+
+TEST(OrderOfMoves, SaysWhyACircleCannotBeBroken) {
+  Fleet fleet = hosts(2);
+  fleet.vms = {filling("a", 0), filling("b", 1)};
+  const Order order = order_moves(fleet, std::vector<HostIndex>{1, 0});
+  EXPECT_TRUE(order.steps.empty());
+  ASSERT_EQ(order.stuck.size(), 2U);
+  EXPECT_NE(order.stuck[0].why.find("no third host"), std::string::npos);
+}
+
+TEST(OrderOfMoves, UsesLinksThatAreNotShared) {
+  Fleet fleet = hosts(4);
+  fleet.vms = {vm("a", 0, {1}), vm("b", 1, {1})};
+  EXPECT_EQ(order_moves(fleet, std::vector<HostIndex>{2, 3}).steps.size(), 1U);
+  EXPECT_EQ(order_moves(fleet, std::vector<HostIndex>{2, 2}).steps.size(), 2U);
+}
+
+TEST(OrderOfMoves, HasSmallMovesShareALinkWhileTheyConverge) {
+  Fleet fleet = hosts(2);
+  fleet.vms = {vm("a", 0, {1}), vm("b", 0, {1})};
+  for (Vm& vm : fleet.vms) vm.used = kMebibyte;
+  const std::vector<HostIndex> targets = {1, 1};
+  EXPECT_EQ(order_moves(fleet, targets).steps.size(), 1U);
+  for (Vm& vm : fleet.vms) vm.dirty_pages_per_s = 0.6 * 125e6 / 4096;
+  EXPECT_EQ(order_moves(fleet, targets).steps.size(), 2U);
+}
+
+}  // namespace
+}  // namespace placement

@@ -1,0 +1,62 @@
+#include "placement/power_aware.hpp"
+
+#include <gtest/gtest.h>
+
+#include <array>
+
+#include "fleets.hpp"
+
+namespace placement {
+namespace {
+
+TEST(LocalRegression, GoesOnAlongALine) {
+  const std::array<double, 5> line = {1, 3, 5, 7, 9};
+  for (const bool weighed : {false, true}) EXPECT_NEAR(extrapolate(line, 2, weighed), 13, 1e-9);
+}
+
+TEST(LocalRegression, HeedsLateSamplesMore) {
+  const std::array<double, 6> turned = {0, 0, 0, 0, 1, 2};
+  EXPECT_GT(extrapolate(turned, 1, true), extrapolate(turned, 1, false));
+}
+
+TEST(LocalRegression, OfOneSampleIsThatSample) {
+  EXPECT_DOUBLE_EQ(extrapolate(std::array{4.0}, 3, true), 4);
+}
+
+TEST(PowerAware, TakesTheVmWithLeastMemoryFromAnOverloadedHost) {
+  Fleet fleet = hosts(2);
+  for (int i = 0; i < 4; ++i) {
+    fleet.vms.push_back(vm("v" + std::to_string(i), 0, std::vector<double>(10, 90)));
+  }
+  fleet.vms[2].used = kMebibyte;
+  EXPECT_EQ(PowerAware().place(fleet), (std::vector<HostIndex>{0, 0, 1, 0}));
+}
+
+TEST(PowerAware, EmptiesTheHostThatDoesLeast) {
+  Fleet fleet = hosts(2);
+  fleet.vms = {vm("a", 0, std::vector<double>(10, 5)), vm("b", 1, std::vector<double>(10, 50))};
+  EXPECT_EQ(PowerAware().place(fleet), (std::vector<HostIndex>{1, 1}));
+}
+
+TEST(PowerAware, ChoosesTheHostWhereAVmCostsLeastPower) {
+  Fleet fleet = hosts(3);
+  fleet.hosts[2].watts = {100, 120};
+  fleet.vms = {vm("a", 0, std::vector<double>(10, 5)), vm("b", 1, std::vector<double>(10, 50)),
+               vm("c", 2, std::vector<double>(10, 60))};
+  EXPECT_EQ(PowerAware().place(fleet)[0], 2U);
+}
+
+TEST(PowerAware, CountsWhatItCostsToSwitchAHostOn) {
+  Fleet fleet = hosts(3);
+  fleet.hosts[2].watts = {100, 120};
+  for (int i = 0; i < 4; ++i) {
+    fleet.vms.push_back(vm("v" + std::to_string(i), 0, std::vector<double>(10, 90)));
+  }
+  fleet.vms.push_back(vm("other", 1, std::vector<double>(10, 90)));
+  fleet.vms[0].used = kMebibyte;
+  EXPECT_EQ(PowerAware().place(fleet)[0], 1U);
+  EXPECT_EQ(PowerAware::as_published().place(fleet)[0], 2U);
+}
+
+}  // namespace
+}  // namespace placement
