@@ -45,12 +45,14 @@ std::optional<Command> parse_command_line(int argc, const char* const* argv) {
   SetCommand set;
   ControlCommand control;
   ImagesCommand images;
+  PlanCommand plan;
   define_run(app, run);
   define_receive(app, receive);
   define_migrate(app, migrate);
   define_set(app, set);
   define_control(app, control);
   define_images(app, images);
+  define_plan(app, plan);
   std::vector<std::string> topic;
   add_command(app, "help", "explain a command, as 'ferry help run'")
       ->add_option("COMMAND", topic, "the command; none: all of them");
@@ -74,6 +76,7 @@ std::optional<Command> parse_command_line(int argc, const char* const* argv) {
   if (app.got_subcommand("migrate")) return migrate;
   if (app.got_subcommand("set")) return set;
   if (app.got_subcommand("images")) return images;
+  if (app.got_subcommand("plan")) return plan;
   return control;
 }
 

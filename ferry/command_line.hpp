@@ -79,8 +79,18 @@ struct ImagesCommand {
   bool json = false;
 };
 
+/// For another program: `ferry-plan`.
+struct PlanCommand {
+  std::string file;
+  std::string policy;  ///< the default one when empty
+  std::string drain;   ///< a host
+  bool balance = false;
+  bool apply = false;
+  bool json = false;
+};
+
 using Command = std::variant<RunCommand, ReceiveCommand, MigrateCommand, SetCommand, ControlCommand,
-                             ImagesCommand>;
+                             ImagesCommand, PlanCommand>;
 
 /// What the user wants; empty when help or the version was asked for and has been printed.
 /// Failure (usage) that says what is wrong; std::system_error when help cannot be written.

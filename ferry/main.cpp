@@ -15,6 +15,7 @@
 #include "ferry/command_line.hpp"
 #include "ferry/exit_status.hpp"
 #include "ferry/images_command.hpp"
+#include "ferry/plan_command.hpp"
 #include "ferry/say.hpp"
 #include "ferry/signals.hpp"
 #include "ferry/vm_commands.hpp"
@@ -51,6 +52,7 @@ int dispatch(const Command& command) {
     int operator()(const SetCommand& command) const { return set(command); }
     int operator()(const ControlCommand& command) const { return control(command); }
     int operator()(const ImagesCommand& command) const { return images(command); }
+    int operator()(const PlanCommand& command) const { return plan(command); }
   };
   return std::visit(Visitor{}, command);
 }

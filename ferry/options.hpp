@@ -107,5 +107,7 @@ void define_migrate(CLI::App& app, MigrateCommand& migrate);
 void define_set(CLI::App& app, SetCommand& set);
 void define_control(CLI::App& app, ControlCommand& control);
 void define_images(CLI::App& app, ImagesCommand& images);
+// plan_command.cpp
+void define_plan(CLI::App& app, PlanCommand& plan);
 
 }  // namespace ferry

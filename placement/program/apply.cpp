@@ -1,0 +1,122 @@
+#include "placement/program/apply.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "placement/policy.hpp"
+#include "vmm/text/json_text.hpp"
+#include "vmm/text/printable.hpp"
+
+namespace placement {
+
+using nlohmann::json;
+
+namespace {
+
+/// Of a reason, more is no help.
+constexpr std::size_t kMaxWhy = 2000;
+
+std::vector<std::string> command_of(const std::string& ferry, const Move& move,
+                                    const Errand& errand) {
+  // In one word with its value, an option's value is never taken for an option.
+  return {ferry,
+          "migrate",
+          "--api-socket=" + errand.api_socket,
+          "--to=" + errand.to,
+          fmt::format("--mode={}", migration::to_string(move.mode)),
+          "--json"};
+}
+
+/// The last line that was said.
+std::string last_words(const Ended& ended) {
+  std::string_view text = ended.err;
+  while (!text.empty() && text.back() == '\n') text.remove_suffix(1);
+  const auto newline = text.rfind('\n');
+  if (newline != std::string_view::npos) text.remove_prefix(newline + 1);
+  return vmm::printable(vmm::start_of(text, kMaxWhy));
+}
+
+Outcome outcome_of(const Ended& ended) {
+  Outcome outcome;
+  outcome.report = vmm::parse_json(ended.out);
+  if (outcome.report.is_discarded()) outcome.report = nullptr;
+  outcome.kind = ended.status == 0 ? Outcome::Kind::moved : Outcome::Kind::failed;
+  if (ended.status == 0) return outcome;
+  outcome.why = last_words(ended);
+  if (outcome.why.empty()) outcome.why = fmt::format("ferry migrate ended with {}", ended.status);
+  return outcome;
+}
+
+}  // namespace
+
+std::string_view to_string(Outcome::Kind kind) {
+  switch (kind) {
+    case Outcome::Kind::moved: return "moved";
+    case Outcome::Kind::failed: return "failed";
+    case Outcome::Kind::not_begun: break;
+  }
+  return "not-begun";
+}
+
+std::vector<Errand> errands_of(const Fleet& fleet, std::span<const Move> moves) {
+  std::vector<std::vector<const Receiver*>> free(fleet.hosts.size());
+  for (const Receiver& receiver : fleet.receivers) free[receiver.host].push_back(&receiver);
+  // Taken from the back.
+  for (auto& receivers : free) std::ranges::reverse(receivers);
+  std::vector<std::string> sockets;
+  for (const Vm& vm : fleet.vms) sockets.push_back(vm.api_socket);
+  std::vector<Errand> errands;
+  for (const Move& move : moves) {
+    auto& receivers = free[move.to];
+    if (receivers.empty()) {
+      throw CannotApply(
+          fmt::format("moves to {}: {}, receivers there that the file names: {}; each takes one VM",
+                      fleet.hosts[move.to].name, std::ranges::count(moves, move.to, &Move::to),
+                      std::ranges::count(fleet.receivers, move.to, &Receiver::host)));
+    }
+    if (sockets[move.vm].empty()) {
+      throw CannotApply(fmt::format("the file names no api_socket by which {} at {} can be asked",
+                                    fleet.vms[move.vm].name, fleet.hosts[move.from].name));
+    }
+    const Receiver& receiver = *receivers.back();
+    receivers.pop_back();
+    errands.push_back({std::exchange(sockets[move.vm], receiver.api_socket), receiver.listen});
+  }
+  return errands;
+}
+
+std::vector<Outcome> apply(const std::string& ferry, std::span<const Move> moves,
+                           std::span<const Errand> errands, const RunAtOnce& run,
+                           const std::function<void(const Move&, const Outcome&)>& tell) {
+  std::vector<Outcome> outcomes(moves.size());
+  for (std::size_t first = 0; first < moves.size();) {
+    std::size_t end = first;
+    std::vector<std::vector<std::string>> commands;
+    for (; end < moves.size() && moves[end].step == moves[first].step; ++end) {
+      commands.push_back(command_of(ferry, moves[end], errands[end]));
+    }
+    const std::vector<Ended> ended = run(commands);
+    bool failed = false;
+    for (std::size_t i = first; i < end; ++i) {
+      outcomes[i] = outcome_of(ended[i - first]);
+      failed = failed || outcomes[i].kind == Outcome::Kind::failed;
+      tell(moves[i], outcomes[i]);
+    }
+    if (failed) break;
+    first = end;
+  }
+  return outcomes;
+}
+
+std::vector<HostIndex> places_after(const Fleet& fleet, std::span<const Move> moves,
+                                    std::span<const Outcome> outcomes) {
+  std::vector<HostIndex> places = places_of(fleet);
+  for (std::size_t i = 0; i < moves.size(); ++i) {
+    if (outcomes[i].kind == Outcome::Kind::moved) places[moves[i].vm] = moves[i].to;
+  }
+  return places;
+}
+
+}  // namespace placement
