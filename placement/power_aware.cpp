@@ -57,7 +57,7 @@ class Placing {
       add(vm, places_[vm]);
     }
     for (HostIndex host = 0; host < sums_.size(); ++host) {
-      was_off_.push_back(sums_[host].requested == 0);
+      before_.push_back(sums_[host].requested);
       closed_.push_back(overloaded(host, sums_[host]));
     }
   }
@@ -130,11 +130,12 @@ class Placing {
   void empty() {
     std::vector<HostIndex> order;
     for (HostIndex host = 0; host < sums_.size(); ++host) {
-      if (!closed_[host] && !was_off_[host]) order.push_back(host);
+      if (!closed_[host] && before_[host] > 0) order.push_back(host);
     }
     std::vector<double> use;
     for (HostIndex host = 0; host < sums_.size(); ++host) {
-      use.push_back(sums_[host].requested / fleet_.hosts[host].cpu);
+      use.push_back((settings_.careless ? before_[host] : sums_[host].requested) /
+                    fleet_.hosts[host].cpu);
     }
     std::ranges::stable_sort(order, {}, [&](HostIndex host) { return use[host]; });
     std::vector<bool> filled(sums_.size(), false);
@@ -183,10 +184,10 @@ class Placing {
     double least = std::numeric_limits<double>::infinity();
     const Sum& part = parts_[vm];
     for (HostIndex host = 0; host < sums_.size(); ++host) {
-      if (closed_[host] || (!may_switch_on && was_off_[host])) continue;
+      if (closed_[host] || (!may_switch_on && before_[host] == 0)) continue;
       const Sum after = with(sums_[host], part);
       if (!has_room(host, part, after)) continue;
-      const double cost = added_watts(host, after);
+      const double cost = added_watts(host, part, after);
       if (cost >= least) continue;
       least = cost;
       best = host;
@@ -199,13 +200,17 @@ class Placing {
     if (after.memory > size.memory || part.requested > size.core || after.requested > size.cpu) {
       return false;
     }
-    return after.vms == 1 || !overloaded(host, after);
+    if (settings_.careless ? before_[host] == 0 : after.vms == 1) return true;
+    return !overloaded(host, after);
   }
 
-  [[nodiscard]] double added_watts(HostIndex host, const Sum& after) const {
+  [[nodiscard]] double added_watts(HostIndex host, const Sum& part, const Sum& after) const {
     const Host& size = fleet_.hosts[host];
-    const bool from_idle = settings_.careless || sums_[host].vms > 0;
-    return watts(size, after.requested) - (from_idle ? watts(size, sums_[host].requested) : 0);
+    if (settings_.careless) {
+      return watts(size, before_[host] + part.requested) - watts(size, before_[host]);
+    }
+    const double before = sums_[host].vms > 0 ? watts(size, sums_[host].requested) : 0;
+    return watts(size, after.requested) - before;
   }
 
   const Fleet& fleet_;
@@ -214,7 +219,7 @@ class Placing {
   std::vector<Sum> parts_;
   std::vector<Sum> sums_;
   std::vector<std::vector<VmIndex>> at_;
-  std::vector<bool> was_off_;
+  std::vector<double> before_;  ///< of CPU that was asked for, before anything moved
   std::vector<bool> closed_;  ///< overloaded, or to be emptied: nothing goes there
 };
 

@@ -37,7 +37,7 @@ class Day {
         const double start = static_cast<double>(sample) * kInterval;
         network_.sleep_until(start);
         take(sample);
-        if (!charge_.none) carry_out(policy_.place(fleet_), start + kInterval);
+        if (!charge_.none && sample > 0) carry_out(policy_.place(fleet_), start + kInterval);
       }
       network_.sleep_until(static_cast<double>(traces_.front().size()) * kInterval);
     });

@@ -72,7 +72,7 @@ HostIndex first_host(const Fleet& fleet, std::vector<Promised>& promised, const 
         there.memory + kind.memory > host.memory) {
       continue;
     }
-    const double cost = watts(host, there.cpu + kind.mips) - watts(host, 0);
+    const double cost = watts(host, kind.mips) - watts(host, 0);
     if (cost >= least) continue;
     least = cost;
     best = index;
