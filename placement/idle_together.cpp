@@ -20,7 +20,8 @@ constexpr std::array kKinds = {idle, active};
 struct Expected {
   double mean = 0;
   double variance = 0;
-  double needs = 0;
+  double needs = 0;  ///< what a host must have
+  double latest = 0;
   std::uint64_t memory = 0;
   std::size_t vms = 0;
 
@@ -28,6 +29,7 @@ struct Expected {
     mean += other.mean;
     variance += other.variance;
     needs += other.needs;
+    latest += other.latest;
     memory += other.memory;
     vms += other.vms;
     return *this;
@@ -39,6 +41,7 @@ struct Expected {
     mean -= other.mean;
     variance = std::max(0.0, variance - other.variance);
     needs -= other.needs;
+    latest -= other.latest;
     return *this;
   }
   /// With so many standard deviations.
@@ -58,7 +61,8 @@ class Consolidation {
         kind_of_host_(fleet.hosts.size(), idle) {
     for (VmIndex vm = 0; vm < places_.size(); ++vm) {
       const Demand demand = demand_of(fleet.vms[vm]);
-      parts_.push_back({demand.mean, demand.variance, demand.needs(), fleet.vms[vm].memory, 1});
+      parts_.push_back(
+          {demand.mean, demand.variance, demand.needs(), demand.latest, fleet.vms[vm].memory, 1});
       at_[places_[vm]].push_back(vm);
       sums_[places_[vm]] += parts_[vm];
     }
@@ -217,7 +221,7 @@ class Consolidation {
   /// Gives away what costs least for the relief that it brings.
   void relieve(HostIndex host) {
     const Host& size = fleet_.hosts[host];
-    const auto overloaded = [&] { return sums_[host].peak(settings_.overload) > size.cpu; };
+    const auto overloaded = [&] { return sums_[host].latest > size.cpu; };
     const Kind kind = kind_of_host_[host];
     if (!overloaded()) return;
     std::vector<VmIndex> here = at_[host];

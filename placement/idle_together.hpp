@@ -8,7 +8,7 @@ namespace placement {
 /// own ("Live virtual machine migration in cloud environment", Rani and Rani). Made better by what
 /// a VMM knows:
 ///
-/// - A VM moves when it is clearly of the other kind than its host, when its host is about to be
+/// - A VM moves when it is clearly of the other kind than its host, when its host is
 ///   overloaded, or when its going helps to switch a host off. Otherwise it stays.
 /// - A host is emptied when what that saves within an hour is more than the moves cost, the
 /// cheapest
@@ -20,11 +20,10 @@ class IdleTogether final : public Policy {
     /// Per cent of its own CPU, on average, below which a VM on a host of active ones is idle, and
     /// above which one on a host of idle ones is active; between them it may be with either.
     double idle_below = 10;
-    double active_above = 30;
-    /// A host takes VMs until their mean and so many standard deviations fill it, and gives some
-    /// away when fewer do.
-    double room = 1.0;
-    double overload = 0.5;
+    double active_above = 50;
+    /// A host takes VMs until their mean and so many standard deviations fill it. It gives some
+    /// away once it is overloaded, and not before: most peaks that threaten never come.
+    double room = 1;
     double horizon_seconds = 3600;
   };
 

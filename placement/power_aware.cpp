@@ -220,7 +220,7 @@ class Placing {
   std::vector<Sum> sums_;
   std::vector<std::vector<VmIndex>> at_;
   std::vector<double> before_;  ///< of CPU that was asked for, before anything moved
-  std::vector<bool> closed_;  ///< overloaded, or to be emptied: nothing goes there
+  std::vector<bool> closed_;    ///< overloaded, or to be emptied: nothing goes there
 };
 
 }  // namespace

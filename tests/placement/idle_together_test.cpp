@@ -47,7 +47,7 @@ TEST(IdleTogether, LeavesAVmInBetweenWhereItIs) {
   EXPECT_EQ(IdleTogether().place(fleet), places_of(fleet));
 }
 
-TEST(IdleTogether, RelievesAHostBeforeItIsOverloaded) {
+TEST(IdleTogether, RelievesAHostThatIsOverloaded) {
   Fleet fleet = hosts(2);
   for (int i = 0; i < 5; ++i) {
     fleet.vms.push_back(vm("v" + std::to_string(i), 0, std::vector<double>(12, 90)));
