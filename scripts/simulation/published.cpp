@@ -61,8 +61,8 @@ struct Promised {
   std::uint64_t memory = 0;
 };
 
-HostIndex first_host(const Fleet& fleet, std::vector<Promised>& promised, const VmKind& kind,
-                     HostIndex begin, HostIndex end) {
+HostIndex cheapest_host(const Fleet& fleet, const std::vector<Promised>& promised,
+                        const VmKind& kind, HostIndex begin, HostIndex end) {
   HostIndex best = end;
   double least = std::numeric_limits<double>::infinity();
   for (HostIndex index = begin; index < end; ++index) {
@@ -77,10 +77,29 @@ HostIndex first_host(const Fleet& fleet, std::vector<Promised>& promised, const 
     least = cost;
     best = index;
   }
-  if (best == end) throw std::runtime_error("the hosts have no room for all VMs as they start");
-  promised[best].cpu += kind.mips;
-  promised[best].memory += kind.memory;
   return best;
+}
+
+/// For more VMs than could all do their most at once: the host that has promised least.
+HostIndex least_promised(const Fleet& fleet, const std::vector<Promised>& promised,
+                         const VmKind& kind, HostIndex begin, HostIndex end) {
+  HostIndex best = end;
+  for (HostIndex index = begin; index < end; ++index) {
+    if (kind.mips > fleet.hosts[index].core) continue;
+    const auto share = [&](HostIndex host) { return promised[host].cpu / fleet.hosts[host].cpu; };
+    if (best == end || share(index) < share(best)) best = index;
+  }
+  if (best == end) throw std::runtime_error("there is no host for a VM of this size");
+  return best;
+}
+
+HostIndex first_host(const Fleet& fleet, std::vector<Promised>& promised, const VmKind& kind,
+                     HostIndex begin, HostIndex end) {
+  HostIndex host = cheapest_host(fleet, promised, kind, begin, end);
+  if (host == end) host = least_promised(fleet, promised, kind, begin, end);
+  promised[host].cpu += kind.mips;
+  promised[host].memory += kind.memory;
+  return host;
 }
 
 Trace trace_of(std::string_view line, std::size_t number) {
