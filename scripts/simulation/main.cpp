@@ -9,6 +9,7 @@
 
 #include "data_center.hpp"
 #include "placement/policies.hpp"
+#include "table1.hpp"
 #include "vmm/text/json_text.hpp"
 
 /// What scripts/study runs, with a trace on standard input.
@@ -22,6 +23,8 @@ struct Options {
   Setting setting{.hosts = 0};
   bool reuse = false;
   bool as_json = false;
+  std::size_t table1 = 0;  ///< guests; then this and nothing else
+  bool at_once = false;
 };
 
 Charge charge_of(const Options& options) {
@@ -32,6 +35,18 @@ Charge charge_of(const Options& options) {
   if (!mode) throw std::invalid_argument(fmt::format("there is no mode '{}'", options.mode));
   charge.mode = *mode;
   return charge;
+}
+
+nlohmann::json to_json(const Options& options, const Table1& result) {
+  return {{"guests", options.table1},
+          {"mode", options.mode},
+          {"reuse", options.reuse},
+          {"at_once", options.at_once},
+          {"there_bytes", result.there_bytes},
+          {"there_seconds", result.there_seconds},
+          {"back_bytes", result.back_bytes},
+          {"back_seconds", result.back_seconds},
+          {"longest_stop_ms", 1e3 * result.stop_seconds}};
 }
 
 nlohmann::json to_json(const Options& options, const Figures& figures, double seconds) {
@@ -48,7 +63,18 @@ nlohmann::json to_json(const Options& options, const Figures& figures, double se
           {"seconds", seconds}};
 }
 
-int run(Options options) {
+void print(const Options& options, const nlohmann::json& result) {
+  if (options.as_json) {
+    std::cout << vmm::json_text(result) << '\n';
+    return;
+  }
+  for (const auto& [name, value] : result.items()) {
+    std::cout << fmt::format("{:<15} {}\n", name,
+                             value.is_string() ? value.get<std::string>() : value.dump());
+  }
+}
+
+nlohmann::json run(Options options) {
   const auto start = std::chrono::steady_clock::now();
   const auto policy = placement::policy_of(options.policy == "none" ? "paper" : options.policy);
   if (!policy) {
@@ -56,21 +82,15 @@ int run(Options options) {
                                             options.policy, placement::kPolicyNames));
   }
   const Charge charge = charge_of(options);
+  if (options.table1 > 0) {
+    return to_json(options, table1(options.table1, charge.mode, options.reuse, options.at_once));
+  }
   if (options.setting.hosts == 0) options.setting.hosts = kHosts * options.setting.repeat;
   const std::vector<Trace> traces = read_traces(std::cin);
   const Figures figures =
       simulate(make_fleet(options.setting, traces.size()), traces, *policy, charge);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-  const nlohmann::json result = to_json(options, figures, took.count());
-  if (options.as_json) {
-    std::cout << vmm::json_text(result) << '\n';
-  } else {
-    for (const auto& [name, value] : result.items()) {
-      std::cout << fmt::format("{:<11} {}\n", name,
-                               value.is_string() ? value.get<std::string>() : value.dump());
-    }
-  }
-  return 0;
+  return to_json(options, figures, took.count());
 }
 
 }  // namespace
@@ -87,9 +107,12 @@ int main(int argc, char** argv) {
   app.add_flag("--memory", options.setting.memory_counts);
   app.add_flag("--reuse", options.reuse);
   app.add_flag("--json", options.as_json);
+  app.add_option("--table1", options.table1)->check(CLI::Range(1, 100'000));
+  app.add_flag("--at-once", options.at_once);
   CLI11_PARSE(app, argc, argv);
   try {
-    return study::run(options);
+    study::print(options, study::run(options));
+    return 0;
   } catch (const std::exception& error) {
     std::cerr << "study: " << error.what() << '\n';
     return 1;

@@ -211,6 +211,20 @@ TEST(CommandLine, OfImagesListsOrDropsWithTheStoreBeforeOrAfter) {
   EXPECT_EQ(before.drop, "id");
 }
 
+TEST(CommandLine, OfPlanTakesOneWayToPlan) {
+  const auto plan = parse_as<PlanCommand>({"plan", "f", "--policy", "p", "--apply", "--json"});
+  EXPECT_EQ(plan.file, "f");
+  EXPECT_EQ(plan.policy, "p");
+  EXPECT_TRUE(plan.apply && plan.json);
+  EXPECT_EQ(parse_as<PlanCommand>({"plan", "--drain", "h", "f"}).drain, "h");
+  EXPECT_TRUE(parse_as<PlanCommand>({"plan", "f", "--balance"}).balance);
+  for (const auto& words : {std::vector{"plan", "f", "--policy", "p", "--balance"},
+                            std::vector{"plan", "f", "--drain", "h", "--balance"},
+                            std::vector{"plan", "f", "--policy", "p", "--drain", "h"}}) {
+    EXPECT_NE(refusal(words).find("--drain"), std::string::npos);
+  }
+}
+
 TEST(CommandLine, OfImagesDropNeedsAnId) {
   EXPECT_NE(refusal({"images", "drop"}).find("ID"), std::string::npos);
   EXPECT_NE(refusal({"images", "drop", "a", "b"}), "");
@@ -227,8 +241,9 @@ std::string printed(const std::vector<const char*>& words) {
 }
 
 const std::vector<std::vector<const char*>> kCommands = {
-    {},       {"run"},    {"receive"}, {"migrate"},        {"set"}, {"info"}, {"pause"}, {"resume"},
-    {"stop"}, {"cancel"}, {"images"},  {"images", "drop"}, {"help"}};
+    {},        {"run"},    {"receive"}, {"migrate"}, {"set"},    {"info"},
+    {"pause"}, {"resume"}, {"stop"},    {"cancel"},  {"images"}, {"images", "drop"},
+    {"plan"},  {"help"}};
 
 TEST(CommandLine, HasHelpThatFitsATerminal) {
   for (std::vector<const char*> words : kCommands) {

@@ -1,0 +1,85 @@
+"""The simulation of a day: what is certain of small ones."""
+
+import json
+import os
+import subprocess
+import unittest
+
+STUDY = os.environ.get("FERRY_STUDY", "../../build/release/ferry-study")
+IDLE = [0] * 12
+SAMPLE_HOURS = 300 / 3600
+# Of the two kinds of hosts that take turns, the second: idle, and at a tenth of its 5320 MIPS.
+IDLE_WATTS, TENTH_WATTS = 93.7, 97
+RAM = 870 << 20  # of a VM of the first kind
+
+
+class Study(unittest.TestCase):
+    def setUp(self):
+        if not os.access(STUDY, os.X_OK):
+            self.skipTest("scripts/study has not built its program, which needs SimGrid")
+
+    def study(self, traces, *args, status=0):
+        text = "".join(",".join(map(str, trace)) + "\n" for trace in traces)
+        done = subprocess.run([STUDY, *args, "--json"], input=text, capture_output=True, text=True,
+                              timeout=50)
+        self.assertEqual(done.returncode, status, done.stderr)
+        return json.loads(done.stdout) if status == 0 else done.stderr
+
+
+class ADay(Study):
+    def test_of_one_vm_costs_one_host(self):
+        # 2500 MIPS at 21.28 % are 532, a tenth of the host.
+        day = self.study([[21.28] * 12], "--hosts", "2")
+        self.assertAlmostEqual(day["energy_kwh"], TENTH_WATTS * 12 * SAMPLE_HOURS / 1e3, 6)
+        self.assertEqual((day["migrations"], day["bytes"], day["overloads"]), (0, 0, 0))
+        self.assertAlmostEqual(day["hosts_on"], 1)
+
+    def test_without_moves_leaves_all_hosts_on(self):
+        # Each of the first kind asks for more than half a host as it starts.
+        day = self.study([IDLE] * 1, "--policy", "none", "--hosts", "4", "--repeat", "2")
+        self.assertAlmostEqual(day["hosts_on"], 2)
+        self.assertAlmostEqual(day["energy_kwh"], 2 * IDLE_WATTS * 12 * SAMPLE_HOURS / 1e3, 6)
+
+    def test_of_idle_vms_ends_on_one_host(self):
+        day = self.study([IDLE], "--hosts", "4", "--repeat", "2")
+        self.assertEqual(day["migrations"], 1)
+        self.assertAlmostEqual(day["bytes"], RAM, delta=1e5)
+        self.assertLess(day["hosts_on"], 1.2)
+
+    def test_charges_as_published(self):
+        day = self.study([IDLE], "--hosts", "4", "--repeat", "2", "--mode", "published")
+        self.assertEqual(day["bytes"], RAM)
+
+    def test_sees_overload(self):
+        # The largest four have to share the one host that is fast enough for them.
+        day = self.study([[100] * 12] * 6, "--policy", "none", "--hosts", "2")
+        self.assertEqual(day["overloads"], 12)
+        self.assertAlmostEqual(day["slatah"], 0.5)
+
+    def test_is_the_same_each_time(self):
+        traces = [[(7 * vm * vm + 13 * sample * sample) % 97 for sample in range(24)]
+                  for vm in range(40)]
+        days = [self.study(traces, "--hosts", "40") for _ in range(2)]
+        for day in days:
+            del day["seconds"]
+        self.assertEqual(*days)
+
+    def test_refuses_what_is_no_trace(self):
+        self.assertIn("line 2 of the trace has 3 samples", self.study([[1, 2], [1, 2, 3]], status=1))
+        self.assertIn("line 1 of the trace is no list", self.study([["x"]], status=1))
+        self.assertIn("the trace is empty", self.study([], status=1))
+
+
+class Table1(Study):
+    def test_grows_with_the_guests_one_after_the_other(self):
+        few, many = (self.study([], "--table1", str(count)) for count in (15, 150))
+        self.assertAlmostEqual(many["there_seconds"] / few["there_seconds"], 10, 2)
+
+    def test_never_ends_when_more_share_the_link_than_converge(self):
+        alone = self.study([], "--table1", "150", "--mode", "pre-copy")
+        together = self.study([], "--table1", "150", "--mode", "pre-copy", "--at-once")
+        self.assertGreater(together["there_bytes"], 10 * alone["there_bytes"])
+
+
+if __name__ == "__main__":
+    unittest.main()
