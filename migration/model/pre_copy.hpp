@@ -6,32 +6,50 @@
 #include <vector>
 
 #include "migration/base/report.hpp"
-#include "migration/model/scenario.hpp"
+#include "migration/model/copying.hpp"
 #include "migration/policy/convergence.hpp"
+#include "migration/policy/page_account.hpp"
 
 namespace migration::model {
 
-/// What became of a migration by pre-copy.
-struct PreCopyOutcome {
-  Why why = Why::fits;                  ///< pre-copy ended; if it was not switched
-  std::optional<std::string> switched;  ///< to post-copy: why. Then `missing` pages are yet to come
-  double predicted_downtime_seconds = 0;
-  double downtime_seconds =
-      0;                     ///< from the order to stop until the source knows that it runs there
-  double total_seconds = 0;  ///< until then
-  std::uint64_t wire_bytes = 0;
-  std::uint64_t held_back = 0;      ///< pages
-  std::uint64_t missing = 0;        ///< pages
-  std::vector<RoundReport> rounds;  ///< with the one at the stop, if it was not switched
+/// Pre-copy as source::PreCopy does it: the rounds that the live driver wants.
+class PreCopy {
+ public:
+  PreCopy(const Scenario& scenario, Copying& copying);
 
-  // What the rules forbid: pages.
-  std::uint64_t different = 0;  ///< neither missing nor as they are at the source
-  std::uint64_t needless = 0;   ///< sent, though not written since they were last sent
+  /// The rounds while the guest runs.
+  void run();
+  /// What is left when it stands.
+  void send_rest();
+  /// The same, for post-copy to bring.
+  [[nodiscard]] vmm::PageSet take_rest();
+
+  [[nodiscard]] const std::optional<std::string>& switched() const { return switched_; }
+  [[nodiscard]] Why why() const { return last_.why; }
+  [[nodiscard]] double predicted_downtime() const { return last_.downtime_seconds; }
+  [[nodiscard]] const std::vector<RoundReport>& rounds() const { return rounds_; }
+  [[nodiscard]] std::uint64_t held_back() const { return held_back_; }
+  [[nodiscard]] std::uint64_t needless() const { return needless_; }
+
+ private:
+  void send_round(RoundPages& round, PreCopyDriver::Kind kind);
+  void take_out_of_log(RoundPages& round, vmm::PageRange chunk);
+  void note_versions(vmm::PageRange pages);
+  void tick();
+  [[nodiscard]] PreCopyDriver::SoFar so_far() const;
+
+  const Scenario& scenario_;
+  Copying& copying_;
+  std::vector<std::uint32_t> handed_out_;  ///< the version of each page when it last was
+  PageAccount account_;
+  PreCopyDriver driver_;
+  RoundPages* round_ = nullptr;  ///< that is under way
+  bool stopped_ = false;
+  Decision last_{};
+  std::optional<std::string> switched_;
+  std::vector<RoundReport> rounds_;
+  std::uint64_t held_back_ = 0;
+  std::uint64_t needless_ = 0;
 };
-
-/// Runs it, as `SourceMigration::Source` does: pre-copy and, where the driver says so, the stop.
-/// Where it says that the rest is for post-copy, the run ends with the handover. The mode is
-/// pre_copy, hybrid or automatic, and the destination can fetch pages.
-[[nodiscard]] PreCopyOutcome run_pre_copy(const Scenario& scenario);
 
 }  // namespace migration::model

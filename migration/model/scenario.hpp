@@ -1,10 +1,15 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 
+#include "migration/base/options.hpp"
+#include "migration/model/profile.hpp"
 #include "migration/policy/pre_copy_driver.hpp"
 #include "migration/policy/round_pages.hpp"
 #include "vmm/memory/guest_address.hpp"
+#include "vmm/memory/page_set.hpp"
 
 /// What a migration would do, in virtual time: a guest and a link that are made up, and the driver
 /// and the policies of the live migration. Equal scenarios have equal outcomes.
@@ -45,18 +50,28 @@ struct Link {
 
 /// What the two hosts take for their part.
 struct Hosts {
+  double begin_seconds = 0;       ///< until the first page leaves, besides the link's part
+  double round_seconds = 0;       ///< a round more, besides the link's part
   double page_seconds = 0.4e-6;   ///< to take a page up, and see whether it is zero
+  double data_seconds = 0;        ///< more, for one that is not zero: to compress and write it
   double look_seconds = 0.2e-3;   ///< to read the dirty log
   double pause_seconds = 0.2e-3;  ///< until no vCPU writes any more
   double save_seconds = 0.5e-3;
   double restore_seconds = 1e-3;  ///< and to resume
+  double switch_seconds = 0;      ///< to prepare for post-copy, while the guest still runs
+  double fault_seconds = 60e-6;   ///< that a guest waits for a page, besides the link's part
 };
 
 struct Scenario {
   GuestShape guest;
+  /// In place of all of that but its state: a guest that was sampled.
+  std::shared_ptr<const Profile> profile;
   Link link;
   Hosts hosts;
   PreCopyDriver::Settings settings;  ///< but for its state_bytes, which are the guest's
+  Prepaging prepaging = Prepaging::bubbling;
+  /// Pages that differ from the image that the destination has kept, if it has.
+  std::optional<vmm::PageSet> changed;
   std::uint64_t chunk = RoundPages::kChunkPages;
   std::uint64_t seed = 1;
 };

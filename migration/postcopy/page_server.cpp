@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <utility>
 
 #include "migration/base/elapsed.hpp"
 #include "migration/policy/arrival_watch.hpp"
+#include "migration/policy/push_chunk.hpp"
 #include "vmm/os/scheduling.hpp"
 
 namespace migration {
@@ -17,16 +17,6 @@ using wire::FrameType;
 
 namespace {
 
-/// A chunk takes about so long on the link: a vCPU may have to wait for the one that is on its way.
-constexpr std::chrono::duration<double> kChunkTime{0.0005};
-constexpr std::uint64_t kLeastChunk = 16;
-/// Where the link carries a huge page in so short a time, chunks are huge pages: the destination
-/// can install them whole.
-constexpr std::uint64_t kHugeChunk = wire::kMaxRawPages;
-constexpr std::chrono::duration<double> kHugeTime{0.004};
-/// But not while faults are many: the guest would wait often for a chunk that is on its way.
-constexpr std::uint64_t kBusyChunk = 64;
-constexpr std::uint64_t kFirstChunk = 64;
 /// So much has to be sent before the link's rate is taken for known.
 constexpr double kRateKnownAfter = 4 << 20;
 /// The thread that serves requests looks once in so many where they arrive.
@@ -168,13 +158,9 @@ std::uint64_t PageServer::chunk_pages() const {
   auto rate = static_cast<double>(shared_.limiter.rate());
   if (rate == 0) {
     const auto sent = static_cast<double>(shared_.counters.wire_bytes - bytes_at_start_);
-    if (sent < kRateKnownAfter) return kFirstChunk;
-    rate = sent / seconds_since(start_);
+    if (sent >= kRateKnownAfter) rate = sent / seconds_since(start_);
   }
-  const bool busy = watch_.many();
-  if (!busy && rate * kHugeTime.count() >= kHugeChunk * vmm::kPageSize) return kHugeChunk;
-  const auto pages = static_cast<std::uint64_t>(rate * kChunkTime.count() / vmm::kPageSize);
-  return std::bit_floor(std::clamp(pages, kLeastChunk, busy ? kBusyChunk : kHugeChunk));
+  return push_chunk(rate, watch_.many());
 }
 
 void PageServer::answer_all(bool follows) {

@@ -18,7 +18,7 @@ GuestShape shape() {
 }
 
 vmm::PageSet written_by(GuestShape shape, double seconds, unsigned throttle = 0) {
-  Guest guest(shape, 1);
+  WritingGuest guest(shape, 1);
   vmm::PageSet all(kRam);
   guest.clear_touched({0, kRam}, all);
   guest.run_until(seconds, throttle);
@@ -26,7 +26,7 @@ vmm::PageSet written_by(GuestShape shape, double seconds, unsigned throttle = 0)
 }
 
 TEST(ModelGuest, LogsEverythingAtFirstAndThenWhatIsWritten) {
-  Guest guest(shape(), 1);
+  WritingGuest guest(shape(), 1);
   EXPECT_EQ(guest.log().count(), kRam);
   vmm::PageSet touched(kRam);
   guest.clear_touched({0, kRam}, touched);
@@ -43,7 +43,7 @@ TEST(ModelGuest, LogsEverythingAtFirstAndThenWhatIsWritten) {
 TEST(ModelGuest, CountsTheWritesOfAPage) {
   GuestShape one = shape();
   one.writes.region = {7, 1};
-  Guest guest(one, 1);
+  WritingGuest guest(one, 1);
   EXPECT_EQ(guest.version(7), 1U);
   guest.run_until(0.5, 0);
   EXPECT_EQ(guest.version(7), 501U);
@@ -54,7 +54,7 @@ TEST(ModelGuest, TouchesPagesThatNobodyEverDid) {
   GuestShape empty = shape();
   empty.used = 0;
   empty.writes.where = WritePattern::Where::sweep;
-  Guest guest(empty, 1);
+  WritingGuest guest(empty, 1);
   EXPECT_EQ(guest.used(), 0U);
   EXPECT_EQ(guest.version(100), 0U);
   guest.run_until(0.05, 0);
@@ -66,7 +66,7 @@ TEST(ModelGuest, HasZeroPagesUntilTheyAreWritten) {
   GuestShape zeros = shape();
   zeros.zero = 1;
   zeros.writes.where = WritePattern::Where::sweep;
-  Guest guest(zeros, 1);
+  WritingGuest guest(zeros, 1);
   guest.run_until(0.001, 0);
   EXPECT_FALSE(guest.zero(100));
   EXPECT_TRUE(guest.zero(101));

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <string>
 
-#include "migration/model/pre_copy.hpp"
+#include "migration/model/run.hpp"
 #include "migration/model/writer.hpp"
 
 /// What holds of pre-copy with any guest over any link.
@@ -75,7 +75,7 @@ unsigned rounds_at_most(const PreCopyDriver::Settings& settings) {
 }
 
 /// What the driver cannot know when it says that the rest fits.
-double noise(const Scenario& with, const PreCopyOutcome& outcome) {
+double noise(const Scenario& with, const Outcome& outcome) {
   const Hosts& hosts = with.hosts;
   const double rate =
       with.link.cap == 0 ? with.link.bytes_per_second
@@ -99,7 +99,7 @@ struct Counts {
                 slowed = 0;
 };
 
-void judge(const Scenario& with, const PreCopyOutcome& outcome, Counts& counts) {
+void judge(const Scenario& with, const Outcome& outcome, Counts& counts) {
   const auto& rounds = outcome.rounds;
   EXPECT_LE(rounds.size(), rounds_at_most(with.settings) + (outcome.switched ? 0 : 1));
   EXPECT_TRUE(std::isfinite(outcome.total_seconds));
@@ -129,7 +129,7 @@ TEST_P(PreCopySimulation, HoldsTheRulesWithAnyGuestOverAnyLink) {
     const std::uint64_t seed = GetParam() * kScenarios + i;
     SCOPED_TRACE(fmt::format("seed {}", seed));
     const Scenario with = any(seed);
-    judge(with, run_pre_copy(with), counts);
+    judge(with, run(with), counts);
   }
   fmt::print(
       "{} scenarios: {} fit, {} out of rounds, {} switched ({} within a round); {} with hot pages "
