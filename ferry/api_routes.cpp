@@ -15,6 +15,7 @@
 
 namespace ferry {
 
+namespace asio = boost::asio;
 namespace http = boost::beast::http;
 using nlohmann::json;
 
@@ -59,6 +60,9 @@ ApiAnswer do_migrate(Controlled& vm, const json& body) {
   return {.body = nullptr, .stream = vm.migrate(body)};
 }
 
+/// By GET it is asked for otherwise: by answer_with_forecast().
+ApiAnswer no_forecast(Controlled& /*vm*/, const json& /*body*/) { return {.body = nullptr}; }
+
 constexpr std::array kRoutes = {Route{"/info", http::verb::get, &tell_info},
                                 Route{"/pause", http::verb::post, &do_plain<&Controlled::pause>},
                                 Route{"/resume", http::verb::post, &do_resume},
@@ -66,7 +70,8 @@ constexpr std::array kRoutes = {Route{"/info", http::verb::get, &tell_info},
                                 Route{"/cancel", http::verb::post, &do_plain<&Controlled::cancel>},
                                 Route{"/migrate", http::verb::post, &do_migrate},
                                 Route{"/migration", http::verb::put, &do_set},
-                                Route{"/balloon", http::verb::put, &do_set_balloon}};
+                                Route{"/balloon", http::verb::put, &do_set_balloon},
+                                Route{"/forecast", http::verb::get, &no_forecast}};
 
 json parse_body(const std::string& text) {
   if (text.empty()) return json::object();
@@ -108,6 +113,18 @@ ApiAnswer dispatch(Controlled& vm, const ApiRequest& request) {
   return route->act(vm, parse_body(request.body()));
 }
 
+ApiAnswer answer_about(const std::exception_ptr& failure) {
+  try {
+    std::rethrow_exception(failure);
+  } catch (const Conflict& error) {
+    return error_answer(http::status::conflict, error.what());
+  } catch (const std::invalid_argument& error) {
+    return error_answer(http::status::bad_request, error.what());
+  } catch (const std::exception& error) {
+    return error_answer(http::status::internal_server_error, error.what());
+  }
+}
+
 }  // namespace
 
 ApiAnswer error_answer(http::status status, std::string_view message) {
@@ -118,15 +135,25 @@ bool asks_to_migrate(const ApiRequest& request) {
   return request.method() == http::verb::post && path_of(request) == "/migrate";
 }
 
+bool asks_for_forecast(const ApiRequest& request) {
+  return request.method() == http::verb::get && path_of(request) == "/forecast";
+}
+
+asio::awaitable<ApiAnswer> answer_with_forecast(Controlled& vm, const ApiRequest& request) {
+  std::exception_ptr failure;
+  try {
+    co_return ApiAnswer{.body = co_await vm.forecast(parse_body(request.body()))};
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  co_return answer_about(failure);
+}
+
 ApiAnswer answer_to(Controlled& vm, const ApiRequest& request) {
   try {
     return dispatch(vm, request);
-  } catch (const Conflict& error) {
-    return error_answer(http::status::conflict, error.what());
-  } catch (const std::invalid_argument& error) {
-    return error_answer(http::status::bad_request, error.what());
-  } catch (const std::exception& error) {
-    return error_answer(http::status::internal_server_error, error.what());
+  } catch (...) {
+    return answer_about(std::current_exception());
   }
 }
 

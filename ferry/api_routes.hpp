@@ -1,5 +1,6 @@
 #pragma once
 
+#include <boost/asio/awaitable.hpp>
 #include <boost/beast/http/message.hpp>
 #include <boost/beast/http/status.hpp>
 #include <boost/beast/http/string_body.hpp>
@@ -25,6 +26,11 @@ struct ApiAnswer {
 
 /// Whether `Controlled::settled` is to be awaited before it is answered.
 [[nodiscard]] bool asks_to_migrate(const ApiRequest& request);
+
+/// Whether `answer_with_forecast` is to answer it, which takes a while.
+[[nodiscard]] bool asks_for_forecast(const ApiRequest& request);
+[[nodiscard]] boost::asio::awaitable<ApiAnswer> answer_with_forecast(Controlled& vm,
+                                                                     const ApiRequest& request);
 
 /// Does what `request` asks, and never throws (docs/control-api.md).
 [[nodiscard]] ApiAnswer answer_to(Controlled& vm, const ApiRequest& request);

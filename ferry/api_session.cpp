@@ -155,7 +155,12 @@ asio::awaitable<error_code> ApiSession::read(Parser& parser) {
 asio::awaitable<bool> ApiSession::answer(const ApiRequest& request) {
   const Answering answering(*sessions_);
   if (asks_to_migrate(request)) co_await controlled_.settled();
-  const ApiAnswer answer = answer_to(controlled_, request);
+  ApiAnswer answer;
+  if (asks_for_forecast(request)) {
+    answer = co_await answer_with_forecast(controlled_, request);
+  } else {
+    answer = answer_to(controlled_, request);
+  }
   if (answer.stream) {
     co_await send_reports(*answer.stream, request.version());
     co_return false;

@@ -20,6 +20,7 @@
 #include "ferry/api_client.hpp"
 #include "ferry/client_output.hpp"
 #include "ferry/exit_status.hpp"
+#include "ferry/forecast_view.hpp"
 #include "ferry/migrate_request.hpp"
 #include "ferry/report_view.hpp"
 #include "ferry/say.hpp"
@@ -216,6 +217,22 @@ int migrate(const MigrateCommand& command) {
   if (completed) return static_cast<int>(ExitStatus::ok);
   say(outcome_of(*last));
   return static_cast<int>(ExitStatus::failed);
+}
+
+int predict(const PredictCommand& command) {
+  json forecast =
+      request(command.api_socket, "GET", "/forecast", to_json(command.request));
+  if (command.json) {
+    print_out(vmm::json_text(forecast, 2) + '\n');
+    return static_cast<int>(ExitStatus::ok);
+  }
+  try {
+    make_printable(forecast);
+    print_out(forecast_table(forecast));
+  } catch (const json::exception& error) {
+    no_ferry(command.api_socket, error.what());
+  }
+  return static_cast<int>(ExitStatus::ok);
 }
 
 int set(const SetCommand& command) {

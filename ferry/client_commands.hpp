@@ -9,6 +9,8 @@ namespace ferry {
 
 /// Shows progress on stderr and the report on stdout. SIGINT and SIGTERM cancel the migration.
 [[nodiscard]] int migrate(const MigrateCommand& command);
+/// Moves nothing.
+[[nodiscard]] int predict(const PredictCommand& command);
 [[nodiscard]] int set(const SetCommand& command);
 [[nodiscard]] int control(const ControlCommand& command);
 

@@ -1,10 +1,13 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
 #include <stdexcept>
 
 #include "ferry/options.hpp"
 #include "ferry/units.hpp"
+#include "vmm/text/json_text.hpp"
 #include "vmm/text/printable.hpp"
 
 /// The options of the commands that end by themselves.
@@ -21,6 +24,12 @@ constexpr const char* kMigrateExamples =
     "Ctrl-C cancels: the VM goes on at the source; once it runs at the destination it\n"
     "is too late for that. Ends with 0 when the VM has moved, and with 1 when it has\n"
     "not; the message says who owns it.";
+
+constexpr const char* kPredictExamples =
+    "Examples:\n"
+    "  ferry predict --api-socket vm.sock --to tcp:host-b:7000\n"
+    "  ferry predict --api-socket vm.sock --max-bandwidth 1Gbit --max-downtime 20ms --json\n"
+    "The guest is looked at for a second, while it runs on.";
 
 constexpr const char* kImagesExamples =
     "Examples:\n"
@@ -45,6 +54,21 @@ migration::Address parse_to(std::string_view text) {
         "'{}' is not UTF-8, and cannot be told to the VM's process: choose another path", text));
   }
   return to;
+}
+
+/// std::invalid_argument for a file that has no such parameters.
+migration::forecast::Energy read_energy(std::string_view path) {
+  constexpr std::size_t kMost = 64 * 1024;
+  std::ifstream file{std::string(path)};
+  std::string text(kMost, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  if (text.empty()) throw std::invalid_argument(fmt::format("cannot read '{}'", path));
+  try {
+    return energy_from_json(vmm::parse_json(text));
+  } catch (const std::invalid_argument& error) {
+    throw std::invalid_argument(fmt::format("{}: {}", path, error.what()));
+  }
 }
 
 void add_api(CLI::App& command, std::string& api_socket, bool& json) {
@@ -109,6 +133,46 @@ void define_migrate(CLI::App& app, MigrateCommand& migrate) {
   command.add_flag("--throttle", options.throttle, "slow a guest that would not converge");
   command.add_flag("--verify", options.verify,
                    "compare every byte of RAM and state before the VM runs there");
+}
+
+void define_predict(CLI::App& app, PredictCommand& predict) {
+  CLI::App& command = *add_command(app, "predict",
+                                   "tell what a migration would take, and move nothing",
+                                   kPredictExamples);
+  migration::MigrateOptions& options = predict.request.options;
+  add_api(command, predict.api_socket, predict.json);
+  add(
+      command, "--to", options.to,
+      [&predict](std::string_view text) {
+        predict.request.probes = true;
+        return parse_to(text);
+      },
+      "where a 'ferry receive' listens: the link is measured, and the receiver goes on waiting")
+      ->type_name("ADDR");
+  add(command, "--max-bandwidth", options.max_bandwidth, &parse_bandwidth,
+      "what the link carries, as 1Gbit or 125MB a second; with --to, the cap")
+      ->type_name("RATE");
+  add(command, "--max-downtime", options.max_downtime, &parse_duration,
+      "as of the migration (default 50ms)")
+      ->type_name("TIME");
+  add(command, "--max-rounds", options.max_rounds, count(1U, 1'000'000U),
+      "as of the migration (default 30, and 1 with hybrid)")
+      ->type_name("N");
+  add(command, "--compression", options.compression,
+      one_of(&migration::compression_from, "auto, lz4, none"), "as of the migration")
+      ->type_name("WAY");
+  add(command, "--channels", options.channels, count(1U, migration::kMaxChannels),
+      "as of the migration (default 1)")
+      ->type_name("N");
+  command.add_flag("!--no-hot-last", options.hot_last, "as of the migration");
+  command.add_flag("--throttle", options.throttle, "as of the migration");
+  add(command, "--energy", predict.request.energy, &read_energy,
+      "JSON with what a migration takes: joules_per_byte, joules and their source")
+      ->type_name("FILE");
+  command.parse_complete_callback([&predict] {
+    if (predict.request.probes || predict.request.options.max_bandwidth != 0) return;
+    throw CLI::RequiredError("one of --to and --max-bandwidth");
+  });
 }
 
 void define_set(CLI::App& app, SetCommand& set) {

@@ -42,6 +42,7 @@ std::optional<Command> parse_command_line(int argc, const char* const* argv) {
   RunCommand run;
   ReceiveCommand receive;
   MigrateCommand migrate;
+  PredictCommand predict;
   SetCommand set;
   ControlCommand control;
   ImagesCommand images;
@@ -49,6 +50,7 @@ std::optional<Command> parse_command_line(int argc, const char* const* argv) {
   define_run(app, run);
   define_receive(app, receive);
   define_migrate(app, migrate);
+  define_predict(app, predict);
   define_set(app, set);
   define_control(app, control);
   define_images(app, images);
@@ -74,6 +76,7 @@ std::optional<Command> parse_command_line(int argc, const char* const* argv) {
   if (app.got_subcommand("run")) return run;
   if (app.got_subcommand("receive")) return receive;
   if (app.got_subcommand("migrate")) return migrate;
+  if (app.got_subcommand("predict")) return predict;
   if (app.got_subcommand("set")) return set;
   if (app.got_subcommand("images")) return images;
   if (app.got_subcommand("plan")) return plan;

@@ -11,6 +11,7 @@
 #include "devices/network_choice.hpp"
 #include "devices/standard.hpp"
 #include "ferry/console.hpp"
+#include "ferry/forecast_request.hpp"
 #include "migration/base/options.hpp"
 #include "migration/reuse/image_store.hpp"
 
@@ -58,6 +59,12 @@ struct MigrateCommand {
   bool json = false;
 };
 
+struct PredictCommand {
+  std::string api_socket;
+  ForecastRequest request;
+  bool json = false;
+};
+
 struct SetCommand {
   std::string api_socket;
   migration::MigrateSettings settings;
@@ -89,8 +96,8 @@ struct PlanCommand {
   bool json = false;
 };
 
-using Command = std::variant<RunCommand, ReceiveCommand, MigrateCommand, SetCommand, ControlCommand,
-                             ImagesCommand, PlanCommand>;
+using Command = std::variant<RunCommand, ReceiveCommand, MigrateCommand, PredictCommand, SetCommand,
+                             ControlCommand, ImagesCommand, PlanCommand>;
 
 /// What the user wants; empty when help or the version was asked for and has been printed.
 /// Failure (usage) that says what is wrong; std::system_error when help cannot be written.

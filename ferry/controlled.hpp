@@ -29,6 +29,8 @@ class Controlled {
   virtual boost::asio::awaitable<void> settled() { co_return; }
   virtual std::shared_ptr<ReportStream> migrate(const nlohmann::json& options) = 0;
   virtual void set(const nlohmann::json& settings) = 0;
+  /// What a migration would be like. Takes a few seconds.
+  virtual boost::asio::awaitable<nlohmann::json> forecast(nlohmann::json request) = 0;
   virtual void set_balloon(const nlohmann::json& request) = 0;
 };
 

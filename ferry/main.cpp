@@ -49,6 +49,7 @@ int dispatch(const Command& command) {
     int operator()(const RunCommand& command) const { return run(command); }
     int operator()(const ReceiveCommand& command) const { return receive(command); }
     int operator()(const MigrateCommand& command) const { return migrate(command); }
+    int operator()(const PredictCommand& command) const { return predict(command); }
     int operator()(const SetCommand& command) const { return set(command); }
     int operator()(const ControlCommand& command) const { return control(command); }
     int operator()(const ImagesCommand& command) const { return images(command); }

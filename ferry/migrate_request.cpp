@@ -138,8 +138,12 @@ void check_no_fields(const json& from) {
 }
 
 MigrateOptions migrate_options_from_json(const json& from) {
-  MigrateOptions options;
   if (!from.contains("to")) refuse("to", "there: the address of a 'ferry receive'");
+  return some_migrate_options_from_json(from);
+}
+
+MigrateOptions some_migrate_options_from_json(const json& from) {
+  MigrateOptions options;
   for (const auto& [field, value] : from.items()) {
     if (field == "to") {
       options.to = migration::parse_destination(text(value, field));

@@ -14,6 +14,8 @@ namespace ferry {
 [[nodiscard]] nlohmann::json to_json(const migration::MigrateOptions& options);
 [[nodiscard]] nlohmann::json to_json(const migration::MigrateSettings& settings);
 [[nodiscard]] migration::MigrateOptions migrate_options_from_json(const nlohmann::json& json);
+/// The same without `to`, which may be missing.
+[[nodiscard]] migration::MigrateOptions some_migrate_options_from_json(const nlohmann::json& json);
 [[nodiscard]] migration::MigrateSettings migrate_settings_from_json(const nlohmann::json& json);
 
 /// `POST /resume`: whether by force.

@@ -104,6 +104,7 @@ void define_run(CLI::App& app, RunCommand& run);
 void define_receive(CLI::App& app, ReceiveCommand& receive);
 // client_options.cpp
 void define_migrate(CLI::App& app, MigrateCommand& migrate);
+void define_predict(CLI::App& app, PredictCommand& predict);
 void define_set(CLI::App& app, SetCommand& set);
 void define_control(CLI::App& app, ControlCommand& control);
 void define_images(CLI::App& app, ImagesCommand& images);

@@ -46,6 +46,7 @@ Session::Session(const Options& options)
            .in_doubt = [this] { in_doubt(); },
            .ended = [this](SourceMigration::Result result) { migration_ended(std::move(result)); },
            .released = [this] { shut_down(static_cast<int>(ExitStatus::ok)); }}),
+      foresight_(context_, vm_, arrival_),
       end_signals_(
           context_, [this] { return console_->reopen_file(); },
           [this](int status) { end(status); }),

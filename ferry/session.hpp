@@ -12,6 +12,7 @@
 #include "ferry/console.hpp"
 #include "ferry/control_api.hpp"
 #include "ferry/departure.hpp"
+#include "ferry/foresight.hpp"
 #include "ferry/process_end.hpp"
 #include "ferry/report_stream.hpp"
 #include "ferry/signals.hpp"
@@ -59,6 +60,7 @@ class Session final : public Controlled {
   std::shared_ptr<ReportStream> migrate(const nlohmann::json& options) override;
   void set(const nlohmann::json& settings) override;
   void set_balloon(const nlohmann::json& request) override;
+  boost::asio::awaitable<nlohmann::json> forecast(nlohmann::json request) override;
 
  private:
   void arrived(std::unique_ptr<vmm::Machine> machine, std::shared_ptr<devices::Serial> serial);
@@ -68,7 +70,8 @@ class Session final : public Controlled {
 
   // session_requests.cpp
   [[nodiscard]] vmm::Machine& machine_for(const char* what) const;
-  void check_may_leave(const vmm::Machine& machine) const;
+  /// Conflict where the VM cannot, or not yet: `what` is that.
+  void check_may_leave(const char* what, const vmm::Machine& machine) const;
   void stop_migration();
   void in_doubt();
   void migration_ended(migration::SourceMigration::Result result);
@@ -100,6 +103,7 @@ class Session final : public Controlled {
   VmRoom room_;
   Arrival arrival_;
   Departure departure_;
+  Foresight foresight_;
   EndSignals end_signals_;
   JobControl job_control_;
   std::unique_ptr<ControlApi> api_;

@@ -57,6 +57,7 @@ void Session::end_now(int status) {
 
 void Session::shut_down(int status) {
   if (!end_.begin(status)) return;
+  foresight_.end();
   room_.stop();
   migration::net::spawn(context_.get_executor(), finish());
 }

@@ -85,7 +85,8 @@ std::shared_ptr<ReportStream> Session::migrate(const json& request) {
   const vmm::Machine& machine = machine_for("migrate");
   if (options.keep_image) options.keep_in = room_.store_for_image();
   options.tracked_since = arrival_.tracked_since();
-  check_may_leave(machine);
+  check_may_leave("migrate", machine);
+  foresight_.end();
   std::unique_ptr<vmm::Machine> lent = vm_.lend();
   try {
     return departure_.begin(std::move(lent), std::move(options));
@@ -95,19 +96,28 @@ std::shared_ptr<ReportStream> Session::migrate(const json& request) {
   }
 }
 
-void Session::check_may_leave(const vmm::Machine& machine) const {
-  if (machine.ended() || end_.begun()) throw Conflict("cannot migrate: the guest has ended");
+void Session::check_may_leave(const char* what, const vmm::Machine& machine) const {
+  if (machine.ended() || end_.begun()) {
+    throw Conflict(fmt::format("cannot {}: the guest has ended", what));
+  }
   if (const auto lacks = arrival_.fetching(); lacks && lacks->missing > 0) {
     throw Conflict(
-        fmt::format("cannot migrate: {} pages of the VM are still to come from where it was before",
+        fmt::format("cannot {}: {} pages of the VM are still to come from where it was before", what,
                     lacks->missing));
   }
   if (machine.lacks_pages()) {
-    throw Conflict("cannot migrate: the VM's last pages are just being put in place: try again");
+    throw Conflict(fmt::format(
+        "cannot {}: the VM's last pages are just being put in place: try again", what));
   }
   if (const auto arrival = arrival_.status(); arrival && arrival->unheard) {
-    throw Conflict("cannot migrate: " + arrival->detail);
+    throw Conflict(fmt::format("cannot {}: {}", what, arrival->detail));
   }
+}
+
+asio::awaitable<json> Session::forecast(json request) {
+  ForecastRequest wanted = forecast_request_from_json(request);
+  check_may_leave("predict", machine_for("predict"));
+  co_return co_await foresight_.look(std::move(wanted));
 }
 
 void Session::set(const json& request) {

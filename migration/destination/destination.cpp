@@ -119,6 +119,7 @@ asio::awaitable<void> DestinationMigration::Destination::serve(ConnectionPtr con
     case wire::Role::control: return serve_control(std::move(connection));
     case wire::Role::pages: return serve_channel(std::move(connection));
     case wire::Role::inquiry: return serve_inquiry(std::move(connection));
+    case wire::Role::probe: return serve_probe(std::move(connection));
     case wire::Role::faults: break;
   }
   return serve_faults(std::move(connection));

@@ -121,6 +121,8 @@ class DestinationMigration::Destination {
   /// Until the source has said all that it has to say.
   boost::asio::awaitable<void> listen_to_source(ConnectionPtr connection);
   boost::asio::awaitable<void> listen_to_image_keeper(ConnectionPtr connection);
+  /// Takes bytes that mean nothing, so that somebody learns what the link carries.
+  boost::asio::awaitable<void> serve_probe(ConnectionPtr connection);
   [[nodiscard]] bool awaits_words() const;
   [[nodiscard]] bool has_image_keeper() const;
   void on_word(const net::Frame& frame, Event event);
@@ -166,6 +168,7 @@ class DestinationMigration::Destination {
   destination::Fetch fetch_;
   std::optional<destination::MachineLoader> loader_;   ///< until it is loaded
   std::optional<destination::PageChannels> channels_;  ///< from the offer on
+  bool probed_ = false;                                ///< just now
   boost::asio::steady_timer progress_;  ///< until the source is told how far the fetch is
   boost::asio::steady_timer patience_;  ///< with a source that is away while pages are missing
 

@@ -23,8 +23,7 @@ std::vector<wire::Hashes> ChangeTracker::news(vmm::DirtyLog& log, const vmm::Gue
   written -= dropped_;
   // Cleared before they are looked at: what is written after that is news again.
   log.clear(written, all);
-  changed_ |= written;
-  untold_ |= written;
+  note(written);
   vmm::PageSet now(all.count);
   std::uint64_t room = kMostPages;
   for (vmm::PageRange range : untold_.ranges()) {
@@ -35,6 +34,12 @@ std::vector<wire::Hashes> ChangeTracker::news(vmm::DirtyLog& log, const vmm::Gue
   }
   untold_ -= now;
   return wire::hashes_of(now, hash_pages(memory, now, now, key_));
+}
+
+void ChangeTracker::note(const vmm::PageSet& written) {
+  changed_ |= written;
+  untold_ |= written;
+  untold_ -= dropped_;
 }
 
 void ChangeTracker::tell_all() {

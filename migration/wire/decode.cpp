@@ -46,8 +46,10 @@ std::size_t payload_limit(FrameType type) {
     case FrameType::running:
     case FrameType::inquire:
     case FrameType::status: return kMaxMessageBytes;
+    case FrameType::probe: return kMaxProbeFrame;
     case FrameType::alive:
     case FrameType::released:
+    case FrameType::probed:
     case FrameType::acknowledged: break;
   }
   return 0;
@@ -59,7 +61,7 @@ bool known(std::uint8_t type) {
   };
   return in(FrameType::channel, FrameType::round_end) || in(FrameType::alive, FrameType::report) ||
          in(FrameType::inquire, FrameType::released) ||
-         in(FrameType::request, FrameType::acknowledged);
+         in(FrameType::request, FrameType::probed);
 }
 
 /// Whether frames of this type go to that side on a control or inquiry connection.
@@ -79,6 +81,7 @@ bool goes_to(Side reader, FrameType type) {
     case FrameType::report:
     case FrameType::inquire:
     case FrameType::copies:
+    case FrameType::probe:
     case FrameType::dropped: return reader == Side::destination;
     case FrameType::accept:
     case FrameType::refused:
@@ -89,6 +92,7 @@ bool goes_to(Side reader, FrameType type) {
     case FrameType::acknowledged:
     case FrameType::status:
     case FrameType::held:
+    case FrameType::probed:
     case FrameType::changed: return reader == Side::source;
     default: return false;
   }
@@ -123,7 +127,7 @@ Preamble decode_preamble(std::span<const std::byte, kPreambleBytes> bytes) {
         "same release on both sides",
         preamble.version, kVersion));
   }
-  if (preamble.role < Role::control || preamble.role > Role::faults) {
+  if (preamble.role < Role::control || preamble.role > Role::probe) {
     throw ProtocolError("the peer opened a connection of an unknown role");
   }
   return preamble;

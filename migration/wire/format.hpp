@@ -21,10 +21,10 @@ class ProtocolError : public std::runtime_error {
 inline constexpr std::uint32_t kVersion = 2;
 
 // Every connection starts with a preamble from the side that dialled: magic, version, role. The
-// side that listens answers on `control` and `inquiry` connections with the same magic and its
-// version.
+// side that listens answers on `control`, `inquiry` and `probe` connections with the same magic and
+// its version.
 inline constexpr std::array<char, 8> kMagic = {'F', 'E', 'R', 'R', 'Y', '\r', '\n', '\x1a'};
-enum class Role : std::uint32_t { control = 1, pages = 2, inquiry = 3, faults = 4 };
+enum class Role : std::uint32_t { control = 1, pages = 2, inquiry = 3, faults = 4, probe = 5 };
 inline constexpr std::size_t kPreambleBytes = 16;  ///< magic, u32 version, u32 role
 
 /// u8 type, u8 zero, u16 range count (page frames only, else 0), u32 payload bytes
@@ -70,6 +70,9 @@ enum class FrameType : std::uint8_t {
   request = 40,  ///< to source: u32 page, u32 flags
   page = 41,     ///< to destination: u32 page, u32 encoding, u64 digest, the page
   early = 42,    ///< the same of a page that was not asked for
+  // probe connections
+  probe = 44,   ///< to destination: bytes that mean nothing
+  probed = 45,  ///< to source, empty: one `probe` has been read
 };
 
 /// One entry of a range list: u32 first page, u32 page count.
@@ -104,6 +107,11 @@ inline constexpr std::size_t kMaxStateSections = 4096;
 
 /// `missing` frames to the destination tell of no more pages together than so many times RAM has.
 inline constexpr std::uint64_t kMaxTimesMissing = 4;
+
+/// What one `probe` frame has at most, all those of a connection, and how long they may take.
+inline constexpr std::size_t kMaxProbeFrame = std::size_t{64} << 10;
+inline constexpr std::uint64_t kMaxProbeBytes = std::uint64_t{64} << 20;
+inline constexpr std::chrono::seconds kMaxProbeTime{2};
 
 /// Since a guest's clocks were saved: longer counts as this. To refuse a `commit` would leave the
 /// VM in doubt.

@@ -19,6 +19,7 @@ std::string name_of(ThreadRole role, unsigned number) {
     case ThreadRole::hashes: return "hashes";
     case ThreadRole::messages: return "messages";
     case ThreadRole::look_up: return "look-up";
+    case ThreadRole::forecast: return "forecast";
     case ThreadRole::device: return "device" + std::to_string(number);
   }
   return "thread";

@@ -18,6 +18,7 @@ enum class ThreadRole {
   hashes,
   messages,
   look_up,
+  forecast,
   device,  ///< serves a queue of a device; its number is of the queue
 };
 

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <exception>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+
+#include "ferry/arrival.hpp"
+#include "ferry/forecast_request.hpp"
+#include "ferry/vm_of_process.hpp"
+#include "migration/forecast/guest_sampler.hpp"
+#include "vmm/os/thread.hpp"
+
+namespace ferry {
+
+/// What a migration of the VM that is here would be like. It looks at the guest, in short steps of
+/// the main thread, and lets the model run in a thread of its own. One forecast at a time. Main
+/// thread only.
+class Foresight {
+ public:
+  Foresight(boost::asio::io_context& context, const VmOfProcess& vm, Arrival& arrival);
+  ~Foresight();
+  Foresight(const Foresight&) = delete;
+  Foresight& operator=(const Foresight&) = delete;
+
+  /// Conflict when it cannot be told, or not now. The VM is here, and lacks no page.
+  boost::asio::awaitable<nlohmann::json> look(ForecastRequest request);
+  /// The VM is about to leave, or to end: who waits for a forecast gets none. The dirty log is as it
+  /// was before.
+  void end();
+
+ private:
+  boost::asio::awaitable<migration::forecast::LinkEstimate> link_of(const ForecastRequest& request);
+  boost::asio::awaitable<migration::forecast::GuestSample> sample();
+  boost::asio::awaitable<migration::forecast::Forecast> run_model(
+      migration::forecast::GuestSample sample, migration::forecast::LinkEstimate link,
+      ForecastRequest request);
+
+  boost::asio::io_context& context_;
+  const VmOfProcess& vm_;
+  Arrival& arrival_;
+  bool looking_ = false;
+  std::unique_ptr<migration::forecast::GuestSampler> sampler_;
+  boost::asio::steady_timer timer_;
+  boost::asio::steady_timer thought_;  ///< never expires: cancelled when the model has run
+  std::optional<migration::forecast::Forecast> result_;
+  std::exception_ptr failure_;
+  vmm::Thread thread_;
+};
+
+}  // namespace ferry

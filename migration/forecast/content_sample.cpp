@@ -1,0 +1,55 @@
+#include "migration/forecast/content_sample.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include "migration/base/elapsed.hpp"
+#include "migration/base/page_content.hpp"
+#include "migration/wire/format.hpp"
+#include "vmm/memory/guest_address.hpp"
+
+namespace migration::forecast {
+
+namespace {
+
+constexpr std::size_t kBlock = wire::kMaxLz4Pages * vmm::kPageSize;
+/// Packing takes a hundred times as long as looking.
+constexpr unsigned kPackOneIn = 4;
+/// As PageSender has it.
+constexpr int kAcceleration = 2;
+
+}  // namespace
+
+ContentSample::ContentSample() : block_(kBlock), packed_(PageCodec::room_for(kBlock)) {}
+
+ContentSample::Kind ContentSample::look(std::span<const std::byte> page) {
+  if (is_zero(page)) return Kind::zero;
+  ++data_;
+  if (!digests_.insert(digest_of(page)).second) ++duplicates_;
+  if (!looks_compressible(page)) return Kind::random;
+  // The guest may be writing it, and LZ4 reads more than once.
+  std::memcpy(block_.data() + filled_, page.data(), page.size());
+  filled_ += page.size();
+  if (filled_ == kBlock) {
+    if (blocks_++ % kPackOneIn == 0) pack();
+    filled_ = 0;
+  }
+  return Kind::shrinking;
+}
+
+void ContentSample::pack() {
+  const auto start = std::chrono::steady_clock::now();
+  const std::size_t size = codec_.pack(block_, packed_, kAcceleration);
+  seconds_ += seconds_since(start);
+  in_ += static_cast<double>(kBlock);
+  out_ += static_cast<double>(std::min(size, kBlock));
+}
+
+double ContentSample::shrunk_bytes() const {
+  return in_ == 0 ? static_cast<double>(vmm::kPageSize) : vmm::kPageSize * out_ / in_;
+}
+
+double ContentSample::pack_rate() const { return seconds_ == 0 ? 0 : in_ / seconds_; }
+
+}  // namespace migration::forecast

@@ -1,0 +1,187 @@
+#include "migration/forecast/forecast.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <memory>
+#include <utility>
+
+#include "migration/policy/compression_policy.hpp"
+#include "vmm/memory/guest_address.hpp"
+
+namespace migration::forecast {
+
+namespace {
+
+using Kind = ContentSample::Kind;
+
+constexpr std::array kModes{Mode::pre_copy, Mode::post_copy, Mode::hybrid, Mode::automatic};
+/// Runs of the model, each with other random numbers.
+constexpr std::uint64_t kRuns = 3;
+constexpr double kStateBytesPerCpu = 16.0 * 1024;
+
+// Of the hosts, fitted to migrations between two processes of one machine
+// (docs/decisions/0033-prediction.md).
+constexpr model::Hosts kHosts{.begin_seconds = 0.010,
+                              .round_seconds = 0.0005,
+                              .page_seconds = 0.3e-6,
+                              .data_seconds = 1.0e-6,
+                              .pause_seconds = 0.2e-3,
+                              .save_seconds = 0.5e-3,
+                              .restore_seconds = 1.5e-3,
+                              .switch_seconds = 0.002,
+                              .fault_seconds = 100e-6};
+/// What does not depend on the pages of the stop takes from so many times to so many times as long.
+constexpr double kLeastFixed = 0.4;
+constexpr double kMostFixed = 3;
+/// And the pages, whose number and rate are not known exactly.
+constexpr double kLeastOfPages = 0.6;
+constexpr double kMostOfPages = 1.6;
+
+/// Of the pages that were ever touched.
+struct Shares {
+  double zero = 0;
+  double shrinking = 0;  ///< of those that are not zero
+};
+
+Shares shares_of(const GuestSample& sample) {
+  const auto count = [&](Kind kind) {
+    return static_cast<double>(std::ranges::count(sample.kinds, kind));
+  };
+  const double zero = count(Kind::zero);
+  const double shrinking = count(Kind::shrinking);
+  const double data = shrinking + count(Kind::random);
+  return {zero / std::max(1.0, zero + data), shrinking / std::max(1.0, data)};
+}
+
+/// As the first probe of a sender decides.
+bool would_compress(const GuestSample& sample, const LinkEstimate& link, double shrinking,
+                    const MigrateOptions& options) {
+  if (sample.pack_rate == 0) return false;
+  constexpr double kSent = 64e6;
+  const double channel = link.bytes_per_second / options.channels;
+  CompressionPolicy policy(options.compression, static_cast<double>(link.cap) / options.channels);
+  if (link.cap == 0) policy.sent_raw(kSent, kSent / channel);
+  const double shrunk = shrinking * sample.shrunk_bytes / vmm::kPageSize + 1 - shrinking;
+  if (options.compression == Compression::automatic) {
+    policy.probed(kSent, shrunk * kSent, kSent / sample.pack_rate);
+  }
+  return policy.compress();
+}
+
+model::Scenario scenario_of(const GuestSample& sample, const LinkEstimate& link,
+                            const MigrateOptions& options, unsigned cpus, bool compressed,
+                            double shrinking) {
+  model::Scenario with;
+  auto profile = std::make_shared<model::Profile>(profile_of(sample, compressed));
+  const double scale = profile->scale;
+  with.guest.pages = profile->pages.size();
+  with.guest.state_bytes = kStateBytesPerCpu * cpus / scale;
+  with.profile = std::move(profile);
+  // Where one page stands for several, the link is so much slower.
+  with.link.bytes_per_second = link.bytes_per_second / scale;
+  with.link.latency_seconds = link.latency_seconds;
+  if (link.cap != 0) {
+    with.link.cap = std::max<std::uint64_t>(
+        1, static_cast<std::uint64_t>(static_cast<double>(link.cap) / scale));
+  }
+  with.hosts = kHosts;
+  if (compressed) with.hosts.data_seconds += shrinking * vmm::kPageSize / sample.pack_rate;
+  // Channels share what the hosts do, if there are processors for that.
+  with.hosts.page_seconds *= scale / options.channels;
+  with.hosts.data_seconds *= scale / options.channels;
+  with.settings = {.max_downtime = options.max_downtime,
+                   .max_rounds = options.max_rounds,
+                   .hot_last = options.hot_last,
+                   .throttle = options.throttle};
+  with.prepaging = options.prepaging;
+  return with;
+}
+
+/// The middle one of some runs, and what all of them make likely.
+ModeForecast forecast_of(Mode mode, model::Scenario with, const Energy& energy) {
+  with.settings.mode = mode;
+  std::vector<model::Outcome> outcomes;
+  for (std::uint64_t seed = 1; seed <= kRuns; ++seed) {
+    with.seed = seed;
+    outcomes.push_back(model::run(with));
+  }
+  std::ranges::sort(outcomes, {}, &model::Outcome::downtime_seconds);
+  const model::Hosts& hosts = with.hosts;
+  const double fixed = hosts.pause_seconds + hosts.save_seconds + hosts.restore_seconds +
+                       2 * with.link.latency_seconds;
+  const auto pages = [&](const model::Outcome& outcome) {
+    return std::max(0.0, outcome.downtime_seconds - fixed);
+  };
+  const double scale = with.profile->scale;
+  const model::Outcome& middle = outcomes[outcomes.size() / 2];
+  ModeForecast forecast{
+      .mode = mode,
+      .converges = middle.converges,
+      .total_ms = 1000 * middle.total_seconds,
+      .downtime_ms = 1000 * middle.downtime_seconds,
+      .least_downtime_ms = 1000 * (kLeastFixed * fixed + kLeastOfPages * pages(outcomes.front())),
+      .most_downtime_ms = 1000 * (kMostFixed * fixed + kMostOfPages * pages(outcomes.back())),
+      .wire_bytes = static_cast<std::uint64_t>(static_cast<double>(middle.wire_bytes) * scale),
+      .rounds = middle.rounds.size(),
+      .demand = static_cast<std::uint64_t>(static_cast<double>(middle.demand) * scale)};
+  forecast.joules = energy.of(forecast.wire_bytes);
+  return forecast;
+}
+
+const ModeForecast& of(const std::vector<ModeForecast>& modes, Mode mode) {
+  return *std::ranges::find(modes, mode, &ModeForecast::mode);
+}
+
+void choose(Forecast& forecast, const MigrateOptions& options) {
+  const double most = std::chrono::duration<double, std::milli>(options.max_downtime).count();
+  const ModeForecast& pre_copy = of(forecast.modes, Mode::pre_copy);
+  if (pre_copy.converges) {
+    forecast.choice = Mode::pre_copy;
+    forecast.why = fmt::format(
+        "the rest fits {:.3g} ms after {} round{}, and the guest waits for no page", most,
+        pre_copy.rounds - 1, pre_copy.rounds == 2 ? "" : "s");
+    return;
+  }
+  // Each of the others ends whatever the guest writes.
+  forecast.choice = std::ranges::min(
+      std::array{Mode::automatic, Mode::hybrid, Mode::post_copy}, {},
+      [&](Mode mode) { return of(forecast.modes, mode).total_ms; });
+  forecast.why = fmt::format(
+      "pre-copy would stop the guest for {:.3g} ms, not {:.3g}; of the modes that do not depend on "
+      "what it writes this one is done first",
+      pre_copy.downtime_ms, most);
+}
+
+}  // namespace
+
+Forecast forecast(const GuestSample& sample, const LinkEstimate& link,
+                  const MigrateOptions& options, unsigned cpus, const Energy& energy) {
+  const Shares shares = shares_of(sample);
+  Forecast result;
+  result.latency_ms = 1000 * link.latency_seconds;
+  result.used_pages = sample.touched.count();
+  result.zero_share = shares.zero;
+  result.duplicate_share = sample.duplicates;
+  result.shrunk_share = sample.shrunk_bytes / vmm::kPageSize;
+  result.compressed = would_compress(sample, link, shares.shrinking, options);
+  result.energy = energy;
+  result.bandwidth = link.cap == 0 ? link.bytes_per_second
+                                   : std::min(link.bytes_per_second, static_cast<double>(link.cap));
+  model::Scenario with =
+      scenario_of(sample, link, options, cpus, result.compressed, shares.shrinking);
+  result.dirty_pages_per_second = pages_written(*with.profile, 1);
+  result.working_set_pages = pages_written(*with.profile, kWorkingSetSeconds);
+  for (const Mode mode : kModes) result.modes.push_back(forecast_of(mode, with, energy));
+  choose(result, options);
+  if (sample.changed) {
+    with.changed = thinned(*sample.changed);
+    result.modes.push_back(forecast_of(Mode::pre_copy, std::move(with), energy));
+    result.modes.back().returns = true;
+  }
+  return result;
+}
+
+}  // namespace migration::forecast

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "migration/forecast/content_sample.hpp"
+#include "migration/forecast/write_sample.hpp"
+#include "migration/model/profile.hpp"
+#include "vmm/memory/page_set.hpp"
+
+namespace migration::forecast {
+
+/// What was seen of a guest in about a second.
+struct GuestSample {
+  vmm::PageSet touched;                     ///< of all its RAM: ever
+  std::vector<WriteSample::Seen> writes;    ///< of some pages, in order
+  std::vector<ContentSample::Kind> kinds;   ///< of the same
+  double step_seconds = 0;
+  double shrunk_bytes = 4096;  ///< of a page that shrinks
+  double pack_rate = 0;        ///< bytes per second; 0: not known
+  double duplicates = 0;       ///< share of the pages that are not zero
+  std::uint64_t faults = 0;    ///< that the look cost the guest
+  double seconds = 0;
+  /// What differs from the image that another host keeps, if one does.
+  std::optional<vmm::PageSet> changed;
+};
+
+/// What the model can take: all pages of the guest, those that were not looked at as those near
+/// them that were. `shrunk`: pages that shrink travel so.
+[[nodiscard]] model::Profile profile_of(const GuestSample& sample, bool shrunk);
+/// What differs, by the pages of that profile.
+[[nodiscard]] vmm::PageSet thinned(const vmm::PageSet& pages);
+/// How many pages one of the profile stands for.
+[[nodiscard]] std::uint64_t pages_for_one(std::uint64_t pages);
+
+/// Pages that are written within so many seconds.
+[[nodiscard]] double pages_written(const model::Profile& profile, double seconds);
+
+}  // namespace migration::forecast
