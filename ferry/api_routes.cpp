@@ -8,6 +8,7 @@
 #include <exception>
 #include <stdexcept>
 #include <string_view>
+#include <utility>
 
 #include "ferry/migrate_request.hpp"
 #include "vmm/text/json_text.hpp"
@@ -140,13 +141,14 @@ bool asks_for_forecast(const ApiRequest& request) {
 }
 
 asio::awaitable<ApiAnswer> answer_with_forecast(Controlled& vm, const ApiRequest& request) {
-  std::exception_ptr failure;
+  ApiAnswer answer;
   try {
-    co_return ApiAnswer{.body = co_await vm.forecast(parse_body(request.body()))};
+    json forecast = co_await vm.forecast(parse_body(request.body()));
+    answer.body = std::move(forecast);
   } catch (...) {
-    failure = std::current_exception();
+    answer = answer_about(std::current_exception());
   }
-  co_return answer_about(failure);
+  co_return answer;
 }
 
 ApiAnswer answer_to(Controlled& vm, const ApiRequest& request) {

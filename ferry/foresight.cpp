@@ -37,6 +37,18 @@ class During {
 
 }  // namespace
 
+/// Of the look at a guest, however that ends.
+class Foresight::EndOf {
+ public:
+  explicit EndOf(Foresight& foresight) : foresight_(foresight) {}
+  ~EndOf() { foresight_.end(); }
+  EndOf(const EndOf&) = delete;
+  EndOf& operator=(const EndOf&) = delete;
+
+ private:
+  Foresight& foresight_;
+};
+
 Foresight::Foresight(asio::io_context& context, const VmOfProcess& vm, Arrival& arrival)
     : context_(context),
       vm_(vm),
@@ -50,7 +62,7 @@ Foresight::~Foresight() {
 }
 
 void Foresight::end() {
-  if (!std::exchange(sampler_, nullptr)) return;
+  sampler_.reset();
   arrival_.hold_changes(false);
   timer_.cancel();
 }
@@ -93,6 +105,7 @@ asio::awaitable<GuestSample> Foresight::sample() {
     changed = since->changed;
     *changed |= machine->dirty_log().read();
   }
+  const EndOf sampling(*this);
   arrival_.hold_changes(true);
   sampler_ = std::make_unique<GuestSampler>(machine->dirty_log(), machine->memory(), taken);
   do {
@@ -103,7 +116,6 @@ asio::awaitable<GuestSample> Foresight::sample() {
   } while (sampler_->step());
   GuestSample sample = sampler_->take();
   sample.changed = std::move(changed);
-  end();
   co_return sample;
 }
 

@@ -33,6 +33,7 @@ class Foresight {
   void end();
 
  private:
+  class EndOf;
   boost::asio::awaitable<migration::forecast::LinkEstimate> link_of(const ForecastRequest& request);
   boost::asio::awaitable<migration::forecast::GuestSample> sample();
   boost::asio::awaitable<migration::forecast::Forecast> run_model(

@@ -97,6 +97,8 @@ model::Scenario scenario_of(const GuestSample& sample, const LinkEstimate& link,
                    .hot_last = options.hot_last,
                    .throttle = options.throttle};
   with.prepaging = options.prepaging;
+  with.chunk = std::max<std::uint64_t>(
+      64, static_cast<std::uint64_t>(RoundPages::kChunkPages / scale) / 64 * 64);
   return with;
 }
 

@@ -1,6 +1,7 @@
 #include "migration/forecast/guest_sample.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <span>
 
@@ -14,14 +15,14 @@ namespace {
 
 using Kind = ContentSample::Kind;
 
-/// A guest of more pages (1 GiB) is thinned: a run of the model takes a fraction of a second.
-constexpr std::uint64_t kMostPages = std::uint64_t{1} << 18;
+/// A guest of more pages (256 MiB) is thinned: a run of the model takes a fraction of a second.
+constexpr std::uint64_t kMostPages = std::uint64_t{1} << 16;
 /// Pages that stay together.
 constexpr std::uint64_t kStretch = 64;
-/// What the neighbourhood of a page tells counts as much as so many pages of all RAM.
-constexpr double kPagesBefore = 4;
-/// Places on each side that belong to it.
-constexpr std::uint64_t kNeighbours = 1;
+/// Of RAM: what its pages do is found out for each part of it, and then for each neighbourhood.
+constexpr std::size_t kParts = 16;
+/// The neighbourhood of a page has as many pages that were watched, at least.
+constexpr std::size_t kEnough = 16;
 
 /// Of the n-th page of the profile.
 std::uint64_t page_of(std::uint64_t n, std::uint64_t scale) {
@@ -34,25 +35,39 @@ bool is_data(Kind kind) { return kind == Kind::random || kind == Kind::shrinking
 class Rates {
  public:
   Rates(const GuestSample& sample, bool data) : sample_(sample), data_(data) {
-    all_.fit(seen(0, sample.writes.size()), sample.step_seconds);
+    WriteRates all;
+    all.fit(seen(0, sample.writes.size()), sample.step_seconds);
+    parts_.fill(all);
+    for (std::size_t part = 0; part < kParts; ++part) {
+      const std::size_t first = sample.writes.size() * part / kParts;
+      const std::size_t end = sample.writes.size() * (part + 1) / kParts;
+      parts_[part].fit(seen(first, end), sample.step_seconds);
+    }
   }
 
   /// Of the pages around that of the sample.
   [[nodiscard]] WriteRates around(std::size_t place) const {
     const std::size_t per = WriteSample::kPlacePages;
-    const std::size_t first = (place - std::min(place, kNeighbours)) * per;
-    const std::size_t end = std::min((place + 1 + kNeighbours) * per, sample_.writes.size());
-    WriteRates rates = all_;
-    rates.fit(seen(first, end), sample_.step_seconds, kPagesBefore);
-    return rates;
+    const std::size_t pages = sample_.writes.size();
+    WriteRates rates = parts_[place * per * kParts / pages];
+    for (std::size_t reach = 1;; reach *= 2) {
+      const std::size_t first = (place - std::min(place, reach)) * per;
+      const std::size_t end = std::min((place + 1 + reach) * per, pages);
+      const std::vector<WriteSample::Seen> near = seen(first, end);
+      if (near.size() < kEnough && end - first < pages) continue;
+      rates.shift(near, sample_.step_seconds);
+      return rates;
+    }
   }
 
  private:
   [[nodiscard]] std::vector<WriteSample::Seen> seen(std::size_t first, std::size_t end) const {
     std::vector<WriteSample::Seen> pages;
     for (std::size_t i = first; i < end; ++i) {
-      if (sample_.kinds[i] != Kind::untouched && is_data(sample_.kinds[i]) == data_) {
-        pages.push_back(sample_.writes[i]);
+      const WriteSample::Seen& page = sample_.writes[i];
+      const bool watched = page.written + page.not_written > 0;
+      if (watched && sample_.kinds[i] != Kind::untouched && is_data(sample_.kinds[i]) == data_) {
+        pages.push_back(page);
       }
     }
     return pages;
@@ -60,7 +75,7 @@ class Rates {
 
   const GuestSample& sample_;
   const bool data_;
-  WriteRates all_;
+  std::array<WriteRates, kParts> parts_;
 };
 
 /// Says what a page that was not looked at is like.

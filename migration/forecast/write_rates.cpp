@@ -10,7 +10,9 @@ namespace migration::forecast {
 
 namespace {
 
-constexpr unsigned kIterations = 60;
+/// Rates that a second hardly tells apart take long to sort out.
+constexpr unsigned kToTheEnd = 1000;
+constexpr unsigned kFewSteps = 4;
 
 /// How likely it is at each rate to see that of a page.
 WriteRates::Shares likelihoods(unsigned written, unsigned not_written, double step_seconds) {
@@ -34,35 +36,38 @@ double WriteRates::rate(double random) const {
   return 0;
 }
 
-void WriteRates::fit(std::span<const WriteSample::Seen> seen, double step_seconds,
-                     double pages_before) {
+void WriteRates::fit(std::span<const WriteSample::Seen> seen, double step_seconds) {
+  iterate(seen, step_seconds, kToTheEnd);
+}
+
+void WriteRates::shift(std::span<const WriteSample::Seen> seen, double step_seconds) {
+  iterate(seen, step_seconds, kFewSteps);
+}
+
+void WriteRates::iterate(std::span<const WriteSample::Seen> seen, double step_seconds,
+                         unsigned times) {
   std::map<std::pair<unsigned, unsigned>, double> alike;  // pages, by what was seen of them
   for (const WriteSample::Seen& page : seen) {
     if (page.written + page.not_written > 0) ++alike[{page.written, page.not_written}];
   }
   if (alike.empty()) return;
   std::vector<std::pair<double, Shares>> groups;
-  double pages = pages_before;
+  double pages = 0;
   for (const auto& [what, count] : alike) {
     groups.emplace_back(count, likelihoods(what.first, what.second, step_seconds));
     pages += count;
   }
-  const Shares before = shares_;
-  for (unsigned i = 0; i < kIterations; ++i) {
+  for (unsigned i = 0; i < times; ++i) {
     Shares next{};
-    for (std::size_t rate = 0; rate < next.size(); ++rate) next[rate] = pages_before * before[rate];
     for (const auto& [count, likely] : groups) {
       double sum = 0;
       for (std::size_t rate = 0; rate < next.size(); ++rate) sum += shares_[rate] * likely[rate];
-      if (sum <= 0) continue;
+      if (sum <= 0) return;  // nothing that is known explains it
       for (std::size_t rate = 0; rate < next.size(); ++rate) {
-        next[rate] += count * shares_[rate] * likely[rate] / sum;
+        next[rate] += count * shares_[rate] * likely[rate] / (sum * pages);
       }
     }
-    double sum = 0;
-    for (const double share : next) sum += share;
-    if (sum <= 0) return;
-    for (std::size_t rate = 0; rate < next.size(); ++rate) shares_[rate] = next[rate] / sum;
+    shares_ = next;
   }
 }
 

@@ -28,11 +28,14 @@ class WriteRates {
   /// A rate, which comes as often as its share says, for `random` from 0 to below 1.
   [[nodiscard]] double rate(double random) const;
 
-  /// Fits them to what was `seen` in steps of so many seconds. What was known before counts as much
-  /// as `pages_before` pages.
-  void fit(std::span<const WriteSample::Seen> seen, double step_seconds, double pages_before = 0);
+  /// Fits them to what was `seen` in steps of so many seconds.
+  void fit(std::span<const WriteSample::Seen> seen, double step_seconds);
+  /// Shifts them towards what was seen, of few pages: only as far as these tell clearly.
+  void shift(std::span<const WriteSample::Seen> seen, double step_seconds);
 
  private:
+  void iterate(std::span<const WriteSample::Seen> seen, double step_seconds, unsigned times);
+
   Shares shares_{};
 };
 

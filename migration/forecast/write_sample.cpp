@@ -20,14 +20,21 @@ std::uint64_t nth(std::uint64_t n, std::uint64_t count) {
   return n * step % count;
 }
 
+std::uint64_t scattered(std::uint64_t number) {
+  number = (number + 1) * 0x9e3779b97f4a7c15;
+  return number ^ (number >> 29);
+}
+
 }  // namespace
 
 WriteSample::WriteSample(std::uint64_t pages) : pages_(pages) {
   assert(pages >= 64);
   const std::uint64_t places = std::min(kMostPlaces, pages / (2 * kPlacePages));
   for (std::uint64_t place = 0; place < places; ++place) {
-    const vmm::PageIndex middle = (2 * place + 1) * pages / (2 * places);
-    const vmm::PageIndex first = std::min(middle, pages - kPlacePages);
+    // At no regular distance, as what a guest writes may be at one.
+    const vmm::PageIndex start = place * pages / places;
+    const std::uint64_t room = (place + 1) * pages / places - start - kPlacePages;
+    const vmm::PageIndex first = start + scattered(place) % (room + 1);
     for (std::uint64_t i = 0; i < kPlacePages; ++i) seen_.push_back({.page = first + i});
   }
   watched_.resize(seen_.size());
