@@ -50,9 +50,6 @@ class Arrival {
   [[nodiscard]] std::optional<migration::MigrateOptions::TrackedSince> tracked_since() const {
     return feed_.tracked_since();
   }
-  /// Somebody else takes pages out of the dirty log: then they are noted, and nobody else does.
-  void hold_changes(bool hold) { feed_.hold(hold); }
-  void note_changed(const vmm::PageSet& pages) { feed_.note(pages); }
 
   /// Paused, as pages are missing and their source is away.
   [[nodiscard]] bool waiting_for_source() const { return waiting_for_source_; }

@@ -37,7 +37,7 @@ void ChangeFeed::wait() {
     vmm::Machine* machine = vm_.machine();
     if (cancelled || to_ == nullptr || machine == nullptr || !machine->dirty_log().active()) return;
     try {
-      if (!held_ && to_->image_keeper_listens()) tell_news();
+      if (to_->image_keeper_listens()) tell_news();
     } catch (const std::exception& error) {
       // The VM runs on, and its return finds out what has changed.
       return say(fmt::format("the keeper of the image is told no more: {}", error.what()));
@@ -50,10 +50,6 @@ void ChangeFeed::tell_news() {
   vmm::Machine& machine = *vm_.machine();
   auto news = tracker_->news(machine.dirty_log(), machine.memory());
   if (!news.empty()) to_->tell_changed(std::move(news));
-}
-
-void ChangeFeed::note(const vmm::PageSet& pages) {
-  if (tracker_) tracker_->note(pages);
 }
 
 void ChangeFeed::tell_all() {

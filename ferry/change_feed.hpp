@@ -27,9 +27,6 @@ class ChangeFeed {
   void tell_all();
   /// The keeper has given these pages up.
   void dropped(const std::vector<vmm::PageRange>& pages);
-  /// Whether somebody else reads the dirty log, and notes what he takes out of it.
-  void hold(bool hold) { held_ = hold; }
-  void note(const vmm::PageSet& pages);
   /// What has changed, for the VM's return; nothing where that is not known.
   [[nodiscard]] std::optional<migration::MigrateOptions::TrackedSince> tracked_since() const;
 
@@ -40,7 +37,6 @@ class ChangeFeed {
   const VmOfProcess& vm_;
   migration::DestinationMigration* to_ = nullptr;
   std::optional<migration::ChangeTracker> tracker_;
-  bool held_ = false;
   boost::asio::steady_timer next_;
 };
 

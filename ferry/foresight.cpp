@@ -23,6 +23,8 @@ using nlohmann::json;
 
 namespace {
 
+constexpr const char* kLeaves = "cannot predict: the VM is about to leave this process";
+
 /// Set for as long as it lives.
 class During {
  public:
@@ -37,18 +39,6 @@ class During {
 
 }  // namespace
 
-/// Of the look at a guest, however that ends.
-class Foresight::EndOf {
- public:
-  explicit EndOf(Foresight& foresight) : foresight_(foresight) {}
-  ~EndOf() { foresight_.end(); }
-  EndOf(const EndOf&) = delete;
-  EndOf& operator=(const EndOf&) = delete;
-
- private:
-  Foresight& foresight_;
-};
-
 Foresight::Foresight(asio::io_context& context, const VmOfProcess& vm, Arrival& arrival)
     : context_(context),
       vm_(vm),
@@ -62,8 +52,7 @@ Foresight::~Foresight() {
 }
 
 void Foresight::end() {
-  sampler_.reset();
-  arrival_.hold_changes(false);
+  ended_ = true;
   timer_.cancel();
 }
 
@@ -98,23 +87,21 @@ asio::awaitable<LinkEstimate> Foresight::link_of(const ForecastRequest& request)
 
 asio::awaitable<GuestSample> Foresight::sample() {
   vmm::Machine* const machine = vm_.machine();
-  if (machine == nullptr) throw Conflict("cannot predict: the VM has left");
-  const auto taken = [this](const vmm::PageSet& pages) { arrival_.note_changed(pages); };
+  if (machine == nullptr) throw Conflict(kLeaves);
   std::optional<vmm::PageSet> changed;
   if (const auto since = arrival_.tracked_since()) {
     changed = since->changed;
     *changed |= machine->dirty_log().read();
   }
-  const EndOf sampling(*this);
-  arrival_.hold_changes(true);
-  sampler_ = std::make_unique<GuestSampler>(machine->dirty_log(), machine->memory(), taken);
-  do {
-    boost::system::error_code ended;
-    timer_.expires_after(GuestSampler::kStep);
-    co_await timer_.async_wait(asio::redirect_error(asio::use_awaitable, ended));
-    if (!sampler_) throw Conflict("cannot predict: the VM is about to leave this process");
-  } while (sampler_->step());
-  GuestSample sample = sampler_->take();
+  ended_ = false;
+  GuestSampler sampler(machine->memory());
+  while (const auto next = sampler.step()) {
+    boost::system::error_code cancelled;
+    timer_.expires_after(*next);
+    co_await timer_.async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
+    if (ended_) throw Conflict(kLeaves);
+  }
+  GuestSample sample = sampler.take();
   sample.changed = std::move(changed);
   co_return sample;
 }

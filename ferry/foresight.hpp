@@ -4,7 +4,6 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <exception>
-#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 
@@ -28,12 +27,10 @@ class Foresight {
 
   /// Conflict when it cannot be told, or not now. The VM is here, and lacks no page.
   boost::asio::awaitable<nlohmann::json> look(ForecastRequest request);
-  /// The VM is about to leave, or to end: who waits for a forecast gets none. The dirty log is as it
-  /// was before.
+  /// The VM is about to leave, or to end: nobody looks at it any more.
   void end();
 
  private:
-  class EndOf;
   boost::asio::awaitable<migration::forecast::LinkEstimate> link_of(const ForecastRequest& request);
   boost::asio::awaitable<migration::forecast::GuestSample> sample();
   boost::asio::awaitable<migration::forecast::Forecast> run_model(
@@ -44,7 +41,7 @@ class Foresight {
   const VmOfProcess& vm_;
   Arrival& arrival_;
   bool looking_ = false;
-  std::unique_ptr<migration::forecast::GuestSampler> sampler_;
+  bool ended_ = false;  ///< the look at the guest has to
   boost::asio::steady_timer timer_;
   boost::asio::steady_timer thought_;  ///< never expires: cancelled when the model has run
   std::optional<migration::forecast::Forecast> result_;

@@ -20,8 +20,6 @@ struct GuestSample {
   double shrunk_bytes = 4096;  ///< of a page that shrinks
   double pack_rate = 0;        ///< bytes per second; 0: not known
   double duplicates = 0;       ///< share of the pages that are not zero
-  std::uint64_t faults = 0;    ///< that the look cost the guest
-  double seconds = 0;
   /// What differs from the image that another host keeps, if one does.
   std::optional<vmm::PageSet> changed;
 };

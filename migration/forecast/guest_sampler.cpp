@@ -3,62 +3,37 @@
 #include <algorithm>
 #include <utility>
 
-#include "migration/base/elapsed.hpp"
+#include "migration/base/page_content.hpp"
 
 namespace migration::forecast {
 
 namespace {
 
-constexpr unsigned kSteps = 40;
-/// What is looked up at a time to find what was touched: 256 MiB, a millisecond or two.
+/// From one look for writes to the next, and how many there are after the first.
+constexpr std::chrono::milliseconds kStep{50};
+constexpr unsigned kSteps = 20;
+/// For others that use this thread, between steps that look for pages that were touched.
+constexpr std::chrono::milliseconds kBreath{1};
+/// What is looked up at a time to find those: 256 MiB, a millisecond or two.
 constexpr std::uint64_t kLookUpPages = 65536;
 
 }  // namespace
 
-GuestSampler::GuestSampler(vmm::DirtyLog& log, const vmm::GuestMemory& memory, Taken taken)
-    : log_(log),
-      memory_(memory),
-      taken_(std::move(taken)),
-      log_was_on_(log.active()),
-      writes_(memory.page_count()),
-      start_(Clock::now()),
-      last_(start_) {
+GuestSampler::GuestSampler(const vmm::GuestMemory& memory)
+    : memory_(memory), writes_(memory.page_count()) {
   sample_.touched = vmm::PageSet(memory.page_count());
-  if (!log_was_on_) log_.start();
-  take_out(writes_.begin());
+  digests_.resize(writes_.seen().size());
 }
 
-GuestSampler::~GuestSampler() {
-  if (!log_was_on_) log_.stop();
-}
-
-/// Nothing is read of these pages: what is written from now on counts, and for who else reads the
-/// log, what was written before.
-void GuestSampler::take_out(const vmm::PageSet& pages) {
-  if (log_was_on_ && taken_) {
-    vmm::PageSet written = log_.read();
-    written &= pages;
-    taken_(written);
-  }
-  log_.clear(pages, {0, memory_.page_count()});
-}
-
-bool GuestSampler::step() {
-  const auto now = Clock::now();
-  const double seconds = std::chrono::duration<double>(now - std::exchange(last_, now)).count();
-  const vmm::PageSet more = writes_.looked(log_.read(), seconds);
-  if (++steps_ == kSteps) {
-    while (looked_ < memory_.page_count()) look_for_touched();
-    while (content_seen_ < writes_.seen().size()) look_at_content();
-    return false;
-  }
-  take_out(more);
+std::optional<GuestSampler::Clock::duration> GuestSampler::step() {
   if (looked_ < memory_.page_count()) {
     look_for_touched();
-  } else {
-    look_at_content();
+    return kBreath;
   }
-  return true;
+  look_for_writes();
+  if (looks_ > 0) look_at_content();
+  if (looks_++ == kSteps) return std::nullopt;
+  return std::max<Clock::duration>(last_ + kStep - Clock::now(), kBreath);
 }
 
 void GuestSampler::look_for_touched() {
@@ -67,14 +42,25 @@ void GuestSampler::look_for_touched() {
   looked_ = range.end();
 }
 
+void GuestSampler::look_for_writes() {
+  const auto now = Clock::now();
+  const std::vector<WriteSample::Seen>& pages = writes_.seen();
+  for (std::size_t i = 0; i < pages.size(); ++i) {
+    if (!sample_.touched.test(pages[i].page)) continue;
+    digests_[i] = digest_of(memory_.pages({pages[i].page, 1}));
+  }
+  const auto before = std::exchange(last_, now);
+  writes_.looked(digests_, std::chrono::duration<double>(now - before).count());
+}
+
+/// A part of the pages each time.
 void GuestSampler::look_at_content() {
   const std::vector<WriteSample::Seen>& pages = writes_.seen();
-  const std::size_t end = std::min(content_seen_ + pages.size() / kSteps + 1, pages.size());
-  for (; content_seen_ < end; ++content_seen_) {
-    const vmm::PageIndex page = pages[content_seen_].page;
-    // What was given back to the host meanwhile reads as zero.
-    sample_.kinds.push_back(sample_.touched.test(page) ? content_.look(memory_.pages({page, 1}))
-                                                       : ContentSample::Kind::untouched);
+  const std::size_t end = pages.size() * looks_ / kSteps;
+  for (std::size_t i = sample_.kinds.size(); i < end; ++i) {
+    sample_.kinds.push_back(sample_.touched.test(pages[i].page)
+                                ? content_.look(memory_.pages({pages[i].page, 1}))
+                                : ContentSample::Kind::untouched);
   }
 }
 
@@ -86,8 +72,6 @@ GuestSample GuestSampler::take() {
   sample_.duplicates = content_.data() == 0 ? 0
                                             : static_cast<double>(content_.duplicates()) /
                                                   static_cast<double>(content_.data());
-  sample_.faults = writes_.faults();
-  sample_.seconds = seconds_since(start_);
   return std::move(sample_);
 }
 

@@ -23,7 +23,8 @@ std::vector<wire::Hashes> ChangeTracker::news(vmm::DirtyLog& log, const vmm::Gue
   written -= dropped_;
   // Cleared before they are looked at: what is written after that is news again.
   log.clear(written, all);
-  note(written);
+  changed_ |= written;
+  untold_ |= written;
   vmm::PageSet now(all.count);
   std::uint64_t room = kMostPages;
   for (vmm::PageRange range : untold_.ranges()) {
@@ -34,12 +35,6 @@ std::vector<wire::Hashes> ChangeTracker::news(vmm::DirtyLog& log, const vmm::Gue
   }
   untold_ -= now;
   return wire::hashes_of(now, hash_pages(memory, now, now, key_));
-}
-
-void ChangeTracker::note(const vmm::PageSet& written) {
-  changed_ |= written;
-  untold_ |= written;
-  untold_ -= dropped_;
 }
 
 void ChangeTracker::tell_all() {

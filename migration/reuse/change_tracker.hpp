@@ -26,8 +26,6 @@ class ChangeTracker {
   /// Takes what changed out of `log`. The keeper is to be told this of it: of 64 MiB at most, as
   /// the caller has other things to do.
   [[nodiscard]] std::vector<wire::Hashes> news(vmm::DirtyLog& log, const vmm::GuestMemory& memory);
-  /// Somebody else takes these out of the log, where they are.
-  void note(const vmm::PageSet& written);
   /// The keeper knows nothing: it has just come.
   void tell_all();
   /// The keeper does not hold these any more.

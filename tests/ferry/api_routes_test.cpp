@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "ferry/forecast_request.hpp"
 #include "ferry/migrate_request.hpp"
 #include "vmm/text/json_text.hpp"
 
@@ -37,6 +38,11 @@ class FakeVm final : public Controlled {
   }
   void set_balloon(const json& request) override {
     asked += "balloon " + std::to_string(balloon_from_json(request)) + " ";
+  }
+  boost::asio::awaitable<json> forecast(json request) override {
+    static_cast<void>(forecast_request_from_json(request));
+    asked += "forecast ";
+    co_return json{{"choice", "pre-copy"}};
   }
 
   std::string asked;

@@ -37,6 +37,7 @@ class EverMigrating final : public Controlled {
   }
   void set(const json& /*settings*/) override {}
   void set_balloon(const json& /*request*/) override {}
+  asio::awaitable<json> forecast(json /*request*/) override { co_return json::object(); }
 
  private:
   asio::io_context& context_;

@@ -2,7 +2,7 @@
 
 #include <cstdint>
 #include <functional>
-#include <memory>
+#include <vector>
 
 #include "migration/forecast/guest_sample.hpp"
 #include "migration/model/rated_guest.hpp"
@@ -23,15 +23,21 @@ inline model::Profile guest_with(std::uint64_t pages,
 
 /// What a look of a second at it sees.
 inline GuestSample look_at(const model::Profile& profile, std::uint64_t seed = 1) {
-  constexpr double kStep = 0.025;
-  constexpr unsigned kSteps = 40;
+  constexpr double kStep = 0.05;
+  constexpr unsigned kSteps = 20;
   const std::uint64_t pages = profile.pages.size();
   model::RatedGuest guest(profile, seed);
   WriteSample writes(pages);
-  guest.clear(writes.begin(), {0, pages});
-  for (unsigned step = 1; step <= kSteps; ++step) {
+  std::vector<std::uint64_t> versions(writes.seen().size());
+  vmm::PageSet all(pages);
+  guest.clear_touched({0, pages}, all);
+  for (unsigned step = 0; step <= kSteps; ++step) {
     guest.run_until(step * kStep, 0);
-    guest.clear(writes.looked(guest.log(), kStep), {0, pages});
+    for (std::size_t i = 0; i < versions.size(); ++i) {
+      versions[i] = guest.version(writes.seen()[i].page);
+    }
+    guest.clear(guest.log(), {0, pages});
+    writes.looked(versions, kStep);
   }
   GuestSample sample;
   sample.touched = vmm::PageSet(pages);
@@ -39,7 +45,6 @@ inline GuestSample look_at(const model::Profile& profile, std::uint64_t seed = 1
   sample.writes = writes.seen();
   sample.kinds.assign(sample.writes.size(), ContentSample::Kind::random);
   sample.step_seconds = writes.step_seconds();
-  sample.faults = writes.faults();
   return sample;
 }
 
