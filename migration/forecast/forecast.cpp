@@ -33,9 +33,13 @@ constexpr model::Hosts kHosts{.begin_seconds = 0.010,
                               .restore_seconds = 1.5e-3,
                               .switch_seconds = 0.002,
                               .fault_seconds = 100e-6};
+/// At the switch of hybrid and auto the destination gives up each page that is missing.
+constexpr double kMissingSeconds = 0.5e-6;
+/// Those who push go behind all others: so much of their speed is left to pack pages.
+constexpr double kPackAside = 0.15;
 /// What does not depend on the pages of the stop takes from so many times to so many times as long.
 constexpr double kLeastFixed = 0.4;
-constexpr double kMostFixed = 3;
+constexpr double kMostFixed = 5;
 /// And the pages, whose number and rate are not known exactly.
 constexpr double kLeastOfPages = 0.6;
 constexpr double kMostOfPages = 1.6;
@@ -57,16 +61,16 @@ Shares shares_of(const GuestSample& sample) {
 }
 
 /// As the first probe of a sender decides.
-bool would_compress(const GuestSample& sample, const LinkEstimate& link, double shrinking,
-                    const MigrateOptions& options) {
-  if (sample.pack_rate == 0) return false;
+bool would_compress(const GuestSample& sample, double pack_rate, const LinkEstimate& link,
+                    double shrinking, const MigrateOptions& options) {
+  if (pack_rate == 0) return false;
   constexpr double kSent = 64e6;
   const double channel = link.bytes_per_second / options.channels;
   CompressionPolicy policy(options.compression, static_cast<double>(link.cap) / options.channels);
   if (link.cap == 0) policy.sent_raw(kSent, kSent / channel);
   const double shrunk = shrinking * sample.shrunk_bytes / vmm::kPageSize + 1 - shrinking;
   if (options.compression == Compression::automatic) {
-    policy.probed(kSent, shrunk * kSent, kSent / sample.pack_rate);
+    policy.probed(kSent, shrunk * kSent, kSent / pack_rate);
   }
   return policy.compress();
 }
@@ -114,16 +118,19 @@ ModeForecast forecast_of(Mode mode, model::Scenario with, const Energy& energy) 
   const model::Hosts& hosts = with.hosts;
   const double fixed = hosts.pause_seconds + hosts.save_seconds + hosts.restore_seconds +
                        2 * with.link.latency_seconds;
-  const auto pages = [&](const model::Outcome& outcome) {
-    return std::max(0.0, outcome.downtime_seconds - fixed);
-  };
   const double scale = with.profile->scale;
+  // What the pages add to the stop.
+  const auto pages = [&](const model::Outcome& outcome) {
+    const double given_up =
+        outcome.rounds.empty() ? 0 : static_cast<double>(outcome.missing) * scale * kMissingSeconds;
+    return std::max(0.0, outcome.downtime_seconds - fixed) + given_up;
+  };
   const model::Outcome& middle = outcomes[outcomes.size() / 2];
   ModeForecast forecast{
       .mode = mode,
       .converges = middle.converges,
       .total_ms = 1000 * middle.total_seconds,
-      .downtime_ms = 1000 * middle.downtime_seconds,
+      .downtime_ms = 1000 * (fixed + pages(middle)),
       .least_downtime_ms = 1000 * (kLeastFixed * fixed + kLeastOfPages * pages(outcomes.front())),
       .most_downtime_ms = 1000 * (kMostFixed * fixed + kMostOfPages * pages(outcomes.back())),
       .wire_bytes = static_cast<std::uint64_t>(static_cast<double>(middle.wire_bytes) * scale),
@@ -168,7 +175,7 @@ Forecast forecast(const GuestSample& sample, const LinkEstimate& link,
   result.zero_share = shares.zero;
   result.duplicate_share = sample.duplicates;
   result.shrunk_share = sample.shrunk_bytes / vmm::kPageSize;
-  result.compressed = would_compress(sample, link, shares.shrinking, options);
+  result.compressed = would_compress(sample, sample.pack_rate, link, shares.shrinking, options);
   result.energy = energy;
   result.bandwidth = link.cap == 0 ? link.bytes_per_second
                                    : std::min(link.bytes_per_second, static_cast<double>(link.cap));
@@ -176,7 +183,14 @@ Forecast forecast(const GuestSample& sample, const LinkEstimate& link,
       scenario_of(sample, link, options, cpus, result.compressed, shares.shrinking);
   result.dirty_pages_per_second = pages_written(*with.profile, 1);
   result.working_set_pages = pages_written(*with.profile, kWorkingSetSeconds);
-  for (const Mode mode : kModes) result.modes.push_back(forecast_of(mode, with, energy));
+  model::Scenario aside = with;
+  if (result.compressed &&
+      !would_compress(sample, kPackAside * sample.pack_rate, link, shares.shrinking, options)) {
+    aside = scenario_of(sample, link, options, cpus, false, shares.shrinking);
+  }
+  for (const Mode mode : kModes) {
+    result.modes.push_back(forecast_of(mode, mode == Mode::post_copy ? aside : with, energy));
+  }
   choose(result, options);
   if (sample.changed) {
     with.changed = thinned(*sample.changed);

@@ -1,0 +1,136 @@
+"""`ferry predict`: what a migration would take, of a guest that runs on."""
+
+import json
+
+from harness import DEADLINE, FERRY, FerryTest, Process
+from labels import labels
+
+MODES = {"pre-copy", "post-copy", "hybrid", "auto"}
+MODE = {"converges": bool, "total_ms": float, "downtime_ms": float, "downtime_ms_range": list,
+        "wire_bytes": int, "rounds": int, "demand_pages": int, "joules": float}
+
+
+class PredictTest(FerryTest):
+    def guest(self, cmdline, **options):
+        vm = self.run_vm(cmdline, **options)
+        vm.stdout.wait_for(rb"^# fill done")
+        vm.wait_ticks(20)
+        return vm
+
+    def predict(self, vm, *args):
+        return json.loads(vm.cli("predict", "--json", *args, deadline=2 * DEADLINE).stdout)
+
+
+@labels("alone", "no-asan", "no-tsan")
+class APrediction(PredictTest):
+    def test_has_its_form(self):
+        vm = self.guest("tick=2 fill=8 end=byte")
+        said = self.predict(vm, "--max-bandwidth", "1Gbit")
+        self.assertEqual(set(said["modes"]), MODES)
+        for mode in said["modes"].values():
+            self.assertEqual(set(mode), set(MODE))
+            for name, kind in MODE.items():
+                self.assertIsInstance(mode[name], (int, kind) if kind is float else kind, name)
+            least, most = mode["downtime_ms_range"]
+            self.assertLessEqual(least, mode["downtime_ms"])
+            self.assertGreaterEqual(most, mode["downtime_ms"])
+        self.assertEqual(said["bandwidth"], 125_000_000)
+        self.assertIn(said["choice"], MODES)
+        self.assertIn("Liu", said["energy"]["source"])
+        table = vm.cli("predict", "--max-bandwidth", "1Gbit", deadline=2 * DEADLINE).stdout
+        for mode in MODES:
+            self.assertIn(mode, table)
+        self.end(vm)
+
+    def test_of_an_idle_guest_is_what_then_happens(self):
+        vm = self.guest("tick=2 fill=48 random=100 zero=0 text=0 end=byte", memory="64M")
+        said = self.predict(vm, "--max-bandwidth", "200Mbit")
+        self.assertLess(said["dirty_pages_per_s"], 200)
+        self.assertEqual(said["choice"], "pre-copy")
+        target, report = self.move(vm, "--max-bandwidth", "200Mbit", "--mode", "pre-copy", "--verify")
+        self.assertTrue(report["verified"])
+        mode = said["modes"]["pre-copy"]
+        self.assertAlmostEqual(mode["wire_bytes"] / report["wire_bytes"], 1, delta=0.1)
+        self.assertTrue(mode["converges"])
+        target.wait_ticks(20)
+        self.end(target)
+        self.assert_sound(vm, target)
+
+    def test_sees_a_guest_that_writes_faster_than_the_link(self):
+        vm = self.guest("tick=2 fill=48 dirty=20000 check end=byte", memory="64M")
+        said = self.predict(vm, "--max-bandwidth", "40Mbit")
+        self.assertGreater(said["dirty_pages_per_s"], 4000)
+        self.assertFalse(said["modes"]["pre-copy"]["converges"])
+        self.assertGreater(said["modes"]["pre-copy"]["downtime_ms"], 50)
+        self.assertNotEqual(said["choice"], "pre-copy")
+        self.end(vm)
+        self.assert_sound(vm)
+
+    def test_takes_the_parameters_of_energy_from_a_file(self):
+        vm = self.guest("tick=2 fill=8 end=byte")
+        path = self.path("json")
+        with open(path, "w", encoding="ascii") as file:
+            json.dump({"joules_per_byte": 0, "joules": 7, "source": "a wattmeter"}, file)
+        said = self.predict(vm, "--max-bandwidth", "1Gbit", "--energy", path)
+        self.assertEqual((said["joules"], said["energy"]["source"]), (7, "a wattmeter"))
+        self.end(vm)
+
+    def test_measures_the_link_and_leaves_the_receiver_waiting(self):
+        vm = self.guest("tick=2 fill=8 end=byte")
+        target = self.receive()
+        said = self.predict(vm, "--to", target.address)
+        self.assertGreater(said["bandwidth"], 10e6)
+        self.assertEqual(target.state(), "listening")
+        report = self.migrate(vm, target, "--verify").report()
+        self.assertTrue(report["verified"])
+        target.wait_ticks(20)
+        self.end(target)
+        self.assert_sound(vm, target)
+
+    def test_is_refused_where_it_makes_no_sense(self):
+        vm = self.guest("tick=2 fill=32 end=byte", memory="64M")
+        self.assertEqual(self.ferry("predict", "--api-socket", vm.api).status, 64)
+        gone = vm.cli("predict", "--to", f"unix:{self.path('none')}", check=False)
+        self.assertIn("--max-bandwidth", gone.stderr)
+        target = self.receive()
+        migration = self.migrate(vm, target, "--max-bandwidth", "10Mbit")
+        vm.wait_info(lambda info: info["state"] == "migrating", "migrating")
+        refused = vm.cli("predict", "--max-bandwidth", "1Gbit", check=False)
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn("cannot predict", refused.stderr)
+        busy = self.ferry("predict", "--api-socket", target.api, "--max-bandwidth", "1Gbit")
+        self.assertIn("cannot predict", busy.stderr.text())
+        vm.cli("cancel")
+        migration.report(status=1)
+        self.assertEqual(self.predict(vm, "--max-bandwidth", "1Gbit")["choice"], "pre-copy")
+        self.end(vm)
+
+    def test_ends_where_a_migration_begins(self):
+        vm = self.guest("tick=2 fill=8 end=byte")
+        target = self.receive()
+        client = self.start(
+            Process, [FERRY, "predict", "--api-socket", vm.api, "--max-bandwidth", "1Gbit"])
+        self.assertTrue(self.migrate(vm, target, "--verify").report()["verified"])
+        client.wait(2 * DEADLINE)
+        self.assertRegex(client.stderr.text() + client.stdout.text(),
+                         "cannot predict|choice|no answer")
+        target.wait_ticks(20)
+        self.end(target)
+
+
+@labels("alone", "no-asan", "no-tsan")
+class AGuestThatIsLookedAt(PredictTest):
+    def writes(self, vm):
+        lines = [line for line in vm.stdout.text().splitlines() if " writes=" in line]
+        return int(lines[-1].rsplit("writes=", 1)[1]), int(lines[-1].split("time_us=")[1].split()[0])
+
+    def test_runs_as_fast_as_before(self):
+        """By what it does in its own time: it does not make up for more than 100 ms."""
+        vm = self.guest("tick=2 fill=48 dirty=20000 end=byte", memory="64M")
+        vm.stdout.wait_for(rb"^# tick .*writes", start=vm.stdout.size())
+        before, start = self.writes(vm)
+        self.predict(vm, "--max-bandwidth", "1Gbit")
+        vm.stdout.wait_for(rb"^# tick .*writes", start=vm.stdout.size())
+        after, end = self.writes(vm)
+        self.assertGreater((after - before) / (end - start) * 1e6, 0.95 * 20000)
+        self.end(vm)
