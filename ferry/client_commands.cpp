@@ -220,8 +220,7 @@ int migrate(const MigrateCommand& command) {
 }
 
 int predict(const PredictCommand& command) {
-  json forecast =
-      request(command.api_socket, "GET", "/forecast", to_json(command.request));
+  json forecast = request(command.api_socket, "GET", "/forecast", to_json(command.request));
   if (command.json) {
     print_out(vmm::json_text(forecast, 2) + '\n');
     return static_cast<int>(ExitStatus::ok);

@@ -136,9 +136,8 @@ void define_migrate(CLI::App& app, MigrateCommand& migrate) {
 }
 
 void define_predict(CLI::App& app, PredictCommand& predict) {
-  CLI::App& command = *add_command(app, "predict",
-                                   "tell what a migration would take, and move nothing",
-                                   kPredictExamples);
+  CLI::App& command = *add_command(
+      app, "predict", "tell what a migration would take, and move nothing", kPredictExamples);
   migration::MigrateOptions& options = predict.request.options;
   add_api(command, predict.api_socket, predict.json);
   add(

@@ -39,8 +39,9 @@ std::string mode_line(const std::string& name, const json& mode) {
 
 std::string forecast_table(const json& forecast) {
   std::string table;
-  row(table, "link", fmt::format("{}/s, {} there", format_bytes(whole(forecast.at("bandwidth"))),
-                                 format_milliseconds(forecast.at("latency_ms").get<double>())));
+  row(table, "link",
+      fmt::format("{}/s, {} there", format_bytes(whole(forecast.at("bandwidth"))),
+                  format_milliseconds(forecast.at("latency_ms").get<double>())));
   row(table, "pages",
       fmt::format("{} in use, {:.0f} % of them zero; of the others {:.0f} % have a duplicate",
                   format_count(whole(forecast.at("used_pages"))),

@@ -75,9 +75,10 @@ asio::awaitable<LinkEstimate> Foresight::link_of(const ForecastRequest& request)
       why = error.what();
     }
     if (!why.empty()) {
-      throw Conflict(fmt::format("cannot predict: the link to {} cannot be probed: {}. Name what it "
-                                 "carries by --max-bandwidth instead of --to",
-                                 migration::to_string(request.options.to), why));
+      throw Conflict(
+          fmt::format("cannot predict: the link to {} cannot be probed: {}. Name what it "
+                      "carries by --max-bandwidth instead of --to",
+                      migration::to_string(request.options.to), why));
     }
   }
   link.cap = request.options.max_bandwidth;

@@ -102,12 +102,12 @@ void Session::check_may_leave(const char* what, const vmm::Machine& machine) con
   }
   if (const auto lacks = arrival_.fetching(); lacks && lacks->missing > 0) {
     throw Conflict(
-        fmt::format("cannot {}: {} pages of the VM are still to come from where it was before", what,
-                    lacks->missing));
+        fmt::format("cannot {}: {} pages of the VM are still to come from where it was before",
+                    what, lacks->missing));
   }
   if (machine.lacks_pages()) {
-    throw Conflict(fmt::format(
-        "cannot {}: the VM's last pages are just being put in place: try again", what));
+    throw Conflict(
+        fmt::format("cannot {}: the VM's last pages are just being put in place: try again", what));
   }
   if (const auto arrival = arrival_.status(); arrival && arrival->unheard) {
     throw Conflict(fmt::format("cannot {}: {}", what, arrival->detail));

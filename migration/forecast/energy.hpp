@@ -5,8 +5,8 @@
 
 namespace migration::forecast {
 
-/// What a migration takes, E = a V + b, of both hosts and with V bytes on the wire (Liu et al. 2011,
-/// "Performance and energy modeling for live migration of virtual machines").
+/// What a migration takes, E = a V + b, of both hosts and with V bytes on the wire (Liu et al.
+/// 2011, "Performance and energy modeling for live migration of virtual machines").
 struct Energy {
   // The paper's own fit: 0.512 J a megabyte and 20.165 J, of two hosts of its time.
   double joules_per_byte = 0.512e-6;

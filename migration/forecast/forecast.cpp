@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 #include <memory>
+#include <stdexcept>
 #include <utility>
 
 #include "migration/policy/compression_policy.hpp"
@@ -18,8 +19,11 @@ namespace {
 using Kind = ContentSample::Kind;
 
 constexpr std::array kModes{Mode::pre_copy, Mode::post_copy, Mode::hybrid, Mode::automatic};
-/// Runs of the model, each with other random numbers.
+/// Runs of the model, each with other random numbers; one where each takes long.
 constexpr std::uint64_t kRuns = 3;
+constexpr double kLongRun = 300;  // seconds that the link needs for all pages
+/// A run of the model takes longer the slower the link is.
+constexpr double kLongestRun = 3600;
 constexpr double kStateBytesPerCpu = 16.0 * 1024;
 
 // Of the hosts, fitted to migrations between two processes of one machine
@@ -36,7 +40,7 @@ constexpr model::Hosts kHosts{.begin_seconds = 0.010,
 /// At the switch of hybrid and auto the destination gives up each page that is missing.
 constexpr double kMissingSeconds = 0.5e-6;
 /// Those who push go behind all others: so much of their speed is left to pack pages.
-constexpr double kPackAside = 0.15;
+constexpr double kPackAside = 0.35;
 /// What does not depend on the pages of the stop takes from so many times to so many times as long.
 constexpr double kLeastFixed = 0.4;
 constexpr double kMostFixed = 5;
@@ -107,10 +111,11 @@ model::Scenario scenario_of(const GuestSample& sample, const LinkEstimate& link,
 }
 
 /// The middle one of some runs, and what all of them make likely.
-ModeForecast forecast_of(Mode mode, model::Scenario with, const Energy& energy) {
+ModeForecast forecast_of(Mode mode, model::Scenario with, std::uint64_t runs,
+                         const Energy& energy) {
   with.settings.mode = mode;
   std::vector<model::Outcome> outcomes;
-  for (std::uint64_t seed = 1; seed <= kRuns; ++seed) {
+  for (std::uint64_t seed = 1; seed <= runs; ++seed) {
     with.seed = seed;
     outcomes.push_back(model::run(with));
   }
@@ -144,20 +149,36 @@ const ModeForecast& of(const std::vector<ModeForecast>& modes, Mode mode) {
   return *std::ranges::find(modes, mode, &ModeForecast::mode);
 }
 
+double rate_of(const LinkEstimate& link) {
+  if (link.cap == 0) return link.bytes_per_second;
+  return std::min(link.bytes_per_second, static_cast<double>(link.cap));
+}
+
+std::uint64_t runs_of(const GuestSample& sample, const LinkEstimate& link) {
+  const double seconds =
+      static_cast<double>(sample.touched.count()) * vmm::kPageSize / rate_of(link);
+  if (seconds > kLongestRun) {
+    throw std::invalid_argument(fmt::format(
+        "the link would take {:.0f} minutes for the pages that the VM uses, and more than "
+        "{:.0f} are not predicted",
+        seconds / 60, kLongestRun / 60));
+  }
+  return seconds > kLongRun ? 1 : kRuns;
+}
+
 void choose(Forecast& forecast, const MigrateOptions& options) {
   const double most = std::chrono::duration<double, std::milli>(options.max_downtime).count();
   const ModeForecast& pre_copy = of(forecast.modes, Mode::pre_copy);
   if (pre_copy.converges) {
     forecast.choice = Mode::pre_copy;
-    forecast.why = fmt::format(
-        "the rest fits {:.3g} ms after {} round{}, and the guest waits for no page", most,
-        pre_copy.rounds - 1, pre_copy.rounds == 2 ? "" : "s");
+    forecast.why =
+        fmt::format("the rest fits {:.3g} ms after {} round{}, and the guest waits for no page",
+                    most, pre_copy.rounds - 1, pre_copy.rounds == 2 ? "" : "s");
     return;
   }
   // Each of the others ends whatever the guest writes.
-  forecast.choice = std::ranges::min(
-      std::array{Mode::automatic, Mode::hybrid, Mode::post_copy}, {},
-      [&](Mode mode) { return of(forecast.modes, mode).total_ms; });
+  forecast.choice = std::ranges::min(std::array{Mode::automatic, Mode::hybrid, Mode::post_copy}, {},
+                                     [&](Mode mode) { return of(forecast.modes, mode).total_ms; });
   forecast.why = fmt::format(
       "pre-copy would stop the guest for {:.3g} ms, not {:.3g}; of the modes that do not depend on "
       "what it writes this one is done first",
@@ -168,6 +189,7 @@ void choose(Forecast& forecast, const MigrateOptions& options) {
 
 Forecast forecast(const GuestSample& sample, const LinkEstimate& link,
                   const MigrateOptions& options, unsigned cpus, const Energy& energy) {
+  const std::uint64_t runs = runs_of(sample, link);
   const Shares shares = shares_of(sample);
   Forecast result;
   result.latency_ms = 1000 * link.latency_seconds;
@@ -177,8 +199,7 @@ Forecast forecast(const GuestSample& sample, const LinkEstimate& link,
   result.shrunk_share = sample.shrunk_bytes / vmm::kPageSize;
   result.compressed = would_compress(sample, sample.pack_rate, link, shares.shrinking, options);
   result.energy = energy;
-  result.bandwidth = link.cap == 0 ? link.bytes_per_second
-                                   : std::min(link.bytes_per_second, static_cast<double>(link.cap));
+  result.bandwidth = rate_of(link);
   model::Scenario with =
       scenario_of(sample, link, options, cpus, result.compressed, shares.shrinking);
   result.dirty_pages_per_second = pages_written(*with.profile, 1);
@@ -189,12 +210,12 @@ Forecast forecast(const GuestSample& sample, const LinkEstimate& link,
     aside = scenario_of(sample, link, options, cpus, false, shares.shrinking);
   }
   for (const Mode mode : kModes) {
-    result.modes.push_back(forecast_of(mode, mode == Mode::post_copy ? aside : with, energy));
+    result.modes.push_back(forecast_of(mode, mode == Mode::post_copy ? aside : with, runs, energy));
   }
   choose(result, options);
   if (sample.changed) {
     with.changed = thinned(*sample.changed);
-    result.modes.push_back(forecast_of(Mode::pre_copy, std::move(with), energy));
+    result.modes.push_back(forecast_of(Mode::pre_copy, std::move(with), runs, energy));
     result.modes.back().returns = true;
   }
   return result;

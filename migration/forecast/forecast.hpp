@@ -53,9 +53,9 @@ struct Forecast {
 inline constexpr double kWorkingSetSeconds = 10;
 
 /// What each mode would do. `options` are those of a migration, of which its mode and where to are
-/// not asked. Takes a second or so of a processor.
+/// not asked. Takes a second or so of a processor. std::invalid_argument for a link that would take
+/// hours.
 [[nodiscard]] Forecast forecast(const GuestSample& sample, const LinkEstimate& link,
-                                const MigrateOptions& options, unsigned cpus,
-                                const Energy& energy);
+                                const MigrateOptions& options, unsigned cpus, const Energy& energy);
 
 }  // namespace migration::forecast

@@ -13,9 +13,9 @@ namespace migration::forecast {
 
 /// What was seen of a guest in about a second.
 struct GuestSample {
-  vmm::PageSet touched;                     ///< of all its RAM: ever
-  std::vector<WriteSample::Seen> writes;    ///< of some pages, in order
-  std::vector<ContentSample::Kind> kinds;   ///< of the same
+  vmm::PageSet touched;                    ///< of all its RAM: ever
+  std::vector<WriteSample::Seen> writes;   ///< of some pages, in order
+  std::vector<ContentSample::Kind> kinds;  ///< of the same
   double step_seconds = 0;
   double shrunk_bytes = 4096;  ///< of a page that shrinks
   double pack_rate = 0;        ///< bytes per second; 0: not known

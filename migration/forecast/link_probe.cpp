@@ -66,9 +66,8 @@ asio::awaitable<LinkEstimate> probe_link(Address to, std::chrono::milliseconds t
   const std::size_t first = landed.size() / kWarmUpShare;
   const double seconds = std::max(landed.back() - landed[first], 1e-6);
   const auto frames = static_cast<double>(landed.size() - 1 - first);
-  co_return LinkEstimate{
-      .bytes_per_second = std::max(1.0, frames * wire::kMaxProbeFrame / seconds),
-      .latency_seconds = round_trip / 2};
+  co_return LinkEstimate{.bytes_per_second = std::max(1.0, frames * wire::kMaxProbeFrame / seconds),
+                         .latency_seconds = round_trip / 2};
 }
 
 }  // namespace migration::forecast

@@ -18,8 +18,8 @@ namespace migration::forecast {
 class WriteRates {
  public:
   /// A second, from the lowest up.
-  static constexpr std::array<double, 18> kRates{0,    0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.3, 0.6,
-                                                 1.25, 2.5,   5,    10,   20,   40,   80,   160, 320};
+  static constexpr std::array<double, 18> kRates{
+      0, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.3, 0.6, 1.25, 2.5, 5, 10, 20, 40, 80, 160, 320};
   using Shares = std::array<double, kRates.size()>;
 
   /// Nothing is known: all rates are as likely.

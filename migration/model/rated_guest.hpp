@@ -10,8 +10,9 @@
 namespace migration::model {
 
 /// A guest that writes each page at a rate of its own, independently of the others. What matters of
-/// that to a migration is when a page is written next after it was cleared: it is drawn then, and no
-/// other write costs anything. So a second of 1 GiB costs as much whatever the guest writes in it.
+/// that to a migration is when a page is written next after it was cleared: it is drawn then, and
+/// no other write costs anything. So a second of 1 GiB costs as much whatever the guest writes in
+/// it.
 class RatedGuest final : public Guest {
  public:
   /// `profile` outlives it.

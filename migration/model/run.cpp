@@ -40,7 +40,8 @@ class Migration {
     copying_.send_bytes(scenario_.guest.state_bytes);
     vmm::PageSet missing(copying_.guest().pages());
     if (post_copy) {
-      missing = scenario_.settings.mode == Mode::post_copy ? all_that_differs() : pre_copy_.take_rest();
+      missing =
+          scenario_.settings.mode == Mode::post_copy ? all_that_differs() : pre_copy_.take_rest();
     } else {
       pre_copy_.send_rest();
     }

@@ -1,6 +1,9 @@
 """`ferry predict`: what a migration would take, of a guest that runs on."""
 
 import json
+import socket
+import struct
+import time
 
 from harness import DEADLINE, FERRY, FerryTest, Process
 from labels import labels
@@ -116,6 +119,66 @@ class APrediction(PredictTest):
                          "cannot predict|choice|no answer")
         target.wait_ticks(20)
         self.end(target)
+
+
+class AReceiverThatIsProbed(PredictTest):
+    PREAMBLE = b"FERRY\r\n\x1a" + struct.pack("<II", 2, 5)
+    PROBE = struct.pack("<BBHI", 44, 0, 0, 65536) + bytes(65536)
+    PROBED = struct.pack("<BBHI", 45, 0, 0, 0)
+    REFUSED = 19
+
+    def setUp(self):
+        super().setUp()
+        self.target = self.receive("unix")
+
+    def dial(self):
+        client = self.enterContext(socket.socket(socket.AF_UNIX))
+        client.settimeout(DEADLINE)
+        client.connect(self.target.address.removeprefix("unix:"))
+        client.sendall(self.PREAMBLE)
+        self.assertEqual(len(client.recv(16, socket.MSG_WAITALL)), 16)
+        return client
+
+    def answer(self, client):
+        return client.recv(8, socket.MSG_WAITALL)
+
+    def test_reads_no_more_than_its_bounds(self):
+        client = self.dial()
+        answered = 0
+        for _ in range(2000):
+            try:
+                client.sendall(self.PROBE)
+                answer = self.answer(client)
+            except (BrokenPipeError, ConnectionResetError):
+                break
+            if not answer:
+                break
+            self.assertEqual(answer, self.PROBED)
+            answered += 1
+        self.assertGreater(answered, 0)
+        self.assertLessEqual(answered, (64 << 20) // 65536 + 1)
+        self.assertEqual(self.target.state(), "listening")
+
+    def test_is_so_by_one_at_a_time(self):
+        first, second = self.dial(), self.dial()
+        first.sendall(self.PROBE)
+        self.assertEqual(self.answer(first), self.PROBED)
+        second.sendall(self.PROBE)
+        self.assertEqual(self.answer(second)[0], self.REFUSED)
+        first.close()
+        end = time.monotonic() + DEADLINE
+        while time.monotonic() < end:
+            third = self.dial()
+            third.sendall(self.PROBE)
+            if self.answer(third) == self.PROBED:
+                return
+        self.fail("it was never free again")
+
+    def test_drops_who_sends_anything_else(self):
+        client = self.dial()
+        client.sendall(struct.pack("<BBHI", 44, 0, 0, 65537))
+        self.assertEqual(client.recv(1), b"")
+        self.assertEqual(self.target.state(), "listening")
 
 
 @labels("alone", "no-asan", "no-tsan")

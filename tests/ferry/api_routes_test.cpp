@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+
 #include <initializer_list>
 #include <stdexcept>
 #include <string>
@@ -73,6 +76,33 @@ TEST(ApiRoutes, DoWhatIsAsked) {
   answer(vm, http::verb::put, "/migration", R"({"max_bandwidth":0})");
   answer(vm, http::verb::put, "/balloon", R"({"target":4096})");
   EXPECT_EQ(vm.asked, "pause resume force stop migrate set balloon 4096 ");
+}
+
+TEST(ApiRoutes, AnswerForecastsInTheirOwnTime) {
+  const auto forecast = [](const char* body) {
+    FakeVm vm;
+    ApiRequest request(http::verb::get, "/forecast?x", 11);
+    request.body() = body;
+    EXPECT_TRUE(asks_for_forecast(request));
+    ApiAnswer answer;
+    boost::asio::io_context context;
+    boost::asio::co_spawn(context, answer_with_forecast(vm, request),
+                          [&](const std::exception_ptr&, ApiAnswer made) { answer = made; });
+    context.run();
+    return answer;
+  };
+  EXPECT_EQ(forecast(R"({"max_bandwidth":1000})").body, (json{{"choice", "pre-copy"}}));
+  EXPECT_EQ(
+      forecast(R"({"to":"tcp:h:1","energy":{"joules_per_byte":1e-7,"joules":0,"source":"x"}})")
+          .status,
+      http::status::ok);
+  for (const char* unsound :
+       {"", "[]", R"({"max_bandwidth":0})", R"({"max_bandwidth":1,"x":1})",
+        R"({"max_bandwidth":1,"energy":{}})",
+        R"({"max_bandwidth":1,"energy":{"joules_per_byte":-1,"joules":0,"source":"x"}})",
+        R"({"max_bandwidth":1,"energy":{"joules_per_byte":0,"joules":"0","source":"x"}})"}) {
+    EXPECT_EQ(forecast(unsound).status, http::status::bad_request) << unsound;
+  }
 }
 
 TEST(ApiRoutes, TakeThePathAloneFromTheTarget) {

@@ -149,6 +149,27 @@ TEST(CommandLine, OfMigrateKnowsEveryModeAndChoosesByItself) {
   }
 }
 
+TEST(CommandLine, OfPredictTakesTheOptionsOfAMigration) {
+  const auto command = parse_as<PredictCommand>(
+      {"predict", "--api-socket", "a", "--to", "tcp:h:1", "--max-bandwidth", "1Gbit",
+       "--max-downtime", "5ms", "--max-rounds", "7", "--compression", "none", "--channels", "2",
+       "--no-hot-last", "--throttle", "--json"});
+  EXPECT_TRUE(command.request.probes);
+  EXPECT_TRUE(command.json);
+  const migration::MigrateOptions& options = command.request.options;
+  EXPECT_EQ(options.to.host, "h");
+  EXPECT_EQ(options.max_bandwidth, 125'000'000U);
+  EXPECT_EQ(options.max_downtime, std::chrono::milliseconds(5));
+  EXPECT_EQ(options.max_rounds, 7U);
+  EXPECT_EQ(options.channels, 2U);
+  EXPECT_FALSE(options.hot_last);
+  EXPECT_TRUE(options.throttle);
+}
+
+TEST(CommandLine, OfPredictNeedsALink) {
+  EXPECT_NE(refusal({"predict", "--api-socket", "a"}).find("--max-bandwidth"), std::string::npos);
+}
+
 TEST(CommandLine, OfSetTakesEveryOption) {
   const auto settings = parse_as<SetCommand>({"set", "--api-socket", "s", "--max-downtime", "5ms",
                                               "--to", "unix:/p", "--prepaging", "none"})
@@ -241,9 +262,9 @@ std::string printed(const std::vector<const char*>& words) {
 }
 
 const std::vector<std::vector<const char*>> kCommands = {
-    {},        {"run"},    {"receive"}, {"migrate"}, {"set"},    {"info"},
-    {"pause"}, {"resume"}, {"stop"},    {"cancel"},  {"images"}, {"images", "drop"},
-    {"plan"},  {"help"}};
+    {},         {"run"},  {"receive"}, {"migrate"}, {"set"},    {"info"},           {"pause"},
+    {"resume"}, {"stop"}, {"cancel"},  {"predict"}, {"images"}, {"images", "drop"}, {"plan"},
+    {"help"}};
 
 TEST(CommandLine, HasHelpThatFitsATerminal) {
   for (std::vector<const char*> words : kCommands) {

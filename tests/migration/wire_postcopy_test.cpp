@@ -255,7 +255,15 @@ TEST(WirePostCopy, TheEndOfTheGuestComesWithItsReason) {
 }
 
 TEST(WirePostCopy, TypesNextToThoseOfFaultConnectionsAreUnknown) {
-  expect_error([] { static_cast<void>(header_of("2c 00 00 00 00 00 00 00")); }, "unknown type 44");
+  EXPECT_EQ(header_of("2c 00 00 00 00 00 01 00").type, FrameType::probe);
+  expect_error([] { static_cast<void>(header_of("2c 00 00 00 01 00 01 00")); }, "over its limit");
+  EXPECT_EQ(header_of("2d 00 00 00 00 00 00 00").type, FrameType::probed);
+  expect_error([] { static_cast<void>(header_of("2d 00 00 00 01 00 00 00")); }, "over its limit");
+  check_direction({FrameType::probe}, Side::destination);
+  check_direction({FrameType::probed}, Side::source);
+  expect_error([] { check_direction({FrameType::probe}, Side::source); }, "out of turn");
+  expect_error([] { check_direction({FrameType::probed}, Side::destination); }, "out of turn");
+  expect_error([] { static_cast<void>(header_of("2e 00 00 00 00 00 00 00")); }, "unknown type 46");
   // None of the new frames has ranges.
   for (const std::string_view hex : {"1c 00 01 00 08 00 00 00", "1d 00 01 00 04 00 00 00",
                                      "28 00 01 00 08 00 00 00", "29 00 01 00 10 00 00 00"}) {

@@ -33,7 +33,7 @@ TEST(Wire, PreambleOfAStrangerIsRefused) {
   expect_error(decode("47455420 2f204854 54502f31 2e310d0a"), "not Ferry");
   expect_error(decode("46455252590d0a1a 63000000 01000000"), "version 99");
   expect_error(decode("46455252590d0a1a 02000000 00000000"), "unknown role");
-  expect_error(decode("46455252590d0a1a 02000000 05000000"), "unknown role");
+  expect_error(decode("46455252590d0a1a 02000000 06000000"), "unknown role");
 }
 
 TEST(Wire, RawPageFrameIsAsTheProtocolPageShowsIt) {

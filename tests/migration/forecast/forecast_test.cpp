@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <stdexcept>
 
 #include "tests/migration/forecast/synthetic_guest.hpp"
 
@@ -52,6 +53,10 @@ TEST(Forecast, CountsTheEnergyOfTheBytes) {
   const Forecast idle = forecast_of(0);
   const ModeForecast& mode = idle.modes.front();
   EXPECT_NEAR(mode.joules, 0.512e-6 * static_cast<double>(mode.wire_bytes) + 20.165, 1e-6);
+}
+
+TEST(Forecast, IsRefusedForALinkThatWouldTakeHours) {
+  EXPECT_THROW(static_cast<void>(forecast_of(0, 1000)), std::invalid_argument);
 }
 
 TEST(Forecast, SendsBackOnlyWhatDiffersFromTheImageThatIsKept) {

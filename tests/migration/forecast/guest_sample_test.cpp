@@ -12,7 +12,6 @@
 namespace migration::forecast {
 namespace {
 
-
 struct Case {
   const char* name;
   std::function<double(vmm::PageIndex)> rate;
