@@ -28,7 +28,7 @@ constexpr const char* kMigrateExamples =
 constexpr const char* kPredictExamples =
     "Examples:\n"
     "  ferry predict --api-socket vm.sock --to tcp:host-b:7000\n"
-    "  ferry predict --api-socket vm.sock --max-bandwidth 1Gbit --max-downtime 20ms --json\n"
+    "  ferry predict --api-socket vm.sock --max-bandwidth 1Gbit --json\n"
     "The guest is looked at for a second, while it runs on.";
 
 constexpr const char* kImagesExamples =

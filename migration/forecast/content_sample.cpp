@@ -41,7 +41,7 @@ ContentSample::Kind ContentSample::look(std::span<const std::byte> page) {
 void ContentSample::pack() {
   const auto start = std::chrono::steady_clock::now();
   const std::size_t size = codec_.pack(block_, packed_, kAcceleration);
-  seconds_ += seconds_since(start);
+  seconds_.push_back(seconds_since(start));
   in_ += static_cast<double>(kBlock);
   out_ += static_cast<double>(std::min(size, kBlock));
 }
@@ -50,6 +50,13 @@ double ContentSample::shrunk_bytes() const {
   return in_ == 0 ? static_cast<double>(vmm::kPageSize) : vmm::kPageSize * out_ / in_;
 }
 
-double ContentSample::pack_rate() const { return seconds_ == 0 ? 0 : in_ / seconds_; }
+/// By the middle one of the blocks: some were interrupted.
+double ContentSample::pack_rate() const {
+  if (seconds_.empty()) return 0;
+  std::vector<double> seconds = seconds_;
+  const auto middle = seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2);
+  std::ranges::nth_element(seconds, middle);
+  return static_cast<double>(kBlock) / std::max(*middle, 1e-9);
+}
 
 }  // namespace migration::forecast

@@ -23,7 +23,8 @@ class ContentSample {
 
   /// Of a page that shrinks: the bytes of it that LZ4 leaves, in a block of 16.
   [[nodiscard]] double shrunk_bytes() const;
-  /// Of such pages, how many bytes it packs in a second; 0: none was seen.
+  /// Of such pages, how many bytes it packs in a second, where nobody else takes the processor; 0:
+  /// none was seen.
   [[nodiscard]] double pack_rate() const;
   /// Pages that are the same as an earlier one, but for zero pages.
   [[nodiscard]] std::uint64_t duplicates() const { return duplicates_; }
@@ -37,7 +38,8 @@ class ContentSample {
   std::vector<std::byte> packed_;
   std::size_t filled_ = 0;  ///< bytes of block_
   unsigned blocks_ = 0;     ///< filled so far
-  double in_ = 0, out_ = 0, seconds_ = 0;
+  double in_ = 0, out_ = 0;
+  std::vector<double> seconds_;  ///< that each block took
   std::unordered_set<std::uint64_t> digests_;
   std::uint64_t data_ = 0;
   std::uint64_t duplicates_ = 0;

@@ -183,17 +183,17 @@ class AReceiverThatIsProbed(PredictTest):
 
 @labels("alone", "no-asan", "no-tsan")
 class AGuestThatIsLookedAt(PredictTest):
-    def writes(self, vm):
-        lines = [line for line in vm.stdout.text().splitlines() if " writes=" in line]
-        return int(lines[-1].rsplit("writes=", 1)[1]), int(lines[-1].split("time_us=")[1].split()[0])
+    LINE = rb"^# tick \d+ time_us=(\d+) .* writes=(\d+)\n"
 
-    def test_runs_as_fast_as_before(self):
-        """By what it does in its own time: it does not make up for more than 100 ms."""
+    def next_line(self, vm):
+        line = vm.stdout.wait_for(self.LINE, start=vm.stdout.size())
+        return int(line[1]) / 1e6, int(line[2])
+
+    def test_writes_as_much_as_before(self):
+        """It does not make up for more than 100 ms."""
         vm = self.guest("tick=2 fill=48 dirty=20000 end=byte", memory="64M")
-        vm.stdout.wait_for(rb"^# tick .*writes", start=vm.stdout.size())
-        before, start = self.writes(vm)
+        start, before = self.next_line(vm)
         self.predict(vm, "--max-bandwidth", "1Gbit")
-        vm.stdout.wait_for(rb"^# tick .*writes", start=vm.stdout.size())
-        after, end = self.writes(vm)
-        self.assertGreater((after - before) / (end - start) * 1e6, 0.95 * 20000)
+        end, after = self.next_line(vm)
+        self.assertGreater((after - before) / (end - start), 0.95 * 20000)
         self.end(vm)
