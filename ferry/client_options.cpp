@@ -58,7 +58,7 @@ migration::Address parse_to(std::string_view text) {
 
 /// std::invalid_argument for a file that has no such parameters.
 migration::forecast::Energy read_energy(std::string_view path) {
-  constexpr std::size_t kMost = 64 * 1024;
+  constexpr std::size_t kMost = std::size_t{64} << 10;
   std::ifstream file{std::string(path)};
   std::string text(kMost, '\0');
   file.read(text.data(), static_cast<std::streamsize>(text.size()));

@@ -18,7 +18,7 @@ namespace {
 
 std::uint64_t whole(const json& value) { return static_cast<std::uint64_t>(value.get<double>()); }
 
-void row(std::string& table, std::string_view name, const std::string& value) {
+void named(std::string& table, std::string_view name, const std::string& value) {
   fmt::format_to(std::back_inserter(table), "  {:<14}{}\n", name, value);
 }
 
@@ -39,27 +39,28 @@ std::string mode_line(const std::string& name, const json& mode) {
 
 std::string forecast_table(const json& forecast) {
   std::string table;
-  row(table, "link",
-      fmt::format("{}/s, {} there", format_bytes(whole(forecast.at("bandwidth"))),
-                  format_milliseconds(forecast.at("latency_ms").get<double>())));
-  row(table, "pages",
-      fmt::format("{} in use, {:.0f} % of them zero; of the others {:.0f} % have a duplicate",
-                  format_count(whole(forecast.at("used_pages"))),
-                  100 * forecast.at("zero_share").get<double>(),
-                  100 * forecast.at("duplicate_share").get<double>()));
-  row(table, "writes",
-      fmt::format("{} pages in a second, {} in ten",
-                  format_count(whole(forecast.at("dirty_pages_per_s"))),
-                  format_count(whole(forecast.at("working_set_pages")))));
-  row(table, "compression", forecast.at("compressed").get<bool>() ? "where pages shrink" : "none");
+  named(table, "link",
+        fmt::format("{}/s, {} there", format_bytes(whole(forecast.at("bandwidth"))),
+                    format_milliseconds(forecast.at("latency_ms").get<double>())));
+  named(table, "pages",
+        fmt::format("{} in use, {:.0f} % of them zero; of the others {:.0f} % have a duplicate",
+                    format_count(whole(forecast.at("used_pages"))),
+                    100 * forecast.at("zero_share").get<double>(),
+                    100 * forecast.at("duplicate_share").get<double>()));
+  named(table, "writes",
+        fmt::format("{} pages in a second, {} in ten",
+                    format_count(whole(forecast.at("dirty_pages_per_s"))),
+                    format_count(whole(forecast.at("working_set_pages")))));
+  named(table, "compression",
+        forecast.at("compressed").get<bool>() ? "where pages shrink" : "none");
   table +=
       "  mode              total     downtime            from - to                  bytes rounds  "
       "converges   joules\n";
   for (const auto& [name, mode] : forecast.at("modes").items()) table += mode_line(name, mode);
-  row(table, "energy", "by " + forecast.at("energy").at("source").get<std::string>());
-  row(table, "choice",
-      fmt::format("{}: {}", forecast.at("choice").get<std::string>(),
-                  forecast.at("why").get<std::string>()));
+  named(table, "energy", "by " + forecast.at("energy").at("source").get<std::string>());
+  named(table, "choice",
+        fmt::format("{}: {}", forecast.at("choice").get<std::string>(),
+                    forecast.at("why").get<std::string>()));
   return table;
 }
 
