@@ -60,8 +60,7 @@ bool known(std::uint8_t type) {
     return type >= static_cast<std::uint8_t>(first) && type <= static_cast<std::uint8_t>(last);
   };
   return in(FrameType::channel, FrameType::round_end) || in(FrameType::alive, FrameType::report) ||
-         in(FrameType::inquire, FrameType::released) ||
-         in(FrameType::request, FrameType::probed);
+         in(FrameType::inquire, FrameType::released) || in(FrameType::request, FrameType::probed);
 }
 
 /// Whether frames of this type go to that side on a control or inquiry connection.
