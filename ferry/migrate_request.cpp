@@ -57,6 +57,13 @@ unsigned count(const json& value, std::string_view field, unsigned most) {
   return value.get<unsigned>();
 }
 
+std::uint64_t bytes(const json& value, std::string_view field) {
+  if (!value.is_number_integer() || value.get<std::int64_t>() < 0) {
+    refuse(field, "a whole number of bytes");
+  }
+  return value.get<std::uint64_t>();
+}
+
 std::chrono::microseconds milliseconds(const json& value, std::string_view field, double least) {
   return std::chrono::microseconds(
       static_cast<std::int64_t>(number(value, field, least, kMaxMilliseconds) * 1000));
@@ -96,6 +103,7 @@ json to_json(const MigrateOptions& options) {
                  {"throttle", options.throttle},
                  {"verify", options.verify},
                  {"timeout_ms", in_milliseconds(options.timeout)}};
+  if (options.delta_cache) result["delta_cache"] = *options.delta_cache;
   if (options.max_rounds > 0) result["max_rounds"] = options.max_rounds;
   return result;
 }
@@ -124,10 +132,7 @@ std::uint64_t balloon_from_json(const json& from) {
   std::optional<std::uint64_t> target;
   for (const auto& [field, value] : from.items()) {
     if (field != "target") refuse_unknown(field);
-    if (!value.is_number_integer() || value.get<std::int64_t>() < 0) {
-      refuse(field, "a whole number of bytes");
-    }
-    target = value.get<std::uint64_t>();
+    target = bytes(value, field);
   }
   if (!target) refuse("target", "there: the bytes that the guest is asked to do without");
   return *target;
@@ -157,6 +162,8 @@ MigrateOptions some_migrate_options_from_json(const json& from) {
       options.max_bandwidth = bandwidth(value, field);
     } else if (field == "compression") {
       options.compression = one_of(value, field, &migration::compression_from, "auto, lz4 or none");
+    } else if (field == "delta_cache") {
+      options.delta_cache = bytes(value, field);
     } else if (field == "channels") {
       options.channels = count(value, field, migration::kMaxChannels);
     } else if (field == "prepaging") {

@@ -21,7 +21,7 @@ constexpr std::size_t kBarWidth = 28;
 constexpr std::size_t kUsualColumns = 80;
 
 std::uint64_t pages_sent(const MigrationReport& report) {
-  return report.pages.zero + report.pages.raw + report.pages.compressed;
+  return report.pages.zero + report.pages.raw + report.pages.compressed + report.pages.delta;
 }
 
 /// As many of its parts, which commas separate, as fit without what aligns them; else `least`.
@@ -98,12 +98,13 @@ void add_downtime(std::string& table, const MigrationReport& report) {
 
 void add_pages(std::string& table, const MigrationReport::Pages& pages) {
   row(table, "pages",
-      fmt::format(
-          "{} in all: {}{} zero, {} raw, {} compressed", format_count(pages.total),
-          // Not known before the first round has ended.
-          pages.unpopulated > 0 ? fmt::format("{} never touched, ", format_count(pages.unpopulated))
-                                : "",
-          format_count(pages.zero), format_count(pages.raw), format_count(pages.compressed)));
+      fmt::format("{} in all: {}{} zero, {} raw, {} compressed{}", format_count(pages.total),
+                  // Not known before the first round has ended.
+                  pages.unpopulated > 0
+                      ? fmt::format("{} never touched, ", format_count(pages.unpopulated))
+                      : "",
+                  format_count(pages.zero), format_count(pages.raw), format_count(pages.compressed),
+                  pages.delta > 0 ? fmt::format(", {} deltas", format_count(pages.delta)) : ""));
   if (pages.held_back > 0) {
     row(table, "held back",
         fmt::format("{} pages that the guest wrote again and again, from the first round",

@@ -48,6 +48,8 @@ struct MigrateOptions {
   Compression compression = Compression::automatic;
   unsigned channels = 1;  ///< 1 to kMaxChannels connections that carry pages
   Prepaging prepaging = Prepaging::bubbling;
+  /// Bytes that the source may keep of what it sends again, for deltas; 0: it sends none.
+  std::optional<std::uint64_t> delta_cache = std::nullopt;
   bool hot_last = true;  ///< the first round holds back what the guest writes again and again
   bool throttle = false;
   bool verify = false;

@@ -34,6 +34,7 @@ json pages_json(const MigrationReport::Pages& pages) {
           {"zero", pages.zero},
           {"raw", pages.raw},
           {"compressed", pages.compressed},
+          {"delta", pages.delta},
           {"reused", pages.reused},
           {"duplicate", pages.duplicate},
           {"free", pages.free},
@@ -73,6 +74,8 @@ json to_json(const MigrationReport& report) {
       {"wire_bytes", report.wire_bytes},
       {"wire_bytes_back", report.wire_bytes_back},
       {"pages", pages_json(report.pages)},
+      {"saved_bytes", {{"delta", report.saved.delta}}},
+      {"delta_cache_bytes", report.delta_cache_bytes},
       {"rounds", rounds_json(report.rounds)},
       {"faults",
        {{"count", faults.count},
@@ -122,6 +125,12 @@ MigrationReport report_from_json(const json& from) {
   pages.at("zero").get_to(report.pages.zero);
   pages.at("raw").get_to(report.pages.raw);
   pages.at("compressed").get_to(report.pages.compressed);
+  // Not in the report of a peer that knows of none.
+  report.pages.delta = pages.value("delta", std::uint64_t{0});
+  if (const auto saved = from.find("saved_bytes"); saved != from.end()) {
+    report.saved.delta = saved->value("delta", std::uint64_t{0});
+  }
+  report.delta_cache_bytes = from.value("delta_cache_bytes", std::uint64_t{0});
   pages.at("resent").get_to(report.pages.resent);
   pages.at("held_back").get_to(report.pages.held_back);
   pages.at("demand").get_to(report.pages.demand);

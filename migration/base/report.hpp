@@ -36,6 +36,7 @@ struct MigrationReport {
   std::uint64_t wire_bytes_back = 0;
   struct Pages {
     std::uint64_t total = 0, unpopulated = 0, zero = 0, raw = 0, compressed = 0, resent = 0;
+    std::uint64_t delta = 0;      ///< sent as the difference from what was sent before
     std::uint64_t held_back = 0;  ///< by the first round, as the guest kept writing them
     std::uint64_t free = 0;       ///< never sent: the guest does without them
     std::uint64_t demand = 0;     ///< sent since a vCPU waited for them
@@ -43,6 +44,10 @@ struct MigrationReport {
     std::uint64_t reused = 0;     ///< not sent: the destination had them from an earlier stay
     std::uint64_t duplicate = 0;  ///< not sent: it had their content elsewhere
   } pages;
+  struct Saved {
+    std::uint64_t delta = 0;
+  } saved;                              ///< bytes: the pages less what went for them
+  std::uint64_t delta_cache_bytes = 0;  ///< that the source has kept for deltas
   std::vector<RoundReport> rounds;
   struct Faults {
     std::uint64_t count = 0;

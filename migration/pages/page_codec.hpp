@@ -6,7 +6,7 @@
 
 namespace migration {
 
-/// Pages as an LZ4 block (docs/protocol.md, "Frames on page connections"). One thread's.
+/// Pages as LZ4 blocks (docs/protocol.md, "Frames on page connections"). One thread's.
 class PageCodec {
  public:
   /// Bytes that the block of so many bytes of pages has at most.
@@ -18,6 +18,14 @@ class PageCodec {
   /// wire::ProtocolError for a block that is not `into.size()` bytes of pages. Then anything may be
   /// in `into`.
   static void unpack(std::span<const std::byte> block, std::span<std::byte> into);
+
+  /// Packs one page as its difference from `base`, another version of it: a block that refers to
+  /// the base as if that came just before. The size of the block; 0 if it does not fit `into`.
+  std::size_t pack_delta(std::span<const std::byte> page, std::span<const std::byte> base,
+                         std::span<std::byte> into);
+  /// `into` is not the base. wire::ProtocolError as with unpack().
+  static void unpack_delta(std::span<const std::byte> block, std::span<const std::byte> base,
+                           std::span<std::byte> into);
 
  private:
   std::vector<std::byte> state_;

@@ -53,6 +53,7 @@ void PageReceiver::receive(const wire::FrameHeader& header) {
   switch (header.type) {
     case FrameType::pages_raw: limit = wire::kMaxRawPages; break;
     case FrameType::pages_lz4: limit = wire::kMaxLz4Pages; break;
+    case FrameType::pages_delta: limit = wire::kMaxDeltaPages; break;
     case FrameType::pages_zero: limit = pages; break;
     default:
       throw ProtocolError(fmt::format("the peer sent a frame of type {} among the pages",
@@ -71,6 +72,7 @@ void PageReceiver::receive(const wire::FrameHeader& header) {
   switch (header.type) {
     case FrameType::pages_raw: return sink().put_raw(ranges, in_, rest);
     case FrameType::pages_lz4: return sink().put_compressed(ranges, in_, rest);
+    case FrameType::pages_delta: return sink().put_deltas(ranges, in_, rest);
     default: return sink().put_zero(ranges);
   }
 }

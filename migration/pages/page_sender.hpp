@@ -9,10 +9,13 @@
 #include <vector>
 
 #include "migration/net/stream.hpp"
+#include "migration/pages/delta_cache.hpp"
 #include "migration/pages/page_codec.hpp"
 #include "migration/pages/rate_limiter.hpp"
 #include "migration/pages/round.hpp"
+#include "migration/pages/sent_rounds.hpp"
 #include "migration/policy/compression_policy.hpp"
+#include "migration/policy/delta_policy.hpp"
 #include "migration/wire/encode.hpp"
 #include "vmm/os/mutex.hpp"
 #include "vmm/os/thread.hpp"
@@ -21,13 +24,17 @@ namespace migration {
 
 /// What the channels of one migration have sent, together. Written by their threads.
 struct PageCounters {
-  std::atomic<std::uint64_t> zero = 0, raw = 0, compressed = 0;  ///< pages
+  std::atomic<std::uint64_t> zero = 0, raw = 0, compressed = 0, delta = 0;  ///< pages
   std::atomic<std::uint64_t> wire_bytes = 0;
+  std::atomic<std::uint64_t> delta_saved = 0;  ///< bytes: pages less what went for them
+
+  [[nodiscard]] std::uint64_t data_pages() const { return raw + compressed + delta; }
+  [[nodiscard]] std::uint64_t pages() const { return zero + data_pages(); }
 };
 
 /// One channel of the source: a thread that takes chunks of the round in progress, classifies their
-/// pages (zero, raw, compressed) and writes them to its connection. Channels share a round by
-/// taking its chunks in turn.
+/// pages (zero, delta, raw, compressed) and writes them to its connection. Channels share a round
+/// by taking its chunks in turn.
 class PageSender {
  public:
   /// What all channels of a migration share; outlives them.
@@ -38,6 +45,9 @@ class PageSender {
     Compression compression;
     unsigned channels;
     std::chrono::milliseconds timeout;  ///< a peer that takes no byte for so long is lost
+    /// Both or none: pages that are sent again go as deltas where that pays.
+    SentRounds* sent = nullptr;
+    DeltaCache* deltas = nullptr;
   };
   /// Called from the thread when a round is on the wire (null) or the channel failed.
   using Done = std::function<void(std::exception_ptr)>;
@@ -61,23 +71,40 @@ class PageSender {
     [[nodiscard]] std::uint64_t bytes() const { return pages * vmm::kPageSize; }
     void clear();
   };
+  /// Such pages in a private copy, which is what is sent: the guest may be writing them.
+  struct Copies : Batch {
+    std::vector<std::byte> bytes;
+
+    /// A copy of one page more, in its place behind the others; it is theirs once it is added.
+    std::span<const std::byte> copy(std::span<const std::byte> page);
+    [[nodiscard]] std::span<const std::byte> all() const {
+      return std::span(bytes).first(Batch::bytes());
+    }
+  };
 
   void run();
   void send_round(Round& round);
   void take_up(const Chunk& chunk);
   void add_zero(vmm::PageRange range);
-  void add_data(vmm::PageIndex page);
+  /// `sent`: the round in which it went last; 0: none.
+  void add_data(vmm::PageIndex page, std::uint32_t sent);
+  /// Whether the page goes as its difference from what was sent in round `sent`. It is kept for the
+  /// next time.
+  [[nodiscard]] bool add_delta(vmm::PageIndex page, std::span<const std::byte> copy,
+                               std::uint32_t sent);
+  /// This round is in the record; the one before it of this page.
+  std::uint32_t record(vmm::PageIndex page);
   void flush();
   void flush_zero();
   void flush_raw();
-  void flush_compressed();
-  /// Writes the frames that flush_compressed() gathered.
+  void flush_copies(Copies& pages);
+  void flush_deltas();
+  /// Writes the frames that flush_copies() gathered.
   void flush_frames();
-  /// Compresses the first pages of the batch, one block of them, into frames_ from `at` on.
-  struct Block {
-    std::size_t in = 0, out = 0;  ///< bytes
-  };
-  Block compress(const Batch& batch, std::size_t at);
+  /// Compresses them, into frames_ from `at` on. The size of the block.
+  std::size_t compress(std::span<const std::byte> pages, std::size_t at);
+  void reserve_frames();
+  void probe(std::span<const std::byte> pages);
   /// The digests that go with a page frame: none unless the round wants them.
   [[nodiscard]] std::span<std::byte> digests(std::span<const vmm::PageRange> ranges);
   void write(std::span<iovec> parts);
@@ -87,14 +114,20 @@ class PageSender {
   Shared& shared_;
   Done done_;
   CompressionPolicy policy_;
+  DeltaPolicy delta_policy_;
 
-  Batch zero_, raw_, lz4_;
+  std::uint32_t round_ = 0;
+  bool records_ = false;  ///< this round, in shared_.sent
+  Batch zero_, raw_;
+  Copies lz4_;    ///< that may shrink
+  Copies plain_;  ///< that go as they are
   bool with_digests_ = false;
   std::uint64_t raw_limit_ = 0;  ///< pages of a raw frame
   std::vector<std::uint64_t> digests_;
   wire::Bytes header_;
   std::vector<iovec> parts_;
-  std::vector<std::byte> copy_;  ///< private copy of the pages to compress
+  Batch deltas_;
+  wire::Bytes delta_blocks_;  ///< of deltas_
   PageCodec codec_;
   std::vector<std::byte> frames_;  ///< compressed, on their way into one write
   std::size_t frames_used_ = 0;    ///< bytes of it

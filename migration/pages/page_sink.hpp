@@ -28,6 +28,9 @@ class PageSink {
   /// One LZ4 block of the pages.
   virtual void put_compressed(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
                               std::size_t bytes) = 0;
+  /// For each page its difference from what is there.
+  virtual void put_deltas(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
+                          std::size_t bytes) = 0;
   virtual void put_zero(std::span<const vmm::PageRange> ranges) = 0;
 };
 

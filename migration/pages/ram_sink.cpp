@@ -1,18 +1,34 @@
 #include "migration/pages/ram_sink.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
+#include "migration/base/page_content.hpp"
 #include "migration/pages/page_codec.hpp"
+#include "migration/wire/decode.hpp"
 #include "migration/wire/format.hpp"
 
 namespace migration {
 
+namespace {
+
+[[noreturn]] void refuse_size() {
+  throw wire::ProtocolError("the peer sent a frame whose pages do not fill it");
+}
+
+/// The next `wanted` bytes of a frame of which `left` are left.
+std::span<const std::byte> take_of(net::BufferedReader& in, std::size_t& left, std::size_t wanted) {
+  if (wanted > left) refuse_size();
+  left -= wanted;
+  return in.take(wanted);
+}
+
+}  // namespace
+
 void RamSink::put_raw(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
                       std::size_t bytes) {
-  if (vmm::count_pages(ranges) * vmm::kPageSize != bytes) {
-    throw wire::ProtocolError("the peer sent a frame whose pages do not fill it");
-  }
+  if (vmm::count_pages(ranges) * vmm::kPageSize != bytes) refuse_size();
   if (target_.collapser) target_.collapser->collapse_for(ranges);
   parts_.clear();
   for (const vmm::PageRange& range : ranges) {
@@ -42,6 +58,27 @@ void RamSink::put_compressed(std::span<const vmm::PageRange> ranges, net::Buffer
     std::memcpy(pages.data(), pages_.data() + at, pages.size());
     at += pages.size();
   }
+}
+
+void RamSink::put_deltas(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
+                         std::size_t bytes) {
+  std::array<std::byte, vmm::kPageSize> becomes{};
+  for (const vmm::PageRange& range : ranges) {
+    target_.memory.reserve(range);
+    target_.written.put(range);
+    for (vmm::PageIndex page = range.first; page < range.end(); ++page) {
+      const wire::DeltaHead head = wire::decode_delta_head(
+          take_of(in, bytes, wire::kDeltaHeadBytes).first<wire::kDeltaHeadBytes>());
+      const auto base = target_.memory.pages({page, 1});
+      PageCodec::unpack_delta(take_of(in, bytes, head.bytes), base, becomes);
+      if (digest_of(becomes) != head.digest) {
+        throw wire::ProtocolError(
+            "the peer sent a difference from another page than the one that is here");
+      }
+      std::ranges::copy(becomes, base.begin());
+    }
+  }
+  if (bytes != 0) refuse_size();
 }
 
 void RamSink::put_zero(std::span<const vmm::PageRange> ranges) {

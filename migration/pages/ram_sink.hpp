@@ -20,6 +20,8 @@ class RamSink final : public PageSink {
                std::size_t bytes) override;
   void put_compressed(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
                       std::size_t bytes) override;
+  void put_deltas(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
+                  std::size_t bytes) override;
   void put_zero(std::span<const vmm::PageRange> ranges) override;
 
  private:

@@ -32,6 +32,8 @@ class Round {
   [[nodiscard]] virtual std::optional<Chunk> next_chunk() = 0;
   /// Somebody may be waiting for each page: a chunk goes out before the next one is taken.
   [[nodiscard]] virtual bool urgent() const { return false; }
+  /// What earlier rounds sent is at the destination, and may be referred to.
+  [[nodiscard]] virtual bool builds_on_earlier() const { return false; }
   /// Each page goes with its digest.
   [[nodiscard]] virtual bool digests() const { return false; }
 
@@ -53,6 +55,7 @@ class PreCopyRound final : public Round {
                vmm::PageSet dirty);
 
   [[nodiscard]] std::optional<Chunk> next_chunk() override;
+  [[nodiscard]] bool builds_on_earlier() const override { return true; }
   /// Hands out no more.
   void stop() { pages_.stop(); }
 

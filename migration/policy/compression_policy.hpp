@@ -32,10 +32,11 @@ class CompressionPolicy {
   void sent_raw(double bytes, double seconds);
   void sent_compressed(double in, double out, double compress_seconds, double write_seconds);
   void set_cap(double cap) { cap_ = cap; }
+  /// Bytes per second that the channel carries, as last seen; infinity while that is not known.
+  [[nodiscard]] double link() const;
 
  private:
   void decide();
-  [[nodiscard]] double link() const;
 
   Compression wanted_;
   double cap_;

@@ -95,6 +95,11 @@ void MissingPageSink::put_compressed(std::span<const vmm::PageRange> ranges,
   installer_.install(ranges, pages, digests_);
 }
 
+void MissingPageSink::put_deltas(std::span<const vmm::PageRange> /*ranges*/,
+                                 net::BufferedReader& /*in*/, std::size_t /*bytes*/) {
+  throw wire::ProtocolError("the peer sent the difference of a page that is missing here");
+}
+
 void MissingPageSink::put_zero(std::span<const vmm::PageRange> ranges) {
   make_way();
   installer_.install_zero(ranges);

@@ -26,6 +26,9 @@ class MissingPageSink final : public PageSink {
                std::size_t bytes) override;
   void put_compressed(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
                       std::size_t bytes) override;
+  /// Refused: what these pages were is gone.
+  void put_deltas(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
+                  std::size_t bytes) override;
   void put_zero(std::span<const vmm::PageRange> ranges) override;
 
  private:

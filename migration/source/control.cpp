@@ -18,6 +18,9 @@ void SourceMigration::Source::update_counts() {
     report.pages.zero = sent.zero;
     report.pages.raw = sent.raw;
     report.pages.compressed = sent.compressed;
+    report.pages.delta = sent.delta;
+    report.saved.delta = sent.delta_saved;
+    report.delta_cache_bytes = link_.delta_cache_bytes();
     report.wire_bytes = link_.bytes_sent();
     report.wire_bytes_back = link_.bytes_received();
     if (!post_copy_) return;

@@ -32,8 +32,11 @@ Link::Link(asio::io_context& loop, vmm::GuestMemory& memory, const MigrateOption
       failed_(std::move(failed)),
       grace_(loop) {}
 
-std::uint64_t Link::pages_sent() const {
-  return counters_.zero + counters_.raw + counters_.compressed;
+std::uint64_t Link::pages_sent() const { return counters_.pages(); }
+
+void Link::send_deltas(std::uint64_t cache_bytes) {
+  shared_.sent = &sent_.emplace(shared_.memory.page_count());
+  shared_.deltas = &deltas_.emplace(cache_bytes);
 }
 
 asio::awaitable<void> Link::dial(Address to) {

@@ -7,6 +7,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <vector>
@@ -44,6 +45,11 @@ class Link {
   [[nodiscard]] RateLimiter& limiter() { return limiter_; }
   [[nodiscard]] const PageCounters& counters() const { return counters_; }
   [[nodiscard]] std::uint64_t pages_sent() const;
+  /// Before channels are opened: pages that are sent again go as deltas where that pays.
+  void send_deltas(std::uint64_t cache_bytes);
+  [[nodiscard]] std::uint64_t delta_cache_bytes() const {
+    return deltas_ ? deltas_->used_bytes() : 0;
+  }
 
   /// The control connection is a new one, that has said nothing yet.
   boost::asio::awaitable<void> dial(Address to);
@@ -88,6 +94,8 @@ class Link {
   const Token token_ = random_token();
   RateLimiter limiter_;
   PageCounters counters_;
+  std::optional<SentRounds> sent_;
+  std::optional<DeltaCache> deltas_;
   PageSender::Shared shared_;
   Failure failed_;
   std::shared_ptr<net::Connection> control_;

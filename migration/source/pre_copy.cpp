@@ -125,7 +125,7 @@ asio::awaitable<void> PreCopy::send_round(std::shared_ptr<PreCopyRound> round,
 PreCopyDriver::Sent PreCopy::sent() const {
   const PageCounters& counters = parts_.link.counters();
   return {.pages = parts_.link.pages_sent(),
-          .data_pages = counters.raw + counters.compressed,
+          .data_pages = counters.data_pages(),
           .wire_bytes = counters.wire_bytes};
 }
 

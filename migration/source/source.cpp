@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <stdexcept>
 #include <system_error>
@@ -19,6 +20,10 @@ using net::Frame;
 using wire::FrameType;
 
 namespace {
+
+/// Unless it is told, the cache for deltas is one such share of RAM, and no more than this.
+constexpr std::uint64_t kDeltaCacheShare = 8;
+constexpr std::uint64_t kMostDeltaCache = std::uint64_t{1} << 30;
 
 constexpr const char* kGuestEnded = "the guest ended while it was being migrated";
 
@@ -189,9 +194,18 @@ wire::Offer SourceMigration::Source::offer() const {
           .timeout = options_.timeout};
 }
 
+std::uint64_t SourceMigration::Source::delta_cache_bytes() const {
+  const std::uint64_t ram = machine_->memory().page_count() * vmm::kPageSize;
+  return std::min(options_.delta_cache.value_or(std::min(ram / kDeltaCacheShare, kMostDeltaCache)),
+                  ram);
+}
+
 /// What only one side knows is done without, unless it was asked for.
 void SourceMigration::Source::agree(wire::Features offered) {
   accept_.features = offered & accept_.features;
+  if (options_.compression == Compression::none) return;
+  const std::uint64_t cache = delta_cache_bytes();
+  if (accept_.features.has(wire::Feature::delta) && cache != 0) link_.send_deltas(cache);
   if (accept_.features.has(wire::Feature::lz4)) return;
   if (options_.compression == Compression::lz4) {
     throw std::runtime_error("the destination does not know LZ4: migrate with --compression none");

@@ -19,6 +19,7 @@ std::size_t payload_limit(FrameType type) {
     case FrameType::pages_raw: return kList + kMaxRawPages * (vmm::kPageSize + kDigestBytes);
     case FrameType::pages_lz4: return kList + kMaxLz4Pages * (vmm::kPageSize + kDigestBytes);
     case FrameType::pages_zero: return kList;
+    case FrameType::pages_delta: return kList + kMaxDeltaPages * (kDeltaHeadBytes + vmm::kPageSize);
     case FrameType::channel: return sizeof(Token) + 4;
     case FrameType::round_end:
     case FrameType::landed:
@@ -59,8 +60,9 @@ bool known(std::uint8_t type) {
   const auto in = [type](FrameType first, FrameType last) {
     return type >= static_cast<std::uint8_t>(first) && type <= static_cast<std::uint8_t>(last);
   };
-  return in(FrameType::channel, FrameType::round_end) || in(FrameType::alive, FrameType::report) ||
-         in(FrameType::inquire, FrameType::released) || in(FrameType::request, FrameType::probed);
+  return in(FrameType::channel, FrameType::pages_delta) ||
+         in(FrameType::alive, FrameType::report) || in(FrameType::inquire, FrameType::released) ||
+         in(FrameType::request, FrameType::probed);
 }
 
 /// Whether frames of this type go to that side on a control or inquiry connection.
@@ -99,7 +101,7 @@ bool goes_to(Side reader, FrameType type) {
 
 bool has_ranges(FrameType type) {
   return type == FrameType::pages_raw || type == FrameType::pages_lz4 ||
-         type == FrameType::pages_zero;
+         type == FrameType::pages_zero || type == FrameType::pages_delta;
 }
 
 vmm::PageRange read_range(Reader& reader, std::uint64_t ram_pages) {
@@ -173,6 +175,15 @@ std::vector<vmm::PageRange> decode_ranges(std::span<const std::byte> bytes, std:
         fmt::format("the peer sent {} pages in one frame, over the limit of {}", pages, max_pages));
   }
   return ranges;
+}
+
+DeltaHead decode_delta_head(std::span<const std::byte, kDeltaHeadBytes> bytes) {
+  Reader reader(bytes, "difference of a page from the peer");
+  const DeltaHead head{reader.u64(), reader.u16()};
+  if (head.bytes == 0 || head.bytes > vmm::kPageSize) {
+    throw ProtocolError("the peer sent an unsound difference of a page");
+  }
+  return head;
 }
 
 Channel decode_channel(std::span<const std::byte> payload) {

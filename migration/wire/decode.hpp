@@ -42,6 +42,13 @@ void check_direction(const FrameHeader& header, Side reader);
                                                         std::uint64_t ram_pages,
                                                         std::uint64_t max_pages);
 
+/// What a page of a `pages_delta` frame has before its block.
+struct DeltaHead {
+  std::uint64_t digest = 0;  ///< of the page that it becomes
+  std::size_t bytes = 0;     ///< of the block: at least 1, at most a page
+};
+[[nodiscard]] DeltaHead decode_delta_head(std::span<const std::byte, kDeltaHeadBytes> bytes);
+
 struct Channel {
   Token token{};
   std::uint32_t index = 0;

@@ -59,6 +59,14 @@ void put_page_header(Bytes& out, FrameType type, std::span<const vmm::PageRange>
   for (const vmm::PageRange& range : ranges) put_range(writer, range);
 }
 
+void put_delta(Bytes& out, std::uint64_t digest, std::span<const std::byte> block) {
+  require(!block.empty() && block.size() <= vmm::kPageSize);
+  ByteWriter writer(out);
+  writer.u64(digest);
+  writer.u16(to_u16(block.size()));
+  writer.bytes(block);
+}
+
 void put_frame(Bytes& out, FrameType type, std::span<const std::byte> payload) {
   put_header(out, type, 0, payload.size());
   ByteWriter(out).bytes(payload);

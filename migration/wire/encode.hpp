@@ -25,6 +25,8 @@ using Bytes = std::vector<std::byte>;
 /// Appends header and ranges of a page frame; `data_bytes` of page data follow by the caller.
 void put_page_header(Bytes& out, FrameType type, std::span<const vmm::PageRange> ranges,
                      std::size_t data_bytes);
+/// Appends one page of a `pages_delta` frame: the digest of what it becomes, and its block.
+void put_delta(Bytes& out, std::uint64_t digest, std::span<const std::byte> block);
 /// Appends a whole frame without ranges.
 void put_frame(Bytes& out, FrameType type, std::span<const std::byte> payload);
 

@@ -14,12 +14,13 @@ namespace migration::wire {
 enum class Feature : std::uint32_t {
   lz4 = 1,     ///< `pages_lz4` frames, and pages as LZ4 blocks in answers
   report = 2,  ///< the `report` frame
+  delta = 4,   ///< `pages_delta` frames
 };
 
 class Features {
  public:
-  static constexpr std::array<std::pair<Feature, std::string_view>, 2> kNames = {
-      {{Feature::lz4, "lz4"}, {Feature::report, "report"}}};
+  static constexpr std::array<std::pair<Feature, std::string_view>, 3> kNames = {
+      {{Feature::lz4, "lz4"}, {Feature::report, "report"}, {Feature::delta, "delta"}}};
   /// Names in one list, and bytes of one, that a peer may send. Those of features that are not
   /// known here are passed over.
   static constexpr std::size_t kMaxNames = 64;

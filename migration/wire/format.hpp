@@ -32,11 +32,12 @@ inline constexpr std::size_t kHeaderBytes = 8;
 
 enum class FrameType : std::uint8_t {
   // page connections, source to destination
-  channel = 1,     ///< token (16 bytes), u32 channel index; on a fault connection too
-  pages_raw = 2,   ///< ranges, then the pages
-  pages_lz4 = 3,   ///< ranges, then one LZ4 block of the pages
-  pages_zero = 4,  ///< ranges
-  round_end = 5,   ///< u32 round
+  channel = 1,      ///< token (16 bytes), u32 channel index; on a fault connection too
+  pages_raw = 2,    ///< ranges, then the pages
+  pages_lz4 = 3,    ///< ranges, then one LZ4 block of the pages
+  pages_zero = 4,   ///< ranges
+  round_end = 5,    ///< u32 round
+  pages_delta = 6,  ///< ranges, then for each page u64 XXH3, u16 bytes, and its difference
   // control connections
   alive = 16,       ///< either way, empty: shows that the sender's control loop runs
   offer = 17,       ///< to destination, JSON
@@ -84,6 +85,9 @@ inline constexpr std::uint64_t kMaxRangePages = std::uint64_t{1} << 31;
 /// and match the window of LZ4.
 inline constexpr std::size_t kMaxRawPages = 512;
 inline constexpr std::size_t kMaxLz4Pages = 16;
+/// Pages of one delta frame, and what each has before its block, which is no larger than a page.
+inline constexpr std::size_t kMaxDeltaPages = 512;
+inline constexpr std::size_t kDeltaHeadBytes = 10;
 inline constexpr std::size_t kMaxDigestPages = 16384;
 /// Pages that the bitmap of one `missing`, `held` or `dropped` frame tells about.
 inline constexpr std::size_t kMaxMissingPages = std::size_t{1} << 20;

@@ -186,6 +186,11 @@ class FerryTest(unittest.TestCase):
         self.assertEqual(vm.wait(), 0, vm.stderr.text() + vm.stdout.text()[-500:])
 
 
+def pages_sent(pages):
+    """How many pages went, of what a report says about pages; one that went twice counts twice."""
+    return sum(pages[way] for way in ("zero", "raw", "compressed", "delta"))
+
+
 def process_counts(pid):
     """Descriptors, threads and resident KiB of a process."""
     with open(f"/proc/{pid}/status", encoding="ascii") as status:

@@ -2,7 +2,7 @@
 
 import proxy
 from guest_output import GuestOutput
-from harness import DEADLINE, FerryTest, peer_timeout
+from harness import DEADLINE, FerryTest, pages_sent, peer_timeout
 
 # Whatever the guest touches comes at once, so a phase lasts only where it touches little.
 WORK = "tick=2 timer=100 fill=8 dirty=2000 ws=2 check regs echo end=byte"
@@ -84,7 +84,7 @@ class PostCopyTest(FerryTest):
 
     def assert_adds_up(self, report):
         pages = report["pages"]
-        sent = pages["zero"] + pages["raw"] + pages["compressed"]
+        sent = pages_sent(pages)
         before = sum(each["pages"] for each in report["rounds"])
         self.assertEqual(before + pages["demand"] + pages["pushed"], sent)
         self.assertEqual(pages["unpopulated"] + sent - pages["resent"], pages["total"])

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 
-from harness import DEADLINE, FERRY
+from harness import DEADLINE, FERRY, pages_sent
 from post_copy import WORK, PostCopyTest
 
 PAGE = 4096
@@ -122,7 +122,7 @@ class ReuseTest(PostCopyTest):
 
     def assert_pages_add_up(self, report):
         pages = report["pages"]
-        sent = pages["raw"] + pages["compressed"] + pages["zero"]
+        sent = pages_sent(pages)
         self.assertEqual(
             sent - pages["resent"] + pages["reused"] + pages["duplicate"] + pages["free"]
             + pages["unpopulated"],

@@ -7,7 +7,7 @@ import unittest
 
 import images
 import proxy
-from harness import DEADLINE, SANITIZED, FerryTest, peer_timeout
+from harness import DEADLINE, SANITIZED, FerryTest, pages_sent, peer_timeout
 from labels import labels
 
 WORK = "tick=2 timer=100 fill=8 dirty=2000 ws=2 check regs echo end=byte"
@@ -15,10 +15,13 @@ REPORT = {
     "outcome": str, "error": None, "mode": str, "switched": None, "transport": str,
     "progress": float, "total_ms": float, "downtime_ms": float, "wire_bytes": int, "wire_bytes_back": int,
     "pages": {
-        "total": int, "unpopulated": int, "zero": int, "raw": int, "compressed": int, "reused": int,
+        "total": int, "unpopulated": int, "zero": int, "raw": int, "compressed": int, "delta": int,
+        "reused": int,
         "duplicate": int, "free": int, "demand": int, "pushed": int, "resent": int,
         "held_back": int,
     },
+    "saved_bytes": {"delta": int},
+    "delta_cache_bytes": int,
     "rounds": [{"pages": int, "wire_bytes": int, "duration_ms": float, "dirtied": int}],
     "faults": {"count": int, "p50_us": float, "p99_us": float, "max_us": float},
     "phases_ms": {
@@ -217,9 +220,7 @@ class TheReport(MigrationTest):
         pages, rounds = report["pages"], report["rounds"]
         self.assertEqual(pages["total"], (32 << 20) // 4096)
         self.assertEqual(rounds[0]["pages"], pages["total"] - pages["unpopulated"])
-        self.assertEqual(
-            sum(r["pages"] for r in rounds), pages["zero"] + pages["raw"] + pages["compressed"]
-        )
+        self.assertEqual(sum(r["pages"] for r in rounds), pages_sent(pages))
         self.assertEqual(sum(r["pages"] for r in rounds[1:]), pages["resent"])
         # 8 MiB are filled, 30 % of them with zeros.
         self.assertGreaterEqual(rounds[0]["pages"], 2048)

@@ -30,6 +30,7 @@ TEST(MigrateRequest, CarriesEveryOption) {
   options.max_rounds = 7;
   options.max_bandwidth = 125'000'000;
   options.compression = migration::Compression::lz4;
+  options.delta_cache = 0;
   options.channels = 3;
   options.prepaging = migration::Prepaging::linear;
   options.hot_last = false;
@@ -43,6 +44,7 @@ TEST(MigrateRequest, CarriesEveryOption) {
   EXPECT_EQ(back.max_rounds, options.max_rounds);
   EXPECT_EQ(back.max_bandwidth, options.max_bandwidth);
   EXPECT_EQ(back.compression, options.compression);
+  EXPECT_EQ(back.delta_cache, options.delta_cache);
   EXPECT_EQ(back.channels, options.channels);
   EXPECT_EQ(back.prepaging, options.prepaging);
   EXPECT_FALSE(back.hot_last);

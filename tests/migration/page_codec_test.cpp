@@ -56,5 +56,54 @@ TEST(PageCodec, RefusesWhatIsNoBlock) {
                wire::ProtocolError);
 }
 
+/// `base`, with eight words changed.
+std::vector<std::byte> rewritten(std::vector<std::byte> base) {
+  for (std::size_t at = 8; at < kPage; at += kPage / 8) {
+    for (std::size_t i = 0; i < 8; ++i) base[at + i] ^= std::byte{0x5a};
+  }
+  return base;
+}
+
+std::vector<std::byte> delta_of(const std::vector<std::byte>& page,
+                                const std::vector<std::byte>& base) {
+  PageCodec codec;
+  std::vector<std::byte> block(kPage);
+  block.resize(codec.pack_delta(page, base, block));
+  return block;
+}
+
+TEST(PageCodec, GivesBackAPageFromItsDifference) {
+  for (const unsigned variety : {1U, 3U, 256U}) {
+    const auto base = pages(1, variety);
+    for (const auto& page : {rewritten(base), base, pages(1, 2)}) {
+      std::vector<std::byte> after(kPage);
+      PageCodec::unpack_delta(delta_of(page, base), base, after);
+      EXPECT_EQ(after, page);
+    }
+  }
+}
+
+TEST(PageCodec, MakesASmallDifferenceOfASmallChange) {
+  const auto base = pages(1, 256);
+  EXPECT_LE(delta_of(rewritten(base), base).size(), 130U);  // of these, 64 are what is new
+}
+
+TEST(PageCodec, MakesNoDifferenceThatHasNoRoom) {
+  PageCodec codec;
+  std::vector<std::byte> small(kPage / 2);
+  EXPECT_EQ(codec.pack_delta(pages(1, 255), pages(1, 256), small), 0U);
+}
+
+TEST(PageCodec, RefusesADifferenceOfAnotherSize) {
+  const auto base = pages(1, 256);
+  const auto block = delta_of(rewritten(base), base);
+  std::vector<std::byte> small(kPage - 1), large(kPage + 1), page(kPage);
+  EXPECT_THROW(PageCodec::unpack_delta(block, base, small), wire::ProtocolError);
+  EXPECT_THROW(PageCodec::unpack_delta(block, base, large), wire::ProtocolError);
+  // It reaches back beyond the beginning of what it is a difference from.
+  const auto short_base = std::span(base).last(kPage / 2);
+  EXPECT_THROW(PageCodec::unpack_delta(block, short_base, page), wire::ProtocolError);
+}
+
 }  // namespace
 }  // namespace migration

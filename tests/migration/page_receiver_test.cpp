@@ -13,11 +13,14 @@
 #include <future>
 #include <memory>
 #include <mutex>
+#include <random>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
 #include <vector>
 
+#include "migration/base/page_content.hpp"
+#include "migration/pages/page_codec.hpp"
 #include "migration/pages/ram_sink.hpp"
 #include "migration/wire/encode.hpp"
 
@@ -111,6 +114,16 @@ class PageReceiving : public testing::Test {
   std::unique_ptr<PageReceiver> receiver_;
 };
 
+/// The part of a delta frame for one page.
+Bytes delta_from(const Bytes& page, const Bytes& base) {
+  PageCodec codec;
+  Bytes block(vmm::kPageSize);
+  block.resize(codec.pack_delta(page, base, block));
+  Bytes out;
+  wire::put_delta(out, digest_of(page), block);
+  return out;
+}
+
 /// Frames of every kind, large and small, one after the other.
 struct Mixture {
   Bytes one = content(1, 1), block = content(16, 2), raw = content(256, 3), apart = content(3, 4);
@@ -184,6 +197,87 @@ TEST_F(PageReceiving, TakesTheEndOfARoundOnce) {
   EXPECT_THROW(send(bytes), wire::ProtocolError);
 }
 
+/// Two pages that have come, and their differences from what comes next.
+class DeltaReceiving : public PageReceiving {
+ protected:
+  DeltaReceiving() {
+    Bytes bytes;
+    put_pages(bytes, FrameType::pages_raw, {{5, 1}}, old_a_);
+    put_pages(bytes, FrameType::pages_raw, {{9, 1}}, old_b_);
+    wire::put_frame(bytes, FrameType::round_end, wire::encode_round(1));
+    EXPECT_EQ(send(bytes), 1U);
+  }
+  /// A frame of the pages 9 and 5.
+  std::uint32_t send_deltas(const Bytes& body) {
+    Bytes bytes;
+    put_pages(bytes, FrameType::pages_delta, {{9, 1}, {5, 1}}, body);
+    wire::put_frame(bytes, FrameType::round_end, wire::encode_round(2));
+    return send(bytes);
+  }
+  static Bytes both(const Bytes& first, const Bytes& second) {
+    Bytes body = first;
+    body.insert(body.end(), second.begin(), second.end());
+    return body;
+  }
+  static Bytes changed(Bytes page, std::size_t at = 100) {
+    page[at] ^= std::byte{1};
+    return page;
+  }
+
+  /// Nothing in it refers to anything but the base.
+  static Bytes noise(unsigned seed) {
+    std::mt19937 random{seed};
+    Bytes page(vmm::kPageSize);
+    for (std::byte& byte : page) byte = static_cast<std::byte>(random());
+    return page;
+  }
+
+  Bytes old_a_ = noise(1), old_b_ = noise(2);
+  Bytes new_a_ = changed(old_a_), new_b_ = changed(old_b_);
+};
+
+TEST_F(DeltaReceiving, MakesPagesFromTheirDifferences) {
+  EXPECT_EQ(send_deltas(both(delta_from(new_b_, old_b_), delta_from(new_a_, old_a_))), 2U);
+  expect_pages(5, new_a_);
+  expect_pages(9, new_b_);
+}
+
+TEST_F(DeltaReceiving, RefusesADifferenceFromAnotherPage) {
+  EXPECT_THROW(send_deltas(both(delta_from(new_b_, old_b_), delta_from(new_b_, old_b_))),
+               wire::ProtocolError);
+  expect_pages(5, old_a_);
+}
+
+TEST_F(DeltaReceiving, RefusesADifferenceFromAnotherVersion) {
+  const Bytes newer = changed(new_b_, 200);
+  EXPECT_THROW(send_deltas(both(delta_from(newer, new_b_), delta_from(new_a_, old_a_))),
+               wire::ProtocolError);
+  expect_pages(9, old_b_);
+}
+
+TEST_F(DeltaReceiving, RefusesADifferenceThatUnpacksToMoreThanAPage) {
+  Bytes bomb;
+  wire::put_delta(bomb, digest_of(new_b_), compressed(content(16, 1)));
+  EXPECT_THROW(send_deltas(both(bomb, delta_from(new_a_, old_a_))), wire::ProtocolError);
+  expect_pages(9, old_b_);
+  expect_pages(10, Bytes(vmm::kPageSize));
+}
+
+TEST_F(DeltaReceiving, RefusesAFrameOfTooFewDifferences) {
+  EXPECT_THROW(send_deltas(delta_from(new_b_, old_b_)), wire::ProtocolError);
+}
+
+TEST_F(DeltaReceiving, RefusesAFrameOfTooManyDifferences) {
+  const Bytes two = both(delta_from(new_b_, old_b_), delta_from(new_a_, old_a_));
+  EXPECT_THROW(send_deltas(both(two, {std::byte{0}})), wire::ProtocolError);
+}
+
+TEST_F(DeltaReceiving, RefusesADifferenceThatIsLargerThanItsFrame) {
+  Bytes two = both(delta_from(new_b_, old_b_), delta_from(new_a_, old_a_));
+  two.resize(two.size() - 1);
+  EXPECT_THROW(send_deltas(two), wire::ProtocolError);
+}
+
 /// Notes the pages that it is given, and puts them nowhere.
 class NotingSink final : public PageSink {
  public:
@@ -195,6 +289,10 @@ class NotingSink final : public PageSink {
   }
   void put_compressed(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
                       std::size_t bytes) override {
+    put_raw(ranges, in, bytes);
+  }
+  void put_deltas(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
+                  std::size_t bytes) override {
     put_raw(ranges, in, bytes);
   }
   void put_zero(std::span<const vmm::PageRange> ranges) override {

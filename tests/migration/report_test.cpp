@@ -19,6 +19,9 @@ TEST(MigrationReport, SurvivesJson) {
   report.kept_image.error = "full";
   report.pages.compressed = 12;
   report.pages.free = 11;
+  report.pages.delta = 13;
+  report.saved.delta = 14;
+  report.delta_cache_bytes = 15;
   report.pages.demand = 7;
   report.pages.pushed = 9;
   report.faults = {8, 90.5, 300.25, 1000};
@@ -30,6 +33,9 @@ TEST(MigrationReport, SurvivesJson) {
   EXPECT_EQ(to_json(back), to_json(report));
   EXPECT_EQ(back.outcome, Outcome::in_doubt);
   EXPECT_EQ(back.rounds.at(0).throttle, 20U);
+  EXPECT_EQ(back.pages.delta, 13U);
+  EXPECT_EQ(back.saved.delta, 14U);
+  EXPECT_EQ(back.delta_cache_bytes, 15U);
   EXPECT_EQ(back.switched, "in vain");
   EXPECT_EQ(back.progress, 42.5);
   EXPECT_EQ(back.kept_image.error, "full");

@@ -281,7 +281,10 @@ TEST(WirePostCopy, PageFramesHaveRoomForADigestOfEachPage) {
   const std::size_t raw = kList + kMaxRawPages * (vmm::kPageSize + kDigestBytes);
   const std::size_t lz4 = kList + kMaxLz4Pages * (vmm::kPageSize + kDigestBytes);
   EXPECT_EQ(header(FrameType::pages_raw, raw).payload, raw);
+  const std::size_t delta = kList + kMaxDeltaPages * (vmm::kPageSize + kDeltaHeadBytes);
   EXPECT_EQ(header(FrameType::pages_lz4, lz4).payload, lz4);
+  EXPECT_EQ(header(FrameType::pages_delta, delta).payload, delta);
+  EXPECT_THROW(header(FrameType::pages_delta, delta + 1), ProtocolError);
   EXPECT_THROW(header(FrameType::pages_raw, raw + 1), ProtocolError);
   EXPECT_THROW(header(FrameType::pages_lz4, lz4 + 1), ProtocolError);
 }

@@ -60,8 +60,12 @@ TEST(Wire, ChannelFrameIsAsTheProtocolPageShowsIt) {
 }
 
 TEST(Wire, ControlFramesAreAsTheProtocolPageShowsThem) {
+  Accept with_two_features{"i1", ""};
+  with_two_features.features = {};
+  with_two_features.features.add(Feature::lz4);
+  with_two_features.features.add(Feature::report);
   EXPECT_EQ(
-      frame_of(FrameType::accept, encode(Accept{"i1", ""})),
+      frame_of(FrameType::accept, encode(with_two_features)),
       from_hex(
           "12 00 00 00  7a 00 00 00  "
           "7b 22 66 65 61 74 75 72 65 73 22 3a 5b 22 6c 7a 34 22 2c 22 "
@@ -74,6 +78,25 @@ TEST(Wire, ControlFramesAreAsTheProtocolPageShowsThem) {
             from_hex("14 00 00 00  04 00 00 00  03 00 00 00"));
   EXPECT_EQ(frame_of(FrameType::commit, encode_commit(std::chrono::microseconds(12'500))),
             from_hex("19 00 00 00  08 00 00 00  20 bc be 00 00 00 00 00"));
+}
+
+TEST(Wire, DeltaFramesAreAsTheProtocolPageShowsThem) {
+  Bytes frame, body;
+  put_delta(body, 0xa03de37a157c16bd, from_hex("1f 41 01 00"));
+  put_page_header(frame, FrameType::pages_delta, std::vector<vmm::PageRange>{{5, 1}}, body.size());
+  frame.insert(frame.end(), body.begin(), body.end());
+  EXPECT_EQ(frame, from_hex("06 00 01 00  16 00 00 00  05 00 00 00 01 00 00 00 "
+                            "bd 16 7c 15 7a e3 3d a0  04 00  1f 41 01 00"));
+  const auto head = [](std::string_view hex) {
+    const Bytes bytes = from_hex(hex);
+    return decode_delta_head(std::span(bytes).first<kDeltaHeadBytes>());
+  };
+  EXPECT_EQ(head("bd 16 7c 15 7a e3 3d a0  04 00").digest, 0xa03de37a157c16bd);
+  EXPECT_EQ(head("bd 16 7c 15 7a e3 3d a0  00 10").bytes, vmm::kPageSize);
+  expect_error([&] { static_cast<void>(head("bd 16 7c 15 7a e3 3d a0  00 00")); }, "unsound");
+  expect_error([&] { static_cast<void>(head("bd 16 7c 15 7a e3 3d a0  01 10")); }, "unsound");
+  EXPECT_THROW(put_delta(body, 0, {}), std::length_error);
+  EXPECT_THROW(put_delta(body, 0, Bytes(vmm::kPageSize + 1)), std::length_error);
 }
 
 TEST(Wire, CommitTellsHowLongAgoTheClocksWereSaved) {
@@ -329,7 +352,7 @@ TEST(Features, AreThoseThatBothKnow) {
                          R"("image":{{"pages":0,"by":"","key":""}}}})",
                          list)));
   };
-  EXPECT_EQ(accept(R"(["lz4","report"])").features, Features::all());
+  EXPECT_EQ(accept(R"(["lz4","report","delta"])").features, Features::all());
   EXPECT_EQ(accept("[]").features, Features());
   const Features one = accept(R"(["teleport","lz4","lz4"])").features;
   EXPECT_TRUE(one.has(Feature::lz4));
