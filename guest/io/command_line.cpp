@@ -105,6 +105,7 @@ bool parse_word(Options& options, Word word) {
   if (word.skip("timer=")) return word.last_number(options.timer_hz, 1, 10'000);
   if (word.skip("fill=")) return word.last_number(options.fill_mib, 1, kMostMib);
   if (word.skip("zero=")) return word.last_number(options.zero_percent, 0, 100);
+  if (word.skip("copies=")) return word.last_number(options.copies_percent, 0, 100);
   if (word.skip("random=")) return word.last_number(options.random_percent, 0, 100);
   if (word.skip("text=")) return word.last_number(options.text_percent, 0, 100);
   if (word.skip("dirty=")) return word.last_number(options.dirty.writes_per_second, 1, kMostRate);

@@ -33,6 +33,7 @@ struct Options {
   std::uint64_t fill_mib = 0;
   std::uint64_t zero_percent = 30;
   std::uint64_t random_percent = 20;
+  std::uint64_t copies_percent = 0;  // of the pages: filled as another one is
   std::uint64_t text_percent = 50;
   WriteOptions dirty;
   TouchOptions touch;

@@ -106,8 +106,13 @@ void fill_page_as(std::uint64_t name, std::uint64_t address, PageKind kind,
 
 PageVerdict touch_page(std::uint64_t address, PageKind kind, std::uint32_t generation,
                        Random& random) {
+  return touch_page_as(address, address, kind, generation, random);
+}
+
+PageVerdict touch_page_as(std::uint64_t name, std::uint64_t address, PageKind kind,
+                          std::uint32_t generation, Random& random) {
   auto* page = reinterpret_cast<Word*>(address);
-  if (page[kAddressWord] != address) return {PageFault::lost, page[kAddressWord], address};
+  if (page[kAddressWord] != name) return {PageFault::lost, page[kAddressWord], name};
   if (page[kGenerationWord] != generation) {
     return {PageFault::stale, page[kGenerationWord], generation};
   }

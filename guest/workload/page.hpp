@@ -40,6 +40,10 @@ PageVerdict verify_page_as(std::uint64_t name, std::uint64_t address, PageKind k
 PageVerdict touch_page(std::uint64_t address, PageKind kind, std::uint32_t generation,
                        Random& random);
 
+/// The same of a page that stands for something else than its own memory.
+PageVerdict touch_page_as(std::uint64_t name, std::uint64_t address, PageKind kind,
+                          std::uint32_t generation, Random& random);
+
 /// What begins a page that is not zero: its address. 0 where it is zero.
 std::uint64_t peek_page(std::uint64_t address);
 

@@ -17,6 +17,7 @@ void PageSet::place(const Options& options, MemoryMap memory) {
   pages_ = options.fill_mib * kPagesPerMib;
   zero_percent_ = options.zero_percent;
   random_percent_ = options.random_percent;
+  copies_percent_ = options.copies_percent;
   const std::uint64_t size = pages_ * sizeof(std::uint32_t);
   const std::uint64_t table = memory_.take(size);
   const bool marks = options.touch.wanted();
@@ -38,7 +39,7 @@ void PageSet::fill_chunks() {
     for (std::uint64_t index = begin; index < end; ++index) {
       if (marks_ != nullptr) marks_[index] = 0;
       generations_[index] = kFirstGeneration;
-      fill_page(memory_.address(index), kind(index), kFirstGeneration);
+      fill_page_as(name(index), memory_.address(index), kind(index), kFirstGeneration);
     }
     filled_.fetch_add(end - begin);
   }
@@ -65,7 +66,7 @@ PageShare PageSet::share(std::uint32_t index, std::uint32_t count) const {
 void PageSet::report(std::uint64_t index, const PageVerdict& verdict) const {
   Line line;
   line << "page ";
-  line.hex(memory_.address(index)) << " " << name(verdict.fault) << " got=";
+  line.hex(memory_.address(index)) << " " << guest::name(verdict.fault) << " got=";
   line.hex(verdict.got) << " want=";
   line.hex(verdict.want) << " generation=" << std::uint64_t{generations_[index]};
   fail(ExitCode::page_error, line);

@@ -35,8 +35,16 @@ class PageSet {
   /// An equal share for vCPU `index` of `count`.
   PageShare share(std::uint32_t index, std::uint32_t count) const;
 
+  /// The page that page `index` was filled as: itself, or one before it that is no copy.
+  std::uint64_t original(std::uint64_t index) const {
+    while (index != 0 && (mix(~index) >> 32) * 100 >> 32 < copies_percent_) {
+      index = mix(index) % index;
+    }
+    return index;
+  }
+
   PageKind kind(std::uint64_t index) const {
-    const std::uint64_t draw = (mix(index) >> 32) * 100 >> 32;
+    const std::uint64_t draw = (mix(original(index)) >> 32) * 100 >> 32;
     if (draw < zero_percent_) return PageKind::zero;
     return draw < zero_percent_ + random_percent_ ? PageKind::random : PageKind::text;
   }
@@ -44,7 +52,8 @@ class PageSet {
   /// Writes to page `index`, which is not zero, and to its generation.
   void touch(std::uint64_t index, Random& random) {
     std::uint32_t& generation = generations_[index];
-    const PageVerdict verdict = touch_page(memory_.address(index), kind(index), generation, random);
+    const PageVerdict verdict =
+        touch_page_as(name(index), memory_.address(index), kind(index), generation, random);
     if (verdict.fault != PageFault::none) report(index, verdict);
     ++generation;
   }
@@ -53,7 +62,7 @@ class PageSet {
   /// is not the right one.
   std::uint64_t peek(std::uint64_t index) const { return peek_page(memory_.address(index)); }
   void check_peeked(std::uint64_t index, std::uint64_t word) const {
-    const std::uint64_t want = kind(index) == PageKind::zero ? 0 : memory_.address(index);
+    const std::uint64_t want = kind(index) == PageKind::zero ? 0 : name(index);
     if (word != want) report(index, {PageFault::lost, word, want});
   }
 
@@ -67,11 +76,13 @@ class PageSet {
   /// Fails the machine when page `index` is not as it was last written.
   void verify(std::uint64_t index) const {
     const PageVerdict verdict =
-        verify_page(memory_.address(index), kind(index), generations_[index]);
+        verify_page_as(name(index), memory_.address(index), kind(index), generations_[index]);
     if (verdict.fault != PageFault::none) report(index, verdict);
   }
 
  private:
+  /// The address that the page begins with.
+  std::uint64_t name(std::uint64_t index) const { return memory_.address(original(index)); }
   [[noreturn]] void report(std::uint64_t index, const PageVerdict& verdict) const;
 
   MemoryMap memory_;
@@ -80,6 +91,7 @@ class PageSet {
   std::uint64_t pages_ = 0;
   std::uint64_t zero_percent_ = 0;
   std::uint64_t random_percent_ = 0;
+  std::uint64_t copies_percent_ = 0;
   Atomic<std::uint64_t> next_chunk_;
   Atomic<std::uint64_t> filled_;
 };

@@ -29,6 +29,16 @@ bool is_zero(std::span<const std::byte> page) {
   return true;
 }
 
+std::optional<std::uint64_t> repeated_word(std::span<const std::byte> page) {
+  std::uint64_t word = 0, next = 0;
+  std::memcpy(&word, page.data(), sizeof word);
+  std::memcpy(&next, &page[sizeof word], sizeof next);
+  if (word != next) return std::nullopt;
+  const std::size_t rest = page.size() - sizeof word;
+  if (std::memcmp(page.data(), &page[sizeof word], rest) != 0) return std::nullopt;
+  return word;
+}
+
 bool looks_compressible(std::span<const std::byte> page) {
   // 32 bytes drawn evenly from 256 values have 30 different ones; fewer than 27 hardly ever.
   constexpr std::size_t kSamples = 32;

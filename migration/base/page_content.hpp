@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 /// What a page looks like, as far as it decides how the page travels, and how it is told from
@@ -11,6 +12,9 @@ namespace migration {
 /// Whether all bytes are zero. A page with data is told by its first bytes; a zero page is read
 /// whole, at memory speed.
 [[nodiscard]] bool is_zero(std::span<const std::byte> page);
+
+/// The word that the page repeats, if it is nothing else.
+[[nodiscard]] std::optional<std::uint64_t> repeated_word(std::span<const std::byte> page);
 
 /// Whether LZ4 may shrink the page, guessed from how many different values a sample of its bytes
 /// has: random, encrypted and already compressed data has nearly as many as there can be. A wrong

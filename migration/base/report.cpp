@@ -74,7 +74,7 @@ json to_json(const MigrationReport& report) {
       {"wire_bytes", report.wire_bytes},
       {"wire_bytes_back", report.wire_bytes_back},
       {"pages", pages_json(report.pages)},
-      {"saved_bytes", {{"delta", report.saved.delta}}},
+      {"saved_bytes", {{"delta", report.saved.delta}, {"duplicate", report.saved.duplicate}}},
       {"delta_cache_bytes", report.delta_cache_bytes},
       {"rounds", rounds_json(report.rounds)},
       {"faults",
@@ -129,6 +129,7 @@ MigrationReport report_from_json(const json& from) {
   report.pages.delta = pages.value("delta", std::uint64_t{0});
   if (const auto saved = from.find("saved_bytes"); saved != from.end()) {
     report.saved.delta = saved->value("delta", std::uint64_t{0});
+    report.saved.duplicate = saved->value("duplicate", std::uint64_t{0});
   }
   report.delta_cache_bytes = from.value("delta_cache_bytes", std::uint64_t{0});
   pages.at("resent").get_to(report.pages.resent);

@@ -42,10 +42,10 @@ struct MigrationReport {
     std::uint64_t demand = 0;     ///< sent since a vCPU waited for them
     std::uint64_t pushed = 0;     ///< sent after the handover without being asked for
     std::uint64_t reused = 0;     ///< not sent: the destination had them from an earlier stay
-    std::uint64_t duplicate = 0;  ///< not sent: it had their content elsewhere
+    std::uint64_t duplicate = 0;  ///< sent as a reference: it had their content elsewhere
   } pages;
   struct Saved {
-    std::uint64_t delta = 0;
+    std::uint64_t delta = 0, duplicate = 0;
   } saved;                              ///< bytes: the pages less what went for them
   std::uint64_t delta_cache_bytes = 0;  ///< that the source has kept for deltas
   std::vector<RoundReport> rounds;

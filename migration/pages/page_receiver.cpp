@@ -54,6 +54,8 @@ void PageReceiver::receive(const wire::FrameHeader& header) {
     case FrameType::pages_raw: limit = wire::kMaxRawPages; break;
     case FrameType::pages_lz4: limit = wire::kMaxLz4Pages; break;
     case FrameType::pages_delta: limit = wire::kMaxDeltaPages; break;
+    case FrameType::pages_same: limit = wire::kMaxSamePages; break;
+    case FrameType::pages_alike: limit = wire::kMaxAlikePages; break;
     case FrameType::pages_zero: limit = pages; break;
     default:
       throw ProtocolError(fmt::format("the peer sent a frame of type {} among the pages",
@@ -73,6 +75,8 @@ void PageReceiver::receive(const wire::FrameHeader& header) {
     case FrameType::pages_raw: return sink().put_raw(ranges, in_, rest);
     case FrameType::pages_lz4: return sink().put_compressed(ranges, in_, rest);
     case FrameType::pages_delta: return sink().put_deltas(ranges, in_, rest);
+    case FrameType::pages_same: return sink().put_same(ranges, in_, rest);
+    case FrameType::pages_alike: return sink().put_alike(ranges, in_, rest);
     default: return sink().put_zero(ranges);
   }
 }

@@ -119,6 +119,7 @@ void PageSender::run() {
 void PageSender::send_round(Round& round) {
   policy_.set_cap(cap_per_channel(shared_));
   with_digests_ = round.digests();
+  round_now_ = &round;
   round_ = round.number();
   records_ = shared_.sent != nullptr && round.builds_on_earlier();
   // In an urgent round a chunk is as large as its frame may be.
@@ -142,12 +143,20 @@ void PageSender::send_round(Round& round) {
 
 void PageSender::take_up(const Chunk& chunk) {
   for (const vmm::PageRange& range : chunk.absent) add_zero(range);
-  for (const vmm::PageRange& range : chunk.data) {
+  // What was sent may be written at the destination: there only the chunk itself has duplicates.
+  const bool alone = shared_.duplicates && !records_ && duplicate_policy_.pays(policy_.link());
+  for (const vmm::PageRange& range : alone ? add_alike(chunk.data) : chunk.data) {
     for (vmm::PageIndex page = range.first; page < range.end(); ++page) {
       const std::uint32_t sent = record(page);
-      if (is_zero(std::as_const(shared_.memory).pages({page, 1}))) {
+      const auto live = std::as_const(shared_.memory).pages({page, 1});
+      if (is_zero(live)) {
         add_zero({page, 1});
         ++shared_.counters.zero;
+        continue;
+      }
+      const auto word = shared_.duplicates ? repeated_word(live) : std::nullopt;
+      if (word) {
+        add_word(page, *word);
       } else {
         add_data(page, sent);
       }
@@ -166,6 +175,8 @@ void PageSender::flush() {
   flush_copies(plain_);
   flush_frames();
   flush_deltas();
+  flush_words();
+  flush_same();
 }
 
 std::span<std::byte> PageSender::digests(std::span<const vmm::PageRange> ranges) {
@@ -189,9 +200,11 @@ void PageSender::add_data(vmm::PageIndex page, std::uint32_t sent) {
   const auto live = std::as_const(shared_.memory).pages({page, 1});
   const bool may_shrink = policy_.compress() && looks_compressible(live);
   // The first round sends most pages for the only time.
-  const bool again = records_ && round_ > 1 && delta_policy_.pays(policy_.link());
-  if (!may_shrink && !again) {
+  const bool again = records_ && shared_.deltas && round_ > 1 && delta_policy_.pays(policy_.link());
+  const bool hashed = records_ && shared_.duplicates && duplicate_policy_.pays(policy_.link());
+  if (!may_shrink && !again && !hashed) {
     if (sent != 0) delta_policy_.passed_over(vmm::kPageSize);
+    duplicate_policy_.passed_over(vmm::kPageSize);
     raw_.add(page);
     if (raw_.pages >= raw_limit_) flush_raw();
     return;
@@ -199,6 +212,7 @@ void PageSender::add_data(vmm::PageIndex page, std::uint32_t sent) {
   Copies& pages = may_shrink ? lz4_ : plain_;
   const auto copy = pages.copy(live);
   if (again && add_delta(page, copy, sent)) return;
+  if (hashed && add_same(page, copy)) return;
   pages.add(page);
   if (pages.pages == wire::kMaxLz4Pages) flush_copies(pages);
 }
@@ -223,6 +237,82 @@ bool PageSender::add_delta(vmm::PageIndex page, std::span<const std::byte> copy,
   }
   if (deltas_.pages == wire::kMaxDeltaPages || delta_blocks_.size() >= kWriteFrames) flush_deltas();
   return size != 0;
+}
+
+bool PageSender::add_same(vmm::PageIndex page, std::span<const std::byte> copy) {
+  const auto start = Clock::now();
+  if (!contents_) contents_.emplace(shared_.memory.page_count());
+  const PageHash hash = hash_of(copy);
+  const auto like = contents_->find(hash);
+  // It has landed in an earlier round and stays as it is in this one, or it is before this page on
+  // this channel.
+  const bool there = like && (like->round == round_ || !round_now_->takes_up(like->page)) &&
+                     shared_.sent->of(like->page) == like->round;
+  if (!there) contents_->put(hash, {page, round_});
+  duplicate_policy_.looked(vmm::kPageSize, there, seconds_since(start));
+  if (!there) return false;
+  same_.add(page);
+  wire::put_same(same_pages_, like->page, digest_of(copy));
+  if (same_.pages == wire::kMaxSamePages) flush_same();
+  return true;
+}
+
+void PageSender::add_word(vmm::PageIndex page, std::uint64_t word) {
+  if (words_.pages == wire::kMaxAlikePages || word_ != word) flush_words();
+  word_ = word;
+  words_.add(page);
+}
+
+PageHash PageSender::hash_of(std::span<const std::byte> page) {
+  if (!hasher_) hasher_.emplace(random_hash_key());
+  return (*hasher_)(page);
+}
+
+std::vector<vmm::PageRange> PageSender::add_alike(const std::vector<vmm::PageRange>& pages) {
+  struct Hashed {
+    PageHash hash;
+    vmm::PageIndex page;
+  };
+  const auto content = [this](vmm::PageIndex page) {
+    return std::as_const(shared_.memory).pages({page, 1});
+  };
+  std::vector<Hashed> all;
+  std::vector<vmm::PageIndex> others;
+  const auto start = Clock::now();
+  for (const vmm::PageRange& range : pages) {
+    for (vmm::PageIndex page = range.first; page < range.end(); ++page) {
+      if (is_zero(content(page)) || repeated_word(content(page))) {
+        others.push_back(page);
+      } else {
+        all.push_back({hash_of(content(page)), page});
+      }
+    }
+  }
+  std::ranges::sort(all, {}, [](const Hashed& each) { return std::pair(each.hash, each.page); });
+  const double seconds =
+      seconds_since(start) / static_cast<double>(std::max<std::size_t>(all.size(), 1));
+  for (auto from = all.begin(); from != all.end();) {
+    const auto to =
+        std::find_if(from, all.end(), [&](const Hashed& each) { return each.hash != from->hash; });
+    Batch alike;
+    for (auto each = from; each != to; ++each) {
+      alike.add(each->page);
+      duplicate_policy_.looked(vmm::kPageSize, each != from, seconds);
+    }
+    if (alike.pages == 1) {
+      others.push_back(from->page);
+    } else {
+      write_alike(alike.ranges, content(from->page));
+      ++shared_.counters.raw;
+      shared_.counters.same += alike.pages - 1;
+      shared_.counters.same_saved += alike.bytes() - vmm::kPageSize;
+    }
+    from = to;
+  }
+  std::ranges::sort(others);
+  Batch rest;
+  for (const vmm::PageIndex page : others) rest.add(page);
+  return rest.ranges;
 }
 
 void PageSender::flush_zero() {
@@ -313,6 +403,41 @@ void PageSender::flush_deltas() {
   shared_.counters.delta_saved += deltas_.bytes() - std::min(deltas_.bytes(), size);
   deltas_.clear();
   delta_blocks_.clear();
+}
+
+/// What they are like may be among what is still gathered: that goes first.
+void PageSender::flush_same() {
+  if (same_.pages == 0) return;
+  flush_copies(lz4_);
+  flush_copies(plain_);
+  flush_frames();
+  header_.clear();
+  wire::put_page_header(header_, FrameType::pages_same, same_.ranges, same_pages_.size());
+  std::array<iovec, 2> parts{iovec{header_.data(), header_.size()},
+                             iovec{same_pages_.data(), same_pages_.size()}};
+  write(parts);
+  shared_.counters.same += same_.pages;
+  shared_.counters.same_saved += same_.bytes() - header_.size() - same_pages_.size();
+  same_.clear();
+  same_pages_.clear();
+}
+
+void PageSender::flush_words() {
+  if (words_.pages == 0) return;
+  write_alike(words_.ranges, std::as_bytes(std::span(&word_, 1)));
+  shared_.counters.compressed += words_.pages;
+  words_.clear();
+}
+
+void PageSender::write_alike(std::span<const vmm::PageRange> ranges,
+                             std::span<const std::byte> content) {
+  const auto digests = this->digests(std::array{vmm::PageRange{ranges.front().first, 1}});
+  header_.clear();
+  wire::put_page_header(header_, FrameType::pages_alike, ranges, digests.size() + content.size());
+  std::ranges::copy(digests, std::back_inserter(header_));
+  std::ranges::copy(content, std::back_inserter(header_));
+  iovec part{header_.data(), header_.size()};
+  write({&part, 1});
 }
 
 void PageSender::flush_frames() {

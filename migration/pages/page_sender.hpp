@@ -8,7 +8,9 @@
 #include <memory>
 #include <vector>
 
+#include "migration/base/page_hasher.hpp"
 #include "migration/net/stream.hpp"
+#include "migration/pages/content_table.hpp"
 #include "migration/pages/delta_cache.hpp"
 #include "migration/pages/page_codec.hpp"
 #include "migration/pages/rate_limiter.hpp"
@@ -16,6 +18,7 @@
 #include "migration/pages/sent_rounds.hpp"
 #include "migration/policy/compression_policy.hpp"
 #include "migration/policy/delta_policy.hpp"
+#include "migration/policy/duplicate_policy.hpp"
 #include "migration/wire/encode.hpp"
 #include "vmm/os/mutex.hpp"
 #include "vmm/os/thread.hpp"
@@ -24,11 +27,11 @@ namespace migration {
 
 /// What the channels of one migration have sent, together. Written by their threads.
 struct PageCounters {
-  std::atomic<std::uint64_t> zero = 0, raw = 0, compressed = 0, delta = 0;  ///< pages
+  std::atomic<std::uint64_t> zero = 0, raw = 0, compressed = 0, delta = 0, same = 0;  ///< pages
   std::atomic<std::uint64_t> wire_bytes = 0;
-  std::atomic<std::uint64_t> delta_saved = 0;  ///< bytes: pages less what went for them
+  std::atomic<std::uint64_t> delta_saved = 0, same_saved = 0;  ///< bytes: pages less what went
 
-  [[nodiscard]] std::uint64_t data_pages() const { return raw + compressed + delta; }
+  [[nodiscard]] std::uint64_t data_pages() const { return raw + compressed + delta + same; }
   [[nodiscard]] std::uint64_t pages() const { return zero + data_pages(); }
 };
 
@@ -45,9 +48,12 @@ class PageSender {
     Compression compression;
     unsigned channels;
     std::chrono::milliseconds timeout;  ///< a peer that takes no byte for so long is lost
-    /// Both or none: pages that are sent again go as deltas where that pays.
-    SentRounds* sent = nullptr;
+    SentRounds* sent = nullptr;         ///< with either of the next two
+    /// Pages that are sent again go as deltas where that pays.
     DeltaCache* deltas = nullptr;
+    /// Pages whose content was sent go as a reference to it where that pays, and those that repeat
+    /// a word as the word.
+    bool duplicates = false;
   };
   /// Called from the thread when a round is on the wire (null) or the channel failed.
   using Done = std::function<void(std::exception_ptr)>;
@@ -92,6 +98,15 @@ class PageSender {
   /// next time.
   [[nodiscard]] bool add_delta(vmm::PageIndex page, std::span<const std::byte> copy,
                                std::uint32_t sent);
+  /// Whether the page goes as a reference to another one. If not, its content is on its way.
+  [[nodiscard]] bool add_same(vmm::PageIndex page, std::span<const std::byte> copy);
+  void add_word(vmm::PageIndex page, std::uint64_t word);
+  /// The pages of the chunk that share their content go so; the others are left. Pages that nobody
+  /// writes.
+  [[nodiscard]] std::vector<vmm::PageRange> add_alike(const std::vector<vmm::PageRange>& pages);
+  /// What all of them hold, as a page or as the word that it repeats.
+  [[nodiscard]] PageHash hash_of(std::span<const std::byte> page);
+  void write_alike(std::span<const vmm::PageRange> ranges, std::span<const std::byte> content);
   /// This round is in the record; the one before it of this page.
   std::uint32_t record(vmm::PageIndex page);
   void flush();
@@ -99,6 +114,8 @@ class PageSender {
   void flush_raw();
   void flush_copies(Copies& pages);
   void flush_deltas();
+  void flush_same();
+  void flush_words();
   /// Writes the frames that flush_copies() gathered.
   void flush_frames();
   /// Compresses them, into frames_ from `at` on. The size of the block.
@@ -115,7 +132,13 @@ class PageSender {
   Done done_;
   CompressionPolicy policy_;
   DeltaPolicy delta_policy_;
+  DuplicatePolicy duplicate_policy_;
+  /// Made where they are first needed. Nobody knows the key, so nobody makes two pages that differ
+  /// and hash alike.
+  std::optional<PageHasher> hasher_;
+  std::optional<ContentTable> contents_;  ///< of pages that went on this channel
 
+  Round* round_now_ = nullptr;
   std::uint32_t round_ = 0;
   bool records_ = false;  ///< this round, in shared_.sent
   Batch zero_, raw_;
@@ -126,6 +149,10 @@ class PageSender {
   std::vector<std::uint64_t> digests_;
   wire::Bytes header_;
   std::vector<iovec> parts_;
+  Batch same_;
+  wire::Bytes same_pages_;  ///< what same_ are like
+  Batch words_;
+  std::uint64_t word_ = 0;  ///< that the pages of words_ repeat
   Batch deltas_;
   wire::Bytes delta_blocks_;  ///< of deltas_
   PageCodec codec_;

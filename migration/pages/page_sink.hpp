@@ -31,6 +31,12 @@ class PageSink {
   /// For each page its difference from what is there.
   virtual void put_deltas(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
                           std::size_t bytes) = 0;
+  /// For each page which other one it is like, that is there.
+  virtual void put_same(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
+                        std::size_t bytes) = 0;
+  /// What all the pages hold.
+  virtual void put_alike(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
+                         std::size_t bytes) = 0;
   virtual void put_zero(std::span<const vmm::PageRange> ranges) = 0;
 };
 

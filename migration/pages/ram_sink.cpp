@@ -6,6 +6,7 @@
 
 #include "migration/base/page_content.hpp"
 #include "migration/pages/page_codec.hpp"
+#include "migration/pages/shared_page.hpp"
 #include "migration/wire/decode.hpp"
 #include "migration/wire/format.hpp"
 
@@ -79,6 +80,41 @@ void RamSink::put_deltas(std::span<const vmm::PageRange> ranges, net::BufferedRe
     }
   }
   if (bytes != 0) refuse_size();
+}
+
+void RamSink::put_same(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
+                       std::size_t bytes) {
+  std::array<std::byte, vmm::kPageSize> becomes{};
+  for (const vmm::PageRange& range : ranges) {
+    target_.memory.reserve(range);
+    for (vmm::PageIndex page = range.first; page < range.end(); ++page) {
+      const wire::SamePage same =
+          wire::decode_same(take_of(in, bytes, wire::kSameBytes).first<wire::kSameBytes>(),
+                            target_.memory.page_count());
+      if (target_.written.test(same.as)) {
+        std::ranges::copy(target_.memory.pages({same.as, 1}), becomes.begin());
+      }
+      if (!target_.written.test(same.as) || digest_of(becomes) != same.digest) {
+        throw wire::ProtocolError("the peer sent a page as one that is not here");
+      }
+      std::ranges::copy(becomes, target_.memory.pages({page, 1}).begin());
+      target_.written.put({page, 1});
+    }
+  }
+  if (bytes != 0) refuse_size();
+}
+
+void RamSink::put_alike(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
+                        std::size_t bytes) {
+  std::array<std::byte, vmm::kPageSize> shared{};
+  read_shared_page(in, bytes, shared);
+  for (const vmm::PageRange& range : ranges) {
+    target_.memory.reserve(range);
+    target_.written.put(range);
+    for (vmm::PageIndex page = range.first; page < range.end(); ++page) {
+      std::ranges::copy(shared, target_.memory.pages({page, 1}).begin());
+    }
+  }
 }
 
 void RamSink::put_zero(std::span<const vmm::PageRange> ranges) {

@@ -22,6 +22,10 @@ class RamSink final : public PageSink {
                       std::size_t bytes) override;
   void put_deltas(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
                   std::size_t bytes) override;
+  void put_same(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
+                std::size_t bytes) override;
+  void put_alike(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
+                 std::size_t bytes) override;
   void put_zero(std::span<const vmm::PageRange> ranges) override;
 
  private:

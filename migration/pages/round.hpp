@@ -34,6 +34,9 @@ class Round {
   [[nodiscard]] virtual bool urgent() const { return false; }
   /// What earlier rounds sent is at the destination, and may be referred to.
   [[nodiscard]] virtual bool builds_on_earlier() const { return false; }
+  /// Whether it may send the page: before, now or later. Of one that it does not the destination
+  /// has what earlier rounds sent, all through this round.
+  [[nodiscard]] virtual bool takes_up(vmm::PageIndex /*page*/) const { return true; }
   /// Each page goes with its digest.
   [[nodiscard]] virtual bool digests() const { return false; }
 
@@ -56,6 +59,9 @@ class PreCopyRound final : public Round {
 
   [[nodiscard]] std::optional<Chunk> next_chunk() override;
   [[nodiscard]] bool builds_on_earlier() const override { return true; }
+  [[nodiscard]] bool takes_up(vmm::PageIndex page) const override {
+    return pages_.discovers() || pages_.pages().test(page);
+  }
   /// Hands out no more.
   void stop() { pages_.stop(); }
 

@@ -34,6 +34,7 @@ class RoundPages {
   /// Nullopt when all is claimed, or once the round is stopped.
   [[nodiscard]] std::optional<vmm::PageRange> claim();
   [[nodiscard]] vmm::PageSet& pages() { return pages_; }
+  [[nodiscard]] const vmm::PageSet& pages() const { return pages_; }
   /// The runs of the chunk's pages that are to be sent now.
   [[nodiscard]] std::vector<vmm::PageRange> hand_out(vmm::PageRange chunk);
   /// Hands out no more.

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "migration/pages/page_codec.hpp"
+#include "migration/pages/shared_page.hpp"
 #include "migration/wire/format.hpp"
 #include "vmm/bytes/byte_reader.hpp"
 #include "vmm/memory/huge_page.hpp"
@@ -98,6 +99,29 @@ void MissingPageSink::put_compressed(std::span<const vmm::PageRange> ranges,
 void MissingPageSink::put_deltas(std::span<const vmm::PageRange> /*ranges*/,
                                  net::BufferedReader& /*in*/, std::size_t /*bytes*/) {
   throw wire::ProtocolError("the peer sent the difference of a page that is missing here");
+}
+
+void MissingPageSink::put_same(std::span<const vmm::PageRange> /*ranges*/,
+                               net::BufferedReader& /*in*/, std::size_t /*bytes*/) {
+  throw wire::ProtocolError("the peer sent a page as one that the guest may have changed");
+}
+
+void MissingPageSink::put_alike(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
+                                std::size_t bytes) {
+  make_way();
+  const std::uint64_t count = vmm::count_pages(ranges);
+  const std::size_t size = read_digests(1, in, bytes);
+  const auto pages = room_for(count);
+  for (std::size_t at = 0; at < pages.size(); at += vmm::kPageSize) {
+    const auto page = pages.subspan(at, vmm::kPageSize);
+    if (at == 0) {
+      read_shared_page(in, size, page);
+    } else {
+      std::ranges::copy(pages.first(vmm::kPageSize), page.begin());
+    }
+  }
+  if (!digests_.empty()) digests_.resize(count, digests_.front());
+  installer_.install(ranges, pages, digests_);
 }
 
 void MissingPageSink::put_zero(std::span<const vmm::PageRange> ranges) {

@@ -26,9 +26,13 @@ class MissingPageSink final : public PageSink {
                std::size_t bytes) override;
   void put_compressed(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
                       std::size_t bytes) override;
-  /// Refused: what these pages were is gone.
+  /// Refused: what these pages were is gone, and the guest may have written any other one.
   void put_deltas(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
                   std::size_t bytes) override;
+  void put_same(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
+                std::size_t bytes) override;
+  void put_alike(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
+                 std::size_t bytes) override;
   void put_zero(std::span<const vmm::PageRange> ranges) override;
 
  private:

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "migration/reuse/page_hasher.hpp"
+#include "migration/reuse/hash_pages.hpp"
 
 namespace migration {
 

@@ -7,8 +7,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "migration/reuse/hash_pages.hpp"
 #include "migration/reuse/image_store.hpp"
-#include "migration/reuse/page_hasher.hpp"
 
 namespace migration {
 

@@ -10,8 +10,8 @@
 #include <utility>
 
 #include "migration/base/page_content.hpp"
+#include "migration/reuse/hash_pages.hpp"
 #include "migration/reuse/image_store.hpp"
-#include "migration/reuse/page_hasher.hpp"
 
 namespace migration {
 

@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "migration/reuse/content_index.hpp"
+#include "migration/reuse/hash_pages.hpp"
 #include "migration/reuse/held_hashes.hpp"
-#include "migration/reuse/page_hasher.hpp"
 
 namespace migration {
 

@@ -19,7 +19,9 @@ void SourceMigration::Source::update_counts() {
     report.pages.raw = sent.raw;
     report.pages.compressed = sent.compressed;
     report.pages.delta = sent.delta;
+    report.pages.duplicate = pages_.duplicates() + sent.same;
     report.saved.delta = sent.delta_saved;
+    report.saved.duplicate = sent.same_saved;
     report.delta_cache_bytes = link_.delta_cache_bytes();
     report.wire_bytes = link_.bytes_sent();
     report.wire_bytes_back = link_.bytes_received();
@@ -30,10 +32,9 @@ void SourceMigration::Source::update_counts() {
     // The rounds before may have counted pages that were missing in the end.
     MigrationReport::Pages& pages = report.pages;
     pages.reused = pages_.reused();
-    pages.duplicate = pages_.duplicates();
     pages.free = pages_.free().count();
     pages.unpopulated = pages.total - (link_.pages_sent() - pages.resent) - pages.reused -
-                        pages.duplicate - pages.free;
+                        pages_.duplicates() - pages.free;
   });
 }
 

@@ -39,10 +39,9 @@ void Journal::account(const PageAccount& pages) {
   write([&](MigrationReport& report) {
     MigrationReport::Pages& counts = report.pages;
     counts.reused = pages.reused();
-    counts.duplicate = pages.duplicates();
     counts.free = pages.free().count();
     counts.unpopulated =
-        counts.total - pages.travelling() - counts.reused - counts.duplicate - counts.free;
+        counts.total - pages.travelling() - counts.reused - pages.duplicates() - counts.free;
   });
 }
 

@@ -34,8 +34,13 @@ Link::Link(asio::io_context& loop, vmm::GuestMemory& memory, const MigrateOption
 
 std::uint64_t Link::pages_sent() const { return counters_.pages(); }
 
+void Link::send_duplicates() {
+  if (!sent_) shared_.sent = &sent_.emplace(shared_.memory.page_count());
+  shared_.duplicates = true;
+}
+
 void Link::send_deltas(std::uint64_t cache_bytes) {
-  shared_.sent = &sent_.emplace(shared_.memory.page_count());
+  if (!sent_) shared_.sent = &sent_.emplace(shared_.memory.page_count());
   shared_.deltas = &deltas_.emplace(cache_bytes);
 }
 

@@ -47,6 +47,8 @@ class Link {
   [[nodiscard]] std::uint64_t pages_sent() const;
   /// Before channels are opened: pages that are sent again go as deltas where that pays.
   void send_deltas(std::uint64_t cache_bytes);
+  /// The same: content that was sent goes as a reference to it.
+  void send_duplicates();
   [[nodiscard]] std::uint64_t delta_cache_bytes() const {
     return deltas_ ? deltas_->used_bytes() : 0;
   }

@@ -206,6 +206,7 @@ void SourceMigration::Source::agree(wire::Features offered) {
   if (options_.compression == Compression::none) return;
   const std::uint64_t cache = delta_cache_bytes();
   if (accept_.features.has(wire::Feature::delta) && cache != 0) link_.send_deltas(cache);
+  if (accept_.features.has(wire::Feature::duplicates)) link_.send_duplicates();
   if (accept_.features.has(wire::Feature::lz4)) return;
   if (options_.compression == Compression::lz4) {
     throw std::runtime_error("the destination does not know LZ4: migrate with --compression none");

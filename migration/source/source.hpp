@@ -13,7 +13,7 @@
 
 #include "migration/handover/stop_bound.hpp"
 #include "migration/policy/page_account.hpp"
-#include "migration/reuse/page_hasher.hpp"
+#include "migration/reuse/hash_pages.hpp"
 #include "migration/source/comparison.hpp"
 #include "migration/source/free_page_run.hpp"
 #include "migration/source/image_keeper.hpp"

@@ -20,6 +20,8 @@ std::size_t payload_limit(FrameType type) {
     case FrameType::pages_lz4: return kList + kMaxLz4Pages * (vmm::kPageSize + kDigestBytes);
     case FrameType::pages_zero: return kList;
     case FrameType::pages_delta: return kList + kMaxDeltaPages * (kDeltaHeadBytes + vmm::kPageSize);
+    case FrameType::pages_same: return kList + kMaxSamePages * kSameBytes;
+    case FrameType::pages_alike: return kList + kDigestBytes + vmm::kPageSize;
     case FrameType::channel: return sizeof(Token) + 4;
     case FrameType::round_end:
     case FrameType::landed:
@@ -60,7 +62,7 @@ bool known(std::uint8_t type) {
   const auto in = [type](FrameType first, FrameType last) {
     return type >= static_cast<std::uint8_t>(first) && type <= static_cast<std::uint8_t>(last);
   };
-  return in(FrameType::channel, FrameType::pages_delta) ||
+  return in(FrameType::channel, FrameType::pages_alike) ||
          in(FrameType::alive, FrameType::report) || in(FrameType::inquire, FrameType::released) ||
          in(FrameType::request, FrameType::probed);
 }
@@ -100,8 +102,8 @@ bool goes_to(Side reader, FrameType type) {
 }
 
 bool has_ranges(FrameType type) {
-  return type == FrameType::pages_raw || type == FrameType::pages_lz4 ||
-         type == FrameType::pages_zero || type == FrameType::pages_delta;
+  return type >= FrameType::pages_raw && type <= FrameType::pages_alike &&
+         type != FrameType::round_end;
 }
 
 vmm::PageRange read_range(Reader& reader, std::uint64_t ram_pages) {
@@ -184,6 +186,13 @@ DeltaHead decode_delta_head(std::span<const std::byte, kDeltaHeadBytes> bytes) {
     throw ProtocolError("the peer sent an unsound difference of a page");
   }
   return head;
+}
+
+SamePage decode_same(std::span<const std::byte, kSameBytes> bytes, std::uint64_t ram_pages) {
+  Reader reader(bytes, "duplicate from the peer");
+  const SamePage same{reader.u32(), reader.u64()};
+  if (same.as >= ram_pages) throw ProtocolError("the peer names a page that RAM does not have");
+  return same;
 }
 
 Channel decode_channel(std::span<const std::byte> payload) {

@@ -49,6 +49,14 @@ struct DeltaHead {
 };
 [[nodiscard]] DeltaHead decode_delta_head(std::span<const std::byte, kDeltaHeadBytes> bytes);
 
+/// What a page of a `pages_same` frame has.
+struct SamePage {
+  vmm::PageIndex as = 0;     ///< within RAM
+  std::uint64_t digest = 0;  ///< of both
+};
+[[nodiscard]] SamePage decode_same(std::span<const std::byte, kSameBytes> bytes,
+                                   std::uint64_t ram_pages);
+
 struct Channel {
   Token token{};
   std::uint32_t index = 0;

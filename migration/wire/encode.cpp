@@ -67,6 +67,12 @@ void put_delta(Bytes& out, std::uint64_t digest, std::span<const std::byte> bloc
   writer.bytes(block);
 }
 
+void put_same(Bytes& out, vmm::PageIndex as, std::uint64_t digest) {
+  ByteWriter writer(out);
+  writer.u32(to_u32(as));
+  writer.u64(digest);
+}
+
 void put_frame(Bytes& out, FrameType type, std::span<const std::byte> payload) {
   put_header(out, type, 0, payload.size());
   ByteWriter(out).bytes(payload);

@@ -27,6 +27,8 @@ void put_page_header(Bytes& out, FrameType type, std::span<const vmm::PageRange>
                      std::size_t data_bytes);
 /// Appends one page of a `pages_delta` frame: the digest of what it becomes, and its block.
 void put_delta(Bytes& out, std::uint64_t digest, std::span<const std::byte> block);
+/// Appends one page of a `pages_same` frame: which page it is like, and the digest of both.
+void put_same(Bytes& out, vmm::PageIndex as, std::uint64_t digest);
 /// Appends a whole frame without ranges.
 void put_frame(Bytes& out, FrameType type, std::span<const std::byte> payload);
 

@@ -12,15 +12,19 @@ namespace migration::wire {
 /// What a peer may do without: a migration uses what both sides know. docs/protocol.md, "Versions
 /// and features".
 enum class Feature : std::uint32_t {
-  lz4 = 1,     ///< `pages_lz4` frames, and pages as LZ4 blocks in answers
-  report = 2,  ///< the `report` frame
-  delta = 4,   ///< `pages_delta` frames
+  lz4 = 1,         ///< `pages_lz4` frames, and pages as LZ4 blocks in answers
+  report = 2,      ///< the `report` frame
+  delta = 4,       ///< `pages_delta` frames
+  duplicates = 8,  ///< `pages_same` and `pages_alike` frames
 };
 
 class Features {
  public:
-  static constexpr std::array<std::pair<Feature, std::string_view>, 3> kNames = {
-      {{Feature::lz4, "lz4"}, {Feature::report, "report"}, {Feature::delta, "delta"}}};
+  static constexpr std::array<std::pair<Feature, std::string_view>, 4> kNames = {
+      {{Feature::lz4, "lz4"},
+       {Feature::report, "report"},
+       {Feature::delta, "delta"},
+       {Feature::duplicates, "duplicates"}}};
   /// Names in one list, and bytes of one, that a peer may send. Those of features that are not
   /// known here are passed over.
   static constexpr std::size_t kMaxNames = 64;

@@ -38,6 +38,8 @@ enum class FrameType : std::uint8_t {
   pages_zero = 4,   ///< ranges
   round_end = 5,    ///< u32 round
   pages_delta = 6,  ///< ranges, then for each page u64 XXH3, u16 bytes, and its difference
+  pages_same = 7,   ///< ranges, then for each page u32 the page that it is like, u64 XXH3
+  pages_alike = 8,  ///< ranges, then what all of them hold: a page, or the word that it repeats
   // control connections
   alive = 16,       ///< either way, empty: shows that the sender's control loop runs
   offer = 17,       ///< to destination, JSON
@@ -85,6 +87,12 @@ inline constexpr std::uint64_t kMaxRangePages = std::uint64_t{1} << 31;
 /// and match the window of LZ4.
 inline constexpr std::size_t kMaxRawPages = 512;
 inline constexpr std::size_t kMaxLz4Pages = 16;
+/// Pages of one frame of duplicates, and what each of `pages_same` has.
+inline constexpr std::size_t kMaxSamePages = 512;
+inline constexpr std::size_t kSameBytes = 12;
+inline constexpr std::size_t kMaxAlikePages = 512;
+/// A page that is this word again and again.
+inline constexpr std::size_t kWordBytes = 8;
 /// Pages of one delta frame, and what each has before its block, which is no larger than a page.
 inline constexpr std::size_t kMaxDeltaPages = 512;
 inline constexpr std::size_t kDeltaHeadBytes = 10;

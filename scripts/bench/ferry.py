@@ -83,8 +83,22 @@ class FerryArm:
             "wire": report["wire_bytes"],
             **(_after_the_switch(report) if report["mode"] == "post-copy" else {}),
             "held_back": report["pages"]["held_back"] or None,
+            **_less(report),
             "throttle": max((each["throttle"] for each in report["rounds"]), default=0),
         }
+
+
+def _less(report):
+    """Where pages went as deltas or references."""
+    pages, saved = report["pages"], report["saved_bytes"]
+    result = {}
+    if pages["delta"]:
+        result["delta"] = pages["delta"]
+        result["delta_bytes"] = 4096 - saved["delta"] / pages["delta"]
+        result["delta_cache"] = report["delta_cache_bytes"] / MIB
+    if saved["duplicate"]:
+        result["references"] = pages["duplicate"]
+    return result
 
 
 def _after_the_switch(report):

@@ -93,6 +93,7 @@ class QemuArm:
     multifd: int = 0  # connections; 0 is the plain way
     compression: str = "none"
     bytes_per_second: int = UNCAPPED
+    xbzrle: int = 0  # bytes of its cache; 0: it is off
     post_copy: bool = False
     preempt: bool = False  # pages that are asked for have a connection of their own
 
@@ -115,6 +116,9 @@ class QemuArm:
             capabilities.append({"capability": "multifd", "state": True})
             parameters["multifd-channels"] = self.multifd
             parameters["multifd-compression"] = self.compression
+        if self.xbzrle:
+            capabilities.append({"capability": "xbzrle", "state": True})
+            parameters["xbzrle-cache-size"] = self.xbzrle
         for name, wanted in (("postcopy-ram", self.post_copy), ("postcopy-preempt", self.preempt)):
             if wanted:
                 capabilities.append({"capability": name, "state": True})

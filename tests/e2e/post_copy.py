@@ -84,7 +84,7 @@ class PostCopyTest(FerryTest):
 
     def assert_adds_up(self, report):
         pages = report["pages"]
-        sent = pages_sent(pages)
+        sent = pages_sent(pages) + pages["duplicate"]
         before = sum(each["pages"] for each in report["rounds"])
         self.assertEqual(before + pages["demand"] + pages["pushed"], sent)
         self.assertEqual(pages["unpopulated"] + sent - pages["resent"], pages["total"])

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "migration/pages/page_codec.hpp"
 #include "migration/wire/decode.hpp"
 #include "migration/wire/encode.hpp"
 #include "migration/wire/messages.hpp"
@@ -18,7 +19,7 @@ using namespace migration::wire;
 constexpr std::uint64_t kRamPages = 4096;
 
 void decode_one(unsigned which, std::span<const std::byte> bytes) {
-  switch (which % 22) {
+  switch (which % 24) {
     case 0:
       if (bytes.size() >= kPreambleBytes) {
         static_cast<void>(decode_preamble(bytes.first<kPreambleBytes>()));
@@ -97,6 +98,20 @@ void decode_one(unsigned which, std::span<const std::byte> bytes) {
       if (!std::equal(again.begin(), again.end(), bytes.begin(), bytes.end())) __builtin_trap();
       break;
     }
+    case 22:
+      if (bytes.size() >= kDeltaHeadBytes) {
+        const DeltaHead head = decode_delta_head(bytes.first<kDeltaHeadBytes>());
+        if (head.bytes == 0 || head.bytes > vmm::kPageSize) __builtin_trap();
+        // What it unpacks to fills a page or is refused.
+        std::vector<std::byte> base(vmm::kPageSize, std::byte{1}), page(vmm::kPageSize);
+        migration::PageCodec::unpack_delta(bytes.subspan(kDeltaHeadBytes), base, page);
+      }
+      break;
+    case 23:
+      if (bytes.size() >= kSameBytes) {
+        if (decode_same(bytes.first<kSameBytes>(), kRamPages).as >= kRamPages) __builtin_trap();
+      }
+      break;
     case 20: static_cast<void>(decode<migration::MigrationReport>(bytes)); break;
     case 21: {
       const auto since_save = decode_commit(bytes);

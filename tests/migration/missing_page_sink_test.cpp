@@ -98,6 +98,29 @@ TEST_F(PuttingMissingPages, ComparesPagesWithTheDigestsBeforeThem) {
   EXPECT_TRUE(missing_->test(5));
 }
 
+TEST_F(PuttingMissingPages, InstallsWhatPagesShare) {
+  make({{0, 20}}, true);
+  const Ranges ranges{{4, 2}, {9, 1}};
+  peer_.send(joined(digest_bytes(1), vmm::pages_of(1)));
+  put([&](PageSink& sink) { sink.put_alike(ranges, in_, wire::kDigestBytes + vmm::kPageSize); });
+  for (const vmm::PageIndex page : {4, 5, 9}) expect_page(page, 1);
+  peer_.send(joined(digest_bytes(2), vmm::pages_of(1)));
+  EXPECT_THROW(put([&](PageSink& sink) {
+                 sink.put_alike(Ranges{{10, 1}}, in_, wire::kDigestBytes + vmm::kPageSize);
+               }),
+               wire::ProtocolError);
+  EXPECT_TRUE(missing_->test(10));
+}
+
+TEST_F(PuttingMissingPages, RefusesWhatRefersToPagesThatTheGuestMayHaveWritten) {
+  make();
+  const Ranges ranges{{4, 1}};
+  EXPECT_THROW(put([&](PageSink& sink) { sink.put_deltas(ranges, in_, 11); }), wire::ProtocolError);
+  EXPECT_THROW(put([&](PageSink& sink) { sink.put_same(ranges, in_, wire::kSameBytes); }),
+               wire::ProtocolError);
+  EXPECT_TRUE(missing_->test(4));
+}
+
 TEST_F(PuttingMissingPages, RefusesAFrameThatItsPagesDoNotFill) {
   make();
   peer_.send(vmm::pages_of(1, 2));

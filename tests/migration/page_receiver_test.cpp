@@ -278,6 +278,70 @@ TEST_F(DeltaReceiving, RefusesADifferenceThatIsLargerThanItsFrame) {
   EXPECT_THROW(send_deltas(two), wire::ProtocolError);
 }
 
+TEST_F(DeltaReceiving, TakesAPageAsOneThatIsHere) {
+  Bytes bytes, body;
+  wire::put_same(body, 9, digest_of(old_b_));
+  wire::put_same(body, 100, digest_of(old_b_));  // which the frame itself brings
+  put_pages(bytes, FrameType::pages_same, {{100, 2}}, body);
+  wire::put_frame(bytes, FrameType::round_end, wire::encode_round(2));
+  EXPECT_EQ(send(bytes), 2U);
+  expect_pages(100, old_b_);
+  expect_pages(101, old_b_);
+}
+
+/// A frame of page 100, which is to be as another one.
+class SameReceiving : public DeltaReceiving {
+ protected:
+  void expect_refused(const Bytes& body) {
+    Bytes bytes;
+    put_pages(bytes, FrameType::pages_same, {{100, 1}}, body);
+    EXPECT_THROW(send(bytes), wire::ProtocolError);
+    expect_pages(100, Bytes(vmm::kPageSize));
+  }
+  static Bytes same(vmm::PageIndex as, std::uint64_t digest) {
+    Bytes body;
+    wire::put_same(body, as, digest);
+    return body;
+  }
+};
+
+TEST_F(SameReceiving, RefusesAPageThatIsNotHere) {
+  expect_refused(same(8, digest_of(Bytes(vmm::kPageSize))));
+}
+
+TEST_F(SameReceiving, RefusesAPageThatRamDoesNotHave) {
+  expect_refused(same(memory_.page_count(), digest_of(old_b_)));
+}
+
+TEST_F(SameReceiving, RefusesAPageOfAnotherContent) { expect_refused(same(9, digest_of(old_a_))); }
+
+TEST_F(SameReceiving, RefusesAFrameThatIsNotFilled) { expect_refused({}); }
+
+TEST_F(SameReceiving, RefusesAFrameOfMoreThanItsPages) {
+  Bytes bytes;
+  put_pages(bytes, FrameType::pages_same, {{100, 1}},
+            both(same(9, digest_of(old_b_)), same(9, digest_of(old_b_))));
+  EXPECT_THROW(send(bytes), wire::ProtocolError);
+}
+
+TEST_F(PageReceiving, PutsWhatPagesShareIntoEach) {
+  const Bytes page = content(1, 3);
+  Bytes bytes;
+  put_pages(bytes, FrameType::pages_alike, {{7, 2}, {90, 1}}, page);
+  put_pages(bytes, FrameType::pages_alike, {{20, 1}}, Bytes(wire::kWordBytes, std::byte{'x'}));
+  wire::put_frame(bytes, FrameType::round_end, wire::encode_round(1));
+  EXPECT_EQ(send(bytes), 1U);
+  for (const vmm::PageIndex each : {7, 8, 90}) expect_pages(each, page);
+  expect_pages(20, Bytes(vmm::kPageSize, std::byte{'x'}));
+  expect_pages(21, Bytes(vmm::kPageSize));
+}
+
+TEST_F(PageReceiving, RefusesWhatIsNeitherAPageNorAWord) {
+  Bytes bytes;
+  put_pages(bytes, FrameType::pages_alike, {{7, 2}}, Bytes(100));
+  EXPECT_THROW(send(bytes), wire::ProtocolError);
+}
+
 /// Notes the pages that it is given, and puts them nowhere.
 class NotingSink final : public PageSink {
  public:
@@ -293,6 +357,14 @@ class NotingSink final : public PageSink {
   }
   void put_deltas(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
                   std::size_t bytes) override {
+    put_raw(ranges, in, bytes);
+  }
+  void put_same(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
+                std::size_t bytes) override {
+    put_raw(ranges, in, bytes);
+  }
+  void put_alike(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
+                 std::size_t bytes) override {
     put_raw(ranges, in, bytes);
   }
   void put_zero(std::span<const vmm::PageRange> ranges) override {

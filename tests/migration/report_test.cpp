@@ -20,7 +20,7 @@ TEST(MigrationReport, SurvivesJson) {
   report.pages.compressed = 12;
   report.pages.free = 11;
   report.pages.delta = 13;
-  report.saved.delta = 14;
+  report.saved = {.delta = 14, .duplicate = 16};
   report.delta_cache_bytes = 15;
   report.pages.demand = 7;
   report.pages.pushed = 9;
@@ -35,6 +35,7 @@ TEST(MigrationReport, SurvivesJson) {
   EXPECT_EQ(back.rounds.at(0).throttle, 20U);
   EXPECT_EQ(back.pages.delta, 13U);
   EXPECT_EQ(back.saved.delta, 14U);
+  EXPECT_EQ(back.saved.duplicate, 16U);
   EXPECT_EQ(back.delta_cache_bytes, 15U);
   EXPECT_EQ(back.switched, "in vain");
   EXPECT_EQ(back.progress, 42.5);

@@ -99,6 +99,16 @@ TEST(Wire, DeltaFramesAreAsTheProtocolPageShowsThem) {
   EXPECT_THROW(put_delta(body, 0, Bytes(vmm::kPageSize + 1)), std::length_error);
 }
 
+TEST(Wire, ADuplicateNamesAPageOfRam) {
+  Bytes body;
+  put_same(body, 256, 0xa03de37a157c16bd);
+  EXPECT_EQ(body, from_hex("00 01 00 00  bd 16 7c 15 7a e3 3d a0"));
+  const auto same = std::span(body).first<kSameBytes>();
+  EXPECT_EQ(decode_same(same, 257).as, 256U);
+  EXPECT_EQ(decode_same(same, 257).digest, 0xa03de37a157c16bd);
+  expect_error([&] { static_cast<void>(decode_same(same, 256)); }, "does not have");
+}
+
 TEST(Wire, CommitTellsHowLongAgoTheClocksWereSaved) {
   using std::chrono::nanoseconds;
   for (const nanoseconds time : {nanoseconds(0), nanoseconds(1), nanoseconds(kLongestStop)}) {
@@ -352,7 +362,7 @@ TEST(Features, AreThoseThatBothKnow) {
                          R"("image":{{"pages":0,"by":"","key":""}}}})",
                          list)));
   };
-  EXPECT_EQ(accept(R"(["lz4","report","delta"])").features, Features::all());
+  EXPECT_EQ(accept(R"(["lz4","report","delta","duplicates"])").features, Features::all());
   EXPECT_EQ(accept("[]").features, Features());
   const Features one = accept(R"(["teleport","lz4","lz4"])").features;
   EXPECT_TRUE(one.has(Feature::lz4));

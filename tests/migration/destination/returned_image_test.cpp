@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "migration/net/event_loop.hpp"
-#include "migration/reuse/page_hasher.hpp"
+#include "migration/reuse/hash_pages.hpp"
 #include "tests/migration/fault_peer.hpp"
 #include "tests/migration/reuse/store_fixture.hpp"
 #include "tests/migration/wire_bytes.hpp"

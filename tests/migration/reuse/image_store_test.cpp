@@ -5,7 +5,7 @@
 #include <system_error>
 #include <thread>
 
-#include "migration/reuse/page_hasher.hpp"
+#include "migration/reuse/hash_pages.hpp"
 #include "tests/migration/reuse/store_fixture.hpp"
 
 namespace migration {

@@ -1,6 +1,6 @@
 #include <stdexcept>
 
-#include "migration/reuse/page_hasher.hpp"
+#include "migration/reuse/hash_pages.hpp"
 #include "tests/migration/reuse/store_fixture.hpp"
 
 namespace migration {

@@ -1,32 +1,13 @@
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
-#include <memory>
-#include <span>
 #include <vector>
 
-#include "migration/base/page_hash.hpp"
+#include "migration/base/page_hasher.hpp"
 #include "vmm/memory/guest_memory.hpp"
 #include "vmm/memory/page_set.hpp"
 
 namespace migration {
-
-/// std::system_error when the kernel gives no random bytes.
-[[nodiscard]] HashKey random_hash_key();
-
-/// Hashes pages with one key, in one thread. std::runtime_error when libcrypto refuses.
-class PageHasher {
- public:
-  explicit PageHasher(const HashKey& key);
-  [[nodiscard]] PageHash operator()(std::span<const std::byte> page);
-
- private:
-  struct Free {
-    void operator()(void* context) const;
-  };
-  std::unique_ptr<void, Free> context_;
-};
 
 /// The hash of every page of `pages`, in order, by several threads (as many as the host has
 /// processors, at most 4). Pages that are not of `data` are not touched, and hash as zero pages.

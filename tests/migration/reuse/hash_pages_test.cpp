@@ -1,4 +1,4 @@
-#include "migration/reuse/page_hasher.hpp"
+#include "migration/reuse/hash_pages.hpp"
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
