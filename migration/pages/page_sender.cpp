@@ -41,6 +41,13 @@ constexpr std::uint64_t kCappedRawPages = 16;
 /// Bytes that an urgent round may leave with the kernel unsent.
 constexpr std::size_t kUrgentUnsent = std::size_t{256} << 10;
 
+/// What is done with a page takes microseconds. Where it took longer, the processor was another's.
+constexpr double kInterrupted = 50e-6;
+
+double undisturbed_since(Clock::time_point start) {
+  return std::min(seconds_since(start), kInterrupted);
+}
+
 double cap_per_channel(const PageSender::Shared& shared) {
   return static_cast<double>(shared.limiter.rate()) / shared.channels;
 }
@@ -233,7 +240,7 @@ bool PageSender::add_delta(vmm::PageIndex page, std::span<const std::byte> copy,
   place.store(copy, round_);
   if (tried) {
     delta_policy_.tried(vmm::kPageSize, size != 0 ? static_cast<double>(size) : vmm::kPageSize,
-                        seconds_since(start));
+                        undisturbed_since(start));
   }
   if (deltas_.pages == wire::kMaxDeltaPages || delta_blocks_.size() >= kWriteFrames) flush_deltas();
   return size != 0;
@@ -249,7 +256,7 @@ bool PageSender::add_same(vmm::PageIndex page, std::span<const std::byte> copy) 
   const bool there = like && (like->round == round_ || !round_now_->takes_up(like->page)) &&
                      shared_.sent->of(like->page) == like->round;
   if (!there) contents_->put(hash, {page, round_});
-  duplicate_policy_.looked(vmm::kPageSize, there, seconds_since(start));
+  duplicate_policy_.looked(vmm::kPageSize, there, undisturbed_since(start));
   if (!there) return false;
   same_.add(page);
   wire::put_same(same_pages_, like->page, digest_of(copy));

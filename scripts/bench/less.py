@@ -1,4 +1,4 @@
-"""The cases of sending less: deltas, duplicates, Zstandard."""
+"""The cases of sending less: deltas and duplicates."""
 
 from .bars import Bar
 from .cases import FILLED_1G, GBIT, Case, arms_of
@@ -27,14 +27,6 @@ def duplicates(programs, run):
     run.migrations(arms)
 
 
-def zstd(programs, run):
-    run.migrations(arms_of(
-        programs, 512, "tick=10 fill=400 zero=0 random=0 text=100",
-        {way: f"--mode pre-copy --max-bandwidth 200Mbit --compression {way}"
-         for way in ("auto", "zstd", "lz4")}, {},
-    ))
-
-
 def deltas_bars(samples):
     ferry, without = samples["ferry"], samples["ferry, no deltas"]
     return [
@@ -60,18 +52,9 @@ def duplicates_bars(samples):
     ]
 
 
-def zstd_bars(samples):
-    return [
-        Bar(f"total ({way}) against 0.85 x lz4", samples[way].median("total"),
-            0.85 * samples["lz4"].median("total"), "ms")
-        for way in ("auto", "zstd")
-    ]
-
-
 CASES = {
     "deltas": Case("1 GiB at 500 Mbit/s, 48 bytes written in each of 20 000 pages/s",
                    deltas, deltas_bars),
     "duplicates": Case("1 GiB of random pages, a tenth of them copies of others or none",
                        duplicates, duplicates_bars),
-    "zstd": Case("400 MiB of text at 200 Mbit/s", zstd, zstd_bars),
 }
