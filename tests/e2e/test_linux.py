@@ -249,7 +249,8 @@ class ALinuxGuest(FerryTest):
         shell = self.boot(1, "init_on_alloc=0", devices=devices, memory="384M")
         shell.ask("page-checker 200 1 & until [ $(sed 's/.*writes=//' /run/page-checker) -ge 51200 ]; "
                   "do sleep 1; done; kill %1; sleep 1")
-        shell.vm, report = self.move(shell.vm, "--verify", "--mode", mode, "--compression", "none")
+        shell.vm, report = self.move(shell.vm, "--verify", "--mode", mode, "--compression", "none",
+                                     "--max-bandwidth", "200Mbit")
         self.assertIs(report["verified"], True)
         shell.ask("page-checker 200 200 & sleep 2")
         self.assertGreater(self.writes(shell), 0)
