@@ -1,6 +1,7 @@
 #include "data_center.hpp"
 
 #include <algorithm>
+#include <ctime>
 #include <span>
 
 #include "placement/cost.hpp"
@@ -20,6 +21,10 @@ namespace {
 /// instructions, which is 10 000 a second for the largest one when busy.
 constexpr double kPagesPerMillion = 4;
 
+double cpu_seconds() {
+  return static_cast<double>(std::clock()) / static_cast<double>(CLOCKS_PER_SEC);
+}
+
 class Day {
  public:
   Day(Fleet fleet, const std::vector<Trace>& traces, const placement::Policy& policy,
@@ -37,11 +42,13 @@ class Day {
         const double start = static_cast<double>(sample) * kInterval;
         network_.sleep_until(start);
         take(sample);
-        if (!charge_.none && sample > 0) carry_out(policy_.place(fleet_), start + kInterval);
+        if (!charge_.none && sample > 0) carry_out(decide(), start + kInterval);
       }
       network_.sleep_until(static_cast<double>(traces_.front().size()) * kInterval);
     });
-    return metrics_.figures(network_.now());
+    Figures figures = metrics_.figures(network_.now());
+    figures.policy_seconds = policy_seconds_;
+    return figures;
   }
 
  private:
@@ -53,6 +60,13 @@ class Day {
       vm.dirty_pages_per_s = kPagesPerMillion * vm.cpu.back() / 100 * vm.cpu_size;
     }
     metrics_.sampled(network_.now(), kInterval);
+  }
+
+  std::vector<HostIndex> decide() {
+    const double start = cpu_seconds();
+    std::vector<HostIndex> targets = policy_.place(fleet_);
+    policy_seconds_ += cpu_seconds() - start;
+    return targets;
   }
 
   /// Steps that would begin after the next sample are not made: there will be a better plan.
@@ -112,6 +126,7 @@ class Day {
   const Charge charge_;
   Network network_;
   Metrics metrics_;
+  double policy_seconds_ = 0;
 };
 
 }  // namespace

@@ -60,6 +60,7 @@ nlohmann::json to_json(const Options& options, const Figures& figures, double se
           {"slav", figures.slav()},
           {"overloads", figures.overloads},
           {"hosts_on", figures.hosts_on},
+          {"policy_seconds", figures.policy_seconds},
           {"seconds", seconds}};
 }
 

@@ -16,6 +16,7 @@ struct Figures {
   double pdm = 0;             ///< share of the CPU asked for that migrations take
   std::size_t overloads = 0;  ///< samples at which a host is fully used
   double hosts_on = 0;        ///< on average
+  double policy_seconds = 0;  ///< of CPU, that the policy took
   [[nodiscard]] double slav() const { return slatah * pdm; }
 };
 
