@@ -19,7 +19,7 @@ namespace {
 
 constexpr const char* kExamples =
     "Examples:\n"
-    "  ferry plan fleet.json                     # idle VMs together, active ones not\n"
+    "  ferry plan fleet.json                     # idle VMs together, others alone\n"
     "  ferry plan fleet.json --drain host-a      # empty a host for its maintenance\n"
     "  ferry plan fleet.json --balance --apply   # spread load, and move the VMs\n"
     "Nothing moves without --apply. The file's form is in docs/placement.md.";
