@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "migration/reuse/image_store.hpp"
 #include "migration/reuse/hash_pages.hpp"
+#include "migration/reuse/image_store.hpp"
 
 /// What it takes to look at every page of 1 GiB of RAM that is a file on a tmpfs: by the keyed hash
 /// and by the digest, where the pages are mapped already and where the mapping is new, with one

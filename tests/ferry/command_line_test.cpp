@@ -262,9 +262,9 @@ std::string printed(const std::vector<const char*>& words) {
 }
 
 const std::vector<std::vector<const char*>> kCommands = {
-    {},         {"run"},  {"receive"}, {"migrate"}, {"set"},    {"info"},           {"pause"},
-    {"resume"}, {"stop"}, {"cancel"},  {"predict"}, {"images"}, {"images", "drop"}, {"plan"},
-    {"help"}};
+    {},          {"run"},    {"receive"},        {"migrate"}, {"set"},
+    {"info"},    {"pause"},  {"resume"},         {"stop"},    {"cancel"},
+    {"predict"}, {"images"}, {"images", "drop"}, {"plan"},    {"help"}};
 
 TEST(CommandLine, HasHelpThatFitsATerminal) {
   for (std::vector<const char*> words : kCommands) {
