@@ -301,15 +301,17 @@ class WhatIsNoSocket(FerryTest):
 class TheManual(FerryTest):
     needs_kvm = False
     OTHERS = ("info", "pause", "resume", "stop", "cancel")
+    SHARED = "OPTIONS OF MIGRATE, PREDICT, SET AND THE OTHER COMMANDS"
     # Which sections tell of a command's options.
     SECTIONS = {
         "run": ("OPTIONS OF RUN",),
         "receive": ("OPTIONS OF RECEIVE",),
-        "migrate": ("OPTIONS OF MIGRATE", "OPTIONS OF MIGRATE, SET AND THE OTHER COMMANDS"),
-        "set": ("OPTIONS OF SET", "OPTIONS OF MIGRATE, SET AND THE OTHER COMMANDS"),
+        "migrate": ("OPTIONS OF MIGRATE", SHARED),
+        "predict": ("OPTIONS OF PREDICT", SHARED),
+        "set": ("OPTIONS OF SET", SHARED),
         "images": ("IMAGES",),
-        **{name: ("OTHER COMMANDS", "OPTIONS OF MIGRATE, SET AND THE OTHER COMMANDS")
-           for name in OTHERS},
+        "plan": ("PLAN",),
+        **dict.fromkeys(OTHERS, ("OTHER COMMANDS", SHARED)),
     }
 
     def sections(self):
