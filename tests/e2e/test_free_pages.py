@@ -11,7 +11,7 @@ MODES = ("pre-copy", "post-copy", "hybrid", "auto", "stop-and-copy")
 LEGS = 8
 
 
-@labels("no-tsan")
+@labels("no-tsan", "no-standard-kvm")
 class AGuestThatNamesFreePages(ReuseTest):
     GUEST = "tick=2 fill=16 dirty=2000 check hints=64 end=byte"
 
@@ -45,6 +45,7 @@ class AGuestThatNamesFreePages(ReuseTest):
         self.assertGreater(named, taken_back)
         return reports
 
+    @labels("no-asan")
     @cases({f"loses_nothing_by_{mode.replace('-', '_')}": (mode,) for mode in MODES})
     def _loses_nothing(self, mode):
         reports = self.goes_over_legs([mode], "--max-bandwidth", "200Mbit")

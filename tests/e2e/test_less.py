@@ -25,6 +25,8 @@ class LessTest(ReuseTest):
         return vm
 
 
+# How much a sender saves hangs on what compressing costs it.
+@labels("no-asan", "no-tsan", "no-standard-kvm")
 class SendingLess(LessTest):
     def move_less(self, *args):
         vm = self.guest()

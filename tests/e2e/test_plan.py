@@ -78,7 +78,7 @@ class APlan(Planned):
         self.assertIn("ferry-plan is missing", done.stderr)
 
 
-@labels("no-tsan")
+@labels("no-tsan", "no-standard-kvm")
 class AnAppliedPlan(Planned):
     def guests(self):
         """Two that run at host a."""

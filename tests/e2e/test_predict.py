@@ -24,7 +24,7 @@ class PredictTest(FerryTest):
         return json.loads(vm.cli("predict", "--json", *args, deadline=2 * DEADLINE).stdout)
 
 
-@labels("alone", "no-asan", "no-tsan")
+@labels("alone", "no-asan", "no-tsan", "no-standard-kvm")
 class APrediction(PredictTest):
     def test_has_its_form(self):
         vm = self.guest("tick=2 fill=8 end=byte")
@@ -181,7 +181,7 @@ class AReceiverThatIsProbed(PredictTest):
         self.assertEqual(self.target.state(), "listening")
 
 
-@labels("alone", "no-asan", "no-tsan")
+@labels("alone", "no-asan", "no-tsan", "no-standard-kvm")
 class AGuestThatIsLookedAt(PredictTest):
     LINE = rb"^# tick \d+ time_us=(\d+) .* writes=(\d+)\n"
 
