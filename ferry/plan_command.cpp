@@ -78,6 +78,7 @@ int plan(const PlanCommand& command) {
   words.emplace_back("--");
   words.push_back(command.file);
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   ::execv(planner.c_str(), arguments.data());
