@@ -242,20 +242,25 @@ class ALinuxGuest(FerryTest):
         self.use_and_free(shell, 64)
         self.assertEqual(shell.ask(f"dmesg | grep -iE '{TROUBLE}' || true"), "")
 
+    def check_pages(self, shell, mebibytes, per_second, writes):
+        """Starts a checker, and waits until it has written so many pages, each once first."""
+        shell.ask(f"rm -f /run/page-checker; page-checker {mebibytes} {per_second} & until "
+                  "[ $(sed 's/.*writes=//' /run/page-checker 2>/dev/null || echo 0) -ge "
+                  f"{writes} ]; do sleep 1; done")
+
     def test_leaves_its_free_pages_behind(self):
         """Its kernel does not clear what it takes: cleared pages are sent, as zero."""
         self.cpus = 1
         shell = self.boot(1, "init_on_alloc=0", devices=["--balloon"], memory="384M")
         for mode in ("pre-copy", "post-copy"):
-            shell.ask("rm -f /run/page-checker; page-checker 200 1 & until "
-                      "[ $(sed 's/.*writes=//' /run/page-checker 2>/dev/null || echo 0) -ge 51200 ]; "
-                      "do sleep 1; done; kill %1; sleep 1")
+            self.check_pages(shell, 200, 1, writes=200 << 8)
+            shell.ask("kill %1; sleep 1")
             shell.vm, report = self.move(shell.vm, "--verify", "--mode", mode, "--compression", "none",
                                          "--max-bandwidth", "200Mbit")
             self.assertIs(report["verified"], True)
             self.assertGreater(report["pages"]["free"], 150 << 8, report["pages"])
             self.assertLess(report["wire_bytes"], 150 << 20)
-        shell.ask("page-checker 200 200 & sleep 2")
+        self.check_pages(shell, 200, 1000, writes=210 << 8)
         self.assertGreater(self.writes(shell), 0)
         self.assertEqual(shell.ask(f"dmesg | grep -iE '{TROUBLE}' || true"), "")
         shell.vm.write(b"exit\n")

@@ -63,12 +63,12 @@ TEST(FreePageWait, GoesByTheCapWhereThereIsOne) {
 
 // Of a guest that clears blocks before it names them, a short window may see none.
 TEST(FreePageWait, LooksLongerAtAGuestWhereTheLinkIsSlow) {
-  constexpr std::uint64_t kBlock = FreePageWait::kTwoBlocks / 2 / 4096;
+  constexpr std::uint64_t kBlockPages = FreePageWait::kTwoBlocks / 2 / 4096;
   FreePageWait wait(FreePageWait::kTwoBlocks);  // a window of a second
   EXPECT_TRUE(wait.goes_on(0ms, {.begun = true}));
   EXPECT_TRUE(wait.goes_on(900ms, {.begun = true}));
-  EXPECT_TRUE(wait.goes_on(1s, {.begun = true, .pages = 2 * kBlock}));
-  EXPECT_FALSE(wait.goes_on(2s, {.begun = true, .pages = 3 * kBlock}));
+  EXPECT_TRUE(wait.goes_on(1s, {.begun = true, .pages = 2 * kBlockPages}));
+  EXPECT_FALSE(wait.goes_on(2s, {.begun = true, .pages = 3 * kBlockPages}));
 }
 
 }  // namespace

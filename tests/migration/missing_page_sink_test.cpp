@@ -103,7 +103,7 @@ TEST_F(PuttingMissingPages, InstallsWhatPagesShare) {
   const Ranges ranges{{4, 2}, {9, 1}};
   peer_.send(joined(digest_bytes(1), vmm::pages_of(1)));
   put([&](PageSink& sink) { sink.put_alike(ranges, in_, wire::kDigestBytes + vmm::kPageSize); });
-  for (const vmm::PageIndex page : {4, 5, 9}) expect_page(page, 1);
+  for (const vmm::PageIndex page : {4U, 5U, 9U}) expect_page(page, 1);
   peer_.send(joined(digest_bytes(2), vmm::pages_of(1)));
   EXPECT_THROW(put([&](PageSink& sink) {
                  sink.put_alike(Ranges{{10, 1}}, in_, wire::kDigestBytes + vmm::kPageSize);

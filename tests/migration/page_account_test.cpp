@@ -5,16 +5,16 @@
 namespace migration {
 namespace {
 
-constexpr std::uint64_t kPages = 128;
+constexpr std::uint64_t kAllPages = 128;
 
 vmm::PageSet pages(vmm::PageRange range) {
-  vmm::PageSet set(kPages);
+  vmm::PageSet set(kAllPages);
   set.set(range);
   return set;
 }
 
 TEST(PageAccount, HasAsFreeWhatWasLeftOutAndNeverSent) {
-  PageAccount account(kPages);
+  PageAccount account(kAllPages);
   account.handed_out(pages({0, 10}));
   account.left_out(pages({10, 20}));
   EXPECT_EQ(account.free(), pages({10, 20}));
@@ -27,7 +27,7 @@ TEST(PageAccount, HasAsFreeWhatWasLeftOutAndNeverSent) {
 }
 
 TEST(PageAccount, SendsNothingOfWhatIsFreeFromTheStart) {
-  PageAccount account(kPages);
+  PageAccount account(kAllPages);
   account.without(pages({64, 64}), pages({0, 32}));
   EXPECT_TRUE(account.selective());
   EXPECT_FALSE(account.compared());

@@ -331,7 +331,7 @@ TEST_F(PageReceiving, PutsWhatPagesShareIntoEach) {
   put_pages(bytes, FrameType::pages_alike, {{20, 1}}, Bytes(wire::kWordBytes, std::byte{'x'}));
   wire::put_frame(bytes, FrameType::round_end, wire::encode_round(1));
   EXPECT_EQ(send(bytes), 1U);
-  for (const vmm::PageIndex each : {7, 8, 90}) expect_pages(each, page);
+  for (const vmm::PageIndex each : {7U, 8U, 90U}) expect_pages(each, page);
   expect_pages(20, Bytes(vmm::kPageSize, std::byte{'x'}));
   expect_pages(21, Bytes(vmm::kPageSize));
 }
