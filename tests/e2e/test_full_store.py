@@ -44,7 +44,7 @@ class WhileTheVmLeaves(AStoreThatFillsUp):
                 first, vm = self.arrive_with_holes()
                 away = self.receive("tcp", "--image-store", self.make_store())
                 migration = self.migrate(vm, away, "--mode", mode, "--verify",
-                                         "--keep-image", "--max-bandwidth", "2Mbit")
+                                         "--keep-image", "--max-bandwidth", "300Kbit")
                 self.assert_under_way(vm, "round 1")
                 os.remove(self.touch_in_full_store(vm))
                 vm.cli("set", "--max-bandwidth", "8Gbit")
@@ -59,7 +59,7 @@ class WhileTheVmLeaves(AStoreThatFillsUp):
     def test_lets_it_go_on_here_when_the_migration_is_cancelled(self):
         first, vm = self.arrive_with_holes()
         away = self.receive("tcp")
-        migration = self.migrate(vm, away, "--mode", "pre-copy", "--max-bandwidth", "2Mbit")
+        migration = self.migrate(vm, away, "--mode", "pre-copy", "--max-bandwidth", "300Kbit")
         self.assert_under_way(vm, "round 1")
         self.touch_in_full_store(vm)
         vm.cli("cancel")
