@@ -50,6 +50,7 @@ using Lines = std::vector<std::string>;
 class BalloonTest : public testing::Test {
  protected:
   void start(unsigned queue, std::uint64_t features = 0, Balloon::Offers offers = kReports) {
+    queue_.reset();  // it serves the one before
     balloon_.emplace(offers);
     balloon_->attach(host_, [this] { ++told_; });
     balloon_->begin(features);
