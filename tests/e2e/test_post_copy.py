@@ -179,9 +179,9 @@ class Auto(PostCopyTest):
         self.finish(source, target)
 
     def test_sends_all_of_a_rest_that_takes_long(self):
-        # Some 16 MiB are left after the first round, and the stop is allowed to take that long.
+        # Some 15 MiB are left after the first round, and the stop is allowed to take that long.
         source = self.busy_guest(
-            "tick=2 fill=40 zero=0 random=100 text=0 dirty=2000 check=2000 end=byte", memory="64M")
+            "tick=2 fill=40 zero=0 random=100 text=0 dirty=1200 check=2000 end=byte", memory="64M")
         target, report = self.move(
             source, "--max-bandwidth", "80Mbit", "--compression", "none", "--max-downtime", "10s",
             "--verify",

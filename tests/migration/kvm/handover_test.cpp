@@ -64,7 +64,7 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& way) { return way.param.name; });
 
 TEST_F(Handover, GoesThereAndBackAndTheGuestEndsWell) {
-  auto machine = run_guest("end=ticks:2500");
+  auto machine = run_guest("end=ticks:1500");
   for (int hop = 0; hop < 4; ++hop) {
     migrate(std::move(machine), {.to = receive(unix_socket()), .verify = true});
     const auto result = wait_ended();
@@ -73,7 +73,7 @@ TEST_F(Handover, GoesThereAndBackAndTheGuestEndsWell) {
     ASSERT_TRUE(machine);
     ASSERT_TRUE(output_.wait_for_ticks(20));
   }
-  expect_ends_well(*machine, 2500);
+  expect_ends_well(*machine, 1500);
 }
 
 TEST_F(Handover, OfAPausedVmLeavesItPausedAtTheDestination) {

@@ -101,7 +101,7 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& way) { return way.param.name; });
 
 TEST_F(PostCopy, GoesThereAndBackAndTheGuestEndsWell) {
-  auto machine = run_guest("end=ticks:2500");
+  auto machine = run_guest("end=ticks:1500");
   for (int hop = 0; hop < 4; ++hop) {
     migrate(std::move(machine), {.to = receive(unix_socket()),
                                  .mode = hop % 2 == 0 ? Mode::post_copy : Mode::hybrid,
@@ -114,7 +114,7 @@ TEST_F(PostCopy, GoesThereAndBackAndTheGuestEndsWell) {
     ASSERT_EQ(result.report.outcome, Outcome::completed) << result.report.error.value_or("");
     ASSERT_TRUE(output_.wait_for_ticks(20));
   }
-  expect_ends_well(*machine, 2500);
+  expect_ends_well(*machine, 1500);
 }
 
 TEST_F(PostCopy, WithoutPrepagingTheGuestRunsAndTheRestComesOnceAnOrderIsSet) {
