@@ -88,11 +88,12 @@ class TheKeeper(KeeperTest):
         self.assert_nearly_all_reused(self.return_home())
 
     def test_that_is_killed_amid_changes_leaves_an_image_that_is_right(self):
-        self.go_away(WRITES)
+        self.go_away("tick=2 fill=12 change=700 check end=byte")
+        self.away.write(b"c")
         self.wait_held_below(self.kept)  # the first changes have been told
         self.source.kill()
-        self.away.wait_ticks(400)
-        self.assertGreater(self.return_home()["pages"]["reused"], self.touched - 1024 - FEW)
+        self.away.stdout.wait_for(rb"^# change 1 done")
+        self.assertGreater(self.return_home()["pages"]["reused"], self.touched - 700 - FEW)
 
     def test_runs_no_guest_and_takes_no_order_for_one(self):
         self.go_away()
