@@ -66,6 +66,7 @@ class Balloon final : public VirtioDevice {
   [[nodiscard]] std::uint16_t type() const override { return 5; }
   [[nodiscard]] std::uint64_t features() const override;
   [[nodiscard]] std::span<const std::uint16_t> queue_sizes() const override { return sizes_; }
+  [[nodiscard]] bool writes() const override { return false; }
   [[nodiscard]] std::vector<std::byte> config() const override;
   void write_config(std::uint64_t offset, std::span<const std::byte> bytes) override;
   [[nodiscard]] std::string host_part() const override;

@@ -98,7 +98,7 @@ std::optional<Request> Queue::take() {
   return request;
 }
 
-bool Queue::make_present(const Request& request) const {
+bool Queue::make_present(const Request& request, bool writes) const {
   if (!memory_.has_file()) {
     for (const auto& segment : request.readable) touch(segment);
     return true;
@@ -107,7 +107,7 @@ bool Queue::make_present(const Request& request) const {
     return memory_.make_present(segment);
   };
   return std::ranges::all_of(request.readable, present) &&
-         std::ranges::all_of(request.writable, present);
+         (!writes || std::ranges::all_of(request.writable, present));
 }
 
 void Queue::put_back() {

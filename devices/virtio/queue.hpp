@@ -72,8 +72,9 @@ class Queue {
   /// The next request; nullopt when there is none.
   [[nodiscard]] std::optional<Request> take();
   /// What the device reads of it is there, and waited for where it is missing; where RAM is a file,
-  /// so is what it writes. False when the file has no room for that now. Any thread.
-  [[nodiscard]] bool make_present(const Request& request) const;
+  /// so is what it writes, if it `writes`. False when the file has no room for that now. Any
+  /// thread.
+  [[nodiscard]] bool make_present(const Request& request, bool writes) const;
   /// Undoes the last take(): the request is served later, here or elsewhere.
   void put_back();
   /// These are done, and the driver sees all of them or none.

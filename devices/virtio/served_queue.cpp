@@ -93,7 +93,7 @@ std::optional<Request> ServedQueue::take() {
     finish();
     return std::nullopt;
   }
-  lacks_room_ = !queue_.make_present(*request);
+  lacks_room_ = !queue_.make_present(*request, callbacks_.writes);
   {
     const vmm::Lock lock(mutex_);
     if (!paused_ && !lacks_room_) return request;

@@ -29,6 +29,8 @@ class ServedQueue {
     /// A descriptor, or -1: while it is readable, requests that are left in the queue are served
     /// too. It stays the same.
     int source = -1;
+    /// As VirtioDevice::writes().
+    bool writes = true;
     /// The driver wants to hear of what is complete. Any thread.
     std::function<void()> interrupt;
     /// The driver has broken the rules, how it says: no more requests come. Once; any thread.

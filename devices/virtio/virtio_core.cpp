@@ -123,6 +123,7 @@ std::shared_ptr<ServedQueue> VirtioCore::make_queue(unsigned index) {
   const ServedQueue::Callbacks callbacks{
       .serve = [this, index](ServedQueue& queue) { device_->serve(index, queue); },
       .source = device_->source(index),
+      .writes = device_->writes(),
       .interrupt = [this, index] { callbacks_.used(index); },
       .broken = [this](const std::string& /*why*/) { needs_reset(); }};
   return std::make_shared<ServedQueue>(Queue(host_.memory(), setups_[index].state, event_index),

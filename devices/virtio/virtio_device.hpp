@@ -32,6 +32,9 @@ class VirtioDevice {
   [[nodiscard]] virtual std::uint64_t features() const = 0;
   /// The most entries of each queue: powers of two.
   [[nodiscard]] virtual std::span<const std::uint16_t> queue_sizes() const = 0;
+  /// It writes to the memory that its requests give for that. Else that is only named, and not
+  /// touched.
+  [[nodiscard]] virtual bool writes() const { return true; }
   /// Its configuration, as the driver reads it.
   [[nodiscard]] virtual std::vector<std::byte> config() const { return {}; }
   /// The driver writes there: any offset, so many bytes. Any thread.

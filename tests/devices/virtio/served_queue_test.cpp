@@ -15,7 +15,7 @@ namespace {
 constexpr std::chrono::seconds kPatience{30};
 
 /// RAM that is a file, and a queue there; the device completes what it takes.
-class ServedQueueInAFile : public ::testing::TestWithParam<std::uint16_t> {
+class ServedQueueInAFile : public ::testing::Test {
  protected:
   void cut_file(vmm::GuestMemory& memory, std::uint64_t size) {
     ASSERT_EQ(::ftruncate(memory.file(), static_cast<off_t>(size)), 0);
@@ -49,8 +49,11 @@ class ServedQueueInAFile : public ::testing::TestWithParam<std::uint16_t> {
   bool completed_ = false;
 };
 
+class ServedQueueInAFileThatIsFull : public ServedQueueInAFile,
+                                     public ::testing::WithParamInterface<std::uint16_t> {};
+
 /// As where others have filled the store that RAM is in.
-TEST_P(ServedQueueInAFile, WaitsForRoomForARequest) {
+TEST_P(ServedQueueInAFileThatIsFull, WaitsForRoomForARequest) {
   driver_.describe(0,
                    {.address = Driver::kData, .length = 2 * vmm::kPageSize, .flags = GetParam()});
   driver_.offer(0);
@@ -73,7 +76,24 @@ TEST_P(ServedQueueInAFile, WaitsForRoomForARequest) {
   EXPECT_EQ(driver_.used(), 1);
 }
 
-INSTANTIATE_TEST_SUITE_P(ToReadAndToWrite, ServedQueueInAFile,
+/// A balloon is told of free pages, which must not be made by that.
+TEST_F(ServedQueueInAFile, TouchesNothingThatItsDeviceDoesNotWrite) {
+  driver_.describe(
+      0, {.address = Driver::kData, .length = 2 * vmm::kPageSize, .flags = kDescriptorWrite});
+  driver_.offer(0);
+  cut_file(memory_, Driver::kData + vmm::kPageSize);
+  vmm::EventFd notified;
+  ServedQueue queue(Queue(memory_, Driver::state(), false), notified,
+                    {.serve = [this](ServedQueue& served) { serve(served); },
+                     .writes = false,
+                     .interrupt = [this] { completed(); },
+                     .broken = [](const std::string&) {}},
+                    0U);
+  queue.resume();
+  EXPECT_TRUE(wait_completed());
+}
+
+INSTANTIATE_TEST_SUITE_P(ToReadAndToWrite, ServedQueueInAFileThatIsFull,
                          ::testing::Values(std::uint16_t{0}, kDescriptorWrite));
 
 }  // namespace
