@@ -61,8 +61,9 @@ ApiAnswer do_migrate(Controlled& vm, const json& body) {
   return {.body = nullptr, .stream = vm.migrate(body)};
 }
 
-/// By GET it is asked for otherwise: by answer_with_forecast().
-ApiAnswer no_forecast(Controlled& /*vm*/, const json& /*body*/) { return {.body = nullptr}; }
+ApiAnswer tell_forecast(Controlled& vm, const json& body) {
+  return {.body = nullptr, .later = vm.forecast(body)};
+}
 
 constexpr std::array kRoutes = {Route{"/info", http::verb::get, &tell_info},
                                 Route{"/pause", http::verb::post, &do_plain<&Controlled::pause>},
@@ -72,7 +73,7 @@ constexpr std::array kRoutes = {Route{"/info", http::verb::get, &tell_info},
                                 Route{"/migrate", http::verb::post, &do_migrate},
                                 Route{"/migration", http::verb::put, &do_set},
                                 Route{"/balloon", http::verb::put, &do_set_balloon},
-                                Route{"/forecast", http::verb::get, &no_forecast}};
+                                Route{"/forecast", http::verb::get, &tell_forecast}};
 
 json parse_body(const std::string& text) {
   if (text.empty()) return json::object();
@@ -136,27 +137,23 @@ bool asks_to_migrate(const ApiRequest& request) {
   return request.method() == http::verb::post && path_of(request) == "/migrate";
 }
 
-bool asks_for_forecast(const ApiRequest& request) {
-  return request.method() == http::verb::get && path_of(request) == "/forecast";
-}
-
-asio::awaitable<ApiAnswer> answer_with_forecast(Controlled& vm, const ApiRequest& request) {
-  ApiAnswer answer;
-  try {
-    json forecast = co_await vm.forecast(parse_body(request.body()));
-    answer.body = std::move(forecast);
-  } catch (...) {
-    answer = answer_about(std::current_exception());
-  }
-  co_return answer;
-}
-
 ApiAnswer answer_to(Controlled& vm, const ApiRequest& request) {
   try {
     return dispatch(vm, request);
   } catch (...) {
     return answer_about(std::current_exception());
   }
+}
+
+asio::awaitable<ApiAnswer> found_out(ApiAnswer answer) {
+  if (!answer.later) co_return answer;
+  try {
+    auto body = co_await std::exchange(answer.later, std::nullopt).value();
+    answer.body = std::move(body);
+  } catch (...) {
+    answer = answer_about(std::current_exception());
+  }
+  co_return answer;
 }
 
 }  // namespace ferry

@@ -6,6 +6,7 @@
 #include <boost/beast/http/string_body.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -22,18 +23,17 @@ struct ApiAnswer {
   boost::beast::http::status status = boost::beast::http::status::ok;
   std::string allow{};                     ///< the verbs that the path has, where another was used
   std::shared_ptr<ReportStream> stream{};  ///< instead of a body
+  /// What finds the body out, where that takes a while: for found_out().
+  std::optional<boost::asio::awaitable<nlohmann::json>> later{};
 };
 
 /// Whether `Controlled::settled` is to be awaited before it is answered.
 [[nodiscard]] bool asks_to_migrate(const ApiRequest& request);
 
-/// Whether `answer_with_forecast` is to answer it, which takes a while.
-[[nodiscard]] bool asks_for_forecast(const ApiRequest& request);
-[[nodiscard]] boost::asio::awaitable<ApiAnswer> answer_with_forecast(Controlled& vm,
-                                                                     const ApiRequest& request);
-
 /// Does what `request` asks, and never throws (docs/control-api.md).
 [[nodiscard]] ApiAnswer answer_to(Controlled& vm, const ApiRequest& request);
+/// The answer with its body. It never throws.
+[[nodiscard]] boost::asio::awaitable<ApiAnswer> found_out(ApiAnswer answer);
 
 [[nodiscard]] ApiAnswer error_answer(boost::beast::http::status status, std::string_view message);
 

@@ -155,12 +155,7 @@ asio::awaitable<error_code> ApiSession::read(Parser& parser) {
 asio::awaitable<bool> ApiSession::answer(const ApiRequest& request) {
   const Answering answering(*sessions_);
   if (asks_to_migrate(request)) co_await controlled_.settled();
-  ApiAnswer answer;
-  if (asks_for_forecast(request)) {
-    answer = co_await answer_with_forecast(controlled_, request);
-  } else {
-    answer = answer_to(controlled_, request);
-  }
+  const ApiAnswer answer = co_await found_out(answer_to(controlled_, request));
   if (answer.stream) {
     co_await send_reports(*answer.stream, request.version());
     co_return false;

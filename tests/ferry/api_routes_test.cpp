@@ -83,11 +83,11 @@ TEST(ApiRoutes, AnswerForecastsInTheirOwnTime) {
     FakeVm vm;
     ApiRequest request(http::verb::get, "/forecast?x", 11);
     request.body() = body;
-    EXPECT_TRUE(asks_for_forecast(request));
     ApiAnswer answer;
     boost::asio::io_context context;
-    boost::asio::co_spawn(context, answer_with_forecast(vm, request),
-                          [&](const std::exception_ptr&, ApiAnswer made) { answer = made; });
+    boost::asio::co_spawn(
+        context, found_out(answer_to(vm, request)),
+        [&](const std::exception_ptr&, ApiAnswer made) { answer = std::move(made); });
     context.run();
     return answer;
   };
