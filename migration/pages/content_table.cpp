@@ -6,8 +6,8 @@
 
 namespace migration {
 
-ContentTable::ContentTable(std::uint64_t pages)
-    : sets_(std::max<std::uint64_t>(std::min(pages, kMost) / kWays, 1)),
+ContentTable::ContentTable(std::uint64_t pages, unsigned tables)
+    : sets_(std::max<std::uint64_t>(std::min(pages, kMost) / tables / kWays, 1)),
       table_(static_cast<Set*>(std::calloc(sets_, sizeof(Set)))) {
   if (!table_) throw std::bad_alloc();
 }

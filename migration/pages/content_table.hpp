@@ -17,8 +17,9 @@ namespace migration {
 /// that content is for the caller to find out.
 class ContentTable {
  public:
-  /// For so many pages, and no more than kMost. Costs memory only as it is filled.
-  explicit ContentTable(std::uint64_t pages);
+  /// One of so many tables, which together are for so many pages and no more than kMost. Costs
+  /// memory only as it is filled.
+  explicit ContentTable(std::uint64_t pages, unsigned tables = 1);
 
   struct Sent {
     vmm::PageIndex page = 0;

@@ -67,6 +67,10 @@ class PageSender {
   void start(std::shared_ptr<Round> round);
 
  private:
+  /// Compressed frames are written together, so many bytes at a time: each write wakes the
+  /// receiver.
+  static constexpr std::size_t kWriteFrames = 128 << 10;
+
   /// Pages that are being gathered for one frame.
   struct Batch {
     std::vector<vmm::PageRange> ranges;
@@ -94,6 +98,23 @@ class PageSender {
   void add_zero(vmm::PageRange range);
   /// `sent`: the round in which it went last; 0: none.
   void add_data(vmm::PageIndex page, std::uint32_t sent);
+  /// This round is in the record; the one before it of this page.
+  std::uint32_t record(vmm::PageIndex page);
+  void flush();
+  void flush_zero();
+  void flush_raw();
+  void flush_copies(Copies& pages);
+  /// Writes the frames that flush_copies() gathered.
+  void flush_frames();
+  /// Compresses them, into frames_ from `at` on. The size of the block.
+  std::size_t compress(std::span<const std::byte> pages, std::size_t at);
+  void reserve_frames();
+  void probe(std::span<const std::byte> pages);
+  /// The digests that go with a page frame: none unless the round wants them.
+  [[nodiscard]] std::span<std::byte> digests(std::span<const vmm::PageRange> ranges);
+  void write(std::span<iovec> parts);
+
+  // page_sender_less.cpp
   /// Whether the page goes as its difference from what was sent in round `sent`. It is kept for the
   /// next time.
   [[nodiscard]] bool add_delta(vmm::PageIndex page, std::span<const std::byte> copy,
@@ -104,27 +125,12 @@ class PageSender {
   /// The pages of the chunk that share their content go so; the others are left. Pages that nobody
   /// writes.
   [[nodiscard]] std::vector<vmm::PageRange> add_alike(const std::vector<vmm::PageRange>& pages);
-  /// What all of them hold, as a page or as the word that it repeats.
-  [[nodiscard]] PageHash hash_of(std::span<const std::byte> page);
-  void write_alike(std::span<const vmm::PageRange> ranges, std::span<const std::byte> content);
-  /// This round is in the record; the one before it of this page.
-  std::uint32_t record(vmm::PageIndex page);
-  void flush();
-  void flush_zero();
-  void flush_raw();
-  void flush_copies(Copies& pages);
   void flush_deltas();
   void flush_same();
   void flush_words();
-  /// Writes the frames that flush_copies() gathered.
-  void flush_frames();
-  /// Compresses them, into frames_ from `at` on. The size of the block.
-  std::size_t compress(std::span<const std::byte> pages, std::size_t at);
-  void reserve_frames();
-  void probe(std::span<const std::byte> pages);
-  /// The digests that go with a page frame: none unless the round wants them.
-  [[nodiscard]] std::span<std::byte> digests(std::span<const vmm::PageRange> ranges);
-  void write(std::span<iovec> parts);
+  [[nodiscard]] PageHash hash_of(std::span<const std::byte> page);
+  /// `content`: what all of them hold, as a page or as the word that it repeats.
+  void write_alike(std::span<const vmm::PageRange> ranges, std::span<const std::byte> content);
 
   net::Stream stream_;
   wire::Bytes greeting_;
