@@ -1,7 +1,10 @@
 #include "migration/destination/page_channels.hpp"
 
+#include <algorithm>
+#include <array>
 #include <boost/asio/post.hpp>
 #include <chrono>
+#include <system_error>
 #include <utility>
 
 namespace migration::destination {
@@ -12,6 +15,20 @@ namespace {
 
 /// How long a broken page channel waits for the source to say why.
 constexpr std::chrono::milliseconds kSourceGrace{500};
+
+/// And not what this side has found out by itself, or ran out of.
+bool is_of_link(const std::exception_ptr& failure) {
+  using enum std::errc;
+  constexpr std::array kLost = {connection_reset, connection_aborted,  broken_pipe,     timed_out,
+                                network_down,     network_unreachable, host_unreachable};
+  try {
+    std::rethrow_exception(failure);
+  } catch (const std::system_error& error) {
+    return std::ranges::any_of(kLost, [&error](std::errc lost) { return error.code() == lost; });
+  } catch (...) {
+    return false;
+  }
+}
 
 }  // namespace
 
@@ -35,9 +52,11 @@ void PageChannels::open(std::uint32_t index, net::Socket socket, std::unique_ptr
 }
 
 /// A source that aborts closes everything; its reason, on the control connection, may come a moment
-/// after the page channels break.
+/// after the page channels break. What is this side's reason is said before the source, which waits
+/// as long for it, goes.
 void PageChannels::heard(std::uint32_t round, const std::exception_ptr& failure) {
   if (!failure) return callbacks_.ended(round);
+  if (!is_of_link(failure)) return callbacks_.lost(failure);
   grace_.expires_after(kSourceGrace);
   grace_.async_wait([this, link = link_, failure](boost::system::error_code cancelled) {
     if (!cancelled && link == link_) callbacks_.lost(failure);

@@ -84,6 +84,15 @@ TEST_F(PageChannelsTest, GiveTheSourceTimeToSayWhyOneIsLost) {
   run_until([this] { return lost_ == 1; });
 }
 
+/// The source waits as long for a reason, and closes then.
+TEST_F(PageChannelsTest, SayAtOnceWhatThisSideFoundWrong) {
+  open(0);
+  peers_.at(0)->send(wire::frame_of(wire::FrameType::round_end, {}));
+  const auto begun = Clock::now();
+  run_until([this] { return lost_ == 1; });
+  EXPECT_LT(Clock::now() - begun, std::chrono::milliseconds(400));
+}
+
 TEST_F(PageChannelsTest, HearNothingOfAnEarlierLink) {
   open(0);
   open(1);
