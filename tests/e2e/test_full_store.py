@@ -13,7 +13,7 @@ from reuse import ReuseTest
 # Zero pages are holes of the file after an arrival by pre-copy, in blocks that have too little data
 # to become huge pages; who reads one needs room.
 HOLES = "tick=2 fill=24 zero=92 random=8 text=0 touch=sequential end=byte"
-BUSY = "tick=2 fill=32 dirty=500 check end=byte"
+BUSY = "tick=2 fill=32 dirty=5000 check end=byte"
 
 
 class AStoreThatFillsUp(ReuseTest):
@@ -89,7 +89,9 @@ class WhileTheVmArrives(AStoreThatFillsUp):
         self.addCleanup(self.between.close)
         self.room = None
         self.between.on("missing", self.note_room)
-        self.go = lambda: self.migrate(self.legs[-1], self.between.address, "--mode", mode)
+        # Slow enough for the guest to write while the first round goes on.
+        self.go = lambda: self.migrate(self.legs[-1], self.between.address, "--mode", mode,
+                                       "--max-bandwidth", "200Mbit")
 
     def free(self):
         return os.statvfs(self.here).f_bavail
