@@ -27,8 +27,8 @@ const char* name_of(bool read_only) { return read_only ? kReadOnly : kWritable; 
 }  // namespace
 
 std::string to_text(const DiskIdentity& identity) {
-  return fmt::format("disk {} {} {} {} {}", identity.bytes, name_of(identity.read_only),
-                     identity.boot, identity.device, identity.inode);
+  return fmt::format("disk {} {} {} {} {} {}", identity.bytes, name_of(identity.read_only),
+                     identity.boot, identity.device, identity.inode, identity.mark);
 }
 
 DiskIdentity disk_identity(std::string_view text) {
@@ -38,7 +38,8 @@ DiskIdentity disk_identity(std::string_view text) {
     DiskIdentity identity;
     std::string kind;
     std::string access;
-    words >> kind >> identity.bytes >> access >> identity.boot >> identity.device >> identity.inode;
+    words >> kind >> identity.bytes >> access >> identity.boot >> identity.device >>
+        identity.inode >> identity.mark;
     identity.read_only = access == kReadOnly;
     // What was read is the whole of it, as it is written here.
     if (words && to_text(identity) == text) return identity;

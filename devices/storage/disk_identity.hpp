@@ -8,11 +8,14 @@ namespace devices::storage {
 
 /// Which disk it is, as far as two hosts can compare it, and how the guest has it.
 struct DiskIdentity {
+  static constexpr const char* kNoMark = "-";
+
   std::uint64_t bytes = 0;
   bool read_only = false;
-  std::string boot;          ///< of the kernel that says so: its boot id
-  std::uint64_t device = 0;  ///< of a file: the file system's; of a block device: its own
-  std::uint64_t inode = 0;   ///< of a file
+  std::string boot;            ///< of the kernel that says so: its boot id
+  std::uint64_t device = 0;    ///< of a file: the file system's; of a block device: its own
+  std::uint64_t inode = 0;     ///< of a file
+  std::string mark = kNoMark;  ///< what the DiskMark of a file names the disk
 
   bool operator==(const DiskIdentity&) const = default;
 };

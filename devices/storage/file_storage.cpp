@@ -44,7 +44,8 @@ FileStorage::FileStorage(FileOptions options)
       read_only_(options.read_only),
       id_(std::move(options.id)),
       file_(open(options.path)),
-      size_(measure()) {
+      size_(measure()),
+      mark_(file_.get()) {
   if (id_.size() > kLongestId) {
     throw std::invalid_argument(
         fmt::format("{}: its id is longer than {} characters", name_, kLongestId));
@@ -91,11 +92,13 @@ DiskIdentity FileStorage::identity() const {
   struct stat status {};
   if (::fstat(file_.get(), &status) < 0) fail("cannot look at (fstat)");
   const bool is_block = S_ISBLK(status.st_mode);
+  const auto mark = mark_.read();
   return {.bytes = size_,
           .read_only = read_only_,
           .boot = boot_id(),
           .device = is_block ? status.st_rdev : status.st_dev,
-          .inode = is_block ? 0 : status.st_ino};
+          .inode = is_block ? 0 : status.st_ino,
+          .mark = mark ? mark->disk : DiskIdentity::kNoMark};
 }
 
 void FileStorage::check_same(const DiskIdentity& other) {
@@ -107,14 +110,27 @@ void FileStorage::check_same(const DiskIdentity& other) {
                     name_, here.bytes, other.bytes));
   }
   of_other_kernel_ = here.boot != other.boot;
-  if (of_other_kernel_ || (here.device == other.device && here.inode == other.inode)) return;
+  if (!of_other_kernel_ && (here.device != other.device || here.inode != other.inode)) {
+    throw std::invalid_argument(fmt::format(
+        "{} is another file than the guest's disk: both sides must have the same", name_));
+  }
+  if (!of_other_kernel_ || here.mark == other.mark) return;
+  const bool in_both = here.mark != DiskIdentity::kNoMark && other.mark != DiskIdentity::kNoMark;
   throw std::invalid_argument(fmt::format(
-      "{} is another file than the guest's disk: both sides must have the same", name_));
+      "{} is not the guest's disk: its mark, the file '{}', is {}. Both hosts must see the same "
+      "disk and what is beside it",
+      name_, mark_.path().string(), in_both ? "another" : "on one of the hosts alone"));
 }
 
 void FileStorage::acquire() {
   if (acquired_) return;
   set_lock(static_cast<short>(read_only_ ? F_RDLCK : F_WRLCK));
+  try {
+    if (!read_only_) check_unwritten();
+  } catch (...) {
+    set_lock(F_UNLCK);
+    throw;
+  }
   acquired_ = true;
   if (of_other_kernel_) forget_cached();
 }
@@ -124,6 +140,16 @@ void FileStorage::release() {
   if (!read_only_) write_back();
   set_lock(F_UNLCK);
   acquired_ = false;
+}
+
+void FileStorage::check_unwritten() {
+  const auto writer = mark_.look_for_writer();
+  if (!writer) return;
+  throw std::runtime_error(
+      fmt::format("{} has been written to by {} since this VM had it: the VM's memory is older "
+                  "than its disk, and going on would damage what is on it. Start the VM anew "
+                  "from the disk",
+                  name_, *writer));
 }
 
 /// Locks of the open file, and not of the process: they end with it alone.
@@ -159,6 +185,7 @@ bool FileStorage::try_read(std::uint64_t offset, std::span<const iovec> parts) {
 }
 
 void FileStorage::write(std::uint64_t offset, std::span<iovec> parts) {
+  mark_.claim();
   transfer_all(offset, parts, "cannot write (pwritev)", ::pwritev);
 }
 
@@ -212,6 +239,7 @@ void FileStorage::write_zeroes(std::uint64_t offset, std::uint64_t length, bool 
 /// False when the host has no such call for this file, or not for a range of these bounds: then
 /// nothing is done.
 bool FileStorage::allocate(int mode, std::uint64_t offset, std::uint64_t length) {
+  mark_.claim();
   while (::fallocate(file_.get(), mode | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
                      static_cast<off_t>(length)) < 0) {
     if (errno == EOPNOTSUPP || errno == EINVAL) return false;

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "devices/storage/disk_identity.hpp"
+#include "devices/storage/disk_mark.hpp"
 #include "devices/storage/storage.hpp"
 #include "vmm/os/unique_fd.hpp"
 
@@ -21,7 +22,9 @@ struct FileOptions {
 
 /// A disk that is a regular file or a block device of the host, byte for byte.
 ///
-/// It is acquired by a lock: one process has it to write, or any number to read.
+/// It is acquired by a lock: one process has it to write, or any number to read. To write, it is
+/// acquired again only if nobody has written to it meanwhile, as far as its mark tells: the memory
+/// of the machine would be older than its disk.
 class FileStorage final : public Storage {
  public:
   /// std::system_error when it is not to be had, std::invalid_argument when it is no disk; both
@@ -56,6 +59,7 @@ class FileStorage final : public Storage {
   [[nodiscard]] std::uint64_t measure() const;
   void write_back();
   void set_lock(short type) const;
+  void check_unwritten();
   void forget_cached() const;
   template <typename Call>
   void transfer_all(std::uint64_t offset, std::span<iovec> parts, const char* what, Call call);
@@ -67,6 +71,7 @@ class FileStorage final : public Storage {
   const std::string id_;
   const vmm::UniqueFd file_;
   const std::uint64_t size_;
+  DiskMark mark_;
   bool of_other_kernel_ = false;  ///< another one may have written since this one last read
   bool acquired_ = false;
   std::atomic<bool> lost_{false};          ///< a write, and the guest does not know it

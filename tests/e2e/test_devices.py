@@ -285,6 +285,22 @@ class ADiskWhenTheLinkBreaks(HandoverTest):
         self.end(self.source)
         self.assert_sound(self.source)
 
+    def test_that_the_guest_has_written_elsewhere_is_not_run_with_its_old_memory(self):
+        self.begin()
+        self.break_at("running", cut, "before")
+        self.assert_source_in_doubt()
+        self.target.wait_ticks(20)
+        writer = self.target.pid
+        os.kill(writer, signal.SIGKILL)
+        self.target.wait()
+        self.source.cli("resume", "--force")  # true that the other side is dead, and no use
+        self.source.stderr.wait_for(
+            rb"paused until it can be resumed: .* written to by process %d on .* Start the VM anew"
+            % writer)
+        self.assert_stands_still(self.source)
+        anew = self.run_vm(f"tick=2 {self.workload}", *self.devices)
+        anew.wait_ticks(20)
+
     def test_after_commit_it_moves(self):
         self.begin()
         self.break_at("running", cut, "before")

@@ -41,6 +41,11 @@ class FileStorageTest : public testing::Test {
   [[nodiscard]] FileStorage storage(bool read_only = false) const {
     return FileStorage({.path = path_, .read_only = read_only, .id = "some disk"});
   }
+  static void write_some(FileStorage& disk) {
+    std::string bytes(kSectorSize, 'w');
+    iovec part{bytes.data(), bytes.size()};
+    disk.write(0, {&part, 1});
+  }
   [[nodiscard]] std::string content() const {
     std::ifstream file(path_, std::ios::binary);
     return {std::istreambuf_iterator<char>(file), {}};
@@ -208,21 +213,65 @@ TEST_F(FileStorageTest, KnowsTheSameDisk) {
   EXPECT_THROW(same.check_same(other), std::invalid_argument);
   other.boot = "another";  // whose numbers mean nothing here
   EXPECT_NO_THROW(same.check_same(other));
+  other.mark = std::string(32, '1');
+  EXPECT_THROW(same.check_same(other), std::invalid_argument);
+  disk.acquire();
+  EXPECT_THROW(same.check_same(other), std::invalid_argument);
+  other.mark = disk.identity().mark;
+  EXPECT_EQ(other.mark.size(), 32U);
+  EXPECT_NO_THROW(same.check_same(other));
+}
+
+TEST_F(FileStorageTest, IsNotAcquiredAgainOnceAnotherHasWritten) {
+  FileStorage first = storage();
+  FileStorage second = storage();
+  const auto hand_over = [](FileStorage& from, FileStorage& to) {
+    from.release();
+    to.acquire();
+  };
+  first.acquire();
+  write_some(first);
+  hand_over(first, second);
+  hand_over(second, first);  // it came to nothing
+  write_some(first);
+  FileStorage third = storage();
+  hand_over(first, third);
+  write_some(third);
+  EXPECT_THROW(hand_over(third, first), std::runtime_error);
+  third.acquire();  // nor does the one that was refused keep the lock
+  std::filesystem::remove(path_.string() + ".ferry");
+  hand_over(third, first);
+}
+
+TEST_F(FileStorageTest, NamesItsWriterBeforeTheWrite) {
+  for (const auto& change :
+       {std::function<void(FileStorage&)>(write_some),
+        {[](FileStorage& disk) { disk.discard(0, kSectorSize); }},
+        {[](FileStorage& disk) { disk.write_zeroes(0, kSectorSize, false); }}}) {
+    FileStorage first = storage();
+    FileStorage second = storage();
+    first.acquire();
+    first.release();
+    second.acquire();
+    change(second);
+    second.release();
+    EXPECT_THROW(first.acquire(), std::runtime_error);
+  }
 }
 
 TEST(DiskIdentity, IsReadAsItIsWrittenAndInNoOtherWay) {
   const DiskIdentity identity{
-      .bytes = 1024, .read_only = true, .boot = "some-boot", .device = 5, .inode = 77};
+      .bytes = 1024, .read_only = true, .boot = "some-boot", .device = 5, .inode = 77, .mark = "m"};
   const std::string text = to_text(identity);
-  EXPECT_EQ(text, "disk 1024 read-only some-boot 5 77");
+  EXPECT_EQ(text, "disk 1024 read-only some-boot 5 77 m");
   EXPECT_EQ(disk_identity(text), identity);
   for (const std::string& unsound :
        {std::string(), text + " ", text + "0 0", " " + text, std::string("disk 1024 read-only"),
-        std::string("disk -1 read-only some-boot 5 77"),
-        std::string("disk 1024 so-so some-boot 5 77"),
-        std::string("disk 99999999999999999999 writable some-boot 5 77"),
-        std::string("tape 1024 read-only some-boot 5 77"),
-        "disk 1 writable " + std::string(5000, 'x') + " 5 77"}) {
+        std::string("disk -1 read-only some-boot 5 77 m"),
+        std::string("disk 1024 so-so some-boot 5 77 m"),
+        std::string("disk 99999999999999999999 writable some-boot 5 77 m"),
+        std::string("tape 1024 read-only some-boot 5 77 m"),
+        "disk 1 writable " + std::string(5000, 'x') + " 5 77 m"}) {
     EXPECT_THROW(static_cast<void>(disk_identity(unsound)), std::invalid_argument) << unsound;
   }
 }

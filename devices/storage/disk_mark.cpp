@@ -1,0 +1,172 @@
+#include "devices/storage/disk_mark.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <cstdint>
+#include <string_view>
+#include <system_error>
+
+#include "vmm/text/printable.hpp"
+
+namespace devices::storage {
+
+namespace {
+
+constexpr std::string_view kKind = "ferry-disk 1\n";
+constexpr std::size_t kNameDigits = 32;
+/// The writer of a mark that is new, or that people have deleted so that it was made anew.
+constexpr std::string_view kNobody = "00000000000000000000000000000000";
+/// All of a mark: it is written in one piece, over the one before.
+constexpr std::size_t kBytes = 192;
+
+std::string random_name() {
+  std::array<std::uint64_t, 2> number{};
+  if (::getrandom(number.data(), sizeof(number), 0) != sizeof(number)) {
+    throw std::system_error(errno, std::generic_category(), "getrandom");
+  }
+  return fmt::format("{:016x}{:016x}", number[0], number[1]);
+}
+
+std::string this_process() {
+  std::array<char, HOST_NAME_MAX + 1> host{};
+  static_cast<void>(::gethostname(host.data(), host.size() - 1));
+  return fmt::format("process {} on {}", ::getpid(), vmm::printable(host.data()));
+}
+
+std::string to_text(const DiskMark::Content& content) {
+  std::string text =
+      fmt::format("{}disk {}\nwriter {}\n{}", kKind, content.disk, content.writer, content.process);
+  text.resize(kBytes - 1, ' ');
+  return text + '\n';
+}
+
+bool is_name(std::string_view text) {
+  return text.size() == kNameDigits &&
+         text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+/// What follows `word` in its line, which is taken off `text`.
+std::string_view take_line(std::string_view& text, std::string_view word) {
+  if (!text.starts_with(word)) return {};
+  const std::size_t end = text.find('\n');
+  if (end == std::string_view::npos) return {};
+  const std::string_view value = text.substr(word.size(), end - word.size());
+  text.remove_prefix(end + 1);
+  return value;
+}
+
+std::optional<DiskMark::Content> parsed(std::string_view text) {
+  if (text.size() != kBytes || !text.starts_with(kKind)) return std::nullopt;
+  text.remove_prefix(kKind.size());
+  DiskMark::Content content;
+  content.disk = take_line(text, "disk ");
+  content.writer = take_line(text, "writer ");
+  if (!is_name(content.disk) || !is_name(content.writer)) return std::nullopt;
+  text = text.substr(0, text.find_last_not_of(" \n") + 1);
+  content.process = vmm::printable(text);
+  return content;
+}
+
+std::filesystem::path beside(int image) {
+  struct stat status {};
+  if (::fstat(image, &status) < 0 || !S_ISREG(status.st_mode) || status.st_nlink == 0) return {};
+  std::error_code unknown;
+  auto path = std::filesystem::read_symlink(fmt::format("/proc/self/fd/{}", image), unknown);
+  if (!unknown) path += ".ferry";
+  return path;
+}
+
+/// Then there is no mark there, and there will be none.
+bool tells_of_none(int error) {
+  constexpr std::array kErrors = {ENOENT, ELOOP, ENAMETOOLONG, ENOTDIR, EISDIR};
+  return std::ranges::find(kErrors, error) != kErrors.end();
+}
+
+}  // namespace
+
+DiskMark::DiskMark(int image) : image_(image), path_(beside(image)), self_(random_name()) {}
+
+vmm::UniqueFd DiskMark::open(int flags) const {
+  return vmm::UniqueFd(
+      ::open(path_.c_str(), flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, S_IRUSR | S_IWUSR));
+}
+
+std::optional<DiskMark::Content> DiskMark::read() const { return read(O_RDONLY); }
+
+std::optional<DiskMark::Content> DiskMark::read(int flags) const {
+  if (path_.empty()) return std::nullopt;
+  const vmm::UniqueFd file = open(flags);
+  if (file.get() < 0) {
+    if (tells_of_none(errno)) return std::nullopt;
+    fail("cannot open");
+  }
+  std::array<char, kBytes + 1> bytes{};
+  const ssize_t got = ::pread(file.get(), bytes.data(), bytes.size(), 0);
+  if (got < 0) fail("cannot read");
+  return parsed({bytes.data(), static_cast<std::size_t>(got)});
+}
+
+std::optional<std::string> DiskMark::look_for_writer() {
+  if (path_.empty()) return std::nullopt;
+  auto content = read(O_RDWR);  // it is to be written to, later
+  if (!content) {
+    make();
+    content = read(O_RDWR);
+  }
+  if (!content) return std::nullopt;
+  const vmm::Lock lock(mutex_);
+  const std::string& writer = content->writer;
+  if (writer_ && writer != *writer_ && writer != kNobody) return content->process;
+  writer_ = writer;
+  claimed_.store(writer == self_, std::memory_order_release);
+  return std::nullopt;
+}
+
+/// Whoever may open the image may open its mark.
+void DiskMark::make() const {
+  const vmm::UniqueFd file = open(O_RDWR | O_CREAT);
+  struct stat now {};
+  if (file.get() < 0 || ::fstat(file.get(), &now) < 0 || !S_ISREG(now.st_mode)) return;
+  if (now.st_size != 0) return;  // another file of that name
+  struct stat image {};
+  if (::fstat(image_, &image) == 0) {
+    static_cast<void>(::fchmod(file.get(), image.st_mode & (S_IRWXU | S_IRWXG | S_IRWXO)));
+    static_cast<void>(::fchown(file.get(), image.st_uid, image.st_gid));
+  }
+  const std::string text =
+      to_text({.disk = random_name(), .writer = std::string(kNobody), .process = "nobody yet"});
+  static_cast<void>(::pwrite(file.get(), text.data(), text.size(), 0));
+}
+
+void DiskMark::note_writer() {
+  const vmm::Lock lock(mutex_);
+  if (claimed_.load(std::memory_order_relaxed)) return;
+  if (auto content = read(O_RDWR)) {
+    content->writer = self_;
+    content->process = this_process();
+    const std::string text = to_text(*content);
+    const vmm::UniqueFd file = open(O_RDWR);
+    const vmm::UniqueFd directory(::open(path_.parent_path().c_str(), O_RDONLY | O_CLOEXEC));
+    if (file.get() < 0 || ::pwrite(file.get(), text.data(), text.size(), 0) < 0 ||
+        ::fdatasync(file.get()) < 0 || ::fsync(directory.get()) < 0) {
+      fail("cannot note who writes to the disk");
+    }
+    writer_ = self_;
+  }
+  claimed_.store(true, std::memory_order_release);
+}
+
+void DiskMark::fail(const char* what) const {
+  throw std::system_error(errno, std::generic_category(),
+                          fmt::format("'{}', which marks a disk: {}", path_.string(), what));
+}
+
+}  // namespace devices::storage

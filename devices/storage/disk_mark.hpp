@@ -1,0 +1,61 @@
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "vmm/os/mutex.hpp"
+#include "vmm/os/thread_safety.hpp"
+#include "vmm/os/unique_fd.hpp"
+
+namespace devices::storage {
+
+/// A small file beside an image, `IMAGE.ferry`. It names the disk, for two hosts to compare, and
+/// who wrote to the disk last: a lock tells only who has it now. An image in a directory where no
+/// file can be made has none, nor has a block device, and nothing is told of them.
+///
+/// The file is opened anew each time, as another host may have made or changed it. What the host
+/// refuses otherwise is a std::system_error that names the file.
+class DiskMark {
+ public:
+  /// What the file says, which docs/storage.md shows.
+  struct Content {
+    std::string disk;     ///< 32 hexadecimal digits
+    std::string writer;   ///< the same
+    std::string process;  ///< of the writer, for people
+  };
+
+  /// Of the image that is open as `image`.
+  explicit DiskMark(int image);
+
+  [[nodiscard]] std::filesystem::path path() const { return path_; }
+  /// Nothing when there is no mark, or another file has its name.
+  [[nodiscard]] std::optional<Content> read() const;
+
+  /// When the disk has been locked for writing: makes a mark where there can be one and is none.
+  /// The process that has written since the last call, if another than this has.
+  [[nodiscard]] std::optional<std::string> look_for_writer();
+
+  /// Before each write. The first is noted, durably on return.
+  void claim() {
+    if (!claimed_.load(std::memory_order_acquire)) note_writer();
+  }
+
+ private:
+  [[nodiscard]] vmm::UniqueFd open(int flags) const;
+  [[nodiscard]] std::optional<Content> read(int flags) const;
+  void make() const;
+  void note_writer();
+  [[noreturn]] void fail(const char* what) const;
+
+  const int image_;
+  const std::filesystem::path path_;  ///< empty when there can be none
+  const std::string self_;
+  std::atomic<bool> claimed_{false};
+  vmm::Mutex mutex_;
+  /// As it was when the disk was last locked, or written to, here.
+  std::optional<std::string> writer_ FERRY_GUARDED_BY(mutex_);
+};
+
+}  // namespace devices::storage

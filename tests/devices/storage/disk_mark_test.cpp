@@ -1,0 +1,150 @@
+#include "devices/storage/disk_mark.hpp"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+
+namespace devices::storage {
+namespace {
+
+class DiskMarkTest : public testing::Test {
+ public:
+  DiskMarkTest(const DiskMarkTest&) = delete;
+  DiskMarkTest& operator=(const DiskMarkTest&) = delete;
+  ~DiskMarkTest() override { std::filesystem::remove_all(directory_); }
+
+ protected:
+  DiskMarkTest() {
+    std::string name = testing::TempDir() + "/ferry-mark-XXXXXX";
+    if (::mkdtemp(name.data()) == nullptr) std::abort();
+    directory_ = name;
+    image_ = open("disk");
+  }
+
+  [[nodiscard]] vmm::UniqueFd open(const std::string& name) const {
+    return vmm::UniqueFd(
+        ::open((directory_ / name).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR));
+  }
+  [[nodiscard]] std::filesystem::path path_of_mark() const { return directory_ / "disk.ferry"; }
+  [[nodiscard]] std::string text() const {
+    std::ifstream file(path_of_mark(), std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+  void write(const std::string& text) const { std::ofstream(path_of_mark()) << text; }
+
+  std::filesystem::path directory_;
+  vmm::UniqueFd image_;
+};
+
+TEST_F(DiskMarkTest, IsMadeOnceAndNamesTheDisk) {
+  DiskMark mark(image_.get());
+  EXPECT_FALSE(mark.read());
+  EXPECT_EQ(mark.look_for_writer(), std::nullopt);
+  const auto first = mark.read();
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->disk.size(), 32U);
+  EXPECT_EQ(first->process, "nobody yet");
+  DiskMark other(image_.get());
+  EXPECT_EQ(other.look_for_writer(), std::nullopt);
+  EXPECT_EQ(other.read()->disk, first->disk);
+}
+
+TEST_F(DiskMarkTest, TellsWhoHasWrittenSince) {
+  DiskMark one(image_.get());
+  DiskMark other(image_.get());
+  EXPECT_EQ(one.look_for_writer(), std::nullopt);
+  one.claim();
+  EXPECT_EQ(other.look_for_writer(), std::nullopt);
+  EXPECT_EQ(one.look_for_writer(), std::nullopt);
+  other.claim();
+  EXPECT_EQ(other.look_for_writer(), std::nullopt);
+  const auto writer = one.look_for_writer();
+  ASSERT_TRUE(writer);
+  EXPECT_TRUE(writer->starts_with("process " + std::to_string(::getpid()) + " on ")) << *writer;
+}
+
+/// Also one that the guest has not written through before.
+TEST_F(DiskMarkTest, ToldOfAWriterStaysToldOf) {
+  DiskMark one(image_.get());
+  DiskMark other(image_.get());
+  EXPECT_EQ(one.look_for_writer(), std::nullopt);
+  other.claim();
+  EXPECT_TRUE(one.look_for_writer());
+  EXPECT_TRUE(one.look_for_writer());
+}
+
+TEST_F(DiskMarkTest, IsWrittenInPlaceAndOnce) {
+  DiskMark mark(image_.get());
+  EXPECT_EQ(mark.look_for_writer(), std::nullopt);
+  const std::string before = text();
+  mark.claim();
+  const std::string after = text();
+  EXPECT_NE(after, before);
+  EXPECT_EQ(after.size(), before.size());
+  write(before);
+  mark.claim();
+  EXPECT_EQ(text(), before);
+}
+
+TEST_F(DiskMarkTest, LeavesAnotherFileOfItsNameAlone) {
+  DiskMark made(image_.get());
+  EXPECT_EQ(made.look_for_writer(), std::nullopt);
+  const std::string sound = text();
+  for (const std::string& other :
+       {std::string("an image"), sound + "more", sound.substr(0, sound.size() - 1),
+        "x" + sound.substr(1), std::string(sound).replace(sound.find("disk "), 7, "disk  Z")}) {
+    write(other);
+    DiskMark mark(image_.get());
+    EXPECT_EQ(mark.look_for_writer(), std::nullopt);
+    mark.claim();
+    EXPECT_FALSE(mark.read());
+    EXPECT_EQ(text(), other);
+  }
+}
+
+TEST_F(DiskMarkTest, FollowsNoLink) {
+  const auto elsewhere = directory_ / "elsewhere";
+  std::filesystem::create_symlink(elsewhere, path_of_mark());
+  DiskMark mark(image_.get());
+  EXPECT_EQ(mark.look_for_writer(), std::nullopt);
+  mark.claim();
+  EXPECT_FALSE(std::filesystem::exists(elsewhere));
+}
+
+TEST_F(DiskMarkTest, IsMadeAnewAfterAHostEndedWhileItWasMade) {
+  write("");
+  DiskMark mark(image_.get());
+  EXPECT_EQ(mark.look_for_writer(), std::nullopt);
+  EXPECT_TRUE(mark.read());
+}
+
+TEST_F(DiskMarkTest, MayBeOpenedByWhoMayOpenTheImage) {
+  ASSERT_EQ(::fchmod(image_.get(), 0660), 0);
+  DiskMark mark(image_.get());
+  EXPECT_EQ(mark.look_for_writer(), std::nullopt);
+  struct stat status {};
+  ASSERT_EQ(::stat(path_of_mark().c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0660U);
+}
+
+TEST_F(DiskMarkTest, IsNotThereForWhatHasNoPlaceBesideIt) {
+  const vmm::UniqueFd gone = open("gone");
+  std::filesystem::remove(directory_ / "gone");
+  const vmm::UniqueFd device(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  const vmm::UniqueFd long_name = open(std::string(252, 'n'));
+  for (const int image : {gone.get(), device.get(), long_name.get()}) {
+    DiskMark mark(image);
+    EXPECT_EQ(mark.look_for_writer(), std::nullopt);
+    mark.claim();
+    EXPECT_FALSE(mark.read());
+  }
+}
+
+}  // namespace
+}  // namespace devices::storage
