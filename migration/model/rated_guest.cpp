@@ -35,9 +35,7 @@ double RatedGuest::draw(vmm::PageIndex page) {
 
 vmm::PageSet RatedGuest::log() const {
   vmm::PageSet log(pages());
-  const auto words = log.words();
-  const auto armed = armed_.words();
-  for (std::size_t word = 0; word < words.size(); ++word) {
+  for (std::size_t word = 0; word < log.word_count(); ++word) {
     const vmm::PageIndex first = word * 64;
     const std::uint64_t count = std::min<std::uint64_t>(64, pages() - first);
     std::uint64_t bits = 0;
@@ -45,7 +43,7 @@ vmm::PageSet RatedGuest::log() const {
       bits |= std::uint64_t{next_write_[first + bit] <= clock_} << bit;
     }
     const std::uint64_t all = count == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1;
-    words[word] = bits | (~armed[word] & all);
+    log.add_word(word, bits | (~armed_.word(word) & all));
   }
   return log;
 }

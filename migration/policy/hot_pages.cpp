@@ -22,17 +22,16 @@ void HotPages::observe(vmm::PageSet dirtied) {
 vmm::PageSet HotPages::hot() const {
   vmm::PageSet result(pages_);
   if (window_.size() < k_) return result;
-  const auto words = result.words();
   // 64 pages at a time: at_least[i] has those that were dirty in more than i of what was looked at.
   std::vector<std::uint64_t> at_least(k_);
-  for (std::size_t word = 0; word < words.size(); ++word) {
+  for (std::size_t word = 0; word < result.word_count(); ++word) {
     at_least.assign(k_, 0);
     for (const vmm::PageSet& dirtied : window_) {
-      const std::uint64_t bits = dirtied.words()[word];
+      const std::uint64_t bits = dirtied.word(word);
       for (unsigned i = k_ - 1; i > 0; --i) at_least[i] |= at_least[i - 1] & bits;
       at_least[0] |= bits;
     }
-    words[word] = at_least[k_ - 1];
+    result.add_word(word, at_least[k_ - 1]);
   }
   return result;
 }

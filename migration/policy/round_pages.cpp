@@ -25,11 +25,18 @@ RoundPages::RoundPages(vmm::PageSet given, std::uint64_t chunk)
 }
 
 std::optional<vmm::PageRange> RoundPages::claim() {
+  if (stopped_) return std::nullopt;
+  if (!discovers_) pass_over_empty_chunks();
   const vmm::PageRange left = rest();
-  if (stopped_ || left.count == 0) return std::nullopt;
+  if (left.count == 0) return std::nullopt;
   const vmm::PageRange chunk{left.first, std::min(chunk_, left.count)};
   next_ = chunk.end();
   return chunk;
+}
+
+void RoundPages::pass_over_empty_chunks() {
+  const auto page = pages_.first_at_or_after(next_);
+  next_ = page ? *page / chunk_ * chunk_ : pages_.pages();
 }
 
 std::vector<vmm::PageRange> RoundPages::hand_out(vmm::PageRange chunk) {

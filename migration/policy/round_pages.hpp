@@ -19,9 +19,9 @@ namespace migration {
 /// read the counts.
 class RoundPages {
  public:
-  /// 8 MiB: small enough to share out evenly, large enough that the calls per chunk do not show. A
-  /// multiple of 64 pages, so that no two channels write the same word of a bitmap.
-  static constexpr std::uint64_t kChunkPages = 2048;
+  /// 8 MiB: small enough to share out evenly, large enough that the calls per chunk do not show. No
+  /// two channels write the same block of a set.
+  static constexpr std::uint64_t kChunkPages = vmm::PageSet::kBlockPages;
   /// A page is held back that was written in two of so many samples.
   static constexpr unsigned kSamples = 8;
 
@@ -59,6 +59,8 @@ class RoundPages {
   [[nodiscard]] vmm::PageSet left() const;
 
  private:
+  void pass_over_empty_chunks();
+
   bool discovers_;
   std::uint64_t chunk_;
   vmm::PageSet pages_;

@@ -8,11 +8,11 @@ namespace migration {
 
 HeldHashes::HeldHashes(vmm::PageSet held, std::vector<PageHash> hashes)
     : held_(std::move(held)), hashes_(std::move(hashes)) {
-  before_.reserve(held_.words().size());
+  before_.reserve(held_.word_count());
   std::uint64_t count = 0;
-  for (const std::uint64_t word : held_.words()) {
+  for (std::size_t word = 0; word < held_.word_count(); ++word) {
     before_.push_back(static_cast<std::uint32_t>(count));
-    count += static_cast<std::uint64_t>(std::popcount(word));
+    count += static_cast<std::uint64_t>(std::popcount(held_.word(word)));
   }
   if (count != hashes_.size()) throw std::invalid_argument("not one hash for each page held");
 }
@@ -39,7 +39,7 @@ std::vector<vmm::PageRange> HeldHashes::same(std::span<const vmm::PageRange> ran
 }
 
 std::size_t HeldHashes::position_of(vmm::PageIndex page) const {
-  const std::uint64_t below = held_.words()[page / 64] & ((std::uint64_t{1} << (page % 64)) - 1);
+  const std::uint64_t below = held_.word(page / 64) & ((std::uint64_t{1} << (page % 64)) - 1);
   return before_[page / 64] + static_cast<std::size_t>(std::popcount(below));
 }
 

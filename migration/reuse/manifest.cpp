@@ -32,7 +32,7 @@ vmm::PageSet read_held(Reader& reader, std::uint64_t pages) {
   // Before the bitmap is made: no more is allocated than there are bytes.
   if (reader.left() != words * 8) unsound("the pages held do not fit the size of RAM");
   vmm::PageSet held(pages);
-  for (std::uint64_t& word : held.words()) word = reader.u64();
+  for (std::size_t word = 0; word < words; ++word) held.add_word(word, reader.u64());
   return held;
 }
 
@@ -61,7 +61,7 @@ bool is_vm_id(std::string_view text) {
 wire::Bytes encode(const Manifest& manifest) {
   assert(is_vm_id(manifest.vm_id) && manifest.name.size() <= kMaxImageName);
   wire::Bytes bytes;
-  bytes.reserve(512 + manifest.held.words().size() * 8);
+  bytes.reserve(512 + manifest.held.word_count() * 8);
   vmm::ByteWriter writer(bytes);
   writer.text(kMagic);
   writer.u32(kVersion);
@@ -73,7 +73,9 @@ wire::Bytes encode(const Manifest& manifest) {
   writer.u64(static_cast<std::uint64_t>(manifest.kept_at));
   writer.bytes(manifest.key);
   writer.bytes(manifest.hashes);
-  for (const std::uint64_t word : manifest.held.words()) writer.u64(word);
+  for (std::size_t word = 0; word < manifest.held.word_count(); ++word) {
+    writer.u64(manifest.held.word(word));
+  }
   writer.bytes(checksum_of(bytes));
   return bytes;
 }

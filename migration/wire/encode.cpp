@@ -128,10 +128,10 @@ Bytes encode_missing(vmm::PageRange range, const vmm::PageSet& missing) {
   Bytes out;
   ByteWriter writer(out);
   put_range(writer, range);
-  const auto words = missing.words().subspan(range.first / 64, (range.count + 63) / 64);
-  for (std::size_t i = 0; i < words.size(); ++i) {
-    const std::uint64_t here = range.count - i * 64;
-    writer.u64(here >= 64 ? words[i] : words[i] & ((std::uint64_t{1} << here) - 1));
+  for (vmm::PageIndex page = range.first; page < range.end(); page += 64) {
+    const std::uint64_t here = range.end() - page;
+    const std::uint64_t bits = missing.word(page / 64);
+    writer.u64(here >= 64 ? bits : bits & ((std::uint64_t{1} << here) - 1));
   }
   return out;
 }

@@ -1,9 +1,12 @@
 #include "vmm/kvm/dirty_log.hpp"
 
-#include "vmm/kvm/kvm_api.hpp"
-
 #include <algorithm>
+#include <array>
 #include <cassert>
+#include <span>
+
+#include "vmm/kvm/kvm_api.hpp"
+#include "vmm/memory/page_words.hpp"
 
 namespace vmm {
 
@@ -11,8 +14,16 @@ namespace {
 
 /// Looking at one again takes a microsecond, also while the guest is stopped.
 constexpr std::size_t kMostUntouched = 64;
-/// 8 MiB.
-constexpr std::uint64_t kRetireStep = 2048;
+constexpr std::uint64_t kRetireStep = PageSet::kBlockPages;
+
+std::span<const std::uint64_t> all_pages(PageIndex /*of a block*/) {
+  static constexpr auto kWords = [] {
+    std::array<std::uint64_t, PageSet::kBlockPages / 64> words{};
+    words.fill(kAllPagesOfWord);
+    return words;
+  }();
+  return kWords;
+}
 
 }  // namespace
 
@@ -40,18 +51,18 @@ void DirtyLog::set_logging(bool on) {
 
 void DirtyLog::start() {
   assert(!active_);
-  everything_ = PageSet(memory_.page_count());
-  everything_.set(PageRange{0, memory_.page_count()});
   const ExclusiveLock lock(mutex_);
-  pending_ = everything_;
+  read_.assign((memory_.page_count() + 63) / 64, 0);
+  pending_ = PageSet(memory_.page_count());
+  pending_.set(PageRange{0, memory_.page_count()});
   set_logging(true);
 }
 
 void DirtyLog::stop() {
   if (!active_) return;
   set_logging(false);
-  everything_ = {};
   const ExclusiveLock lock(mutex_);
+  read_ = {};
   pending_ = {};
   const Lock leaving(leaving_);
   untouched_.clear();
@@ -60,67 +71,87 @@ void DirtyLog::stop() {
 PageSet DirtyLog::read() {
   const ExclusiveLock lock(mutex_);
   assert(active_);
-  PageSet log(memory_.page_count());
   std::uint32_t number = 0;
   for (const RamSlot& slot : memory_.slots()) {
     const PageRange pages = slot.pages();
-    vm_.get_dirty_log(number++, log.words().subspan(pages.first / 64, (pages.count + 63) / 64));
+    vm_.get_dirty_log(number++,
+                      std::span(read_).subspan(pages.first / 64, (pages.count + 63) / 64));
   }
-  retire_untouched(log);
-  memory_.take_host_writes(log);
-  pending_ |= log;
-  return pending_;
-}
-
-/// Takes out of `log` what is untouched still. Where a page was touched since, the step that it
-/// lies in is logged from now on like any other, and the touched pages of it are in `log`.
-void DirtyLog::retire_untouched(PageSet& log) {
   std::vector<PageRange> untouched;
   {
     const Lock leaving(leaving_);
     untouched.swap(untouched_);
   }
-  if (untouched.empty()) return;
-  PageSet touched(memory_.page_count());
+  std::ranges::sort(untouched, {}, &PageRange::first);
+  PageIndex from = 0;
   for (const PageRange& range : untouched) {
-    log.reset(range);
-    memory_.add_populated(range, touched);
-    for (PageIndex first = range.first; first < range.end();) {
-      const PageIndex end = std::min(range.end(), (first / kRetireStep + 1) * kRetireStep);
-      const PageRange step{first, end - first};
-      first = end;
-      if (touched.count(step) == 0 && skip_untouched(step)) continue;
-      // First clear, then look.
-      protect(everything_, step);
-      memory_.add_populated(step, touched);
-    }
+    add_read({from, range.first - from});
+    from = range.end();
   }
-  log |= touched;
+  add_read({from, memory_.page_count() - from});
+  memory_.take_host_writes(pending_);
+  for (const PageRange& range : untouched) retire_untouched(range);
+  return pending_;
+}
+
+void DirtyLog::add_read(PageRange range) {
+  for (PageIndex page = range.first; page < range.end(); page += 64) {
+    pending_.add_word(page / 64, read_[page / 64]);
+  }
+}
+
+/// What is untouched still stays as it is. Where a page was touched since, the step that it lies in
+/// is logged from now on like any other, and the touched pages of it are pending.
+void DirtyLog::retire_untouched(PageRange range) {
+  PageSet touched(memory_.page_count());
+  memory_.add_populated(range, touched);
+  for (PageIndex first = range.first; first < range.end();) {
+    const PageIndex end = std::min(range.end(), (first / kRetireStep + 1) * kRetireStep);
+    const PageRange step{first, end - first};
+    first = end;
+    if (touched.count(step) == 0 && skip_untouched(step)) continue;
+    // First clear, then look.
+    protect(step, all_pages);
+    memory_.add_populated(step, touched);
+  }
+  pending_ |= touched;
 }
 
 void DirtyLog::clear(const PageSet& pages, PageRange range) {
   assert(range.first % 64 == 0 && (range.end() % 64 == 0 || range.end() == memory_.page_count()));
   const SharedLock lock(mutex_);
-  const auto bits = pages.words().subspan(range.first / 64, (range.count + 63) / 64);
-  const auto pending = pending_.words().subspan(range.first / 64, bits.size());
-  for (std::size_t i = 0; i < bits.size(); ++i) pending[i] &= ~bits[i];
-  protect(pages, range);
+  pending_.subtract(pages, range);
+  protect(range, [&](PageIndex first) { return pages.block_words(first); });
 }
 
-void DirtyLog::protect(const PageSet& pages, PageRange range) const {
+void DirtyLog::clear_all(PageRange range) {
+  const SharedLock lock(mutex_);
+  pending_.reset(range);
+  protect(range, all_pages);
+}
+
+/// `words_of` the block that a page lies in tell which pages of it are protected; there may be
+/// none.
+template <typename WordsOf>
+void DirtyLog::protect(PageRange range, WordsOf words_of) const {
   if (!manual_) return;
   std::uint32_t number = 0;
   for (const RamSlot& slot : memory_.slots()) {
     const std::uint32_t id = number++;
-    const PageIndex first = std::max(range.first, slot.pages().first);
-    const PageIndex end = std::min(range.end(), slot.pages().end());
-    if (first >= end) continue;
-    vm_.clear_dirty_log(id, first - slot.pages().first, end - first,
-                        pages.words().subspan(first / 64));
+    const PageIndex slot_first = slot.pages().first;
+    const PageIndex slot_end = std::min(range.end(), slot.pages().end());
+    for (PageIndex first = std::max(range.first, slot_first); first < slot_end;) {
+      const PageIndex end =
+          std::min(slot_end, (first / PageSet::kBlockPages + 1) * PageSet::kBlockPages);
+      const std::span<const std::uint64_t> words = words_of(first);
+      if (!words.empty()) {
+        vm_.clear_dirty_log(id, first - slot_first, end - first,
+                            words.subspan(first % PageSet::kBlockPages / 64));
+      }
+      first = end;
+    }
   }
 }
-
-void DirtyLog::clear_all(PageRange range) { clear(everything_, range); }
 
 void DirtyLog::clear_touched(PageRange range, PageSet& touched) {
   if (memory_.passes_over_untouched() && touched.count(range) == 0) {

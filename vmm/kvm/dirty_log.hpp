@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include "vmm/kvm/kvm_vm.hpp"
@@ -32,7 +33,8 @@ class DirtyLog {
 
   /// Takes the set bits of `pages` within `range` out of the log; writes from now on are logged
   /// again. `range` starts at a multiple of 64 pages, and ends at one or at the end of RAM.
-  /// Threads may clear different ranges at the same time, and one may read meanwhile.
+  /// Threads may clear ranges in different blocks (PageSet) at the same time, and one may read
+  /// meanwhile.
   void clear(const PageSet& pages, PageRange range);
   /// The same with all bits of `range`.
   void clear_all(PageRange range);
@@ -43,18 +45,21 @@ class DirtyLog {
 
  private:
   void set_logging(bool on);
-  void protect(const PageSet& pages, PageRange range) const;
+  template <typename WordsOf>
+  void protect(PageRange range, WordsOf words_of) const;
+  void add_read(PageRange range) FERRY_REQUIRES(mutex_);
   [[nodiscard]] bool skip_untouched(PageRange range) FERRY_REQUIRES_SHARED(mutex_);
-  void retire_untouched(PageSet& log) FERRY_REQUIRES(mutex_);
+  void retire_untouched(PageRange range) FERRY_REQUIRES(mutex_);
 
   const KvmVm& vm_;
   GuestMemory& memory_;
   bool manual_ = false;
   bool active_ = false;
-  PageSet everything_;                        ///< all bits set, while it is active
-  SharedMutex mutex_;                         ///< shared: clears its own words; alone: reads
+  SharedMutex mutex_;                         ///< shared: clears its own blocks; alone: reads
   PageSet pending_ FERRY_GUARDED_BY(mutex_);  ///< read and not yet cleared
-  Mutex leaving_;                             ///< among those that share mutex_
+  /// As KVM tells it: of all of RAM, and there before the guest stops.
+  std::vector<std::uint64_t> read_ FERRY_GUARDED_BY(mutex_);
+  Mutex leaving_;  ///< among those that share mutex_
   /// KVM's log has every page of these, for they were not cleared: clearing takes KVM as long as
   /// for pages that are in use. Nobody had touched one when `read` last looked.
   std::vector<PageRange> untouched_ FERRY_GUARDED_BY(leaving_);

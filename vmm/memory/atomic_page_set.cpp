@@ -27,7 +27,7 @@ AtomicPageSet::AtomicPageSet(std::uint64_t pages, bool all)
 }
 
 AtomicPageSet::AtomicPageSet(const PageSet& pages) : AtomicPageSet(pages.pages()) {
-  for (std::size_t i = 0; i < words_.size(); ++i) words_[i] = pages.words()[i];
+  for (std::size_t i = 0; i < words_.size(); ++i) words_[i] = pages.word(i);
 }
 
 bool AtomicPageSet::test_and_clear(PageIndex page) {
@@ -103,7 +103,7 @@ std::optional<PageIndex> AtomicPageSet::last_before(PageIndex page) const {
 PageSet AtomicPageSet::snapshot() const {
   PageSet bitmap(pages_);
   for (std::size_t i = 0; i < words_.size(); ++i) {
-    bitmap.words()[i] = words_[i].load(std::memory_order_acquire);
+    bitmap.add_word(i, words_[i].load(std::memory_order_acquire));
   }
   return bitmap;
 }

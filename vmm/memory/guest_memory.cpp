@@ -284,11 +284,10 @@ bool GuestMemory::passes_over_untouched() const { return file_.get() < 0 && pass
 
 void GuestMemory::take_host_writes(PageSet& into) {
   assert(into.pages() == page_count());
-  const auto words = into.words();
-  for (std::size_t i = 0; i < words.size(); ++i) {
+  for (std::size_t i = 0; i < into.word_count(); ++i) {
     std::atomic_ref word(host_writes_[i]);
     if (word.load(std::memory_order_relaxed) != 0) {
-      words[i] |= word.exchange(0, std::memory_order_acquire);
+      into.add_word(i, word.exchange(0, std::memory_order_acquire));
     }
   }
 }

@@ -7,75 +7,141 @@
 
 namespace vmm {
 
-PageSet::PageSet(std::uint64_t pages) : pages_(pages), words_((pages + 63) / 64) {}
+PageSet::PageSet(std::uint64_t pages)
+    : pages_(pages), blocks_((pages + kBlockPages - 1) / kBlockPages) {}
+
+PageSet::PageSet(const PageSet& other) : PageSet(other.pages_) { *this |= other; }
+
+PageSet& PageSet::operator=(const PageSet& other) {
+  if (this != &other) *this = PageSet(other);
+  return *this;
+}
+
+PageSet::Block& PageSet::block(std::size_t index) {
+  auto& block = blocks_[index];
+  if (!block) block = std::make_unique<Block>();
+  return *block;
+}
+
+/// visit(index of a block, the part of `range` in it), for each block that `range` reaches into.
+template <typename Visit>
+void PageSet::for_blocks(PageRange range, Visit visit) const {
+  check_pages_inside(range.first <= pages_ && range.count <= pages_ - range.first);
+  for (PageIndex first = range.first; first < range.end();) {
+    const PageIndex end = std::min(range.end(), (first / kBlockPages + 1) * kBlockPages);
+    visit(first / kBlockPages, PageRange{first % kBlockPages, end - first});
+    first = end;
+  }
+}
 
 bool PageSet::test(PageIndex page) const {
   check_pages_inside(page < pages_);
-  return (words_[page / 64] >> (page % 64) & 1) != 0;
+  return (word(page / 64) >> (page % 64) & 1) != 0;
 }
 
-void PageSet::set(PageIndex page) { set(PageRange{page, 1}); }
-void PageSet::reset(PageIndex page) { reset(PageRange{page, 1}); }
-
 void PageSet::set(PageRange range) {
-  check_pages_inside(range.first <= pages_ && range.count <= pages_ - range.first);
-  for_words(range, [&](auto word, auto mask) { words_[word] |= mask; });
+  for_blocks(range, [this](std::size_t index, PageRange part) {
+    Block& words = block(index);
+    for_words(part, [&](auto word, auto mask) { words[word] |= mask; });
+  });
 }
 
 void PageSet::reset(PageRange range) {
-  check_pages_inside(range.first <= pages_ && range.count <= pages_ - range.first);
-  for_words(range, [&](auto word, auto mask) { words_[word] &= ~mask; });
+  for_blocks(range, [this](std::size_t index, PageRange part) {
+    if (!blocks_[index]) return;
+    if (part.count == kBlockPages) return blocks_[index].reset();
+    Block& words = *blocks_[index];
+    for_words(part, [&](auto word, auto mask) { words[word] &= ~mask; });
+  });
 }
 
-void PageSet::clear() { std::ranges::fill(words_, 0); }
-
-std::uint64_t PageSet::count() const { return count({0, pages_}); }
+void PageSet::clear() {
+  for (auto& block : blocks_) block.reset();
+}
 
 std::uint64_t PageSet::count(PageRange range) const {
-  check_pages_inside(range.first <= pages_ && range.count <= pages_ - range.first);
   std::uint64_t total = 0;
-  for_words(range, [&](auto word, auto mask) {
-    total += static_cast<std::uint64_t>(std::popcount(words_[word] & mask));
+  for_blocks(range, [&](std::size_t index, PageRange part) {
+    if (!blocks_[index]) return;
+    for_words(part, [&](auto word, auto mask) {
+      total += static_cast<std::uint64_t>(std::popcount((*blocks_[index])[word] & mask));
+    });
   });
   return total;
 }
 
-bool PageSet::empty() const {
-  return std::ranges::all_of(words_, [](auto word) { return word == 0; });
-}
+bool PageSet::empty() const { return !first_at_or_after(0); }
 
 PageSet& PageSet::operator|=(const PageSet& other) {
   check_pages_inside(pages_ == other.pages_);
-  for (std::size_t i = 0; i < words_.size(); ++i) words_[i] |= other.words_[i];
+  for (std::size_t i = 0; i < blocks_.size(); ++i) {
+    if (!other.blocks_[i] || *other.blocks_[i] == kNone) continue;
+    Block& mine = block(i);
+    for (std::size_t word = 0; word < kBlockWords; ++word) mine[word] |= (*other.blocks_[i])[word];
+  }
   return *this;
 }
 
 PageSet& PageSet::operator&=(const PageSet& other) {
   check_pages_inside(pages_ == other.pages_);
-  for (std::size_t i = 0; i < words_.size(); ++i) words_[i] &= other.words_[i];
+  for (std::size_t i = 0; i < blocks_.size(); ++i) {
+    if (!other.blocks_[i]) blocks_[i].reset();
+    if (!blocks_[i]) continue;
+    Block& mine = *blocks_[i];
+    for (std::size_t word = 0; word < kBlockWords; ++word) mine[word] &= (*other.blocks_[i])[word];
+  }
   return *this;
 }
 
 PageSet& PageSet::operator-=(const PageSet& other) {
-  check_pages_inside(pages_ == other.pages_);
-  for (std::size_t i = 0; i < words_.size(); ++i) words_[i] &= ~other.words_[i];
+  subtract(other, {0, pages_});
   return *this;
+}
+
+void PageSet::subtract(const PageSet& other, PageRange range) {
+  check_pages_inside(pages_ == other.pages_);
+  for_blocks(range, [&](std::size_t index, PageRange part) {
+    if (!blocks_[index] || !other.blocks_[index]) return;
+    Block& words = *blocks_[index];
+    const Block& taken = *other.blocks_[index];
+    for_words(part, [&](auto word, auto mask) { words[word] &= ~(taken[word] & mask); });
+  });
+}
+
+bool PageSet::operator==(const PageSet& other) const {
+  if (pages_ != other.pages_) return false;
+  for (std::size_t i = 0; i < blocks_.size(); ++i) {
+    const Block& mine = blocks_[i] ? *blocks_[i] : kNone;
+    const Block& others = other.blocks_[i] ? *other.blocks_[i] : kNone;
+    if (mine != others) return false;
+  }
+  return true;
+}
+
+std::optional<PageIndex> PageSet::first_at_or_after(PageIndex page) const {
+  while (page < pages_) {
+    if (!blocks_[page / kBlockPages]) {
+      page = (page / kBlockPages + 1) * kBlockPages;
+      continue;
+    }
+    const std::uint64_t rest = word(page / 64) >> (page % 64);
+    if (rest != 0) return page + static_cast<PageIndex>(std::countr_zero(rest));
+    page = (page / 64 + 1) * 64;
+  }
+  return std::nullopt;
 }
 
 std::optional<PageRange> PageSet::next_range(PageIndex from, PageIndex end) const {
   check_pages_inside(end <= pages_);
-  // The first page at or after `page` whose bit differs from `skipped`, or `end`.
-  const auto find = [&](PageIndex page, std::uint64_t skipped) {
-    while (page < end) {
-      const std::uint64_t rest = (words_[page / 64] ^ skipped) >> (page % 64);
-      if (rest != 0) return std::min(end, page + static_cast<PageIndex>(std::countr_zero(rest)));
-      page = (page / 64 + 1) * 64;
-    }
-    return end;
-  };
-  const PageIndex first = find(from, 0);
+  const PageIndex first = first_at_or_after(from).value_or(end);
   if (first >= end) return std::nullopt;
-  return PageRange{first, find(first, kAllPagesOfWord) - first};
+  for (PageIndex page = first; page < end; page = (page / 64 + 1) * 64) {
+    const std::uint64_t gaps = ~word(page / 64) >> (page % 64);
+    if (gaps == 0) continue;
+    return PageRange{first,
+                     std::min(page + static_cast<PageIndex>(std::countr_zero(gaps)), end) - first};
+  }
+  return PageRange{first, end - first};
 }
 
 std::vector<PageRange> PageSet::ranges(PageRange within) const {
@@ -86,6 +152,25 @@ std::vector<PageRange> PageSet::ranges(PageRange within) const {
     from = range->end();
   }
   return result;
+}
+
+std::uint64_t PageSet::word(std::size_t index) const {
+  const auto& block = blocks_[index / kBlockWords];
+  return block ? (*block)[index % kBlockWords] : 0;
+}
+
+void PageSet::add_word(std::size_t index, std::uint64_t bits) {
+  if (bits == 0) return;
+  const std::uint64_t above = (index + 1) * 64 - std::min((index + 1) * 64, pages_);
+  check_pages_inside(above < 64 && (above == 0 || bits >> (64 - above) == 0));
+  block(index / kBlockWords)[index % kBlockWords] |= bits;
+}
+
+std::span<const std::uint64_t> PageSet::block_words(PageIndex page) const {
+  check_pages_inside(page < pages_);
+  const auto& block = blocks_[page / kBlockPages];
+  if (!block) return {};
+  return *block;
 }
 
 }  // namespace vmm
