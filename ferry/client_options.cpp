@@ -109,7 +109,8 @@ void define_migrate(CLI::App& app, MigrateCommand& migrate) {
       ->type_name("WAY");
   add(command, "--delta-cache", options.delta_cache, &parse_size,
       "memory for what was sent last of pages that are sent again, so that they go as their "
-      "difference where that pays (default an eighth of RAM, 1G at most; 0: none do)")
+      "difference where that pays (default an eighth of RAM, or of what the host can spare, 1G at "
+      "most; 0: none do)")
       ->type_name("SIZE");
   add(command, "--channels", options.channels, count(1U, migration::kMaxChannels),
       "connections that share the pages (default 1)")

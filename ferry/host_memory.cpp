@@ -60,6 +60,12 @@ void check_host_memory(std::uint64_t bytes) {
                             format_bytes(bytes), format_bytes(total)));
 }
 
+std::optional<std::uint64_t> memory_room() {
+  const std::vector<MemoryRoom> rooms = rooms_of_process();
+  const auto least = std::ranges::min_element(rooms, {}, &MemoryRoom::bytes);
+  return least == rooms.end() ? std::nullopt : std::optional(least->bytes);
+}
+
 std::filesystem::path ledger_directory() {
   const uid_t user = ::geteuid();
   // Not in a login's own directory: services do not have it, and it goes with the login.

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 
 #include "migration/reuse/room_ledger.hpp"
 
@@ -10,6 +11,9 @@ namespace ferry {
 
 /// Throws Failure when the host can never give a guest so much RAM.
 void check_host_memory(std::uint64_t bytes);
+
+/// The bytes that this process may still take of its host and its cgroups, as far as they tell.
+[[nodiscard]] std::optional<std::uint64_t> memory_room();
 
 /// Where processes of one user note the memory, and the room in tmpfs stores, that they have been
 /// promised: /run/ferry/ledger for root, else /tmp/ferry-UID.

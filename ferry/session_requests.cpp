@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "ferry/exit_status.hpp"
+#include "ferry/host_memory.hpp"
 #include "ferry/leaving.hpp"
 #include "ferry/migrate_request.hpp"
 #include "ferry/say.hpp"
@@ -85,6 +86,7 @@ std::shared_ptr<ReportStream> Session::migrate(const json& request) {
   const vmm::Machine& machine = machine_for("migrate");
   if (options.keep_image) options.keep_in = room_.store_for_image();
   options.tracked_since = arrival_.tracked_since();
+  options.memory_room = memory_room();
   check_may_leave("migrate", machine);
   foresight_.end();
   std::unique_ptr<vmm::Machine> lent = vm_.lend();

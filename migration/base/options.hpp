@@ -50,6 +50,9 @@ struct MigrateOptions {
   Prepaging prepaging = Prepaging::bubbling;
   /// Bytes that the source may keep of what it sends again, for deltas; 0: it sends none.
   std::optional<std::uint64_t> delta_cache = std::nullopt;
+  /// Bytes that the source's process may still take, as far as is known: a cache whose size it
+  /// chooses itself is a small part of that.
+  std::optional<std::uint64_t> memory_room = std::nullopt;
   bool hot_last = true;  ///< the first round holds back what the guest writes again and again
   bool throttle = false;
   bool verify = false;

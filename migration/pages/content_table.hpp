@@ -18,7 +18,7 @@ namespace migration {
 class ContentTable {
  public:
   /// One of so many tables, which together are for so many pages and no more than kMost. Costs
-  /// memory only as it is filled.
+  /// memory only as it is filled, and remembers nothing when there is none.
   explicit ContentTable(std::uint64_t pages, unsigned tables = 1);
 
   struct Sent {

@@ -1,22 +1,23 @@
 #include "migration/pages/delta_cache.hpp"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 namespace migration {
 
 DeltaCache::DeltaCache(std::uint64_t bytes)
-    : size_(std::max<std::uint64_t>(bytes / vmm::kPageSize, 1)) {}
+    : size_(std::max<std::uint64_t>(bytes / vmm::kPageSize, 1)),
+      slots_(static_cast<Slot*>(std::calloc(size_, sizeof(Slot)))),
+      bytes_(static_cast<std::byte*>(std::malloc(size_ * vmm::kPageSize))) {
+  if (!slots_ || !bytes_) throw std::bad_alloc();
+}
 
 std::span<std::byte> DeltaCache::bytes_of(vmm::PageIndex page) {
   return {&bytes_[index_of(page) * vmm::kPageSize], vmm::kPageSize};
 }
 
 DeltaCache::Place DeltaCache::place_of(vmm::PageIndex page, std::uint32_t round) {
-  std::call_once(first_use_, [this] {
-    slots_ = std::make_unique<Slot[]>(size_);
-    bytes_ = std::make_unique_for_overwrite<std::byte[]>(size_ * vmm::kPageSize);
-  });
   Slot& slot = slots_[index_of(page)];
   if (slot.taken.test_and_set(std::memory_order_acquire)) return {};
   Place place(*this, page);

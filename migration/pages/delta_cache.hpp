@@ -3,8 +3,8 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
-#include <mutex>
 #include <span>
 
 #include "vmm/memory/guest_address.hpp"
@@ -19,7 +19,8 @@ namespace migration {
 /// Any thread.
 class DeltaCache {
  public:
-  /// Of `bytes`, rounded down to whole pages: at least one. Takes no memory before it is used.
+  /// Of `bytes`, rounded down to whole pages: at least one. std::bad_alloc when it is not to be
+  /// had.
   explicit DeltaCache(std::uint64_t bytes);
 
   /// A page's place in the hands of one thread; or none.
@@ -51,17 +52,20 @@ class DeltaCache {
 
  private:
   struct Slot {
-    std::atomic_flag taken;
+    std::atomic_flag taken;   ///< as all of a slot, 0 at first
     std::uint32_t round = 0;  ///< in which its content was sent; 0: it has none
     vmm::PageIndex page = 0;
+  };
+  struct Free {
+    void operator()(void* memory) const { std::free(memory); }
   };
   [[nodiscard]] std::size_t index_of(vmm::PageIndex page) const { return page % size_; }
   [[nodiscard]] std::span<std::byte> bytes_of(vmm::PageIndex page);
 
   const std::uint64_t size_;  ///< slots
-  std::once_flag first_use_;
-  std::unique_ptr<Slot[]> slots_;
-  std::unique_ptr<std::byte[]> bytes_;
+  // The host gives the memory of these as it is used.
+  std::unique_ptr<Slot[], Free> slots_;
+  std::unique_ptr<std::byte[], Free> bytes_;
   std::atomic<std::uint64_t> used_ = 0;  ///< slots
 };
 

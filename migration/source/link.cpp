@@ -142,6 +142,16 @@ void Link::drop_channels() {
   limiter_.stop();  // a channel may wait for its turn
   senders_.clear();
   limiter_.restart();
+  forget_sent();
+}
+
+/// No round to come builds on an earlier one, while this object may live for days with an image.
+void Link::forget_sent() {
+  cache_bytes_ = delta_cache_bytes();
+  shared_.deltas = nullptr;
+  shared_.sent = nullptr;
+  deltas_.reset();
+  sent_.reset();
 }
 
 void Link::drop() {

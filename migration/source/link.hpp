@@ -46,11 +46,13 @@ class Link {
   [[nodiscard]] const PageCounters& counters() const { return counters_; }
   [[nodiscard]] std::uint64_t pages_sent() const;
   /// Before channels are opened: pages that are sent again go as deltas where that pays.
+  /// std::bad_alloc: they do not.
   void send_deltas(std::uint64_t cache_bytes);
   /// The same: content that was sent goes as a reference to it.
   void send_duplicates();
+  /// The most that it took.
   [[nodiscard]] std::uint64_t delta_cache_bytes() const {
-    return deltas_ ? deltas_->used_bytes() : 0;
+    return deltas_ ? deltas_->used_bytes() : cache_bytes_;
   }
 
   /// The control connection is a new one, that has said nothing yet.
@@ -88,6 +90,7 @@ class Link {
   [[nodiscard]] std::uint64_t bulk_sent() const { return counters_.wire_bytes + bulk_; }
 
  private:
+  void forget_sent();
   void open_channel(unsigned index, net::Socket socket);
   void channel_failed(unsigned link, std::exception_ptr failure);
   boost::asio::awaitable<void> pace();
@@ -98,6 +101,7 @@ class Link {
   PageCounters counters_;
   std::optional<SentRounds> sent_;
   std::optional<DeltaCache> deltas_;
+  std::uint64_t cache_bytes_ = 0;  ///< of the one that was
   PageSender::Shared shared_;
   Failure failed_;
   std::shared_ptr<net::Connection> control_;

@@ -21,7 +21,8 @@ using wire::FrameType;
 
 namespace {
 
-/// Unless it is told, the cache for deltas is one such share of RAM, and no more than this.
+/// Unless it is told, the cache for deltas is one such share of RAM, and of what the host can spare
+/// while the guest takes memory too, and no more than this.
 constexpr std::uint64_t kDeltaCacheShare = 8;
 constexpr std::uint64_t kMostDeltaCache = std::uint64_t{1} << 30;
 
@@ -196,8 +197,9 @@ wire::Offer SourceMigration::Source::offer() const {
 
 std::uint64_t SourceMigration::Source::delta_cache_bytes() const {
   const std::uint64_t ram = machine_->memory().page_count() * vmm::kPageSize;
-  return std::min(options_.delta_cache.value_or(std::min(ram / kDeltaCacheShare, kMostDeltaCache)),
-                  ram);
+  if (options_.delta_cache) return std::min(*options_.delta_cache, ram);
+  const std::uint64_t room = options_.memory_room.value_or(ram);
+  return std::min(std::min(ram, room) / kDeltaCacheShare, kMostDeltaCache);
 }
 
 /// What only one side knows is done without, unless it was asked for.
@@ -205,8 +207,12 @@ void SourceMigration::Source::agree(wire::Features offered) {
   accept_.features = offered & accept_.features;
   if (options_.compression == Compression::none) return;
   const std::uint64_t cache = delta_cache_bytes();
-  if (accept_.features.has(wire::Feature::delta) && cache != 0) link_.send_deltas(cache);
-  if (accept_.features.has(wire::Feature::duplicates)) link_.send_duplicates();
+  try {
+    if (accept_.features.has(wire::Feature::duplicates)) link_.send_duplicates();
+    if (accept_.features.has(wire::Feature::delta) && cache != 0) link_.send_deltas(cache);
+  } catch (const std::bad_alloc&) {
+    callbacks_.message("no memory for what would make the migration send less: it sends more");
+  }
   if (accept_.features.has(wire::Feature::lz4)) return;
   if (options_.compression == Compression::lz4) {
     throw std::runtime_error("the destination does not know LZ4: migrate with --compression none");

@@ -80,5 +80,24 @@ class MoreMemoryThanTheHostHas(FerryTest):
         self.end(target)
 
 
+@labels("no-asan", "no-standard-kvm", "no-tsan")  # a sanitized process needs more itself
+class ASourceWithLittleMemory(FerryTest):
+    def test_is_not_ended_by_what_its_migration_takes(self):
+        """A VM of this size would have a cache for deltas of 32 MiB."""
+        cgroup = SmallCgroup(1 << 40)
+        self.addCleanup(cgroup.remove)
+        source = self.run_vm(
+            "tick=2 fill=200 zero=0 random=100 text=0 dirty=3000 ws=60 check end=byte",
+            memory="256M", inside=cgroup)
+        source.stdout.wait_for(rb"^# fill done")
+        cgroup.leave_room(12 << 20)
+        target, report = self.move(source, "--max-bandwidth", "800Mbit", "--max-downtime", "2ms",
+                                   "--max-rounds", "10", "--mode", "pre-copy")
+        self.assertLess(report["delta_cache_bytes"], 2 << 20)
+        self.end(target)
+        self.assert_sound(source, target)
+        source.close()
+
+
 if __name__ == "__main__":
     unittest.main()
