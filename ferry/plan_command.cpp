@@ -6,7 +6,9 @@
 #include <array>
 #include <cerrno>
 #include <filesystem>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
@@ -39,21 +41,25 @@ std::filesystem::path find_planner(const std::filesystem::path& own) {
                             places[0].string(), places[1].string()));
 }
 
+/// Empty is what stands for none.
+std::string parse_name(std::string_view text) {
+  if (text.empty()) throw std::invalid_argument("the name is empty");
+  return std::string(text);
+}
+
 }  // namespace
 
 void define_plan(CLI::App& app, PlanCommand& plan) {
   CLI::App& command =
       *add_command(app, "plan", "say which VMs should move where, and what it costs", kExamples);
   add(command, "FILE", plan.file, &parse_path, "hosts, VMs and receivers, as JSON")->required();
-  command
-      .add_option("--policy", plan.policy,
-                  "paper (the default: idle VMs share few hosts, active ones have hosts of their "
-                  "own), power-aware (best fit by watts, local regression), baseline (the same as "
-                  "published) or first-fit")
+  add(command, "--policy", plan.policy, &parse_name,
+      "paper (the default: idle VMs share few hosts, active ones have hosts of their own), "
+      "power-aware (best fit by watts, local regression), baseline (the same as published) or "
+      "first-fit")
       ->type_name("NAME");
-  command
-      .add_option("--drain", plan.drain,
-                  "instead of a policy: move all VMs away from this host, and no others")
+  add(command, "--drain", plan.drain, &parse_name,
+      "instead of a policy: move all VMs away from this host, and no others")
       ->type_name("HOST");
   command.add_flag("--balance", plan.balance, "instead of a policy: spread load over all hosts");
   command.add_flag("--apply", plan.apply,

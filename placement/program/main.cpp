@@ -37,7 +37,7 @@ enum class Status { ok = 0, failed = 1, usage = 64, bad_file = 65, no_input = 66
 struct Options {
   std::string file;
   std::string policy = "paper";
-  std::string drain;
+  std::string drain;  ///< a host; empty for none
   bool balance = false;
   bool apply = false;
   bool as_json = false;
@@ -177,13 +177,16 @@ std::optional<Options> parse(int argc, const char* const* argv) {
   Options options;
   CLI::App app("Plans which VMs should move where; run by 'ferry plan', whose help tells more.",
                "ferry-plan");
-  app.add_option("FILE", options.file)->required();
-  app.add_option("--policy", options.policy);
-  app.add_option("--drain", options.drain);
-  app.add_flag("--balance", options.balance);
+  const auto not_empty = [](const std::string& name) {
+    return name.empty() ? "the name is empty" : "";
+  };
+  app.add_option("FILE", options.file)->required()->check(not_empty);
+  auto* policy = app.add_option("--policy", options.policy)->check(not_empty);
+  auto* drain = app.add_option("--drain", options.drain)->check(not_empty)->excludes(policy);
+  app.add_flag("--balance", options.balance)->excludes(policy)->excludes(drain);
   app.add_flag("--apply", options.apply);
   app.add_flag("--json", options.as_json);
-  app.add_option("--ferry", options.ferry);
+  app.add_option("--ferry", options.ferry)->check(not_empty);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -246,6 +246,13 @@ TEST(CommandLine, OfPlanTakesOneWayToPlan) {
   }
 }
 
+TEST(CommandLine, OfPlanRefusesEmptyNames) {
+  EXPECT_NE(refusal({"plan", "f", "--drain", ""}).find("--drain: the name is empty"),
+            std::string::npos);
+  EXPECT_NE(refusal({"plan", "f", "--policy", ""}).find("--policy: the name is empty"),
+            std::string::npos);
+}
+
 TEST(CommandLine, OfImagesDropNeedsAnId) {
   EXPECT_NE(refusal({"images", "drop"}).find("ID"), std::string::npos);
   EXPECT_NE(refusal({"images", "drop", "a", "b"}), "");
