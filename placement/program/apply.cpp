@@ -87,27 +87,36 @@ std::vector<Errand> errands_of(const Fleet& fleet, std::span<const Move> moves) 
   return errands;
 }
 
-std::vector<Outcome> apply(const std::string& ferry, std::span<const Move> moves,
-                           std::span<const Errand> errands, const RunAtOnce& run,
-                           const std::function<void(const Move&, const Outcome&)>& tell) {
-  std::vector<Outcome> outcomes(moves.size());
+bool Applied::all_moved() const {
+  return std::ranges::all_of(outcomes,
+                             [](const Outcome& each) { return each.kind == Outcome::Kind::moved; });
+}
+
+Applied apply(const std::string& ferry, std::span<const Move> moves,
+              std::span<const Errand> errands, const RunAtOnce& run,
+              const std::function<void(const Move&, const Outcome&)>& tell) {
+  Applied applied{.outcomes = std::vector<Outcome>(moves.size()), .signal = 0};
   for (std::size_t first = 0; first < moves.size();) {
     std::size_t end = first;
     std::vector<std::vector<std::string>> commands;
     for (; end < moves.size() && moves[end].step == moves[first].step; ++end) {
       commands.push_back(command_of(ferry, moves[end], errands[end]));
     }
-    const std::vector<Ended> ended = run(commands);
+    const Ran ran = run(commands);
+    applied.signal = ran.signal;
     bool failed = false;
     for (std::size_t i = first; i < end; ++i) {
-      outcomes[i] = outcome_of(ended[i - first]);
-      failed = failed || outcomes[i].kind == Outcome::Kind::failed;
-      tell(moves[i], outcomes[i]);
+      const auto& ended = ran.ended[i - first];
+      if (!ended) continue;
+      Outcome& outcome = applied.outcomes[i];
+      outcome = outcome_of(*ended);
+      failed = failed || outcome.kind == Outcome::Kind::failed;
+      tell(moves[i], outcome);
     }
-    if (failed) break;
+    if (failed || applied.signal != 0) break;
     first = end;
   }
-  return outcomes;
+  return applied;
 }
 
 std::vector<HostIndex> places_after(const Fleet& fleet, std::span<const Move> moves,

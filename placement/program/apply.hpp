@@ -39,13 +39,20 @@ struct Outcome {
 
 [[nodiscard]] std::string_view to_string(Outcome::Kind kind);
 
-using RunAtOnce = std::function<std::vector<Ended>(const std::vector<std::vector<std::string>>&)>;
+/// As ChildRunner::run does.
+using RunAtOnce = std::function<Ran(const std::vector<std::vector<std::string>>&)>;
 
-/// Carries the moves out by `ferry migrate`, step by step, up to the first step in which one fails.
-/// `tell` is called after each move.
-[[nodiscard]] std::vector<Outcome> apply(
-    const std::string& ferry, std::span<const Move> moves, std::span<const Errand> errands,
-    const RunAtOnce& run, const std::function<void(const Move&, const Outcome&)>& tell);
+struct Applied {
+  std::vector<Outcome> outcomes;  ///< one for each move
+  int signal = 0;                 ///< that came meanwhile
+  [[nodiscard]] bool all_moved() const;
+};
+
+/// Carries the moves out by `ferry migrate`, step by step, up to the first step in which one fails
+/// or a signal comes. `tell` is called after each move that was begun.
+[[nodiscard]] Applied apply(const std::string& ferry, std::span<const Move> moves,
+                            std::span<const Errand> errands, const RunAtOnce& run,
+                            const std::function<void(const Move&, const Outcome&)>& tell);
 
 /// Where each VM is after that; of one whose move failed, where it was before.
 [[nodiscard]] std::vector<HostIndex> places_after(const Fleet& fleet, std::span<const Move> moves,

@@ -1,17 +1,22 @@
 #include "placement/program/children.hpp"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <spawn.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 #include <sys/wait.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <csignal>
+#include <cstddef>
+#include <ctime>
 #include <system_error>
+#include <utility>
 
 #include "vmm/os/unique_fd.hpp"
 
@@ -21,6 +26,9 @@ namespace {
 
 /// Of what a child writes, more is not kept.
 constexpr std::size_t kMaxOutput = 16 << 20;
+constexpr rlim_t kMaxAtOnce = 64;
+/// Descriptors that this process may have besides those of its children.
+constexpr rlim_t kOtherFiles = 16;
 
 /// A file in memory, so that no child waits for a reader.
 vmm::UniqueFd make_file() {
@@ -42,37 +50,14 @@ std::string content(const vmm::UniqueFd& file) {
 }
 
 struct Child {
+  std::size_t number = 0;
   vmm::UniqueFd out = make_file();
   vmm::UniqueFd err = make_file();
-  pid_t pid = 0;  ///< 0 once it has ended
-  int status = 0;
+  pid_t pid = 0;
 };
 
-sigset_t awaited_signals() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  for (const int number : {SIGCHLD, SIGINT, SIGTERM}) sigaddset(&signals, number);
-  return signals;
-}
-
-/// They wait until they are asked for. A signal that this process was started to ignore stays so.
-class HeldSignals {
- public:
-  HeldSignals() {
-    const sigset_t signals = awaited_signals();
-    ::pthread_sigmask(SIG_BLOCK, &signals, &before_);
-  }
-  ~HeldSignals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  HeldSignals(const HeldSignals&) = delete;
-  HeldSignals& operator=(const HeldSignals&) = delete;
-
-  [[nodiscard]] const sigset_t& before() const { return before_; }
-
- private:
-  sigset_t before_{};
-};
-
-void start(Child& child, const std::vector<std::string>& command, const sigset_t& mask) {
+Child start(std::size_t number, const std::vector<std::string>& command, const sigset_t& mask) {
+  Child child{.number = number};
   posix_spawn_file_actions_t files;
   ::posix_spawn_file_actions_init(&files);
   ::posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
@@ -90,49 +75,88 @@ void start(Child& child, const std::vector<std::string>& command, const sigset_t
       ::posix_spawn(&child.pid, arguments[0], &files, &attributes, arguments.data(), environ);
   ::posix_spawnattr_destroy(&attributes);
   ::posix_spawn_file_actions_destroy(&files);
-  if (error == 0) return;
-  child.pid = 0;
-  throw std::system_error(error, std::generic_category(), command.front());
+  if (error != 0) throw std::system_error(error, std::generic_category(), command.front());
+  return child;
 }
 
-void reap(Child& child, int options) {
+/// None while it runs.
+std::optional<Ended> end_of(const Child& child) {
   int status = 0;
-  if (child.pid == 0 || ::waitpid(child.pid, &status, options) != child.pid) return;
-  child.pid = 0;
-  child.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  const pid_t found = ::waitpid(child.pid, &status, WNOHANG);
+  if (found == 0) return std::nullopt;
+  Ended ended{.status = EX_OSERR, .out = content(child.out), .err = content(child.err)};
+  if (found == child.pid) {
+    ended.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  } else {
+    ended.err += fmt::format("\nhow process {} ended is not known: {}\n", child.pid,
+                             std::generic_category().message(errno));
+  }
+  return ended;
 }
 
-void pass_on(const std::vector<Child>& children, int signal) {
-  for (const Child& child : children) {
-    if (child.pid != 0) ::kill(child.pid, signal);
-  }
+bool is_ignored(int signal) {
+  struct sigaction action {};
+  return ::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+/// As descriptors allow it: each child has two.
+std::size_t most_at_once() {
+  rlimit files{};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  const rlim_t left = files.rlim_cur > kOtherFiles ? files.rlim_cur - kOtherFiles : 0;
+  return std::clamp<rlim_t>(left / 2, 1, kMaxAtOnce);
 }
 
 }  // namespace
 
-std::vector<Ended> run_at_once(const std::vector<std::vector<std::string>>& commands) {
-  const HeldSignals held;
-  std::vector<Child> children(commands.size());
-  try {
-    for (std::size_t i = 0; i < commands.size(); ++i)
-      start(children[i], commands[i], held.before());
-  } catch (const std::system_error&) {
-    pass_on(children, SIGTERM);
-    for (Child& child : children) reap(child, 0);
-    throw;
+ChildRunner::ChildRunner() {
+  sigemptyset(&signals_);
+  sigaddset(&signals_, SIGCHLD);
+  for (const int signal : {SIGINT, SIGTERM}) {
+    if (!is_ignored(signal)) sigaddset(&signals_, signal);
   }
-  const sigset_t signals = awaited_signals();
-  const auto runs = [](const Child& child) { return child.pid != 0; };
-  while (std::ranges::any_of(children, runs)) {
-    const int signal = ::sigwaitinfo(&signals, nullptr);
-    if (signal == SIGINT || signal == SIGTERM) pass_on(children, signal);
-    for (Child& child : children) reap(child, WNOHANG);
+  // Where it is ignored, children end without a word.
+  struct sigaction by_default {};
+  by_default.sa_handler = SIG_DFL;
+  ::sigaction(SIGCHLD, &by_default, &children_before_);
+  ::pthread_sigmask(SIG_BLOCK, &signals_, &mask_before_);
+}
+
+ChildRunner::~ChildRunner() {
+  ::sigaction(SIGCHLD, &children_before_, nullptr);
+  ::pthread_sigmask(SIG_SETMASK, &mask_before_, nullptr);
+}
+
+int ChildRunner::take_signal(bool wait) const {
+  const timespec at_once{};
+  const int signal =
+      wait ? ::sigwaitinfo(&signals_, nullptr) : ::sigtimedwait(&signals_, nullptr, &at_once);
+  return signal == SIGINT || signal == SIGTERM ? signal : 0;
+}
+
+Ran ChildRunner::run(const std::vector<std::vector<std::string>>& commands) {
+  Ran ran{.ended = std::vector<std::optional<Ended>>(commands.size()), .signal = 0};
+  std::vector<Child> running;
+  const std::size_t most = most_at_once();
+  for (std::size_t next = 0;;) {
+    const bool may_start = ran.signal == 0 && next < commands.size() && running.size() < most;
+    if (!may_start && running.empty()) return ran;
+    if (const int signal = take_signal(!may_start); signal != 0) {
+      ran.signal = signal;
+      for (const Child& child : running) ::kill(child.pid, signal);
+    }
+    std::erase_if(running, [&](const Child& child) {
+      ran.ended[child.number] = end_of(child);
+      return ran.ended[child.number].has_value();
+    });
+    if (!may_start || ran.signal != 0) continue;
+    try {
+      running.push_back(start(next, commands[next], mask_before_));
+    } catch (const std::system_error& error) {
+      ran.ended[next] = Ended{EX_OSERR, "", fmt::format("cannot start {}", error.what())};
+    }
+    ++next;
   }
-  std::vector<Ended> ended;
-  for (const Child& child : children) {
-    ended.push_back({child.status, content(child.out), content(child.err)});
-  }
-  return ended;
 }
 
 }  // namespace placement

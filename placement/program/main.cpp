@@ -5,6 +5,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <filesystem>
 #include <fstream>
@@ -149,13 +150,19 @@ Status carry_out(const Options& options, const Fleet& fleet, const Plan& plan) {
   const auto tell = [&](const Move& move, const Outcome& outcome) {
     say(outcome_line(fleet, move, outcome));
   };
-  const std::vector<Outcome> outcomes = apply(options.ferry.empty() ? own_ferry() : options.ferry,
-                                              plan.moves, errands, &run_at_once, tell);
-  const bool failed = std::ranges::any_of(
-      outcomes, [](const Outcome& each) { return each.kind == Outcome::Kind::failed; });
-  if (options.as_json) print(vmm::json_text(applied_json(fleet, plan, outcomes), 2) + '\n');
-  if (failed) say(standing(fleet, plan.moves, outcomes));
-  return failed || !plan.stuck.empty() ? Status::failed : Status::ok;
+  ChildRunner runner;
+  const auto run = [&](const auto& commands) { return runner.run(commands); };
+  const Applied applied =
+      apply(options.ferry.empty() ? own_ferry() : options.ferry, plan.moves, errands, run, tell);
+  if (options.as_json) {
+    print(vmm::json_text(applied_json(fleet, plan, applied.outcomes), 2) + '\n');
+  }
+  if (applied.all_moved()) return plan.stuck.empty() ? Status::ok : Status::failed;
+  if (applied.signal != 0) {
+    say(fmt::format("SIG{}: no further step begins", ::sigabbrev_np(applied.signal)));
+  }
+  say(standing(fleet, plan.moves, applied.outcomes));
+  return Status::failed;
 }
 
 Status run(const Options& options) {

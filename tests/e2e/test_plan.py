@@ -8,19 +8,20 @@ import subprocess
 from harness import FERRY, FerryTest, silent_port
 from labels import labels
 
+PLANNER = os.path.join(os.path.dirname(os.path.realpath(FERRY)), "ferry-plan")
 MIB = 1 << 20
 HOST = {"memory": 1024 * MIB, "cpu": 4, "link": 125_000_000, "idle_watts": 100, "busy_watts": 200}
 IDLE = "tick=10 end=byte"
 
 
 class Planned(FerryTest):
-    def write(self, hosts, vms, receivers=()):
+    def write(self, hosts, vms, receivers=(), used=4 * MIB):
         """The file of a fleet; `vms` are (process, name, host, per cent of CPU)."""
         path = self.path("json")
         fleet = {
             "hosts": [{"name": name, **HOST} for name in hosts],
-            "vms": [{"name": name, "host": host, "memory": 32 * MIB, "used": 4 * MIB,
-                     "cpu": [percent], "api_socket": process.api if process else ""}
+            "vms": [{"name": name, "host": host, "memory": 32 * MIB, "used": used,
+                     "cpu": [percent], "api_socket": process.api if process else f"/run/{name}"}
                     for process, name, host, percent in vms],
             "receivers": [{"host": host, "listen": listen, "api_socket": api}
                           for host, listen, api in receivers],
@@ -68,6 +69,38 @@ class APlan(Planned):
         path = self.write("a", [])
         self.plan(path, "--drain", "a", "--balance", status=64)
         self.plan(path, "--policy", "none", status=64)
+
+    def test_refuses_empty_names(self):
+        path = self.write("ab", [(None, "v", "a", 2), (None, "w", "b", 3)])
+        for program in ([FERRY, "plan"], [PLANNER]):
+            for option in ("--drain", "--policy"):
+                for words in ([option, ""], [option + "="]):
+                    done = subprocess.run([*program, path, *words, "--apply"], timeout=60,
+                                          stdin=subprocess.DEVNULL, capture_output=True, text=True)
+                    self.assertEqual((done.returncode, done.stdout), (64, ""), (program, words))
+                    self.assertIn(option, done.stderr)
+
+    def apply_by(self, script, status):
+        """Drains a, where two VMs are, in two steps, by a program in the place of ferry."""
+        ferry = self.path("sh")
+        with open(ferry, "w", encoding="ascii") as file:
+            file.write("#!/bin/sh\n" + script)
+        os.chmod(ferry, 0o700)
+        path = self.write("ab", [(None, "v", "a", 2), (None, "w", "a", 3)],
+                          [("b", "tcp:b:1", ""), ("b", "tcp:b:2", "")], used=32 * MIB)
+        done = subprocess.run(
+            [PLANNER, path, "--drain=a", "--apply", "--json", f"--ferry={ferry}"], timeout=60,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        self.assertEqual(done.returncode, status, done.stderr)
+        return json.loads(done.stdout), done.stderr
+
+    def test_goes_no_further_after_a_signal(self):
+        for signal in ("INT", "TERM"):
+            plan, said = self.apply_by(f"kill -{signal} $PPID; echo {{}}", status=1)
+            self.assertEqual([move["outcome"] for move in plan["moves"]], ["moved", "not-begun"])
+            self.assertEqual(plan["places"], {"v": "b", "w": "a"})
+            self.assertIn(f"SIG{signal}: no further step begins", said)
+            self.assertIn("v is at b (as planned)\nw is at a (its move was not begun)", said)
 
     def test_needs_the_planner(self):
         alone = os.path.join(self.directory, "ferry")

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <csignal>
+#include <optional>
+
 #include "placement/program/view.hpp"
 
 namespace placement {
@@ -31,6 +34,10 @@ Fleet fleet() {
   }
   fleet.receivers = {{1, "tcp:b:1", "/b1"}, {1, "tcp:b:2", ""}, {2, "tcp:c:1", "/c1"}};
   return fleet;
+}
+
+Ran all_ended(const Commands& commands, const Ended& how) {
+  return {.ended = std::vector<std::optional<Ended>>(commands.size(), how), .signal = 0};
 }
 
 std::string refusal(const Fleet& fleet, const std::vector<Move>& moves) {
@@ -71,12 +78,13 @@ TEST(ApplyingAPlan, RunsAStepAtOnceAndStepsInTurn) {
   std::vector<Commands> ran;
   const auto run = [&](const Commands& commands) {
     ran.push_back(commands);
-    return std::vector<Ended>(commands.size(), Ended{0, R"({"wire_bytes": 5})", ""});
+    return all_ended(commands, {0, R"({"wire_bytes": 5})", ""});
   };
   const std::vector<Errand> errands = {{"/v", "tcp:b:1"}, {"/w", "tcp:c:1"}, {"/b1", "tcp:c:2"}};
   std::size_t told = 0;
-  const auto outcomes =
+  const auto [outcomes, signal] =
       apply("/bin/ferry", moves, errands, run, [&](const Move&, const Outcome&) { ++told; });
+  EXPECT_EQ(signal, 0);
   ASSERT_EQ(ran.size(), 2U);
   ASSERT_EQ(ran[0].size(), 2U);
   EXPECT_EQ(ran[0][0], (std::vector<std::string>{"/bin/ferry", "migrate", "--api-socket=/v",
@@ -91,11 +99,11 @@ TEST(ApplyingAPlan, StopsAtTheFirstStepThatFailsAndSaysWhatStandsWhere) {
   std::size_t calls = 0;
   const auto run = [&](const Commands& commands) {
     const bool fails = ++calls == 2;
-    return std::vector<Ended>(commands.size(),
-                              Ended{fails ? 1 : 0, "{}", fails ? "ferry: a\nferry: b\x1b\n" : ""});
+    return all_ended(commands, {fails ? 1 : 0, "{}", fails ? "ferry: a\nferry: b\x1b\n" : ""});
   };
   const auto outcomes =
-      apply("ferry", moves, std::vector<Errand>(3), run, [](const Move&, const Outcome&) {});
+      apply("ferry", moves, std::vector<Errand>(3), run, [](const Move&, const Outcome&) {
+      }).outcomes;
   EXPECT_EQ(calls, 2U);
   EXPECT_EQ(outcomes[0].kind, Outcome::Kind::moved);
   EXPECT_EQ(outcomes[1].kind, Outcome::Kind::failed);
@@ -103,6 +111,28 @@ TEST(ApplyingAPlan, StopsAtTheFirstStepThatFailsAndSaysWhatStandsWhere) {
   EXPECT_EQ(outcomes[2].kind, Outcome::Kind::not_begun);
   EXPECT_EQ(standing(fleet(), moves, outcomes),
             "w is at a (its move failed: 'ferry info' says more)\n"
+            "v is at b (its move was not begun)\n");
+}
+
+TEST(ApplyingAPlan, StopsAfterTheStepInWhichASignalComes) {
+  const std::vector<Move> moves = {move(0, 0, 1, 1), move(1, 0, 2, 1), move(0, 1, 2, 2)};
+  std::size_t calls = 0;
+  const auto run = [&](const Commands& commands) {
+    ++calls;
+    Ran ran = all_ended(commands, {0, "{}", ""});
+    ran.ended.back().reset();
+    ran.signal = SIGINT;
+    return ran;
+  };
+  std::size_t told = 0;
+  const Applied applied = apply("ferry", moves, std::vector<Errand>(3), run,
+                                [&](const Move&, const Outcome&) { ++told; });
+  EXPECT_EQ(calls, 1U);
+  EXPECT_EQ(told, 1U);
+  EXPECT_EQ(applied.signal, SIGINT);
+  EXPECT_FALSE(applied.all_moved());
+  EXPECT_EQ(standing(fleet(), moves, applied.outcomes),
+            "w is at a (its move was not begun)\n"
             "v is at b (its move was not begun)\n");
 }
 
