@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <optional>
 #include <utility>
 
 #include "placement/cost.hpp"
 #include "placement/loads.hpp"
+#include "placement/policy.hpp"
 
 namespace placement {
 
@@ -23,7 +25,7 @@ struct Traffic {
 class Ordering {
  public:
   Ordering(const Fleet& fleet, std::span<const HostIndex> targets)
-      : fleet_(fleet), loads_(fleet), parked_(fleet.vms.size(), false) {
+      : fleet_(fleet), targets_(targets), loads_(fleet), parked_(fleet.vms.size(), false) {
     for (VmIndex vm = 0; vm < fleet.vms.size(); ++vm) {
       const HostIndex from = fleet.vms[vm].host;
       if (targets[vm] != from) waiting_.push_back({vm, from, targets[vm]});
@@ -35,18 +37,16 @@ class Ordering {
   }
 
   Order run() {
-    while (!waiting_.empty()) {
-      if (take_step() || park_one()) continue;
-      give_up();
-    }
+    while (!waiting_.empty() && (take_step() || park_one())) continue;
+    leave_out_detours();
+    name_stuck();
     return std::move(order_);
   }
 
  private:
   bool take_step() {
     std::vector<Leg> step;
-    in_.assign(fleet_.hosts.size(), {});
-    out_.assign(fleet_.hosts.size(), {});
+    share_anew();
     std::erase_if(waiting_, [&](const Leg& leg) {
       if (!loads_.fits(leg.vm, leg.to) || !shares_links(leg)) return false;
       loads_.add(leg.vm, leg.to);
@@ -54,6 +54,11 @@ class Ordering {
       return true;
     });
     return end_step(std::move(step));
+  }
+
+  void share_anew() {
+    in_.assign(fleet_.hosts.size(), {});
+    out_.assign(fleet_.hosts.size(), {});
   }
 
   bool shares_links(const Leg& leg) {
@@ -88,14 +93,15 @@ class Ordering {
     return true;
   }
 
-  /// The one that costs least to move twice, to where it is in nobody's way.
+  /// Of those in whose place others wait to be, the one that costs least to move twice: to where it
+  /// is in nobody's way.
   bool park_one() {
     std::vector<bool> wanted(fleet_.hosts.size(), false);
     for (const Leg& leg : waiting_) wanted[leg.to] = true;
     Leg* cheapest = nullptr;
     std::optional<HostIndex> place;
     for (Leg& leg : waiting_) {
-      if (parked_[leg.vm]) continue;
+      if (parked_[leg.vm] || !wanted[leg.from]) continue;
       if (cheapest != nullptr && fleet_.vms[leg.vm].used >= fleet_.vms[cheapest->vm].used) continue;
       if (const auto found = place_to_wait(leg, wanted)) {
         cheapest = &leg;
@@ -122,19 +128,52 @@ class Ordering {
     return found;
   }
 
-  void give_up() {
-    for (const Leg& leg : waiting_) {
-      const Host& to = fleet_.hosts[leg.to];
+  /// Some went to a third host for nothing: all that came of it is possible without.
+  void leave_out_detours() {
+    for (std::size_t step = order_.steps.size(); step-- > 0;) {
+      const Leg& leg = order_.steps[step].front();
+      if (leg.to == targets_[leg.vm]) continue;
+      auto direct = order_.steps;
+      direct.erase(direct.begin() + static_cast<std::ptrdiff_t>(step));
+      for (auto& later : std::span(direct).subspan(step)) {
+        const auto next = std::ranges::find(later, leg.vm, &Leg::vm);
+        if (next != later.end()) next->from = leg.from;
+      }
+      if (is_possible(direct)) order_.steps = std::move(direct);
+    }
+  }
+
+  bool is_possible(const std::vector<std::vector<Leg>>& steps) {
+    Loads loads(fleet_);
+    for (const auto& step : steps) {
+      share_anew();
+      for (const Leg& leg : step) {
+        if (!loads.fits(leg.vm, leg.to) || !shares_links(leg)) return false;
+        loads.add(leg.vm, leg.to);
+      }
+      for (const Leg& leg : step) loads.remove(leg.vm, leg.from);
+    }
+    return true;
+  }
+
+  /// Those that are not at their targets in the end.
+  void name_stuck() {
+    std::vector<HostIndex> places = places_of(fleet_);
+    for (const auto& step : order_.steps) {
+      for (const Leg& leg : step) places[leg.vm] = leg.to;
+    }
+    for (VmIndex vm = 0; vm < places.size(); ++vm) {
+      if (places[vm] == targets_[vm]) continue;
       order_.stuck.push_back(
-          {leg.vm, leg.to,
+          {vm, places[vm], targets_[vm],
            fmt::format("there is no room for it at {} until others have left, these wait for "
                        "others in turn, and no third host has room for one of them meanwhile",
-                       to.name)});
+                       fleet_.hosts[targets_[vm]].name)});
     }
-    waiting_.clear();
   }
 
   const Fleet& fleet_;
+  std::span<const HostIndex> targets_;
   Loads loads_;
   std::vector<Leg> waiting_;
   std::vector<bool> parked_;

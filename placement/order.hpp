@@ -18,6 +18,7 @@ struct Leg {
 /// A VM that does not get where it should.
 struct Stuck {
   VmIndex vm = 0;
+  HostIndex at = 0;  ///< where it is in the end
   HostIndex to = 0;
   std::string why;
 };
@@ -29,7 +30,8 @@ struct Order {
 
 /// An order of moves in which every VM fits where it goes, at every step, beside all that is still
 /// there: what leaves in the same step takes its room until the step has ended. Where VMs wait for
-/// each other's room in a circle, one of them waits on a third host.
+/// each other's room in a circle, one of them waits on a third host, and stays there if its target
+/// turns out to have no room.
 ///
 /// Moves share a link only while all of them converge (K < bandwidth / dirty rate), and while that
 /// saves time: as long as one makes ready, others send.

@@ -221,8 +221,10 @@ json plan_to_json(const Fleet& fleet, const Plan& plan) {
   }
   json stuck = json::array();
   for (const Stuck& vm : plan.stuck) {
-    stuck.push_back(
-        {{"vm", fleet.vms[vm.vm].name}, {"to", fleet.hosts[vm.to].name}, {"why", vm.why}});
+    stuck.push_back({{"vm", fleet.vms[vm.vm].name},
+                     {"at", fleet.hosts[vm.at].name},
+                     {"to", fleet.hosts[vm.to].name},
+                     {"why", vm.why}});
   }
   return {{"moves", std::move(moves)},
           {"stuck", std::move(stuck)},

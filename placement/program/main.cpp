@@ -120,7 +120,7 @@ void note_left(const Fleet& fleet, HostIndex drained, const std::vector<HostInde
   for (VmIndex vm = 0; vm < targets.size(); ++vm) {
     if (targets[vm] != drained) continue;
     plan.stuck.push_back(
-        {vm, drained,
+        {vm, drained, drained,
          fmt::format("no other host has {} MiB of memory and {:.2f} of CPU left for it",
                      fleet.vms[vm].memory >> 20, demand_of(fleet.vms[vm]).needs())});
   }

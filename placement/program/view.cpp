@@ -63,8 +63,10 @@ std::string plan_table(const Fleet& fleet, const Plan& plan) {
     text += summary(plan);
   }
   for (const Stuck& stuck : plan.stuck) {
-    fmt::format_to(std::back_inserter(text), "{} stays at {}: {}\n", fleet.vms[stuck.vm].name,
-                   fleet.hosts[fleet.vms[stuck.vm].host].name, stuck.why);
+    const Vm& vm = fleet.vms[stuck.vm];
+    fmt::format_to(std::back_inserter(text), "{} {} {}: {}\n", vm.name,
+                   stuck.at == vm.host ? "stays at" : "gets no further than",
+                   fleet.hosts[stuck.at].name, stuck.why);
   }
   return text;
 }

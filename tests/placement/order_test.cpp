@@ -56,6 +56,46 @@ TEST(OrderOfMoves, SaysWhyACircleCannotBeBroken) {
   EXPECT_NE(order.stuck[0].why.find("no third host"), std::string::npos);
 }
 
+std::size_t count_moves(const Order& order) {
+  std::size_t count = 0;
+  for (const auto& step : order.steps) count += step.size();
+  return count;
+}
+
+TEST(OrderOfMoves, MovesNothingAsideThatHelpsNobody) {
+  Fleet fleet = hosts(3);
+  fleet.vms = {vm("a", 0, {1}), filling("b", 1)};
+  // For a there would be room at host 2, but none ever for b at host 0.
+  fleet.hosts[0].memory = fleet.hosts[2].memory = 1024 * kMebibyte;
+  const Order order = order_moves(fleet, std::vector<HostIndex>{1, 0});
+  EXPECT_TRUE(order.steps.empty());
+  ASSERT_EQ(order.stuck.size(), 2U);
+  for (const Stuck& stuck : order.stuck) EXPECT_EQ(stuck.at, fleet.vms[stuck.vm].host);
+}
+
+TEST(OrderOfMoves, MovesNothingAsideThatOnlyWaits) {
+  Fleet fleet = hosts(4);
+  fleet.vms = {filling("a", 0), filling("b", 1), vm("waits", 2, {1})};
+  fleet.hosts[0].memory += 512 * kMebibyte;
+  fleet.vms[2].used = kMebibyte;
+  const Order order = order_moves(fleet, std::vector<HostIndex>{1, 0, 0});
+  EXPECT_EQ(count_moves(order), 4U);
+  EXPECT_TRUE(order.stuck.empty());
+}
+
+TEST(OrderOfMoves, SaysWhereAVmIsThatMadeRoomAndGetsNoFurther) {
+  Fleet fleet = hosts(3);
+  fleet.vms = {vm("a", 0, {1}), filling("b", 1)};
+  fleet.vms[0].used = kMebibyte;
+  fleet.hosts[1].memory = 256 * kMebibyte;
+  const Order order = order_moves(fleet, std::vector<HostIndex>{1, 0});
+  EXPECT_EQ(count_moves(order), 2U);
+  ASSERT_EQ(order.stuck.size(), 1U);
+  EXPECT_EQ(order.stuck[0].vm, 0U);
+  EXPECT_EQ(order.stuck[0].at, 2U);
+  EXPECT_EQ(order.stuck[0].to, 1U);
+}
+
 TEST(OrderOfMoves, UsesLinksThatAreNotShared) {
   Fleet fleet = hosts(4);
   fleet.vms = {vm("a", 0, {1}), vm("b", 1, {1})};
