@@ -2,9 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstdint>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <unordered_map>
 #include <utility>
 
@@ -17,42 +22,76 @@ using nlohmann::json;
 
 namespace {
 
+struct Range {
+  double least = 0;
+  double most = 0;
+};
+
 /// More than any quantity of a fleet, and all whole numbers up to it are exact.
-constexpr double kMostNumber = 9e15;
+constexpr Range kAnyNumber = {0, 9e15};
+/// What others are divided by.
+constexpr Range kSize = {1e-6, kAnyNumber.most};
+constexpr Range kBytesPerSecond = {1, kAnyNumber.most};
+constexpr Range kMemory = {1, 1ULL << 43};
+static_assert(std::numeric_limits<std::uint64_t>::max() / (1ULL << 43) > kMaxVms,
+              "the memory of all VMs has a sum");
+/// Of a sum of bytes, which might be more than a whole number of JSON can be.
+constexpr double kMostBytes = 9e18;
 constexpr double kDefaultLink = 125e6;
 constexpr std::size_t kMaxPath = 4096;
 
 using Names = std::unordered_map<std::string, HostIndex>;
 
-/// One object of the file, and where it is.
+using FieldNames = std::span<const std::string_view>;
+constexpr std::array<std::string_view, 3> kFileFields = {"hosts", "vms", "receivers"};
+constexpr std::array<std::string_view, 7> kHostFields = {"name", "memory",     "cpu",       "core",
+                                                         "link", "idle_watts", "busy_watts"};
+constexpr std::array<std::string_view, 10> kVmFields = {
+    "name",    "host",       "memory", "used", "cpu", "cpu_size", "dirty_pages_per_s",
+    "kept_at", "api_socket", "pinned"};
+constexpr std::array<std::string_view, 3> kReceiverFields = {"host", "listen", "api_socket"};
+
+/// One object of the file, and where it is. It has no fields but those named: a plan would be made
+/// without what a misspelt one says.
 class Fields {
  public:
-  Fields(const json& object, std::string where) : object_(object), where_(std::move(where)) {
+  Fields(const json& object, std::string where, FieldNames known)
+      : object_(object), where_(std::move(where)) {
     if (!object.is_object()) throw InputError(fmt::format("{} is no object", where_));
+    for (const auto& [name, value] : object.items()) {
+      if (std::ranges::find(known, name) != known.end()) continue;
+      fail(vmm::start_of(name, kMaxName), fmt::format("is none of {}", fmt::join(known, ", ")));
+    }
   }
 
   [[noreturn]] void fail(std::string_view field, std::string_view what) const {
     throw InputError(fmt::format("{}.{} {}", where_, field, what));
   }
 
-  [[nodiscard]] std::optional<double> number(const char* field) const {
+  [[nodiscard]] std::optional<double> number(const char* field, Range range = kAnyNumber) const {
     const json* value = find(field);
     if (value == nullptr) return std::nullopt;
-    return number_of(*value, field);
+    return number_of(*value, field, range);
   }
-  [[nodiscard]] double number(const char* field, double otherwise) const {
-    return number(field).value_or(otherwise);
+  [[nodiscard]] double required(const char* field, Range range) const {
+    const auto value = number(field, range);
+    if (!value) fail(field, "is missing");
+    return *value;
   }
-  /// More than 0, and has to be there.
-  [[nodiscard]] double size(const char* field) const {
-    const double value = required(field, number(field));
-    if (value <= 0) fail(field, "is not more than 0");
-    return value;
+  [[nodiscard]] std::uint64_t memory() const {
+    return static_cast<std::uint64_t>(required("memory", kMemory));
   }
   [[nodiscard]] std::vector<double> numbers(const char* field) const {
     std::vector<double> values;
-    for (const json& value : array(field, kMaxSamples)) values.push_back(number_of(value, field));
+    for (const json& value : array(field, kMaxSamples)) {
+      values.push_back(number_of(value, field, kAnyNumber));
+    }
     return values;
+  }
+  [[nodiscard]] bool flag(const char* field) const {
+    const json* value = find(field);
+    if (value != nullptr && !value->is_boolean()) fail(field, "is neither true nor false");
+    return value != nullptr && value->get<bool>();
   }
 
   [[nodiscard]] std::string text(const char* field, std::size_t most) const {
@@ -89,11 +128,11 @@ class Fields {
     const auto found = object_.find(field);
     return found == object_.end() || found->is_null() ? nullptr : &*found;
   }
-  [[nodiscard]] double number_of(const json& value, const char* field) const {
+  [[nodiscard]] double number_of(const json& value, const char* field, Range range) const {
     if (!value.is_number()) fail(field, "is no number");
     const auto number = value.get<double>();
-    if (!(number >= 0 && number <= kMostNumber)) {
-      fail(field, fmt::format("is not from 0 to {:g}", kMostNumber));
+    if (!(number >= range.least && number <= range.most)) {
+      fail(field, fmt::format("is not from {:.15g} to {:.15g}", range.least, range.most));
     }
     return number;
   }
@@ -103,10 +142,6 @@ class Fields {
     if (text.size() > most) fail(field, fmt::format("has more than {} bytes", most));
     if (!vmm::is_printable(text)) fail(field, "has control characters");
     return text;
-  }
-  [[nodiscard]] double required(const char* field, std::optional<double> value) const {
-    if (!value) fail(field, "is missing");
-    return *value;
   }
   [[nodiscard]] HostIndex known(const char* field, const std::string& name,
                                 const Names& hosts) const {
@@ -122,11 +157,10 @@ class Fields {
 Host host_of(const Fields& fields) {
   Host host;
   host.name = fields.name("name");
-  host.memory = static_cast<std::uint64_t>(fields.size("memory"));
-  host.cpu = fields.size("cpu");
-  host.core = fields.number("core", host.cpu);
-  host.link = fields.number("link", kDefaultLink);
-  if (host.link <= 0) fields.fail("link", "is not more than 0");
+  host.memory = fields.memory();
+  host.cpu = fields.required("cpu", kSize);
+  host.core = fields.number("core", kSize).value_or(host.cpu);
+  host.link = fields.number("link", kBytesPerSecond).value_or(kDefaultLink);
   const auto idle = fields.number("idle_watts");
   const auto busy = fields.number("busy_watts");
   if (idle.has_value() != busy.has_value()) {
@@ -141,14 +175,16 @@ Vm vm_of(const Fields& fields, const Names& hosts) {
   Vm vm;
   vm.name = fields.name("name");
   vm.host = fields.host(hosts);
-  vm.memory = static_cast<std::uint64_t>(fields.size("memory"));
-  vm.used = static_cast<std::uint64_t>(fields.number("used", static_cast<double>(vm.memory)));
+  vm.memory = fields.memory();
+  vm.used =
+      static_cast<std::uint64_t>(fields.number("used").value_or(static_cast<double>(vm.memory)));
   if (vm.used > vm.memory) fields.fail("used", "is more than its memory");
-  vm.cpu_size = fields.number("cpu_size", 1);
+  vm.cpu_size = fields.number("cpu_size", kSize).value_or(1);
   vm.cpu = fields.numbers("cpu");
-  vm.dirty_pages_per_s = fields.number("dirty_pages_per_s", 0);
+  vm.dirty_pages_per_s = fields.number("dirty_pages_per_s").value_or(0);
   vm.kept_at = fields.hosts("kept_at", hosts);
   vm.api_socket = fields.text("api_socket", kMaxPath);
+  vm.pinned = fields.flag("pinned");
   return vm;
 }
 
@@ -163,10 +199,10 @@ Receiver receiver_of(const Fields& fields, const Names& hosts) {
 
 /// Calls `take` for each element of a list.
 template <typename Take>
-void each(const Fields& file, const char* list, std::size_t most, Take take) {
+void each(const Fields& file, const char* list, FieldNames known, std::size_t most, Take take) {
   std::size_t index = 0;
   for (const json& element : file.array(list, most)) {
-    take(Fields(element, fmt::format("{}[{}]", list, index++)));
+    take(Fields(element, fmt::format("{}[{}]", list, index++), known));
   }
 }
 
@@ -183,24 +219,24 @@ json figures_json(const Figures& figures) {
 Fleet fleet_from_json(std::string_view text) {
   const json value = vmm::parse_json(text);
   if (value.is_discarded()) throw InputError("it is no JSON");
-  const Fields file(value, "the file");
+  const Fields file(value, "the file", kFileFields);
   Fleet fleet;
   Names hosts;
   Names vms;
-  each(file, "hosts", kMaxHosts, [&](const Fields& fields) {
+  each(file, "hosts", kHostFields, kMaxHosts, [&](const Fields& fields) {
     fleet.hosts.push_back(host_of(fields));
     if (!hosts.emplace(fleet.hosts.back().name, fleet.hosts.size() - 1).second) {
       fields.fail("name", "is that of another host too");
     }
   });
   if (fleet.hosts.empty()) file.fail("hosts", "has no host");
-  each(file, "vms", kMaxVms, [&](const Fields& fields) {
+  each(file, "vms", kVmFields, kMaxVms, [&](const Fields& fields) {
     fleet.vms.push_back(vm_of(fields, hosts));
     if (!vms.emplace(fleet.vms.back().name, fleet.vms.size() - 1).second) {
       fields.fail("name", "is that of another VM too");
     }
   });
-  each(file, "receivers", kMaxVms,
+  each(file, "receivers", kReceiverFields, kMaxVms,
        [&](const Fields& fields) { fleet.receivers.push_back(receiver_of(fields, hosts)); });
   return fleet;
 }
@@ -230,7 +266,7 @@ json plan_to_json(const Fleet& fleet, const Plan& plan) {
           {"stuck", std::move(stuck)},
           {"before", figures_json(plan.before)},
           {"after", figures_json(plan.after)},
-          {"bytes", std::llround(plan.bytes())},
+          {"bytes", std::llround(std::min(plan.bytes(), kMostBytes))},
           {"seconds", plan.seconds},
           {"joules", plan.joules()}};
 }

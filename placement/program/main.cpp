@@ -121,8 +121,10 @@ void note_left(const Fleet& fleet, HostIndex drained, const std::vector<HostInde
     if (targets[vm] != drained) continue;
     plan.stuck.push_back(
         {vm, drained, drained,
-         fmt::format("no other host has {} MiB of memory and {:.2f} of CPU left for it",
-                     fleet.vms[vm].memory >> 20, demand_of(fleet.vms[vm]).needs())});
+         fleet.vms[vm].pinned
+             ? "the file says that it is pinned"
+             : fmt::format("no other host has {} MiB of memory and {:.2f} of CPU left for it",
+                           fleet.vms[vm].memory >> 20, demand_of(fleet.vms[vm]).needs())});
   }
 }
 

@@ -15,13 +15,15 @@ IDLE = "tick=10 end=byte"
 
 
 class Planned(FerryTest):
-    def write(self, hosts, vms, receivers=(), used=4 * MIB):
-        """The file of a fleet; `vms` are (process, name, host, per cent of CPU)."""
+    def write(self, hosts, vms, receivers=(), used=4 * MIB, **more):
+        """The file of a fleet; `vms` are (process, name, host, per cent of CPU), and `more` is of
+        each of them."""
         path = self.path("json")
         fleet = {
             "hosts": [{"name": name, **HOST} for name in hosts],
             "vms": [{"name": name, "host": host, "memory": 32 * MIB, "used": used,
-                     "cpu": [percent], "api_socket": process.api if process else f"/run/{name}"}
+                     "cpu": [percent], "api_socket": process.api if process else f"/run/{name}",
+                     **more}
                     for process, name, host, percent in vms],
             "receivers": [{"host": host, "listen": listen, "api_socket": api}
                           for host, listen, api in receivers],
@@ -64,6 +66,16 @@ class APlan(Planned):
     def test_says_that_a_host_cannot_be_drained(self):
         path = self.write("a", [(None, "v", "a", 2)])
         self.assertIn("v stays at a: no other host has", self.plan(path, "--drain", "a", status=1).stdout)
+
+    def test_leaves_a_vm_where_it_is_pinned(self):
+        path = self.write("ab", [(None, "v", "a", 2)], pinned=True)
+        self.assertIn("v stays at a: the file says that it is pinned",
+                      self.plan(path, "--drain", "a", status=1).stdout)
+
+    def test_is_not_made_of_a_file_with_a_typo(self):
+        path = self.write("ab", [(None, "v", "a", 2)], dirty_pages_per_sec=5)
+        self.assertIn("vms[0].dirty_pages_per_sec is none of name, host",
+                      self.plan(path, status=65).stderr)
 
     def test_is_by_one_way(self):
         path = self.write("a", [])

@@ -59,13 +59,13 @@ TEST(PlanFile, IsRefusedByTheNameOfTheField) {
   EXPECT_EQ(error_of(R"({"hosts": [1]})"), "hosts[0] is no object");
   EXPECT_EQ(error_of(R"({"hosts": [{"name": "a"}]})"), "hosts[0].memory is missing");
   EXPECT_EQ(error_of(R"({"hosts": [{"name": "a", "memory": 1, "cpu": 0}]})"),
-            "hosts[0].cpu is not more than 0");
+            "hosts[0].cpu is not from 1e-06 to 9e+15");
   EXPECT_EQ(error_of(R"({"hosts": [{"name": "a", "memory": 1, "cpu": 1, "idle_watts": 2}]})"),
             "hosts[0].busy_watts is missing, though the other one is there");
   EXPECT_EQ(error_of(with_vm(R"({"name": "v", "host": "x", "memory": 1})")),
             "vms[0].host names 'x', which is no host");
   EXPECT_EQ(error_of(with_vm(R"({"name": "v", "host": "a", "memory": -1})")),
-            "vms[0].memory is not from 0 to 9e+15");
+            "vms[0].memory is not from 1 to 8796093022208");
   EXPECT_EQ(error_of(with_vm(R"({"name": "v", "host": "a", "memory": 1, "used": 2})")),
             "vms[0].used is more than its memory");
   EXPECT_EQ(error_of(with_vm(R"({"name": "v", "host": "a", "memory": 1, "cpu": ["x"]})")),
@@ -75,6 +75,80 @@ TEST(PlanFile, IsRefusedByTheNameOfTheField) {
   EXPECT_EQ(error_of(with_vm(R"({"name": "v", "host": "a", "memory": 1},
                                 {"name": "v", "host": "a", "memory": 1})")),
             "vms[1].name is that of another VM too");
+}
+
+TEST(PlanFile, IsRefusedWhereAFieldIsNotKnown) {
+  EXPECT_EQ(error_of(R"({"hosts": [{"name": "a", "memory": 1, "cpu": 1}], "vm": []})"),
+            "the file.vm is none of hosts, vms, receivers");
+  EXPECT_EQ(error_of(R"({"hosts": [{"name": "a", "memory": 1, "cpu": 1, "links": 5}]})"),
+            "hosts[0].links is none of name, memory, cpu, core, link, idle_watts, busy_watts");
+  EXPECT_NE(error_of(with_vm(R"({"name": "v", "host": "a", "memory": 1, "dirty_pages": 5})"))
+                .find("vms[0].dirty_pages is none of name, host"),
+            std::string::npos);
+  EXPECT_EQ(error_of(R"({"hosts": [{"name": "a", "memory": 1, "cpu": 1}],
+                         "receivers": [{"host": "a", "listen": "x", "socket": "y"}]})"),
+            "receivers[0].socket is none of host, listen, api_socket");
+  // Bytes of a name, more are no help.
+  EXPECT_LT(error_of(R"({")" + std::string(100'000, 'x') + R"(": 1})").size(), 1000U);
+}
+
+TEST(PlanFile, SaysWhichVmsStay) {
+  const Fleet fleet =
+      fleet_from_json(with_vm(R"({"name": "v", "host": "a", "memory": 1, "pinned": true},
+                 {"name": "w", "host": "a", "memory": 1, "pinned": false},
+                 {"name": "x", "host": "a", "memory": 1})"));
+  EXPECT_TRUE(fleet.vms[0].pinned);
+  EXPECT_FALSE(fleet.vms[1].pinned);
+  EXPECT_FALSE(fleet.vms[2].pinned);
+  EXPECT_EQ(error_of(with_vm(R"({"name": "v", "host": "a", "memory": 1, "pinned": 1})")),
+            "vms[0].pinned is neither true nor false");
+}
+
+class QuantityOfAFile : public testing::TestWithParam<const char*> {};
+
+TEST_P(QuantityOfAFile, IsRefusedOutOfItsBounds) {
+  const std::string value = GetParam();
+  const auto host = [](const std::string& fields) {
+    return error_of(R"({"hosts": [{"name": "a", )" + fields + "}]}");
+  };
+  EXPECT_NE(host(R"("cpu": 1, "memory": )" + value).find("hosts[0].memory is n"),
+            std::string::npos);
+  EXPECT_NE(host(R"("memory": 1, "cpu": )" + value).find("hosts[0].cpu is n"), std::string::npos);
+  EXPECT_NE(host(R"("memory": 1, "cpu": 1, "core": )" + value).find("hosts[0].core is n"),
+            std::string::npos);
+  EXPECT_NE(host(R"("memory": 1, "cpu": 1, "link": )" + value).find("hosts[0].link is n"),
+            std::string::npos);
+  const auto vm = [](const std::string& fields) {
+    return error_of(with_vm(R"({"name": "v", "host": "a", )" + fields + "}"));
+  };
+  EXPECT_NE(vm(R"("memory": )" + value).find("vms[0].memory is n"), std::string::npos);
+  EXPECT_NE(vm(R"("memory": 1, "cpu_size": )" + value).find("vms[0].cpu_size is n"),
+            std::string::npos);
+}
+
+INSTANTIATE_TEST_SUITE_P(Any, QuantityOfAFile,
+                         testing::Values("0", "-1", "-0.0", "1e-300", "1e300", "-1e300", "true",
+                                         "\"NaN\"", "18446744073709551616", "1e16"));
+
+TEST(PlanFile, HasMemoryByWholeBytes) {
+  EXPECT_EQ(error_of(with_vm(R"({"name": "v", "host": "a", "memory": 0.5})")),
+            "vms[0].memory is not from 1 to 8796093022208");
+  EXPECT_EQ(error_of(with_vm(R"({"name": "v", "host": "a", "memory": 8796093022209})")),
+            "vms[0].memory is not from 1 to 8796093022208");
+  EXPECT_EQ(fleet_from_json(with_vm(R"({"name": "v", "host": "a", "memory": 8796093022208})"))
+                .vms[0]
+                .memory,
+            1ULL << 43);
+}
+
+TEST(PlanFile, HasSumsOfMemoryThatAreRight) {
+  std::string vms;
+  for (int i = 0; i < 64; ++i) {
+    vms += fmt::format(R"({}{{"name": "{}", "host": "a", "memory": 8796093022208}})",
+                       i == 0 ? "" : ",", i);
+  }
+  const Fleet fleet = fleet_from_json(with_vm(vms));
+  EXPECT_EQ(make_plan(fleet, std::vector<HostIndex>(64, 0)).before.memory, 1ULL << 49);
 }
 
 TEST(PlanFile, TellsMoves) {
