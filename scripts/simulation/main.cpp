@@ -30,6 +30,9 @@ struct Options {
 Charge charge_of(const Options& options) {
   Charge charge{.reuse = options.reuse, .none = options.policy == "none"};
   charge.published = options.mode == "published";
+  if (charge.published && (options.table1 > 0 || options.reuse)) {
+    throw std::invalid_argument("--mode published is of a day, and of hosts that keep no images");
+  }
   if (charge.published) return charge;
   const auto mode = migration::mode_from(options.mode);
   if (!mode) throw std::invalid_argument(fmt::format("there is no mode '{}'", options.mode));
@@ -101,15 +104,17 @@ nlohmann::json run(Options options) {
 int main(int argc, char** argv) {
   study::Options options;
   CLI::App app("Simulates a day of a data center, whose trace is read from standard input.");
-  app.add_option("--policy", options.policy);
   app.add_option("--mode", options.mode);
-  app.add_option("--hosts", options.setting.hosts)->check(CLI::Range(1, 1'000'000));
-  app.add_option("--repeat", options.setting.repeat)->check(CLI::Range(1, 1'000));
-  app.add_flag("--memory", options.setting.memory_counts);
   app.add_flag("--reuse", options.reuse);
   app.add_flag("--json", options.as_json);
-  app.add_option("--table1", options.table1)->check(CLI::Range(1, 100'000));
-  app.add_flag("--at-once", options.at_once);
+  auto* table1 = app.add_option("--table1", options.table1)->check(CLI::Range(1, 100'000));
+  app.add_flag("--at-once", options.at_once)->needs(table1);
+  app.add_option("--policy", options.policy)->excludes(table1);
+  app.add_option("--hosts", options.setting.hosts)
+      ->check(CLI::Range(1, 1'000'000))
+      ->excludes(table1);
+  app.add_option("--repeat", options.setting.repeat)->check(CLI::Range(1, 1'000))->excludes(table1);
+  app.add_flag("--memory", options.setting.memory_counts)->excludes(table1);
   CLI11_PARSE(app, argc, argv);
   try {
     study::print(options, study::run(options));

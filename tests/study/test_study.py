@@ -5,6 +5,7 @@ import os
 import subprocess
 import unittest
 
+# Empty where there is nothing to build it from.
 STUDY = os.environ.get("FERRY_STUDY", "../../build/release/ferry-study")
 IDLE = [0] * 12
 SAMPLE_HOURS = 300 / 3600
@@ -16,7 +17,7 @@ RAM = 870 << 20  # of a VM of the first kind
 class Study(unittest.TestCase):
     def setUp(self):
         if not os.access(STUDY, os.X_OK):
-            self.skipTest("scripts/study has not built its program, which needs SimGrid")
+            self.skipTest("there is no SimGrid, which scripts/study installs")
 
     def study(self, traces, *args, status=0):
         text = "".join(",".join(map(str, trace)) + "\n" for trace in traces)
@@ -64,6 +65,10 @@ class ADay(Study):
             del day["seconds"], day["policy_seconds"]
         self.assertEqual(*days)
 
+    def test_refuses_images_where_the_published_setting_has_none(self):
+        self.assertIn("keep no images",
+                      self.study([IDLE], "--mode", "published", "--reuse", status=1))
+
     def test_refuses_what_is_no_trace(self):
         self.assertIn("line 2 of the trace has 3 samples", self.study([[1, 2], [1, 2, 3]], status=1))
         self.assertIn("line 1 of the trace is no list", self.study([["x"]], status=1))
@@ -79,6 +84,12 @@ class Table1(Study):
         alone = self.study([], "--table1", "150", "--mode", "pre-copy")
         together = self.study([], "--table1", "150", "--mode", "pre-copy", "--at-once")
         self.assertGreater(together["there_bytes"], 10 * alone["there_bytes"])
+
+    def test_refuses_what_is_of_a_day(self):
+        self.assertIn("--mode published is of a day",
+                      self.study([], "--table1", "15", "--mode", "published", status=1))
+        for option in (["--policy", "paper"], ["--hosts", "2"], ["--repeat", "2"], ["--memory"]):
+            self.assertIn("excludes", self.study([], "--table1", "15", *option, status=108))
 
 
 if __name__ == "__main__":
