@@ -89,8 +89,8 @@ struct ImagesCommand {
 /// For another program: `ferry-plan`.
 struct PlanCommand {
   std::string file;
-  std::string policy;  ///< the default one when empty
-  std::string drain;   ///< a host
+  std::string policy;              ///< the default one when empty
+  std::vector<std::string> drain;  ///< hosts
   bool balance = false;
   bool apply = false;
   bool json = false;

@@ -58,8 +58,9 @@ void define_plan(CLI::App& app, PlanCommand& plan) {
       "power-aware (best fit by watts, local regression), baseline (the same as published) or "
       "first-fit")
       ->type_name("NAME");
-  add(command, "--drain", plan.drain, &parse_name,
-      "instead of a policy: move all VMs away from this host, and no others")
+  add_each(command, "--drain", plan.drain, &parse_name,
+           "instead of a policy: move all VMs away from this host, and no others; several times: "
+           "from each of these")
       ->type_name("HOST");
   command.add_flag("--balance", plan.balance, "instead of a policy: spread load over all hosts");
   command.add_flag("--apply", plan.apply,
@@ -77,7 +78,7 @@ int plan(const PlanCommand& command) {
   // In one word with its value, an option's value is never taken for an option.
   std::vector<std::string> words = {planner.string(), "--ferry=" + own.string()};
   if (!command.policy.empty()) words.push_back("--policy=" + command.policy);
-  if (!command.drain.empty()) words.push_back("--drain=" + command.drain);
+  for (const std::string& host : command.drain) words.push_back("--drain=" + host);
   if (command.balance) words.emplace_back("--balance");
   if (command.apply) words.emplace_back("--apply");
   if (command.json) words.emplace_back("--json");

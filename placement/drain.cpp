@@ -24,11 +24,11 @@ Merit merit(const Fleet& fleet, const Loads& loads, VmIndex vm, HostIndex host) 
 }
 
 std::optional<HostIndex> best_place(const Fleet& fleet, const Loads& loads, VmIndex vm,
-                                    HostIndex not_here) {
+                                    const std::vector<bool>& drained) {
   std::optional<HostIndex> best;
   Merit most;
   for (HostIndex host = 0; host < fleet.hosts.size(); ++host) {
-    if (host == not_here || !loads.fits(vm, host)) continue;
+    if (drained[host] || !loads.fits(vm, host)) continue;
     const Merit here = merit(fleet, loads, vm, host);
     if (best && !(most < here)) continue;
     best = host;
@@ -42,16 +42,18 @@ std::optional<HostIndex> best_place(const Fleet& fleet, const Loads& loads, VmIn
 std::vector<HostIndex> Drain::place(const Fleet& fleet) const {
   Loads loads(fleet);
   std::vector<HostIndex> places = places_of(fleet);
+  std::vector<bool> drained(fleet.hosts.size(), false);
+  for (const HostIndex host : hosts_) drained[host] = true;
   std::vector<VmIndex> leaving;
   for (VmIndex vm = 0; vm < fleet.vms.size(); ++vm) {
-    if (places[vm] == host_ && !fleet.vms[vm].pinned) leaving.push_back(vm);
+    if (drained[places[vm]] && !fleet.vms[vm].pinned) leaving.push_back(vm);
   }
   std::ranges::stable_sort(leaving, std::greater<>{},
                            [&](VmIndex vm) { return fleet.vms[vm].memory; });
   for (const VmIndex vm : leaving) {
-    const auto place = best_place(fleet, loads, vm, host_);
+    const auto place = best_place(fleet, loads, vm, drained);
     if (!place) continue;
-    loads.remove(vm, host_);
+    loads.remove(vm, places[vm]);
     loads.add(vm, *place);
     places[vm] = *place;
   }

@@ -1,18 +1,21 @@
 #pragma once
 
+#include <utility>
+#include <vector>
+
 #include "placement/policy.hpp"
 
 namespace placement {
 
-/// Empties a host, for its maintenance: each of its VMs goes to the fullest host that has room, and
-/// rather to one that keeps an image of it. No other VM moves.
+/// Empties hosts, for their maintenance: each of their VMs goes to the fullest other host that has
+/// room, and rather to one that keeps an image of it. No other VM moves.
 class Drain final : public Policy {
  public:
-  explicit Drain(HostIndex host) : host_(host) {}
+  explicit Drain(std::vector<HostIndex> hosts) : hosts_(std::move(hosts)) {}
   [[nodiscard]] std::vector<HostIndex> place(const Fleet& fleet) const override;
 
  private:
-  HostIndex host_;
+  std::vector<HostIndex> hosts_;
 };
 
 }  // namespace placement

@@ -38,7 +38,7 @@ enum class Status { ok = 0, failed = 1, usage = 64, bad_file = 65, no_input = 66
 struct Options {
   std::string file;
   std::string policy = "paper";
-  std::string drain;  ///< a host; empty for none
+  std::vector<std::string> drain;  ///< hosts
   bool balance = false;
   bool apply = false;
   bool as_json = false;
@@ -103,8 +103,14 @@ HostIndex host_named(const Fleet& fleet, const std::string& name) {
   return static_cast<HostIndex>(found - fleet.hosts.begin());
 }
 
+std::vector<HostIndex> drained_hosts(const Options& options, const Fleet& fleet) {
+  std::vector<HostIndex> hosts;
+  for (const std::string& name : options.drain) hosts.push_back(host_named(fleet, name));
+  return hosts;
+}
+
 std::unique_ptr<Policy> policy_for(const Options& options, const Fleet& fleet) {
-  if (!options.drain.empty()) return std::make_unique<Drain>(host_named(fleet, options.drain));
+  if (!options.drain.empty()) return std::make_unique<Drain>(drained_hosts(options, fleet));
   if (options.balance) return std::make_unique<Balance>();
   auto policy = policy_of(options.policy);
   if (!policy) {
@@ -114,13 +120,13 @@ std::unique_ptr<Policy> policy_for(const Options& options, const Fleet& fleet) {
   return policy;
 }
 
-/// Those that a drained host cannot be rid of.
-void note_left(const Fleet& fleet, HostIndex drained, const std::vector<HostIndex>& targets,
-               Plan& plan) {
+/// Those that drained hosts cannot be rid of.
+void note_left(const Fleet& fleet, const std::vector<HostIndex>& drained,
+               const std::vector<HostIndex>& targets, Plan& plan) {
   for (VmIndex vm = 0; vm < targets.size(); ++vm) {
-    if (targets[vm] != drained) continue;
+    if (std::ranges::find(drained, targets[vm]) == drained.end()) continue;
     plan.stuck.push_back(
-        {vm, drained, drained,
+        {vm, targets[vm], targets[vm],
          fleet.vms[vm].pinned
              ? "the file says that it is pinned"
              : fmt::format("no other host has {} MiB of memory and {:.2f} of CPU left for it",
@@ -172,9 +178,7 @@ Status run(const Options& options) {
   const auto policy = policy_for(options, fleet);
   const std::vector<HostIndex> targets = policy->place(fleet);
   Plan plan = make_plan(fleet, targets);
-  if (!options.drain.empty()) {
-    note_left(fleet, host_named(fleet, options.drain), targets, plan);
-  }
+  note_left(fleet, drained_hosts(options, fleet), targets, plan);
   if (options.apply) return carry_out(options, fleet, plan);
   print(options.as_json ? vmm::json_text(plan_to_json(fleet, plan), 2) + '\n'
                         : plan_table(fleet, plan));
@@ -192,6 +196,7 @@ std::optional<Options> parse(int argc, const char* const* argv) {
   app.add_option("FILE", options.file)->required()->check(not_empty);
   auto* policy = app.add_option("--policy", options.policy)->check(not_empty);
   auto* drain = app.add_option("--drain", options.drain)->check(not_empty)->excludes(policy);
+  drain->allow_extra_args(false);
   app.add_flag("--balance", options.balance)->excludes(policy)->excludes(drain);
   app.add_flag("--apply", options.apply);
   app.add_flag("--json", options.as_json);

@@ -67,6 +67,11 @@ class APlan(Planned):
         path = self.write("a", [(None, "v", "a", 2)])
         self.assertIn("v stays at a: no other host has", self.plan(path, "--drain", "a", status=1).stdout)
 
+    def test_empties_several_hosts(self):
+        path = self.write("abc", [(None, "v", "a", 2), (None, "w", "b", 3)])
+        plan = json.loads(self.plan("--drain", "a", "--drain", "b", path, "--json").stdout)
+        self.assertEqual({move["vm"]: move["to"] for move in plan["moves"]}, {"v": "c", "w": "c"})
+
     def test_leaves_a_vm_where_it_is_pinned(self):
         path = self.write("ab", [(None, "v", "a", 2)], pinned=True)
         self.assertIn("v stays at a: the file says that it is pinned",

@@ -237,7 +237,8 @@ TEST(CommandLine, OfPlanTakesOneWayToPlan) {
   EXPECT_EQ(plan.file, "f");
   EXPECT_EQ(plan.policy, "p");
   EXPECT_TRUE(plan.apply && plan.json);
-  EXPECT_EQ(parse_as<PlanCommand>({"plan", "--drain", "h", "f"}).drain, "h");
+  EXPECT_EQ(parse_as<PlanCommand>({"plan", "--drain", "h", "f", "--drain", "i"}).drain,
+            (std::vector<std::string>{"h", "i"}));
   EXPECT_TRUE(parse_as<PlanCommand>({"plan", "f", "--balance"}).balance);
   for (const auto& words : {std::vector{"plan", "f", "--policy", "p", "--balance"},
                             std::vector{"plan", "f", "--drain", "h", "--balance"},

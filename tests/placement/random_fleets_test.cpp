@@ -107,7 +107,8 @@ TEST(AnyFleet, FitsAtEveryStepWhenDrainedOrBalanced) {
   for (std::uint64_t seed = 1; seed <= 400; ++seed) {
     SCOPED_TRACE(seed);
     const Fleet fleet = random_fleet(seed);
-    check(fleet, Drain(0).place(fleet));
+    check(fleet, Drain({0}).place(fleet));
+    check(fleet, Drain({0, 1}).place(fleet));
     check(fleet, Balance().place(fleet));
     if (HasFatalFailure()) return;
   }
