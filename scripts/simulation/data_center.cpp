@@ -1,9 +1,9 @@
 #include "data_center.hpp"
 
 #include <algorithm>
-#include <ctime>
 #include <span>
 
+#include "cpu_time.hpp"
 #include "placement/cost.hpp"
 #include "placement/order.hpp"
 
@@ -20,10 +20,6 @@ namespace {
 /// The traces say nothing of memory: a guest is taken to write so many pages for each million
 /// instructions, which is 10 000 a second for the largest one when busy.
 constexpr double kPagesPerMillion = 4;
-
-double cpu_seconds() {
-  return static_cast<double>(std::clock()) / static_cast<double>(CLOCKS_PER_SEC);
-}
 
 class Day {
  public:

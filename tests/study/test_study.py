@@ -2,8 +2,15 @@
 
 import json
 import os
+import pathlib
 import subprocess
+import sys
 import unittest
+from xml.etree import ElementTree
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent / "scripts"))
+
+from simulation.chart import line_chart  # noqa: E402
 
 # Empty where there is nothing to build it from.
 STUDY = os.environ.get("FERRY_STUDY", "../../build/release/ferry-study")
@@ -90,6 +97,53 @@ class Table1(Study):
                       self.study([], "--table1", "15", "--mode", "published", status=1))
         for option in (["--policy", "paper"], ["--hosts", "2"], ["--repeat", "2"], ["--memory"]):
             self.assertIn("excludes", self.study([], "--table1", "15", *option, status=108))
+
+
+class ARack(Study):
+    ALL = 160  # guests of 1 GiB
+
+    def rack(self, *args):
+        return self.study([], "--rack", *args)
+
+    def test_is_emptied_with_each_page_sent_once(self):
+        rack = self.rack("--mode", "post-copy")
+        self.assertEqual((rack["moves"], rack["left"], len(rack["leaves"])), (self.ALL, 0, self.ALL))
+        self.assertAlmostEqual(rack["bytes"] / (self.ALL << 30), 1, 2)
+
+    def test_is_late_where_pre_copy_does_not_converge(self):
+        late = {mode: self.rack("--mode", mode, "--uplink", "5")["late"]
+                for mode in ("pre-copy", "auto")}
+        self.assertGreater(late["pre-copy"], 0)
+        self.assertEqual(late["auto"], 0)
+
+    def test_is_not_emptied_host_by_host(self):
+        self.assertEqual(self.rack("--mode", "post-copy", "--host-by-host")["left"], self.ALL)
+
+    def test_outlasts_a_cut_of_its_uplink(self):
+        for mode, seconds, broken, stood in (("pre-copy", 5, False, False),
+                                             ("pre-copy", 30, True, False),
+                                             ("post-copy", 30, False, True)):
+            rack = self.rack("--mode", mode, "--cut-at", "60", "--cut-seconds", str(seconds))
+            self.assertEqual((rack["broken"] > 0, rack["stood"] > 0), (broken, stood), mode)
+            self.assertEqual(rack["vain_bytes"] > 0, broken)
+            self.assertEqual((rack["moves"], rack["left"]), (self.ALL, 0))
+
+
+class Growth(Study):
+    def test_is_of_fleets_twice_as_large_each_time(self):
+        rows = self.study([IDLE + [0]] * 3, "--growth", "5")["decisions"]
+        self.assertEqual([row["vms"] for row in rows], [3, 6, 12])
+        self.assertIn("too short", self.study([IDLE], "--growth", "1", status=1))
+
+
+class AChart(unittest.TestCase):
+    def test_is_an_image_with_a_path_for_each_line(self):
+        for logarithmic in (False, True):
+            image = ElementTree.fromstring(line_chart(
+                [("a & b", [(1, 2), (10, 200)]), ("(c)", [(1, 3), (10, 30)])], "x", "y", logarithmic))
+            lines = [each for each in image if each.get("fill") == "none"]
+            self.assertEqual(len(lines), 2)
+            self.assertIn("a & b", [each.text for each in image])
 
 
 if __name__ == "__main__":
