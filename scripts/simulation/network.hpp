@@ -16,7 +16,8 @@ struct Transfer {
   double seconds = 0;
 };
 
-/// What the first hosts share on the way to the switch, each way.
+/// What the first hosts share on the way to the switch, both ways together. What goes from one of
+/// them to another takes it too.
 struct Uplink {
   std::size_t hosts = 0;
   double bytes_per_second = 0;
