@@ -101,7 +101,7 @@ model::Scenario scenario_of(const GuestSample& sample, const LinkEstimate& link,
   with.hosts.page_seconds *= scale / options.channels;
   with.hosts.data_seconds *= scale / options.channels;
   with.settings = {.max_downtime = options.max_downtime,
-                   .max_rounds = options.max_rounds,
+                   .max_rounds = std::min(options.max_rounds, kMostRounds),
                    .hot_last = options.hot_last,
                    .throttle = options.throttle};
   with.prepaging = options.prepaging;
@@ -111,13 +111,13 @@ model::Scenario scenario_of(const GuestSample& sample, const LinkEstimate& link,
 }
 
 /// The middle one of some runs, and what all of them make likely.
-ModeForecast forecast_of(Mode mode, model::Scenario with, std::uint64_t runs,
-                         const Energy& energy) {
+ModeForecast forecast_of(Mode mode, model::Scenario with, std::uint64_t runs, const Energy& energy,
+                         const std::stop_token& stop) {
   with.settings.mode = mode;
   std::vector<model::Outcome> outcomes;
   for (std::uint64_t seed = 1; seed <= runs; ++seed) {
     with.seed = seed;
-    outcomes.push_back(model::run(with));
+    outcomes.push_back(model::run(with, stop));
   }
   std::ranges::sort(outcomes, {}, &model::Outcome::downtime_seconds);
   const model::Hosts& hosts = with.hosts;
@@ -188,7 +188,8 @@ void choose(Forecast& forecast, const MigrateOptions& options) {
 }  // namespace
 
 Forecast forecast(const GuestSample& sample, const LinkEstimate& link,
-                  const MigrateOptions& options, unsigned cpus, const Energy& energy) {
+                  const MigrateOptions& options, unsigned cpus, const Energy& energy,
+                  const std::stop_token& stop) {
   const std::uint64_t runs = runs_of(sample, link);
   const Shares shares = shares_of(sample);
   Forecast result;
@@ -210,12 +211,13 @@ Forecast forecast(const GuestSample& sample, const LinkEstimate& link,
     aside = scenario_of(sample, link, options, cpus, false, shares.shrinking);
   }
   for (const Mode mode : kModes) {
-    result.modes.push_back(forecast_of(mode, mode == Mode::post_copy ? aside : with, runs, energy));
+    result.modes.push_back(
+        forecast_of(mode, mode == Mode::post_copy ? aside : with, runs, energy, stop));
   }
   choose(result, options);
   if (sample.changed) {
     with.changed = thinned(*sample.changed);
-    result.modes.push_back(forecast_of(Mode::pre_copy, std::move(with), runs, energy));
+    result.modes.push_back(forecast_of(Mode::pre_copy, std::move(with), runs, energy, stop));
     result.modes.back().returns = true;
   }
   return result;

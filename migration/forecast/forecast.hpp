@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -51,11 +52,15 @@ struct Forecast {
 };
 
 inline constexpr double kWorkingSetSeconds = 10;
+/// Of more rounds than this not more are played.
+inline constexpr unsigned kMostRounds = 100;
 
 /// What each mode would do. `options` are those of a migration, of which its mode and where to are
-/// not asked. Takes a second or so of a processor. std::invalid_argument for a link that would take
-/// hours.
+/// not asked. Takes a second or so of a processor, and a minute or two where the link is so slow
+/// that all pages take it an hour. std::invalid_argument for a slower one. It ends early, with
+/// model::Stopped, once `stop` asks for that.
 [[nodiscard]] Forecast forecast(const GuestSample& sample, const LinkEstimate& link,
-                                const MigrateOptions& options, unsigned cpus, const Energy& energy);
+                                const MigrateOptions& options, unsigned cpus, const Energy& energy,
+                                const std::stop_token& stop = {});
 
 }  // namespace migration::forecast

@@ -1,6 +1,9 @@
 #include "migration/model/copying.hpp"
 
 #include <algorithm>
+#include <utility>
+
+#include "migration/model/run.hpp"
 
 namespace migration::model {
 
@@ -19,8 +22,11 @@ PreCopyDriver::Time to_time(double seconds) {
 
 double to_seconds(PreCopyDriver::Time time) { return static_cast<double>(time.count()) * 1e-9; }
 
-Copying::Copying(const Scenario& scenario)
-    : scenario_(scenario), guest_(make_guest(scenario)), there_(guest_->pages()) {
+Copying::Copying(const Scenario& scenario, std::stop_token stop)
+    : scenario_(scenario),
+      stop_(std::move(stop)),
+      guest_(make_guest(scenario)),
+      there_(guest_->pages()) {
   if (!scenario.changed) return;
   for (vmm::PageIndex page = 0; page < there_.size(); ++page) {
     if (!scenario.changed->test(page)) there_[page] = guest_->version(page);
@@ -38,6 +44,7 @@ double Copying::rate() const {
 void Copying::pass(double duration) {
   const Time end = now_ + to_time(duration);
   while (now_ < end) {
+    if (stop_.stop_requested()) throw Stopped();
     now_ = std::min(end, next_tick_);
     if (!stopped_) guest_->run_until(std::max(0.0, seconds() - waited_), throttle_);
     if (now_ != next_tick_) continue;

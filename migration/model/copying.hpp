@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <stop_token>
 #include <vector>
 
 #include "migration/model/guest.hpp"
@@ -15,8 +16,8 @@ class Copying {
  public:
   using Time = PreCopyDriver::Time;
 
-  /// `scenario` outlives it.
-  explicit Copying(const Scenario& scenario);
+  /// `scenario` outlives it. Once `stop` asks for that, time that is to go by throws Stopped.
+  Copying(const Scenario& scenario, std::stop_token stop);
 
   [[nodiscard]] Guest& guest() { return *guest_; }
   [[nodiscard]] const Guest& guest() const { return *guest_; }
@@ -46,6 +47,7 @@ class Copying {
 
  private:
   const Scenario& scenario_;
+  const std::stop_token stop_;
   std::unique_ptr<Guest> guest_;
   std::vector<std::uint32_t> there_;  ///< versions; 0: nothing, and so zero
   Time now_{};

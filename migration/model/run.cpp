@@ -9,8 +9,8 @@ namespace {
 
 class Migration {
  public:
-  explicit Migration(const Scenario& scenario)
-      : scenario_(scenario), copying_(scenario), pre_copy_(scenario, copying_) {}
+  Migration(const Scenario& scenario, const std::stop_token& stop)
+      : scenario_(scenario), copying_(scenario, stop), pre_copy_(scenario, copying_) {}
 
   Outcome run() {
     copying_.pass(scenario_.hosts.begin_seconds);
@@ -99,6 +99,8 @@ class Migration {
 
 }  // namespace
 
-Outcome run(const Scenario& scenario) { return Migration(scenario).run(); }
+Outcome run(const Scenario& scenario, const std::stop_token& stop) {
+  return Migration(scenario, stop).run();
+}
 
 }  // namespace migration::model

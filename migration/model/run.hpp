@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <optional>
+#include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -35,9 +37,15 @@ struct Outcome {
   std::uint64_t needless = 0;   ///< sent, though not written since they were last sent
 };
 
+/// What `run` throws when it is told to stop.
+class Stopped : public std::runtime_error {
+ public:
+  Stopped() : std::runtime_error("the model was told to stop") {}
+};
+
 /// Runs it, as the source and the destination do. `scenario.settings.mode` says which; the
 /// destination can fetch pages. Where it has an image of the VM, `scenario.changed` says what
-/// differs from that.
-[[nodiscard]] Outcome run(const Scenario& scenario);
+/// differs from that. It ends early, with Stopped, once `stop` asks for that.
+[[nodiscard]] Outcome run(const Scenario& scenario, const std::stop_token& stop = {});
 
 }  // namespace migration::model

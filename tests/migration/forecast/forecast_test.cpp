@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <stop_token>
 
 #include "tests/migration/forecast/synthetic_guest.hpp"
 
@@ -57,6 +58,27 @@ TEST(Forecast, CountsTheEnergyOfTheBytes) {
 
 TEST(Forecast, IsRefusedForALinkThatWouldTakeHours) {
   EXPECT_THROW(static_cast<void>(forecast_of(0, 1000)), std::invalid_argument);
+}
+
+TEST(Forecast, PlaysABoundedNumberOfRounds) {
+  const model::Profile guest = guest_with(kSmallRam / 16, [](vmm::PageIndex) { return 10.0; });
+  MigrateOptions options;
+  options.max_rounds = 1'000'000;
+  const std::uint64_t link = kGbit / 16;
+  const Forecast busy =
+      forecast(look_at(guest), {.bytes_per_second = link, .cap = link}, options, 1, {});
+  for (const ModeForecast& mode : busy.modes) EXPECT_LE(mode.rounds, kMostRounds + 1);
+  EXPECT_FALSE(of(busy, Mode::pre_copy).converges);
+}
+
+TEST(Forecast, EndsEarlyWhenItIsToldTo) {
+  const model::Profile guest = guest_with(kSmallRam, [](vmm::PageIndex) { return 10.0; });
+  const GuestSample sample = look_at(guest);
+  std::stop_source stop;
+  stop.request_stop();
+  EXPECT_THROW(static_cast<void>(forecast(sample, {.bytes_per_second = kGbit, .cap = kGbit}, {}, 1,
+                                          {}, stop.get_token())),
+               model::Stopped);
 }
 
 TEST(Forecast, SendsBackOnlyWhatDiffersFromTheImageThatIsKept) {

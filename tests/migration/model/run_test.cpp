@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <stop_token>
 
 namespace migration::model {
 namespace {
@@ -36,6 +37,14 @@ TEST(ModelRun, PostCopySendsEachPageOnceWhateverTheGuestWrites) {
     EXPECT_LE(outcome.downtime_seconds, 0.01);
     EXPECT_EQ(outcome.demand > 0, per_second > 0);
     EXPECT_EQ(outcome.waited_seconds > 0, per_second > 0);
+  }
+}
+
+TEST(ModelRun, EndsInTheMiddleWhenItIsToldTo) {
+  for (const Mode mode : {Mode::pre_copy, Mode::post_copy, Mode::stop_and_copy}) {
+    std::stop_source stop;
+    stop.request_stop();
+    EXPECT_THROW(static_cast<void>(run(sampled(mode, 1), stop.get_token())), Stopped);
   }
 }
 
