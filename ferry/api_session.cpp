@@ -2,14 +2,17 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/string.hpp>
 #include <boost/beast/http.hpp>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <utility>
+#include <variant>
 
 #include "vmm/text/json_text.hpp"
 
@@ -58,7 +61,7 @@ ApiSessions::ApiSessions(asio::io_context& context)
 bool ApiSessions::make_room() { return open_.size() < kMaxSessions || close_the_longest_idle(); }
 
 bool ApiSessions::close_the_longest_idle() {
-  const auto idle = std::ranges::find(open_, false, &ApiSession::reporting_);
+  const auto idle = std::ranges::find(open_, false, &ApiSession::owed_);
   if (idle == open_.end()) return false;
   ApiSession& session = **idle;
   open_.erase(std::exchange(session.place_, open_.end()));
@@ -154,15 +157,31 @@ asio::awaitable<error_code> ApiSession::read(Parser& parser) {
 /// Whether another request may follow.
 asio::awaitable<bool> ApiSession::answer(const ApiRequest& request) {
   const Answering answering(*sessions_);
+  owed_ = true;
   if (asks_to_migrate(request)) co_await controlled_.settled();
-  const ApiAnswer answer = co_await found_out(answer_to(controlled_, request));
+  auto found = co_await found_out_for_client(answer_to(controlled_, request));
+  if (!found) co_return false;
+  const ApiAnswer answer = *std::move(found);
   if (answer.stream) {
     co_await send_reports(*answer.stream, request.version());
     co_return false;
   }
+  owed_ = false;
   const bool more = request.keep_alive();
   co_await send(answer, request.version(), more, request.method() == http::verb::head);
   co_return more;
+}
+
+asio::awaitable<std::optional<ApiAnswer>> ApiSession::found_out_for_client(ApiAnswer answer) {
+  using asio::experimental::awaitable_operators::operator||;
+  if (!answer.later) co_return answer;
+  error_code ignored;
+  // A client that has said all that it will say waits for its answer all the same.
+  auto gone = stream_.socket().async_wait(asio::socket_base::wait_error,
+                                          asio::redirect_error(asio::use_awaitable, ignored));
+  auto first = co_await (found_out(std::move(answer)) || std::move(gone));
+  if (first.index() != 0) co_return std::nullopt;
+  co_return std::get<0>(std::move(first));
 }
 
 asio::awaitable<void> ApiSession::send(const ApiAnswer& answer, unsigned version, bool keep_alive,
@@ -185,7 +204,6 @@ asio::awaitable<void> ApiSession::send(const ApiAnswer& answer, unsigned version
 /// A JSON object a line, as it happens: each in a chunk of its own, but for HTTP/1.0, which knows
 /// none. The connection ends behind the last.
 asio::awaitable<void> ApiSession::send_reports(ReportStream& reports, unsigned version) {
-  reporting_ = true;
   const bool chunked = version == kHttp11;
   http::response<http::empty_body> response(http::status::ok, version);
   response.set(http::field::content_type, "application/x-ndjson");

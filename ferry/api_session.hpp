@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <list>
 #include <memory>
+#include <optional>
 
 #include "ferry/api_routes.hpp"
 #include "ferry/controlled.hpp"
@@ -27,7 +28,7 @@ class ApiSessions {
   explicit ApiSessions(boost::asio::io_context& context);
 
   /// Whether there is room for one more. Where there would be none the one of which nothing has
-  /// been heard for longest is closed, unless all of them carry the reports of a migration.
+  /// been heard for longest is closed, unless all of them are owed something.
   [[nodiscard]] bool make_room();
   /// False when there is none that could be closed.
   bool close_the_longest_idle();
@@ -67,6 +68,8 @@ class ApiSession {
   boost::asio::awaitable<bool> serve_one();
   boost::asio::awaitable<boost::system::error_code> read(Parser& parser);
   boost::asio::awaitable<bool> answer(const ApiRequest& request);
+  /// Nothing where the client goes first.
+  boost::asio::awaitable<std::optional<ApiAnswer>> found_out_for_client(ApiAnswer answer);
   boost::asio::awaitable<void> send(const ApiAnswer& answer, unsigned version, bool keep_alive,
                                     bool head);
   boost::asio::awaitable<void> send_reports(ReportStream& reports, unsigned version);
@@ -77,7 +80,7 @@ class ApiSession {
   Stream stream_;
   boost::beast::flat_buffer buffer_;
   std::list<ApiSession*>::iterator place_;  ///< in ApiSessions::open_, or its end
-  bool reporting_ = false;                  ///< carries the reports of a migration
+  bool owed_ = false;  ///< the client waits for an answer, or for the reports of a migration
 };
 
 }  // namespace ferry

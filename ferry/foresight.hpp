@@ -4,8 +4,11 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <exception>
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <stop_token>
+#include <string>
 
 #include "ferry/arrival.hpp"
 #include "ferry/forecast_request.hpp"
@@ -18,6 +21,8 @@ namespace ferry {
 /// What a migration of the VM that is here would be like. It looks at the guest, in short steps of
 /// the main thread, and lets the model run in a thread of its own. One forecast at a time. Main
 /// thread only.
+///
+/// A look ends early when its coroutine is cancelled, as nobody waits for it any more.
 class Foresight {
  public:
   Foresight(boost::asio::io_context& context, const VmOfProcess& vm, Arrival& arrival);
@@ -31,18 +36,23 @@ class Foresight {
   void end();
 
  private:
+  /// Asked to stop when the look has to end.
+  using Look = std::shared_ptr<std::stop_source>;
+
   boost::asio::awaitable<migration::forecast::LinkEstimate> link_of(const ForecastRequest& request);
-  boost::asio::awaitable<migration::forecast::GuestSample> sample();
+  /// Until end().
+  boost::asio::awaitable<void> ended();
+  boost::asio::awaitable<migration::forecast::GuestSample> sample(Look look);
   boost::asio::awaitable<migration::forecast::Forecast> run_model(
       migration::forecast::GuestSample sample, migration::forecast::LinkEstimate link,
-      ForecastRequest request);
+      ForecastRequest request, Look look);
 
   boost::asio::io_context& context_;
   const VmOfProcess& vm_;
   Arrival& arrival_;
-  bool looking_ = false;
-  bool ended_ = false;  ///< the look at the guest has to
+  std::weak_ptr<std::stop_source> look_;  ///< that is being taken; its coroutine holds it
   boost::asio::steady_timer timer_;
+  boost::asio::steady_timer ended_;    ///< never expires: cancelled by end()
   boost::asio::steady_timer thought_;  ///< never expires: cancelled when the model has run
   std::optional<migration::forecast::Forecast> result_;
   std::exception_ptr failure_;

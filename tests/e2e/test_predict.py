@@ -1,16 +1,28 @@
 """`ferry predict`: what a migration would take, of a guest that runs on."""
 
+import contextlib
 import json
+import os
+import signal
 import socket
 import struct
 import time
 
-from harness import DEADLINE, FERRY, FerryTest, Process
+from harness import DEADLINE, FERRY, SCALE, FerryTest, Process
 from labels import labels
 
 MODES = {"pre-copy", "post-copy", "hybrid", "auto"}
 MODE = {"converges": bool, "total_ms": float, "downtime_ms": float, "downtime_ms_range": list,
         "wire_bytes": int, "rounds": int, "demand_pages": int, "joules": float}
+
+
+def thread_names(pid):
+    names = set()
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with (contextlib.suppress(OSError),  # it has ended
+              open(f"/proc/{pid}/task/{thread}/comm", encoding="ascii") as comm):
+            names.add(comm.read().strip())
+    return names
 
 
 class PredictTest(FerryTest):
@@ -119,6 +131,44 @@ class APrediction(PredictTest):
                          "cannot predict|choice|no answer")
         target.wait_ticks(20)
         self.end(target)
+
+
+@labels("alone", "no-asan", "no-tsan", "no-standard-kvm")
+class APredictionThatTakesLong(PredictTest):
+    """The link is so slow, and the guest so busy, that the model has to think for long."""
+
+    def setUp(self):
+        super().setUp()
+        self.vm = self.guest("tick=2 fill=48 dirty=20000 end=byte", memory="64M")
+        self.client = self.start(
+            Process, [FERRY, "predict", "--api-socket", self.vm.api, "--max-bandwidth", "0.2Mbit",
+                      "--max-rounds", "1000000"])
+        self.wait_model(lambda runs: runs)
+
+    def wait_model(self, condition):
+        end = time.monotonic() + DEADLINE
+        while not condition("forecast" in thread_names(self.vm.pid)):
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.01)
+
+    def test_does_not_keep_its_process(self):
+        self.vm.signal(signal.SIGTERM)
+        self.vm.wait(5 * SCALE)
+        self.assertNotEqual(self.client.wait(), 0)
+        self.assertIn("cannot predict", self.client.stderr.text())
+
+    def test_does_not_keep_the_vm(self):
+        target = self.receive()
+        self.assertTrue(self.migrate(self.vm, target, "--verify").report()["verified"])
+        self.assertNotEqual(self.client.wait(), 0)
+        self.end(target)
+        self.assert_sound(self.vm, target)
+
+    def test_ends_when_nobody_waits_for_it(self):
+        self.client.close()
+        self.wait_model(lambda runs: not runs)
+        self.assertIn("choice", self.predict(self.vm, "--max-bandwidth", "1Gbit"))
+        self.end(self.vm)
 
 
 class AReceiverThatIsProbed(PredictTest):
