@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "migration/policy/compression_policy.hpp"
+#include "migration/policy/delta_policy.hpp"
 #include "vmm/memory/guest_address.hpp"
 
 namespace migration::forecast {
@@ -39,6 +40,8 @@ constexpr model::Hosts kHosts{.begin_seconds = 0.010,
                               .fault_seconds = 100e-6};
 /// At the switch of hybrid and auto the destination gives up each page that is missing.
 constexpr double kMissingSeconds = 0.5e-6;
+/// Of a page that goes as its difference: which it is, and its digest.
+constexpr double kDeltaHeadBytes = 18;
 /// Those who push go behind all others: so much of their speed is left to pack pages.
 constexpr double kPackAside = 0.35;
 /// What does not depend on the pages of the stop takes from so many times to so many times as long.
@@ -79,6 +82,21 @@ bool would_compress(const GuestSample& sample, double pack_rate, const LinkEstim
   return policy.compress();
 }
 
+double rate_of(const LinkEstimate& link) {
+  if (link.cap == 0) return link.bytes_per_second;
+  return std::min(link.bytes_per_second, static_cast<double>(link.cap));
+}
+
+/// As a sender decides that has made some.
+bool would_send_deltas(const GuestSample& sample, const LinkEstimate& link,
+                       const MigrateOptions& options) {
+  if (sample.delta_bytes == 0 || options.compression == Compression::none) return false;
+  constexpr double kPages = 16384;
+  DeltaPolicy policy;
+  policy.tried(kPages * vmm::kPageSize, kPages * sample.delta_bytes, kPages * sample.delta_seconds);
+  return policy.pays(rate_of(link) / options.channels);
+}
+
 model::Scenario scenario_of(const GuestSample& sample, const LinkEstimate& link,
                             const MigrateOptions& options, unsigned cpus, bool compressed,
                             double shrinking) {
@@ -97,9 +115,17 @@ model::Scenario scenario_of(const GuestSample& sample, const LinkEstimate& link,
   }
   with.hosts = kHosts;
   if (compressed) with.hosts.data_seconds += shrinking * vmm::kPageSize / sample.pack_rate;
+  if (would_send_deltas(sample, link, options)) {
+    const std::uint64_t ram = sample.touched.pages() * vmm::kPageSize;
+    const std::uint64_t bases = delta_cache_bytes(options, ram) / vmm::kPageSize;
+    with.deltas = {.bases = static_cast<std::uint64_t>(static_cast<double>(bases) / scale),
+                   .page_bytes = kDeltaHeadBytes + sample.delta_bytes};
+    with.hosts.delta_seconds = sample.delta_seconds;
+  }
   // Channels share what the hosts do, if there are processors for that.
   with.hosts.page_seconds *= scale / options.channels;
   with.hosts.data_seconds *= scale / options.channels;
+  with.hosts.delta_seconds *= scale / options.channels;
   with.settings = {.max_downtime = options.max_downtime,
                    .max_rounds = std::min(options.max_rounds, kMostRounds),
                    .hot_last = options.hot_last,
@@ -147,11 +173,6 @@ ModeForecast forecast_of(Mode mode, model::Scenario with, std::uint64_t runs, co
 
 const ModeForecast& of(const std::vector<ModeForecast>& modes, Mode mode) {
   return *std::ranges::find(modes, mode, &ModeForecast::mode);
-}
-
-double rate_of(const LinkEstimate& link) {
-  if (link.cap == 0) return link.bytes_per_second;
-  return std::min(link.bytes_per_second, static_cast<double>(link.cap));
 }
 
 std::uint64_t runs_of(const GuestSample& sample, const LinkEstimate& link) {

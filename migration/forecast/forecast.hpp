@@ -56,7 +56,7 @@ inline constexpr double kWorkingSetSeconds = 10;
 inline constexpr unsigned kMostRounds = 100;
 
 /// What each mode would do. `options` are those of a migration, of which its mode and where to are
-/// not asked. Takes a second or so of a processor, and a minute or two where the link is so slow
+/// not asked. Takes a second or so of a processor, and half a minute where the link is so slow
 /// that all pages take it an hour. std::invalid_argument for a slower one. It ends early, with
 /// model::Stopped, once `stop` asks for that.
 [[nodiscard]] Forecast forecast(const GuestSample& sample, const LinkEstimate& link,

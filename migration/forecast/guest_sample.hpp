@@ -19,6 +19,8 @@ struct GuestSample {
   double step_seconds = 0;
   double shrunk_bytes = 4096;  ///< of a page that shrinks
   double pack_rate = 0;        ///< bytes per second; 0: not known
+  double delta_bytes = 0;      ///< of the difference of a page that was written; 0: not known
+  double delta_seconds = 0;    ///< that it takes to make it
   double duplicates = 0;       ///< share of the pages that are not zero
   /// What differs from the image that another host keeps, if one does.
   std::optional<vmm::PageSet> changed;

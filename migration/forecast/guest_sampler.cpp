@@ -16,6 +16,8 @@ constexpr unsigned kSteps = 20;
 constexpr std::chrono::milliseconds kBreath{1};
 /// What is looked up at a time to find those: 256 MiB, a millisecond or two.
 constexpr std::uint64_t kLookUpPages = 65536;
+/// Of the pages of the sample: of so many one is kept as it is at first.
+constexpr std::size_t kBaseOneIn = 16;
 
 }  // namespace
 
@@ -31,8 +33,15 @@ std::optional<GuestSampler::Clock::duration> GuestSampler::step() {
     return kBreath;
   }
   look_for_writes();
-  if (looks_ > 0) look_at_content();
-  if (looks_++ == kSteps) return std::nullopt;
+  if (looks_ == 0) {
+    keep_bases();
+  } else {
+    look_at_content();
+  }
+  if (looks_++ == kSteps) {
+    look_at_deltas();
+    return std::nullopt;
+  }
   return std::max<Clock::duration>(last_ + kStep - Clock::now(), kBreath);
 }
 
@@ -64,11 +73,28 @@ void GuestSampler::look_at_content() {
   }
 }
 
+void GuestSampler::keep_bases() {
+  const std::vector<WriteSample::Seen>& pages = writes_.seen();
+  for (std::size_t i = 0; i < pages.size(); i += kBaseOneIn) {
+    if (!sample_.touched.test(pages[i].page)) continue;
+    bases_.push_back(pages[i].page);
+    deltas_.keep(memory_.pages({pages[i].page, 1}));
+  }
+}
+
+void GuestSampler::look_at_deltas() {
+  for (std::size_t n = 0; n < bases_.size(); ++n) deltas_.look(n, memory_.pages({bases_[n], 1}));
+}
+
 GuestSample GuestSampler::take() {
   sample_.writes = writes_.seen();
   sample_.step_seconds = writes_.step_seconds();
   sample_.shrunk_bytes = content_.shrunk_bytes();
   sample_.pack_rate = content_.pack_rate();
+  if (deltas_.tells()) {
+    sample_.delta_bytes = deltas_.bytes();
+    sample_.delta_seconds = deltas_.seconds();
+  }
   sample_.duplicates = content_.data() == 0 ? 0
                                             : static_cast<double>(content_.duplicates()) /
                                                   static_cast<double>(content_.data());

@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "migration/forecast/delta_sample.hpp"
 #include "migration/forecast/guest_sample.hpp"
 #include "vmm/memory/guest_memory.hpp"
 
@@ -30,12 +31,16 @@ class GuestSampler {
   void look_for_touched();
   void look_for_writes();
   void look_at_content();
+  void keep_bases();
+  void look_at_deltas();
 
   const vmm::GuestMemory& memory_;
   GuestSample sample_;
   WriteSample writes_;
   ContentSample content_;
-  vmm::PageIndex looked_ = 0;  ///< pages below this one: whether they were touched
+  DeltaSample deltas_;
+  std::vector<vmm::PageIndex> bases_;  ///< the pages of that
+  vmm::PageIndex looked_ = 0;          ///< pages below this one: whether they were touched
   std::vector<std::uint64_t> digests_;
   unsigned looks_ = 0;  ///< for writes
   Clock::time_point last_;

@@ -26,6 +26,7 @@ Copying::Copying(const Scenario& scenario, std::stop_token stop)
     : scenario_(scenario),
       stop_(std::move(stop)),
       guest_(make_guest(scenario)),
+      bases_(scenario.deltas.bases),
       there_(guest_->pages()) {
   if (!scenario.changed) return;
   for (vmm::PageIndex page = 0; page < there_.size(); ++page) {
@@ -60,24 +61,27 @@ void Copying::start_guest() {
   throttle_ = 0;
 }
 
-void Copying::send(vmm::PageRange pages) {
+void Copying::send(vmm::PageRange pages, std::uint32_t round) {
   for (vmm::PageIndex first = pages.first; first < pages.end(); first += kBatch) {
     const vmm::PageIndex end = std::min(first + kBatch, pages.end());
     std::uint64_t data = 0;
+    std::uint64_t deltas = 0;
     double bytes = kBatchBytes;
     for (vmm::PageIndex page = first; page < end; ++page) {
       if (!guest_->zero(page)) {
-        ++data;
-        bytes += guest_->page_bytes(page);
+        const bool delta = bases_.send(page, round);
+        ++(delta ? deltas : data);
+        bytes += delta ? scenario_.deltas.page_bytes : guest_->page_bytes(page);
       }
       there_[page] = guest_->version(page);
     }
     sent_.pages += end - first;
-    sent_.data_pages += data;
+    sent_.data_pages += data + deltas;
     sent_.wire_bytes += static_cast<std::uint64_t>(bytes);
     const Hosts& hosts = scenario_.hosts;
     pass(std::max(bytes / rate(), static_cast<double>(end - first) * hosts.page_seconds +
-                                      static_cast<double>(data) * hosts.data_seconds));
+                                      static_cast<double>(data) * hosts.data_seconds +
+                                      static_cast<double>(deltas) * hosts.delta_seconds));
   }
 }
 

@@ -6,6 +6,7 @@
 #include <stop_token>
 #include <vector>
 
+#include "migration/model/bases.hpp"
 #include "migration/model/guest.hpp"
 #include "migration/policy/pre_copy_driver.hpp"
 
@@ -39,8 +40,8 @@ class Copying {
   void start_guest();
   void waits(double seconds) { waited_ += seconds; }
 
-  /// Sends these pages as they are now.
-  void send(vmm::PageRange pages);
+  /// Sends these pages as they are now, in that round of pre-copy; 0: after all of these.
+  void send(vmm::PageRange pages, std::uint32_t round = 0);
   void send_bytes(double bytes);
   /// Pages that the destination has not as they are here, but for those that are `missing`.
   [[nodiscard]] std::uint64_t different(const vmm::PageSet& missing) const;
@@ -49,6 +50,7 @@ class Copying {
   const Scenario& scenario_;
   const std::stop_token stop_;
   std::unique_ptr<Guest> guest_;
+  Bases bases_;
   std::vector<std::uint32_t> there_;  ///< versions; 0: nothing, and so zero
   Time now_{};
   Time next_tick_ = PreCopyDriver::kAskEvery;

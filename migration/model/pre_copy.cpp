@@ -76,7 +76,7 @@ void PreCopy::send_round(RoundPages& round, PreCopyDriver::Kind kind) {
     take_out_of_log(round, *chunk);
     const std::vector<vmm::PageRange> runs = round.hand_out(*chunk);
     for (const vmm::PageRange& run : runs) note_versions(run);
-    for (const vmm::PageRange& run : runs) copying_.send(run);
+    for (const vmm::PageRange& run : runs) copying_.send(run, driver_.round());
   }
   copying_.pass(scenario_.hosts.round_seconds);
   copying_.pass_round_trip();  // the pages there, and the word that they landed

@@ -54,6 +54,7 @@ struct Hosts {
   double round_seconds = 0;       ///< a round more, besides the link's part
   double page_seconds = 0.4e-6;   ///< to take a page up, and see whether it is zero
   double data_seconds = 0;        ///< more, for one that is not zero: to compress and write it
+  double delta_seconds = 0;       ///< instead, for one that goes as its difference
   double look_seconds = 0.2e-3;   ///< to read the dirty log
   double pause_seconds = 0.2e-3;  ///< until no vCPU writes any more
   double save_seconds = 0.5e-3;
@@ -62,12 +63,19 @@ struct Hosts {
   double fault_seconds = 60e-6;   ///< that a guest waits for a page, besides the link's part
 };
 
+/// Of pages that are sent again.
+struct Deltas {
+  std::uint64_t bases = 0;   ///< pages that the source may keep as bases
+  double page_bytes = 4096;  ///< that the difference of a page takes on the wire
+};
+
 struct Scenario {
   GuestShape guest;
   /// In place of all of that but its state: a guest that was sampled.
   std::shared_ptr<const Profile> profile;
   Link link;
   Hosts hosts;
+  Deltas deltas;
   PreCopyDriver::Settings settings;  ///< but for its state_bytes, which are the guest's
   Prepaging prepaging = Prepaging::bubbling;
   /// Pages that differ from the image that the destination has kept, if it has.

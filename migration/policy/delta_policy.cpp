@@ -13,7 +13,18 @@ constexpr double kDeltaMargin = 1.3;
 constexpr double kDeltaRatio = 0.9;
 constexpr double kFirstPassOver = 64 << 20;
 
+/// Unless it is told, the cache is one such share of RAM, and of what the host can spare while the
+/// guest takes memory too, and no more than this.
+constexpr std::uint64_t kCacheShare = 8;
+constexpr std::uint64_t kMostCache = std::uint64_t{1} << 30;
+
 }  // namespace
+
+std::uint64_t delta_cache_bytes(const MigrateOptions& options, std::uint64_t ram) {
+  if (options.delta_cache) return std::min(*options.delta_cache, ram);
+  const std::uint64_t room = options.memory_room.value_or(ram);
+  return std::min(std::min(ram, room) / kCacheShare, kMostCache);
+}
 
 bool DeltaPolicy::pays(double link) const {
   return to_pass_over_ <= 0 && ratio_ < kDeltaRatio && speed_ > kDeltaMargin * link;

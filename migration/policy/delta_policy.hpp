@@ -1,6 +1,13 @@
 #pragma once
 
+#include <cstdint>
+
+#include "migration/base/options.hpp"
+
 namespace migration {
+
+/// The bytes of bases that the source keeps of a guest with so much RAM.
+[[nodiscard]] std::uint64_t delta_cache_bytes(const MigrateOptions& options, std::uint64_t ram);
 
 /// Decides, for one channel and from what it measured, whether pages that are sent again go as
 /// their difference: by the criterion of CompressionPolicy. To make a delta must take less time

@@ -10,6 +10,7 @@
 
 #include "migration/base/usage.hpp"
 #include "migration/net/event_loop.hpp"
+#include "migration/policy/delta_policy.hpp"
 #include "vmm/machine/machine_config.hpp"
 
 namespace migration {
@@ -20,11 +21,6 @@ using net::Frame;
 using wire::FrameType;
 
 namespace {
-
-/// Unless it is told, the cache for deltas is one such share of RAM, and of what the host can spare
-/// while the guest takes memory too, and no more than this.
-constexpr std::uint64_t kDeltaCacheShare = 8;
-constexpr std::uint64_t kMostDeltaCache = std::uint64_t{1} << 30;
 
 constexpr const char* kGuestEnded = "the guest ended while it was being migrated";
 
@@ -195,18 +191,12 @@ wire::Offer SourceMigration::Source::offer() const {
           .timeout = options_.timeout};
 }
 
-std::uint64_t SourceMigration::Source::delta_cache_bytes() const {
-  const std::uint64_t ram = machine_->memory().page_count() * vmm::kPageSize;
-  if (options_.delta_cache) return std::min(*options_.delta_cache, ram);
-  const std::uint64_t room = options_.memory_room.value_or(ram);
-  return std::min(std::min(ram, room) / kDeltaCacheShare, kMostDeltaCache);
-}
-
 /// What only one side knows is done without, unless it was asked for.
 void SourceMigration::Source::agree(wire::Features offered) {
   accept_.features = offered & accept_.features;
   if (options_.compression == Compression::none) return;
-  const std::uint64_t cache = delta_cache_bytes();
+  const std::uint64_t cache =
+      delta_cache_bytes(options_, machine_->memory().page_count() * vmm::kPageSize);
   try {
     if (accept_.features.has(wire::Feature::duplicates)) link_.send_duplicates();
     if (accept_.features.has(wire::Feature::delta) && cache != 0) link_.send_deltas(cache);

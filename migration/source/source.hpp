@@ -68,7 +68,6 @@ class SourceMigration::Source {
   boost::asio::awaitable<void> connect(Comparison& comparison);
   [[nodiscard]] wire::Offer offer() const;
   void agree(wire::Features offered);
-  [[nodiscard]] std::uint64_t delta_cache_bytes() const;
   /// Copies while the guest runs, if the mode says so, and settles what goes over at the stop.
   boost::asio::awaitable<void> copy(Comparison& comparison);
   /// What the parts work on, while the machine is here.

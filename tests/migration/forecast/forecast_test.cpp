@@ -60,6 +60,24 @@ TEST(Forecast, IsRefusedForALinkThatWouldTakeHours) {
   EXPECT_THROW(static_cast<void>(forecast_of(0, 1000)), std::invalid_argument);
 }
 
+TEST(Forecast, KnowsThatWhatIsSentAgainMayGoAsItsDifference) {
+  const model::Profile guest =
+      guest_with(kSmallRam, [](vmm::PageIndex page) { return page < kSmallRam / 10 ? 4.0 : 0; });
+  GuestSample sample = look_at(guest);
+  sample.delta_bytes = 100;
+  sample.delta_seconds = 5e-6;
+  const LinkEstimate slow{.bytes_per_second = kGbit / 10., .cap = kGbit / 10};
+  EXPECT_TRUE(of(forecast(sample, slow, {}, 1, {}), Mode::pre_copy).converges);
+  MigrateOptions without;
+  without.delta_cache = 0;
+  EXPECT_FALSE(of(forecast(sample, slow, without, 1, {}), Mode::pre_copy).converges);
+  without = {};
+  without.compression = Compression::none;
+  EXPECT_FALSE(of(forecast(sample, slow, without, 1, {}), Mode::pre_copy).converges);
+  sample.delta_bytes = 4000;
+  EXPECT_FALSE(of(forecast(sample, slow, {}, 1, {}), Mode::pre_copy).converges);
+}
+
 TEST(Forecast, PlaysABoundedNumberOfRounds) {
   const model::Profile guest = guest_with(kSmallRam / 16, [](vmm::PageIndex) { return 10.0; });
   MigrateOptions options;

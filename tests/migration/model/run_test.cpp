@@ -40,6 +40,20 @@ TEST(ModelRun, PostCopySendsEachPageOnceWhateverTheGuestWrites) {
   }
 }
 
+TEST(ModelRun, SendsLittleAgainWhereThatGoesAsItsDifference) {
+  Scenario with = sampled(Mode::pre_copy, 2);
+  with.settings.max_rounds = 6;
+  const Outcome full = run(with);
+  with.deltas = {.bases = kPagesOfRam, .page_bytes = 100};
+  const Outcome small = run(with);
+  ASSERT_GE(full.rounds.size(), 4U);
+  ASSERT_GE(small.rounds.size(), 3U);
+  // What is not sent in the second round has no base in the third.
+  EXPECT_EQ(small.rounds[1].wire_bytes, full.rounds[1].wire_bytes);
+  EXPECT_LT(small.rounds[2].wire_bytes, full.rounds[2].wire_bytes / 4);
+  EXPECT_EQ(small.different, 0U);
+}
+
 TEST(ModelRun, EndsInTheMiddleWhenItIsToldTo) {
   for (const Mode mode : {Mode::pre_copy, Mode::post_copy, Mode::stop_and_copy}) {
     std::stop_source stop;
