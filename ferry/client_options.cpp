@@ -165,6 +165,9 @@ void define_predict(CLI::App& app, PredictCommand& predict) {
   add(command, "--compression", options.compression,
       one_of(&migration::compression_from, "auto, lz4, none"), "as of the migration")
       ->type_name("WAY");
+  add(command, "--delta-cache", options.delta_cache, &parse_size,
+      "as of the migration (default an eighth of RAM, 1G at most)")
+      ->type_name("SIZE");
   add(command, "--channels", options.channels, count(1U, migration::kMaxChannels),
       "as of the migration (default 1)")
       ->type_name("N");
