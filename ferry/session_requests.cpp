@@ -118,6 +118,7 @@ void Session::check_may_leave(const char* what, const vmm::Machine& machine) con
 
 asio::awaitable<json> Session::forecast(json request) {
   ForecastRequest wanted = forecast_request_from_json(request);
+  wanted.options.memory_room = memory_room();
   check_may_leave("predict", machine_for("predict"));
   co_return co_await foresight_.look(std::move(wanted));
 }
