@@ -6,6 +6,7 @@ find_package(nlohmann_json REQUIRED)
 find_package(OpenSSL 3 REQUIRED COMPONENTS Crypto)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(lz4 REQUIRED IMPORTED_TARGET liblz4)
+pkg_check_modules(zstd REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
 # Its header alone: the library is loaded by whoever needs it (devices/storage/nbd_library.hpp).
 pkg_check_modules(libnbd REQUIRED libnbd>=1.12)

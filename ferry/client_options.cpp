@@ -104,8 +104,8 @@ void define_migrate(CLI::App& app, MigrateCommand& migrate) {
       "cap, as 1Gbit or 125MB a second (default unlimited)")
       ->type_name("RATE");
   add(command, "--compression", options.compression,
-      one_of(&migration::compression_from, "auto, lz4, none"),
-      "auto (the default: lz4 where it pays), lz4 or none")
+      one_of(&migration::compression_from, "auto, lz4, zstd, none"),
+      "auto (the default: lz4 or zstd where that pays), lz4, zstd or none")
       ->type_name("WAY");
   add(command, "--delta-cache", options.delta_cache, &parse_size,
       "memory for what was sent last of pages that are sent again, so that they go as their "

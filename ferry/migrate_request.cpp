@@ -161,7 +161,8 @@ MigrateOptions some_migrate_options_from_json(const json& from) {
     } else if (field == "max_bandwidth") {
       options.max_bandwidth = bandwidth(value, field);
     } else if (field == "compression") {
-      options.compression = one_of(value, field, &migration::compression_from, "auto, lz4 or none");
+      options.compression =
+          one_of(value, field, &migration::compression_from, "auto, lz4, zstd or none");
     } else if (field == "delta_cache") {
       options.delta_cache = bytes(value, field);
     } else if (field == "channels") {

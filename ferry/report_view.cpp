@@ -98,12 +98,13 @@ void add_downtime(std::string& table, const MigrationReport& report) {
 
 void add_pages(std::string& table, const MigrationReport::Pages& pages) {
   row(table, "pages",
-      fmt::format("{} in all: {}{} zero, {} raw, {} compressed{}", format_count(pages.total),
+      fmt::format("{} in all: {}{} zero, {} raw, {} compressed{}{}", format_count(pages.total),
                   // Not known before the first round has ended.
                   pages.unpopulated > 0
                       ? fmt::format("{} never touched, ", format_count(pages.unpopulated))
                       : "",
                   format_count(pages.zero), format_count(pages.raw), format_count(pages.compressed),
+                  pages.zstd > 0 ? fmt::format(" ({} by zstd)", format_count(pages.zstd)) : "",
                   pages.delta > 0 ? fmt::format(", {} deltas", format_count(pages.delta)) : ""));
   if (pages.held_back > 0) {
     row(table, "held back",

@@ -17,6 +17,7 @@ std::string_view to_string(Compression compression) {
   switch (compression) {
     case Compression::automatic: return "auto";
     case Compression::lz4: return "lz4";
+    case Compression::zstd: return "zstd";
     case Compression::none: break;
   }
   return "none";
@@ -50,7 +51,8 @@ std::optional<Mode> mode_from(std::string_view name) {
 }
 
 std::optional<Compression> compression_from(std::string_view name) {
-  for (const Compression value : {Compression::automatic, Compression::lz4, Compression::none}) {
+  for (const Compression value :
+       {Compression::automatic, Compression::lz4, Compression::zstd, Compression::none}) {
     if (to_string(value) == name) return value;
   }
   return std::nullopt;

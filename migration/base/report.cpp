@@ -34,6 +34,7 @@ json pages_json(const MigrationReport::Pages& pages) {
           {"zero", pages.zero},
           {"raw", pages.raw},
           {"compressed", pages.compressed},
+          {"zstd", pages.zstd},
           {"delta", pages.delta},
           {"reused", pages.reused},
           {"duplicate", pages.duplicate},
@@ -126,6 +127,7 @@ MigrationReport report_from_json(const json& from) {
   pages.at("raw").get_to(report.pages.raw);
   pages.at("compressed").get_to(report.pages.compressed);
   // Not in the report of a peer that knows of none.
+  report.pages.zstd = pages.value("zstd", std::uint64_t{0});
   report.pages.delta = pages.value("delta", std::uint64_t{0});
   if (const auto saved = from.find("saved_bytes"); saved != from.end()) {
     report.saved.delta = saved->value("delta", std::uint64_t{0});

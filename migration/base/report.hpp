@@ -36,6 +36,7 @@ struct MigrationReport {
   std::uint64_t wire_bytes_back = 0;
   struct Pages {
     std::uint64_t total = 0, unpopulated = 0, zero = 0, raw = 0, compressed = 0, resent = 0;
+    std::uint64_t zstd = 0;       ///< of the compressed ones, by Zstandard
     std::uint64_t delta = 0;      ///< sent as the difference from what was sent before
     std::uint64_t held_back = 0;  ///< by the first round, as the guest kept writing them
     std::uint64_t free = 0;       ///< never sent: the guest does without them

@@ -73,11 +73,12 @@ bool would_compress(const GuestSample& sample, double pack_rate, const LinkEstim
   if (pack_rate == 0) return false;
   constexpr double kSent = 64e6;
   const double channel = link.bytes_per_second / options.channels;
-  CompressionPolicy policy(options.compression, static_cast<double>(link.cap) / options.channels);
+  CompressionPolicy policy(options.compression, static_cast<double>(link.cap) / options.channels,
+                           false);
   if (link.cap == 0) policy.sent_raw(kSent, kSent / channel);
   const double shrunk = shrinking * sample.shrunk_bytes / vmm::kPageSize + 1 - shrinking;
   if (options.compression == Compression::automatic) {
-    policy.probed(kSent, shrunk * kSent, kSent / pack_rate);
+    policy.probed(kSent, {shrunk * kSent, kSent / pack_rate});
   }
   return policy.compress();
 }

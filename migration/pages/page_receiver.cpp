@@ -52,7 +52,8 @@ void PageReceiver::receive(const wire::FrameHeader& header) {
   std::uint64_t limit = 0;
   switch (header.type) {
     case FrameType::pages_raw: limit = wire::kMaxRawPages; break;
-    case FrameType::pages_lz4: limit = wire::kMaxLz4Pages; break;
+    case FrameType::pages_lz4:
+    case FrameType::pages_zstd: limit = wire::kMaxLz4Pages; break;
     case FrameType::pages_delta: limit = wire::kMaxDeltaPages; break;
     case FrameType::pages_same: limit = wire::kMaxSamePages; break;
     case FrameType::pages_alike: limit = wire::kMaxAlikePages; break;
@@ -73,7 +74,8 @@ void PageReceiver::receive(const wire::FrameHeader& header) {
   target_.tally->bytes += wire::kHeaderBytes + header.payload;
   switch (header.type) {
     case FrameType::pages_raw: return sink().put_raw(ranges, in_, rest);
-    case FrameType::pages_lz4: return sink().put_compressed(ranges, in_, rest);
+    case FrameType::pages_lz4: return sink().put_compressed(ranges, in_, rest, BlockFormat::lz4);
+    case FrameType::pages_zstd: return sink().put_compressed(ranges, in_, rest, BlockFormat::zstd);
     case FrameType::pages_delta: return sink().put_deltas(ranges, in_, rest);
     case FrameType::pages_same: return sink().put_same(ranges, in_, rest);
     case FrameType::pages_alike: return sink().put_alike(ranges, in_, rest);

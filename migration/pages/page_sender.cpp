@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 #include <iterator>
+#include <limits>
 #include <utility>
 
 #include "migration/base/elapsed.hpp"
@@ -67,7 +68,7 @@ PageSender::PageSender(net::Socket socket, wire::Bytes greeting, Shared& shared,
       greeting_(std::move(greeting)),
       shared_(shared),
       done_(std::move(done)),
-      policy_(shared.compression, cap_per_channel(shared)),
+      policy_(shared.compression, cap_per_channel(shared), shared.zstd),
       thread_(
           vmm::ThreadRole::pages_out, [this] { run(); },
           [this](std::exception_ptr failure) { done_(std::move(failure)); }) {}
@@ -165,7 +166,7 @@ std::uint32_t PageSender::record(vmm::PageIndex page) {
 void PageSender::flush() {
   flush_zero();
   flush_raw();
-  flush_copies(lz4_);
+  flush_copies(shrinking_);
   flush_copies(plain_);
   flush_frames();
   flush_deltas();
@@ -203,7 +204,7 @@ void PageSender::add_data(vmm::PageIndex page, std::uint32_t sent) {
     if (raw_.pages >= raw_limit_) flush_raw();
     return;
   }
-  Copies& pages = may_shrink ? lz4_ : plain_;
+  Copies& pages = may_shrink ? shrinking_ : plain_;
   const auto copy = pages.copy(live);
   if (again && add_delta(page, copy, sent)) return;
   if (hashed && add_same(page, copy)) return;
@@ -261,11 +262,14 @@ void PageSender::flush_copies(Copies& pages) {
       wire::kHeaderBytes + pages.ranges.size() * wire::kRangeBytes + digests.size();
   const std::span<const std::byte> in = pages.all();
   std::size_t size = in.size();
-  if (&pages == &lz4_) {
+  const BlockFormat format = policy_.format();
+  if (&pages == &shrinking_) {
     const auto start = Clock::now();
     // Straight to its place in the frame, whose header follows when the size is known.
-    size = compress(in, frames_used_ + head);
+    reserve_frames();
+    size = compress(in, std::span(frames_).subspan(frames_used_ + head), format);
     gathered_.seconds += seconds_since(start);
+    if (policy_.comparison_due()) compare(in);
   } else if (!policy_.compress() && policy_.probe_due()) {
     probe(in);
   }
@@ -274,13 +278,16 @@ void PageSender::flush_copies(Copies& pages) {
   reserve_frames();
   std::byte* const frame = frames_.data() + frames_used_;
   header_.clear();
-  wire::put_page_header(header_, shrinks ? FrameType::pages_lz4 : FrameType::pages_raw,
-                        pages.ranges, digests.size() + size);
+  const FrameType block =
+      format == BlockFormat::zstd ? FrameType::pages_zstd : FrameType::pages_lz4;
+  wire::put_page_header(header_, shrinks ? block : FrameType::pages_raw, pages.ranges,
+                        digests.size() + size);
   std::ranges::copy(digests, std::back_inserter(header_));
   std::memcpy(frame, header_.data(), head);
   if (!shrinks) std::ranges::copy(in, frame + head);
   frames_used_ += head + size;
   (shrinks ? shared_.counters.compressed : shared_.counters.raw) += pages.pages;
+  if (shrinks && format == BlockFormat::zstd) shared_.counters.zstd += pages.pages;
   gathered_.in += static_cast<double>(in.size());
   gathered_.out += static_cast<double>(size);
   pages.clear();
@@ -301,9 +308,10 @@ void PageSender::flush_frames() {
   gathered_ = {};
 }
 
-std::size_t PageSender::compress(std::span<const std::byte> pages, std::size_t at) {
-  reserve_frames();
-  return codec_.pack(pages, std::span(frames_).subspan(at), kAcceleration);
+std::size_t PageSender::compress(std::span<const std::byte> pages, std::span<std::byte> into,
+                                 BlockFormat format) {
+  return format == BlockFormat::zstd ? codec_.pack_zstd(pages, into)
+                                     : codec_.pack(pages, into, kAcceleration);
 }
 
 /// For one more frame behind as many bytes as are not yet written.
@@ -312,10 +320,25 @@ void PageSender::reserve_frames() {
 }
 
 void PageSender::probe(std::span<const std::byte> pages) {
-  const auto start = Clock::now();
-  const std::size_t size = compress(pages, frames_used_);
-  policy_.probed(static_cast<double>(pages.size()), static_cast<double>(size),
-                 seconds_since(start));
+  policy_.probed(static_cast<double>(pages.size()), try_out(pages, BlockFormat::lz4));
+}
+
+void PageSender::compare(std::span<const std::byte> pages) {
+  policy_.compared(static_cast<double>(pages.size()), try_out(pages, BlockFormat::lz4),
+                   try_out(pages, BlockFormat::zstd));
+}
+
+CompressionPolicy::Packed PageSender::try_out(std::span<const std::byte> pages,
+                                              BlockFormat format) {
+  trial_.resize(PageCodec::room_for(kBlock));
+  CompressionPolicy::Packed best{0, std::numeric_limits<double>::infinity()};
+  // The first time the codec's memory is not yet there, and each may be interrupted.
+  for (int i = 0; i < 2; ++i) {
+    const auto start = Clock::now();
+    best.out = static_cast<double>(compress(pages, trial_, format));
+    best.seconds = std::min(best.seconds, seconds_since(start));
+  }
+  return best;
 }
 
 void PageSender::write(std::span<iovec> parts) {

@@ -28,6 +28,7 @@ namespace migration {
 /// What the channels of one migration have sent, together. Written by their threads.
 struct PageCounters {
   std::atomic<std::uint64_t> zero = 0, raw = 0, compressed = 0, delta = 0, same = 0;  ///< pages
+  std::atomic<std::uint64_t> zstd = 0;  ///< of the compressed pages
   std::atomic<std::uint64_t> wire_bytes = 0;
   std::atomic<std::uint64_t> delta_saved = 0, same_saved = 0;  ///< bytes: pages less what went
 
@@ -54,6 +55,7 @@ class PageSender {
     /// Pages whose content was sent go as a reference to it where that pays, and those that repeat
     /// a word as the word.
     bool duplicates = false;
+    bool zstd = false;  ///< the peer knows Zstandard
   };
   /// Called from the thread when a round is on the wire (null) or the channel failed.
   using Done = std::function<void(std::exception_ptr)>;
@@ -106,10 +108,14 @@ class PageSender {
   void flush_copies(Copies& pages);
   /// Writes the frames that flush_copies() gathered.
   void flush_frames();
-  /// Compresses them, into frames_ from `at` on. The size of the block.
-  std::size_t compress(std::span<const std::byte> pages, std::size_t at);
+  /// Compresses them. The size of the block.
+  std::size_t compress(std::span<const std::byte> pages, std::span<std::byte> into,
+                       BlockFormat format);
   void reserve_frames();
   void probe(std::span<const std::byte> pages);
+  void compare(std::span<const std::byte> pages);
+  /// What becomes of them, and how fast where nothing disturbs it.
+  CompressionPolicy::Packed try_out(std::span<const std::byte> pages, BlockFormat format);
   /// The digests that go with a page frame: none unless the round wants them.
   [[nodiscard]] std::span<std::byte> digests(std::span<const vmm::PageRange> ranges);
   void write(std::span<iovec> parts);
@@ -148,8 +154,8 @@ class PageSender {
   std::uint32_t round_ = 0;
   bool records_ = false;  ///< this round, in shared_.sent
   Batch zero_, raw_;
-  Copies lz4_;    ///< that may shrink
-  Copies plain_;  ///< that go as they are
+  Copies shrinking_;  ///< that may shrink
+  Copies plain_;      ///< that go as they are
   bool with_digests_ = false;
   std::uint64_t raw_limit_ = 0;  ///< pages of a raw frame
   std::vector<std::uint64_t> digests_;
@@ -162,6 +168,7 @@ class PageSender {
   Batch deltas_;
   wire::Bytes delta_blocks_;  ///< of deltas_
   PageCodec codec_;
+  std::vector<std::byte> trial_;   ///< a block that does not go
   std::vector<std::byte> frames_;  ///< compressed, on their way into one write
   std::size_t frames_used_ = 0;    ///< bytes of it
   /// What went into frames_, for the policy.

@@ -143,7 +143,7 @@ void PageSender::flush_deltas() {
 /// What they are like may be among what is still gathered: that goes first.
 void PageSender::flush_same() {
   if (same_.pages == 0) return;
-  flush_copies(lz4_);
+  flush_copies(shrinking_);
   flush_copies(plain_);
   flush_frames();
   header_.clear();

@@ -4,6 +4,7 @@
 #include <span>
 
 #include "migration/net/buffered_reader.hpp"
+#include "migration/pages/page_codec.hpp"
 #include "vmm/memory/guest_address.hpp"
 
 namespace migration {
@@ -25,9 +26,9 @@ class PageSink {
   /// The pages as they are.
   virtual void put_raw(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
                        std::size_t bytes) = 0;
-  /// One LZ4 block of the pages.
+  /// One block of the pages.
   virtual void put_compressed(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
-                              std::size_t bytes) = 0;
+                              std::size_t bytes, BlockFormat format) = 0;
   /// For each page its difference from what is there.
   virtual void put_deltas(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
                           std::size_t bytes) = 0;

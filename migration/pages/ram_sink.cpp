@@ -42,7 +42,7 @@ void RamSink::put_raw(std::span<const vmm::PageRange> ranges, net::BufferedReade
 }
 
 void RamSink::put_compressed(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
-                             std::size_t bytes) {
+                             std::size_t bytes, BlockFormat format) {
   const std::span<const std::byte> block = in.take(bytes);
   for (const vmm::PageRange& range : ranges) {
     target_.memory.reserve(range);
@@ -50,10 +50,10 @@ void RamSink::put_compressed(std::span<const vmm::PageRange> ranges, net::Buffer
   }
   // One range, the usual case, is unpacked in place. A damaged block may leave anything there, and
   // nobody ever sees it: no vCPU runs yet, and the migration ends before the VM is prepared.
-  if (ranges.size() == 1) return PageCodec::unpack(block, target_.memory.pages(ranges.front()));
+  if (ranges.size() == 1) return codec_.unpack(format, block, target_.memory.pages(ranges.front()));
   const std::size_t size = vmm::count_pages(ranges) * vmm::kPageSize;
   pages_.resize(std::max(pages_.size(), size));
-  PageCodec::unpack(block, std::span(pages_).first(size));
+  codec_.unpack(format, block, std::span(pages_).first(size));
   for (std::size_t at = 0; const vmm::PageRange& range : ranges) {
     const auto pages = target_.memory.pages(range);
     std::memcpy(pages.data(), pages_.data() + at, pages.size());

@@ -19,7 +19,7 @@ class RamSink final : public PageSink {
   void put_raw(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
                std::size_t bytes) override;
   void put_compressed(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
-                      std::size_t bytes) override;
+                      std::size_t bytes, BlockFormat format) override;
   void put_deltas(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
                   std::size_t bytes) override;
   void put_same(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
@@ -30,6 +30,7 @@ class RamSink final : public PageSink {
 
  private:
   PageTarget& target_;
+  PageCodec codec_;
   std::vector<std::byte> pages_;  ///< on their way to several places
   std::vector<iovec> parts_;
 };

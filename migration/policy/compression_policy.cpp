@@ -16,6 +16,8 @@ constexpr double kProbeEvery = 16 * kMiB;
 // Compression must promise this much, or channels would flip to and fro on noise.
 constexpr double kMargin = 1.3;
 constexpr double kWorthRatio = 0.9;
+// So does Zstandard have to carry more than LZ4.
+constexpr double kZstdMargin = 1.1;
 // After compression proved slower than raw, so much goes raw before it is tried again; then twice
 // as much.
 constexpr double kFirstPenalty = 64 * kMiB;
@@ -24,12 +26,20 @@ constexpr double kLinkBound = 0.25;
 
 }  // namespace
 
-CompressionPolicy::CompressionPolicy(Compression wanted, double cap)
-    : wanted_(wanted), cap_(cap), compressing_(wanted == Compression::lz4) {}
+CompressionPolicy::CompressionPolicy(Compression wanted, double cap, bool zstd)
+    : wanted_(wanted),
+      cap_(cap),
+      compressing_(wanted == Compression::lz4 || wanted == Compression::zstd),
+      zstd_{.known = zstd, .used = wanted == Compression::zstd, .tried = {}, .lz4_tried = {}} {}
 
 bool CompressionPolicy::probe_due() const {
   return wanted_ == Compression::automatic && !compressing_ &&
          (compressor_ == 0 || since_probe_ >= kProbeEvery);
+}
+
+bool CompressionPolicy::comparison_due() const {
+  return wanted_ == Compression::automatic && zstd_.known && compressing_ && zstd_.lz4_sent > 0 &&
+         (zstd_.tried.speed == 0 || zstd_.since_trial >= kProbeEvery);
 }
 
 double CompressionPolicy::link() const {
@@ -39,17 +49,37 @@ double CompressionPolicy::link() const {
   return rate;
 }
 
+CompressionPolicy::Codec CompressionPolicy::measured(double in, Packed packed) {
+  return {in / std::max(packed.seconds, 1e-9), packed.out / in};
+}
+
+double CompressionPolicy::carried_by(Codec codec) const {
+  return std::min(codec.speed, link() / codec.ratio);
+}
+
 void CompressionPolicy::decide() {
   if (wanted_ != Compression::automatic || compressor_ == 0) return;
   const double need = link() * (compressing_ ? 1 : kMargin);
   compressing_ = compressor_ > need && ratio_ < kWorthRatio;
+  zstd_.used = compressing_ && zstd_.tried.speed > 0 && zstd_.since_trial >= 0 &&
+               carried_by(zstd_.tried) > kZstdMargin * carried_by(zstd_.lz4_tried);
 }
 
-void CompressionPolicy::probed(double in, double out, double seconds) {
+void CompressionPolicy::probed(double in, Packed lz4) {
   since_probe_ = 0;
-  compressor_ = in / std::max(seconds, 1e-9);
-  ratio_ = out / in;
+  const Codec codec = measured(in, lz4);
+  compressor_ = codec.speed;
+  ratio_ = codec.ratio;
   decide();
+}
+
+void CompressionPolicy::compared(double in, Packed lz4, Packed zstd) {
+  zstd_.since_trial = 0;
+  zstd_.tried = measured(in, zstd);
+  zstd_.lz4_tried = measured(in, lz4);
+  const BlockFormat before = format();
+  decide();
+  if (format() != before) window_ = {};
 }
 
 void CompressionPolicy::sent_raw(double bytes, double seconds) {
@@ -64,23 +94,32 @@ void CompressionPolicy::sent_raw(double bytes, double seconds) {
 
 void CompressionPolicy::sent_compressed(double in, double out, double compress_seconds,
                                         double write_seconds) {
+  zstd_.since_trial += in;
   window_.in += in;
   window_.out += out;
   window_.compress_seconds += compress_seconds;
   window_.write_seconds += write_seconds;
   if (window_.in < kWindow) return;
-  const double total = window_.compress_seconds + window_.write_seconds;
-  compressor_ = window_.in / std::max(window_.compress_seconds, 1e-9);
+  const double total = std::max(window_.compress_seconds + window_.write_seconds, 1e-9);
+  const double carried = window_.in / total;
+  const double sent = window_.out / total;
   ratio_ = window_.out / window_.in;
-  const double carried = window_.in / std::max(total, 1e-9);
-  if (carried < raw_seen_) {
+  if (!zstd_.used) {
+    compressor_ = window_.in / std::max(window_.compress_seconds, 1e-9);
+    zstd_.lz4_sent = sent;
+  }
+  if (!zstd_.used && carried < raw_seen_) {
     // What was promised did not come: the CPU is shared with the guest or with the peer, say.
     compressor_ = carried;
     raw_link_ = raw_seen_;
     penalty_ = penalty_ == 0 ? kFirstPenalty : 2 * penalty_;
     since_probe_ = -penalty_;
+  } else if (zstd_.used && sent / zstd_.tried.ratio < zstd_.lz4_sent / zstd_.lz4_tried.ratio) {
+    // Nor here. The pages differ from those of LZ4's window, so the ratios are those of one block.
+    zstd_.penalty = zstd_.penalty == 0 ? kFirstPenalty : 2 * zstd_.penalty;
+    zstd_.since_trial = -zstd_.penalty;
   } else if (window_.write_seconds >= kLinkBound * total) {
-    raw_link_ = window_.out / total;
+    raw_link_ = sent;
   } else {
     // The compressor limits: whether the link could carry more, a raw window will tell.
     raw_link_ = std::numeric_limits<double>::infinity();

@@ -87,12 +87,13 @@ void MissingPageSink::put_block(std::span<const vmm::PageRange> ranges, net::Buf
 }
 
 void MissingPageSink::put_compressed(std::span<const vmm::PageRange> ranges,
-                                     net::BufferedReader& in, std::size_t bytes) {
+                                     net::BufferedReader& in, std::size_t bytes,
+                                     BlockFormat format) {
   make_way();
   const std::uint64_t count = vmm::count_pages(ranges);
   const std::size_t size = read_digests(count, in, bytes);
   const auto pages = room_for(count);
-  PageCodec::unpack(in.take(size), pages);
+  codec_.unpack(format, in.take(size), pages);
   installer_.install(ranges, pages, digests_);
 }
 

@@ -25,7 +25,7 @@ class MissingPageSink final : public PageSink {
   void put_raw(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
                std::size_t bytes) override;
   void put_compressed(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
-                      std::size_t bytes) override;
+                      std::size_t bytes, BlockFormat format) override;
   /// Refused: what these pages were is gone, and the guest may have written any other one.
   void put_deltas(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
                   std::size_t bytes) override;
@@ -49,6 +49,7 @@ class MissingPageSink final : public PageSink {
   std::vector<std::uint64_t> digests_;
   std::vector<std::byte> pages_;
   HugeBlock block_;
+  PageCodec codec_;
   std::vector<iovec> parts_;
 };
 

@@ -194,6 +194,7 @@ void PageServer::answer(const wire::PageRequest& request) {
     ++demand_;
     const vmm::Lock lock(write_mutex_);
     const bool compressed = shared_.compression == Compression::lz4 ||
+                            shared_.compression == Compression::zstd ||
                             (shared_.compression == Compression::automatic && request.compressed);
     frames_.add(FrameType::page, request.page, compressed);
     write_frames();

@@ -18,6 +18,7 @@ void SourceMigration::Source::update_counts() {
     report.pages.zero = sent.zero;
     report.pages.raw = sent.raw;
     report.pages.compressed = sent.compressed;
+    report.pages.zstd = sent.zstd;
     report.pages.delta = sent.delta;
     report.pages.duplicate = pages_.duplicates() + sent.same;
     report.saved.delta = sent.delta_saved;

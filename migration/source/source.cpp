@@ -203,7 +203,14 @@ void SourceMigration::Source::agree(wire::Features offered) {
   } catch (const std::bad_alloc&) {
     callbacks_.message("no memory for what would make the migration send less: it sends more");
   }
-  if (accept_.features.has(wire::Feature::lz4)) return;
+  const bool lz4 = accept_.features.has(wire::Feature::lz4);
+  const bool zstd = lz4 && accept_.features.has(wire::Feature::zstd);
+  link_.shared().zstd = zstd;
+  if (options_.compression == Compression::zstd && !zstd) {
+    throw std::runtime_error(
+        "the destination does not know Zstandard: migrate with --compression auto");
+  }
+  if (lz4) return;
   if (options_.compression == Compression::lz4) {
     throw std::runtime_error("the destination does not know LZ4: migrate with --compression none");
   }

@@ -17,7 +17,8 @@ std::size_t payload_limit(FrameType type) {
   constexpr std::size_t kList = kMaxRanges * kRangeBytes;
   switch (type) {
     case FrameType::pages_raw: return kList + kMaxRawPages * (vmm::kPageSize + kDigestBytes);
-    case FrameType::pages_lz4: return kList + kMaxLz4Pages * (vmm::kPageSize + kDigestBytes);
+    case FrameType::pages_lz4:
+    case FrameType::pages_zstd: return kList + kMaxLz4Pages * (vmm::kPageSize + kDigestBytes);
     case FrameType::pages_zero: return kList;
     case FrameType::pages_delta: return kList + kMaxDeltaPages * (kDeltaHeadBytes + vmm::kPageSize);
     case FrameType::pages_same: return kList + kMaxSamePages * kSameBytes;
@@ -62,9 +63,8 @@ bool known(std::uint8_t type) {
   const auto in = [type](FrameType first, FrameType last) {
     return type >= static_cast<std::uint8_t>(first) && type <= static_cast<std::uint8_t>(last);
   };
-  return in(FrameType::channel, FrameType::pages_alike) ||
-         in(FrameType::alive, FrameType::report) || in(FrameType::inquire, FrameType::released) ||
-         in(FrameType::request, FrameType::probed);
+  return in(FrameType::channel, FrameType::pages_zstd) || in(FrameType::alive, FrameType::report) ||
+         in(FrameType::inquire, FrameType::released) || in(FrameType::request, FrameType::probed);
 }
 
 /// Whether frames of this type go to that side on a control or inquiry connection.
@@ -102,7 +102,7 @@ bool goes_to(Side reader, FrameType type) {
 }
 
 bool has_ranges(FrameType type) {
-  return type >= FrameType::pages_raw && type <= FrameType::pages_alike &&
+  return type >= FrameType::pages_raw && type <= FrameType::pages_zstd &&
          type != FrameType::round_end;
 }
 

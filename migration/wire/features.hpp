@@ -16,15 +16,17 @@ enum class Feature : std::uint32_t {
   report = 2,      ///< the `report` frame
   delta = 4,       ///< `pages_delta` frames
   duplicates = 8,  ///< `pages_same` and `pages_alike` frames
+  zstd = 16,       ///< `pages_zstd` frames
 };
 
 class Features {
  public:
-  static constexpr std::array<std::pair<Feature, std::string_view>, 4> kNames = {
+  static constexpr std::array<std::pair<Feature, std::string_view>, 5> kNames = {
       {{Feature::lz4, "lz4"},
        {Feature::report, "report"},
        {Feature::delta, "delta"},
-       {Feature::duplicates, "duplicates"}}};
+       {Feature::duplicates, "duplicates"},
+       {Feature::zstd, "zstd"}}};
   /// Names in one list, and bytes of one, that a peer may send. Those of features that are not
   /// known here are passed over.
   static constexpr std::size_t kMaxNames = 64;

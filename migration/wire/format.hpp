@@ -40,6 +40,7 @@ enum class FrameType : std::uint8_t {
   pages_delta = 6,  ///< ranges, then for each page u64 XXH3, u16 bytes, and its difference
   pages_same = 7,   ///< ranges, then for each page u32 the page that it is like, u64 XXH3
   pages_alike = 8,  ///< ranges, then what all of them hold: a page, or the word that it repeats
+  pages_zstd = 9,   ///< ranges, then one Zstandard frame of the pages
   // control connections
   alive = 16,       ///< either way, empty: shows that the sender's control loop runs
   offer = 17,       ///< to destination, JSON

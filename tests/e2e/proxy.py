@@ -13,7 +13,7 @@ import threading
 
 FRAMES = {
     "channel": 1, "pages_raw": 2, "pages_lz4": 3, "pages_zero": 4, "round_end": 5,
-    "pages_delta": 6, "pages_same": 7, "pages_alike": 8,
+    "pages_delta": 6, "pages_same": 7, "pages_alike": 8, "pages_zstd": 9,
     "alive": 16, "offer": 17, "accept": 18, "refused": 19, "landed": 20, "state": 21,
     "last_round": 22, "digests": 23, "prepared": 24, "commit": 25, "running": 26, "abort": 27,
     "missing": 28, "post_copy": 29, "ended": 30, "inquire": 32, "status": 33, "request": 40,

@@ -440,7 +440,7 @@ class AStrangerAtTheDoor(BadInputTest):
             self.assertIn("lz4", accept["features"])
             return json.dumps(accept | {"features": ["of-another-time"]}).encode()
 
-        for args, status in (["--compression", "lz4"], 1), ([], 0):
+        for args, status in (["--compression", "lz4"], 1), (["--compression", "zstd"], 1), ([], 0):
             receiver = self.receive()
             between = proxy.Proxy(receiver.address)
             self.addCleanup(between.close)

@@ -1,5 +1,5 @@
-"""Pages that go as deltas, or as references to what was sent: the guest finds every page as it left it,
-whatever the way and whatever else is asked for."""
+"""Pages that go as deltas, as references to what was sent, or by Zstandard: the guest finds every page
+as it left it, whatever the way and whatever else is asked for."""
 
 import itertools
 import unittest
@@ -59,6 +59,12 @@ class SendingLess(LessTest):
         self.assertGreater(report["saved_bytes"]["duplicate"], 4000 * 1000)
         self.assert_pages_add_up(report)
 
+    def test_zstandard_is_taken_where_it_is_asked_for(self):
+        sizes = {}
+        for way in ("lz4", "zstd"):
+            sizes[way] = self.move_less("--mode", "pre-copy", "--compression", way)["wire_bytes"]
+        self.assertLess(sizes["zstd"], sizes["lz4"])
+
     def test_with_no_compression_every_page_goes_as_it_is(self):
         report = self.move_less("--mode", "pre-copy", "--compression", "none")
         pages = report["pages"]
@@ -72,6 +78,8 @@ class WhatIsNotRight(LessTest):
     @cases({
         "a_difference_from_another_page_is_refused": ("pages_delta", "difference|damaged LZ4"),
         "a_reference_to_another_content_is_refused": ("pages_same", "not here"),
+        "a_damaged_zstandard_frame_is_refused":
+            ("pages_zstd", "Zstandard", "--compression", "zstd"),
     })
     def stays(self, frame, why, *args):
         vm = self.guest()
@@ -90,6 +98,7 @@ class ManyLegs(LessTest):
     @cases({
         "with_deltas": ("--mode", "pre-copy", "--compression", "lz4"),
         "with_duplicates": ("--mode", "pre-copy", "--delta-cache", "0"),
+        "by_zstandard": ("--mode", "pre-copy", "--compression", "zstd"),
         "after_the_switch": ("--mode", "hybrid"),
         "after_the_handover": ("--mode", "post-copy"),
     })
@@ -105,7 +114,7 @@ class ManyLegs(LessTest):
         """Both ways in turn, so that each return finds an image."""
         here, there = self.make_store(), self.make_store()
         vm = self.guest("--image-store", here)
-        ways = itertools.product(("hybrid", "pre-copy", "auto"), ("auto", "lz4"), (1, 3))
+        ways = itertools.product(("hybrid", "pre-copy", "auto"), ("auto", "zstd", "lz4"), (1, 3))
         for mode, compression, channels in itertools.islice(itertools.cycle(ways), LEGS // 2):
             args = (*SLOW, "--mode", mode, "--compression", compression, "--channels", channels)
             away, report = self.leave(vm, there, "--verify", *args)

@@ -15,7 +15,7 @@ REPORT = {
     "outcome": str, "error": None, "mode": str, "switched": None, "transport": str,
     "progress": float, "total_ms": float, "downtime_ms": float, "wire_bytes": int, "wire_bytes_back": int,
     "pages": {
-        "total": int, "unpopulated": int, "zero": int, "raw": int, "compressed": int, "delta": int,
+        "total": int, "unpopulated": int, "zero": int, "raw": int, "compressed": int, "zstd": int, "delta": int,
         "reused": int,
         "duplicate": int, "free": int, "demand": int, "pushed": int, "resent": int,
         "held_back": int,

@@ -13,7 +13,7 @@ from harness import FerryTest
 from labels import labels
 
 TRANSPORTS = ["tcp", "unix"]
-COMPRESSIONS = ["auto", "lz4", "none"]
+COMPRESSIONS = ["auto", "lz4", "zstd", "none"]
 CHANNELS = [1, 2, 3, 4]
 
 

@@ -19,7 +19,7 @@ using namespace migration::wire;
 constexpr std::uint64_t kRamPages = 4096;
 
 void decode_one(unsigned which, std::span<const std::byte> bytes) {
-  switch (which % 24) {
+  switch (which % 25) {
     case 0:
       if (bytes.size() >= kPreambleBytes) {
         static_cast<void>(decode_preamble(bytes.first<kPreambleBytes>()));
@@ -112,6 +112,13 @@ void decode_one(unsigned which, std::span<const std::byte> bytes) {
         if (decode_same(bytes.first<kSameBytes>(), kRamPages).as >= kRamPages) __builtin_trap();
       }
       break;
+    case 24: {
+      // What it unpacks to fills the pages or is refused.
+      migration::PageCodec codec;
+      std::vector<std::byte> pages(2 * vmm::kPageSize);
+      codec.unpack(migration::BlockFormat::zstd, bytes, pages);
+      break;
+    }
     case 20: static_cast<void>(decode<migration::MigrationReport>(bytes)); break;
     case 21: {
       const auto since_save = decode_commit(bytes);

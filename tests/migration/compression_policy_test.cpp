@@ -10,15 +10,15 @@ constexpr double kBlock = 64 * 1024;
 
 /// A compressor of 800 MiB/s that halves its input.
 void probe(CompressionPolicy& policy, double ratio = 0.5) {
-  policy.probed(kBlock, kBlock * ratio, kBlock / (800 * kMiB));
+  policy.probed(kBlock, {kBlock * ratio, kBlock / (800 * kMiB)});
 }
 void send_raw(CompressionPolicy& policy, double link) {
   for (int i = 0; i < 8; ++i) policy.sent_raw(kMiB, kMiB / link);
 }
 
 TEST(CompressionPolicy, ForcedOnAndOffStaysSo) {
-  CompressionPolicy on(Compression::lz4, 0);
-  CompressionPolicy off(Compression::none, 0);
+  CompressionPolicy on(Compression::lz4, 0, false);
+  CompressionPolicy off(Compression::none, 0, false);
   EXPECT_TRUE(on.compress());
   EXPECT_FALSE(off.compress());
   EXPECT_FALSE(on.probe_due());
@@ -30,20 +30,20 @@ TEST(CompressionPolicy, ForcedOnAndOffStaysSo) {
 }
 
 TEST(CompressionPolicy, AsksForATrialFirst) {
-  const CompressionPolicy policy(Compression::automatic, 0);
+  const CompressionPolicy policy(Compression::automatic, 0, false);
   EXPECT_TRUE(policy.probe_due());
   EXPECT_FALSE(policy.compress());
 }
 
 TEST(CompressionPolicy, SendsRawOverALinkFasterThanTheCompressor) {
-  CompressionPolicy policy(Compression::automatic, 0);
+  CompressionPolicy policy(Compression::automatic, 0, false);
   probe(policy);
   send_raw(policy, 2000 * kMiB);
   EXPECT_FALSE(policy.compress());
 }
 
 TEST(CompressionPolicy, CompressesOnceTheLinkProvesSlow) {
-  CompressionPolicy policy(Compression::automatic, 0);
+  CompressionPolicy policy(Compression::automatic, 0, false);
   probe(policy);
   EXPECT_FALSE(policy.compress());
   send_raw(policy, 120 * kMiB);
@@ -51,19 +51,19 @@ TEST(CompressionPolicy, CompressesOnceTheLinkProvesSlow) {
 }
 
 TEST(CompressionPolicy, CompressesFromTheFirstPageUnderALowCap) {
-  CompressionPolicy policy(Compression::automatic, 125e6);
+  CompressionPolicy policy(Compression::automatic, 125e6, false);
   probe(policy);
   EXPECT_TRUE(policy.compress());
 }
 
 TEST(CompressionPolicy, DoesNotCompressWhatDoesNotShrink) {
-  CompressionPolicy policy(Compression::automatic, 125e6);
+  CompressionPolicy policy(Compression::automatic, 125e6, false);
   probe(policy, 0.99);
   EXPECT_FALSE(policy.compress());
 }
 
 TEST(CompressionPolicy, TriesAgainNowAndThenWhileItSendsRaw) {
-  CompressionPolicy policy(Compression::automatic, 125e6);
+  CompressionPolicy policy(Compression::automatic, 125e6, false);
   probe(policy, 0.99);
   EXPECT_FALSE(policy.probe_due());
   for (int i = 0; i < 16; ++i) policy.sent_raw(kMiB, 0.001);
@@ -73,7 +73,7 @@ TEST(CompressionPolicy, TriesAgainNowAndThenWhileItSendsRaw) {
 }
 
 TEST(CompressionPolicy, GoesOnCompressingWhileTheLinkHoldsItUp) {
-  CompressionPolicy policy(Compression::automatic, 0);
+  CompressionPolicy policy(Compression::automatic, 0, false);
   probe(policy);
   send_raw(policy, 120 * kMiB);
   for (int i = 0; i < 1024; ++i) {
@@ -83,7 +83,7 @@ TEST(CompressionPolicy, GoesOnCompressingWhileTheLinkHoldsItUp) {
 }
 
 TEST(CompressionPolicy, GivesUpWhatProvesSlowerThanRawForAWhileThatDoubles) {
-  CompressionPolicy policy(Compression::automatic, 0);
+  CompressionPolicy policy(Compression::automatic, 0, false);
   const auto mib_until_tried = [&] {
     for (double sent = 0;; sent += 8) {
       if (policy.probe_due()) probe(policy);  // 800 MiB/s, says the trial block
@@ -105,7 +105,7 @@ TEST(CompressionPolicy, GivesUpWhatProvesSlowerThanRawForAWhileThatDoubles) {
 }
 
 TEST(CompressionPolicy, LooksAtTheLinkAgainWhenTheCompressorLimits) {
-  CompressionPolicy policy(Compression::automatic, 0);
+  CompressionPolicy policy(Compression::automatic, 0, false);
   probe(policy);
   send_raw(policy, 120 * kMiB);
   ASSERT_TRUE(policy.compress());
@@ -115,6 +115,118 @@ TEST(CompressionPolicy, LooksAtTheLinkAgainWhenTheCompressorLimits) {
   EXPECT_FALSE(policy.compress());
   send_raw(policy, 2000 * kMiB);
   EXPECT_FALSE(policy.compress());
+}
+
+/// A compressor that halves its input, at 800 MiB/s, and one that takes most of the rest, at 300.
+void compare(CompressionPolicy& policy, double zstd_ratio = 0.3) {
+  policy.compared(kBlock, {kBlock / 2, kBlock / (800 * kMiB)},
+                  {kBlock * zstd_ratio, kBlock / (300 * kMiB)});
+}
+/// A window of what is compressed, of which so many bytes a second are on the wire.
+void send_compressed(CompressionPolicy& policy, double ratio, double link) {
+  for (int i = 0; i < 8; ++i) {
+    policy.sent_compressed(kMiB, kMiB * ratio, kMiB / (800 * kMiB), kMiB * ratio / link);
+  }
+}
+/// One that knows what both carry, over a link of that speed.
+CompressionPolicy compared(double cap, double zstd_ratio = 0.3) {
+  CompressionPolicy policy(Compression::automatic, cap, true);
+  probe(policy);
+  send_compressed(policy, 0.5, cap);
+  EXPECT_TRUE(policy.comparison_due());
+  compare(policy, zstd_ratio);
+  EXPECT_TRUE(policy.compress());
+  return policy;
+}
+
+TEST(CompressionPolicy, TakesZstandardOnASlowLink) {
+  const CompressionPolicy policy = compared(25 * kMiB);
+  EXPECT_EQ(policy.format(), BlockFormat::zstd);
+  EXPECT_FALSE(policy.comparison_due());
+}
+
+TEST(CompressionPolicy, StaysWithLz4WhereTheLinkOutrunsZstandard) {
+  EXPECT_EQ(compared(250 * kMiB).format(), BlockFormat::lz4);
+}
+
+TEST(CompressionPolicy, StaysWithLz4WhereZstandardShrinksHardlyMore) {
+  EXPECT_EQ(compared(25 * kMiB, 0.47).format(), BlockFormat::lz4);
+}
+
+TEST(CompressionPolicy, ComparesNothingBeforeAWindowHasGoneByLz4) {
+  CompressionPolicy policy(Compression::automatic, 25 * kMiB, true);
+  probe(policy);
+  EXPECT_TRUE(policy.compress());
+  EXPECT_FALSE(policy.comparison_due());
+}
+
+TEST(CompressionPolicy, DoesNotTryZstandardThatThePeerDoesNotKnow) {
+  CompressionPolicy policy(Compression::automatic, 25 * kMiB, false);
+  probe(policy);
+  send_compressed(policy, 0.5, 25 * kMiB);
+  EXPECT_TRUE(policy.compress());
+  EXPECT_FALSE(policy.comparison_due());
+}
+
+TEST(CompressionPolicy, ComparesAgainNowAndThenWhicheverItTakes) {
+  CompressionPolicy policy = compared(25 * kMiB);
+  send_compressed(policy, 0.3, 25 * kMiB);
+  EXPECT_FALSE(policy.comparison_due());
+  send_compressed(policy, 0.3, 25 * kMiB);
+  EXPECT_TRUE(policy.comparison_due());
+  compare(policy, 0.47);
+  EXPECT_EQ(policy.format(), BlockFormat::lz4);
+  send_compressed(policy, 0.5, 25 * kMiB);
+  send_compressed(policy, 0.5, 25 * kMiB);
+  EXPECT_TRUE(policy.comparison_due());
+  compare(policy);
+  EXPECT_EQ(policy.format(), BlockFormat::zstd);
+}
+
+TEST(CompressionPolicy, LeavesZstandardThatCarriesLessForAWhileThatDoubles) {
+  CompressionPolicy policy = compared(25 * kMiB);
+  const auto windows_until_compared = [&] {
+    send_compressed(policy, 0.3, 10 * kMiB);  // the peer cannot unpack it that fast
+    EXPECT_EQ(policy.format(), BlockFormat::lz4);
+    int windows = 0;
+    for (; !policy.comparison_due(); ++windows) send_compressed(policy, 0.5, 25 * kMiB);
+    compare(policy);
+    EXPECT_EQ(policy.format(), BlockFormat::zstd);
+    return windows;
+  };
+  EXPECT_GE(windows_until_compared(), 64 / 8);
+  EXPECT_GE(windows_until_compared(), 128 / 8);
+}
+
+TEST(CompressionPolicy, PagesThatShrinkLessAreNoReasonToLeaveZstandard) {
+  CompressionPolicy policy = compared(25 * kMiB);
+  send_compressed(policy, 0.8, 25 * kMiB);
+  EXPECT_EQ(policy.format(), BlockFormat::zstd);
+}
+
+TEST(CompressionPolicy, LooksAtTheLinkByLz4WhenZstandardLimits) {
+  CompressionPolicy policy(Compression::automatic, 0, true);
+  probe(policy);
+  send_raw(policy, 25 * kMiB);
+  send_compressed(policy, 0.5, 25 * kMiB);
+  compare(policy);
+  ASSERT_EQ(policy.format(), BlockFormat::zstd);
+  send_compressed(policy, 0.3, 2000 * kMiB);
+  EXPECT_EQ(policy.format(), BlockFormat::lz4);
+}
+
+TEST(CompressionPolicy, SendsRawWhereNothingShrinksAnyMore) {
+  CompressionPolicy policy = compared(25 * kMiB);
+  send_compressed(policy, 0.99, 25 * kMiB);
+  EXPECT_FALSE(policy.compress());
+}
+
+TEST(CompressionPolicy, ZstandardThatIsAskedForStays) {
+  CompressionPolicy policy(Compression::zstd, 0, true);
+  EXPECT_TRUE(policy.compress());
+  EXPECT_EQ(policy.format(), BlockFormat::zstd);
+  for (int i = 0; i < 1000; ++i) policy.sent_compressed(kBlock, kBlock, 1, 0);
+  EXPECT_EQ(policy.format(), BlockFormat::zstd);
 }
 
 }  // namespace

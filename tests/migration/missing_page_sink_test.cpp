@@ -82,7 +82,7 @@ TEST_F(PuttingMissingPages, InstallsACompressedBlock) {
   block.resize(static_cast<std::size_t>(size));
   peer_.send(block);
   const Ranges ranges{{4, 3}, {9, 1}};
-  put([&](PageSink& sink) { sink.put_compressed(ranges, in_, block.size()); });
+  put([&](PageSink& sink) { sink.put_compressed(ranges, in_, block.size(), BlockFormat::lz4); });
   expect_page(6, 7);
   expect_page(9, 7);
 }
@@ -132,7 +132,7 @@ TEST_F(PuttingMissingPages, RefusesAFrameThatItsPagesDoNotFill) {
 TEST_F(PuttingMissingPages, RefusesAFrameThatIsShorterThanItsDigests) {
   make({{0, 10}}, true);
   const Ranges ranges{{4, 2}};
-  EXPECT_THROW(put([&](PageSink& sink) { sink.put_compressed(ranges, in_, 15); }),
+  EXPECT_THROW(put([&](PageSink& sink) { sink.put_compressed(ranges, in_, 15, BlockFormat::lz4); }),
                wire::ProtocolError);
 }
 

@@ -105,5 +105,72 @@ TEST(PageCodec, RefusesADifferenceOfAnotherSize) {
   EXPECT_THROW(PageCodec::unpack_delta(block, short_base, page), wire::ProtocolError);
 }
 
+std::vector<std::byte> packed_by_zstd(const std::vector<std::byte>& bytes) {
+  PageCodec codec;
+  std::vector<std::byte> block(PageCodec::room_for(bytes.size()));
+  block.resize(codec.pack_zstd(bytes, block));
+  return block;
+}
+
+TEST(PageCodec, GivesBackWhatZstandardPacked) {
+  PageCodec codec;
+  for (const std::size_t count : {std::size_t{1}, std::size_t{16}}) {
+    for (const unsigned variety : {1U, 3U, 256U}) {
+      const auto before = pages(count, variety);
+      std::vector<std::byte> after(before.size());
+      codec.unpack(BlockFormat::zstd, packed_by_zstd(before), after);
+      EXPECT_EQ(after, before);
+    }
+  }
+}
+
+void expect_damaged(const std::vector<std::byte>& frame, std::size_t size) {
+  // What is behind the pages is not theirs.
+  std::vector<std::byte> into(size + kPage, std::byte{0x5a});
+  PageCodec codec;
+  EXPECT_THROW(codec.unpack(BlockFormat::zstd, frame, std::span(into).first(size)),
+               wire::ProtocolError);
+  EXPECT_EQ(std::ranges::count(std::span(into).subspan(size), std::byte{0x5a}), kPage);
+}
+
+TEST(PageCodec, RefusesAZstandardFrameOfAnotherSizeOfPages) {
+  const auto bomb = packed_by_zstd(std::vector<std::byte>(16 * kPage));
+  expect_damaged(bomb, kPage);
+  expect_damaged(bomb, 17 * kPage);
+}
+
+TEST(PageCodec, RefusesAZstandardFrameThatIsNotWhole) {
+  const auto frame = packed_by_zstd(pages(2, 3));
+  for (const std::size_t size :
+       {std::size_t{0}, std::size_t{3}, std::size_t{9}, frame.size() - 1}) {
+    expect_damaged({frame.begin(), frame.begin() + static_cast<std::ptrdiff_t>(size)}, 2 * kPage);
+  }
+}
+
+TEST(PageCodec, RefusesWhatIsBehindAZstandardFrame) {
+  const auto frame = packed_by_zstd(pages(2, 3));
+  auto longer = frame;
+  longer.push_back(std::byte{0});
+  expect_damaged(longer, 2 * kPage);
+  auto twice = frame;
+  twice.insert(twice.end(), frame.begin(), frame.end());
+  expect_damaged(twice, 4 * kPage);
+  // A frame that is to be skipped, of no bytes.
+  auto skipped = frame;
+  for (const int byte : {0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0}) {
+    skipped.push_back(static_cast<std::byte>(byte));
+  }
+  expect_damaged(skipped, 2 * kPage);
+}
+
+TEST(PageCodec, RefusesAZstandardFrameThatDoesNotSayItsSize) {
+  // No size, a window of 64 KiB; one block, the last, of a byte 4096 times.
+  std::vector<std::byte> frame;
+  for (const int byte : {0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x30, 0x03, 0x80, 0x00, 0x41}) {
+    frame.push_back(static_cast<std::byte>(byte));
+  }
+  expect_damaged(frame, kPage);
+}
+
 }  // namespace
 }  // namespace migration

@@ -177,6 +177,18 @@ TEST_F(PageReceiving, RefusesABlockOfTooFewPages) {
   EXPECT_THROW(send(bytes), wire::ProtocolError);
 }
 
+TEST_F(PageReceiving, PutsPagesOfAZstandardFrameInPlace) {
+  const Bytes pages = content(16, 2);
+  PageCodec codec;
+  Bytes frame(PageCodec::room_for(pages.size())), bytes;
+  frame.resize(codec.pack_zstd(pages, frame));
+  put_pages(bytes, FrameType::pages_zstd, {{100, 10}, {50, 6}}, frame);
+  wire::put_frame(bytes, FrameType::round_end, wire::encode_round(1));
+  EXPECT_EQ(send(bytes), 1U);
+  expect_pages(100, {pages.begin(), pages.begin() + 10 * vmm::kPageSize});
+  expect_pages(50, {pages.begin() + 10 * vmm::kPageSize, pages.end()});
+}
+
 TEST_F(PageReceiving, TakesNoMorePagesInARoundThanRamHas) {
   const std::uint64_t pages = memory_.page_count();
   Bytes bytes;
@@ -352,7 +364,7 @@ class NotingSink final : public PageSink {
     put_zero(ranges);
   }
   void put_compressed(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
-                      std::size_t bytes) override {
+                      std::size_t bytes, BlockFormat /*format*/) override {
     put_raw(ranges, in, bytes);
   }
   void put_deltas(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,

@@ -19,6 +19,7 @@ TEST(MigrationReport, SurvivesJson) {
   report.kept_image.error = "full";
   report.pages.compressed = 12;
   report.pages.free = 11;
+  report.pages.zstd = 17;
   report.pages.delta = 13;
   report.saved = {.delta = 14, .duplicate = 16};
   report.delta_cache_bytes = 15;
@@ -33,6 +34,7 @@ TEST(MigrationReport, SurvivesJson) {
   EXPECT_EQ(to_json(back), to_json(report));
   EXPECT_EQ(back.outcome, Outcome::in_doubt);
   EXPECT_EQ(back.rounds.at(0).throttle, 20U);
+  EXPECT_EQ(back.pages.zstd, 17U);
   EXPECT_EQ(back.pages.delta, 13U);
   EXPECT_EQ(back.saved.delta, 14U);
   EXPECT_EQ(back.saved.duplicate, 16U);

@@ -362,7 +362,7 @@ TEST(Features, AreThoseThatBothKnow) {
                          R"("image":{{"pages":0,"by":"","key":""}}}})",
                          list)));
   };
-  EXPECT_EQ(accept(R"(["lz4","report","delta","duplicates"])").features, Features::all());
+  EXPECT_EQ(accept(R"(["lz4","report","delta","duplicates","zstd"])").features, Features::all());
   EXPECT_EQ(accept("[]").features, Features());
   const Features one = accept(R"(["teleport","lz4","lz4"])").features;
   EXPECT_TRUE(one.has(Feature::lz4));
