@@ -105,24 +105,31 @@ void fill_page_as(std::uint64_t name, std::uint64_t address, PageKind kind,
 }
 
 PageVerdict touch_page(std::uint64_t address, PageKind kind, std::uint32_t generation,
-                       Random& random) {
-  return touch_page_as(address, address, kind, generation, random);
+                       Random& random, PageWrite where) {
+  return touch_page_as(address, address, kind, generation, random, where);
 }
 
 PageVerdict touch_page_as(std::uint64_t name, std::uint64_t address, PageKind kind,
-                          std::uint32_t generation, Random& random) {
+                          std::uint32_t generation, Random& random, PageWrite where) {
   auto* page = reinterpret_cast<Word*>(address);
   if (page[kAddressWord] != name) return {PageFault::lost, page[kAddressWord], name};
   if (page[kGenerationWord] != generation) {
     return {PageFault::stale, page[kGenerationWord], generation};
   }
-  constexpr std::size_t kQuarter = kWords / 4;
-  std::uint64_t choices = random.next() >> 8;
-  for (std::size_t i = 0; i < 4; ++i, choices >>= 7) {
-    const std::size_t index = i * kQuarter + choices % kQuarter;
-    if (index < kFirstContentWord) continue;
+  const auto write = [&](std::size_t index) {
     const std::uint64_t draw = random.next();
     change(page, index, kind == PageKind::random ? draw : text_word(draw >> 32));
+  };
+  if (where == PageWrite::line) {
+    constexpr std::size_t kLineWords = 8;
+    for (std::size_t index = kFirstContentWord; index < kLineWords; ++index) write(index);
+  } else {
+    constexpr std::size_t kQuarter = kWords / 4;
+    std::uint64_t choices = random.next() >> 8;
+    for (std::size_t i = 0; i < 4; ++i, choices >>= 7) {
+      const std::size_t index = i * kQuarter + choices % kQuarter;
+      if (index >= kFirstContentWord) write(index);
+    }
   }
   change(page, kGenerationWord, std::uint64_t{generation} + 1);
   return {};

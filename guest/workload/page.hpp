@@ -19,6 +19,12 @@ enum class PageFault : std::uint8_t {
 
 const char* name(PageFault fault);
 
+/// Where a write goes.
+enum class PageWrite : std::uint8_t {
+  spread,  ///< a word in each quarter of the page
+  line,    ///< its first 64 bytes
+};
+
 struct PageVerdict {
   PageFault fault = PageFault::none;
   std::uint64_t got = 0;  ///< the address, generation, checksum or word that was found
@@ -34,15 +40,15 @@ void fill_page_as(std::uint64_t name, std::uint64_t address, PageKind kind,
 PageVerdict verify_page_as(std::uint64_t name, std::uint64_t address, PageKind kind,
                            std::uint32_t generation);
 
-/// A small write to a page that is not zero: a word in each quarter, the generation, which grows
-/// by one, and the checksum. The checksum is linear in the words, so it costs no pass over the
-/// page. Refuses a page that is not of `generation`, which the write would make look right again.
+/// A small write to a page that is not zero: some words, the generation, which grows by one, and
+/// the checksum. The checksum is linear in the words, so it costs no pass over the page. Refuses a
+/// page that is not of `generation`, which the write would make look right again.
 PageVerdict touch_page(std::uint64_t address, PageKind kind, std::uint32_t generation,
-                       Random& random);
+                       Random& random, PageWrite where = PageWrite::spread);
 
 /// The same of a page that stands for something else than its own memory.
 PageVerdict touch_page_as(std::uint64_t name, std::uint64_t address, PageKind kind,
-                          std::uint32_t generation, Random& random);
+                          std::uint32_t generation, Random& random, PageWrite where);
 
 /// What begins a page that is not zero: its address. 0 where it is zero.
 std::uint64_t peek_page(std::uint64_t address);

@@ -53,7 +53,7 @@ class PageSet {
   void touch(std::uint64_t index, Random& random) {
     std::uint32_t& generation = generations_[index];
     const PageVerdict verdict =
-        touch_page_as(name(index), memory_.address(index), kind(index), generation, random);
+        touch_page_as(name(index), memory_.address(index), kind(index), generation, random, write_);
     if (verdict.fault != PageFault::none) report(index, verdict);
     ++generation;
   }
@@ -92,6 +92,7 @@ class PageSet {
   std::uint64_t zero_percent_ = 0;
   std::uint64_t random_percent_ = 0;
   std::uint64_t copies_percent_ = 0;
+  PageWrite write_ = PageWrite::spread;
   Atomic<std::uint64_t> next_chunk_;
   Atomic<std::uint64_t> filled_;
 };

@@ -23,6 +23,7 @@ COLUMNS = [
     ("pages", "pages", 0),
     ("reused", "pages reused", 0),
     ("duplicate", "duplicate pages", 0),
+    ("zstd_share", "by zstd, of compressed %", 0),
     ("delta", "deltas", 0),
     ("delta_bytes", "bytes of a delta", 0),
     ("delta_cache", "delta cache MiB", 0),

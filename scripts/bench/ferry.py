@@ -89,9 +89,11 @@ class FerryArm:
 
 
 def _less(report):
-    """Where pages went as deltas or references."""
+    """Where pages went by Zstandard, as deltas or as references."""
     pages, saved = report["pages"], report["saved_bytes"]
     result = {}
+    if pages["zstd"]:
+        result["zstd_share"] = 100 * pages["zstd"] / pages["compressed"]
     if pages["delta"]:
         result["delta"] = pages["delta"]
         result["delta_bytes"] = 4096 - saved["delta"] / pages["delta"]

@@ -1,4 +1,4 @@
-"""The cases of sending less: deltas and duplicates."""
+"""The cases of sending less: deltas, duplicates and Zstandard."""
 
 from .bars import Bar
 from .cases import FILLED_1G, GBIT, Case, arms_of
@@ -8,7 +8,7 @@ HALF_GBIT = GBIT // 2
 
 def deltas(programs, run):
     run.migrations(arms_of(
-        programs, 1024, f"tick=10 {FILLED_1G} dirty=20000",
+        programs, 1024, f"tick=10 {FILLED_1G} dirty=20000 dirty-line",
         {name: f"--mode pre-copy --max-bandwidth 500Mbit --compression lz4 --delta-cache {size}"
          for name, size in (("ferry", "1G"), ("ferry, no deltas", "0"))},
         {"qemu xbzrle": {"bytes_per_second": HALF_GBIT, "xbzrle": 1 << 30}},
@@ -27,10 +27,18 @@ def duplicates(programs, run):
     run.migrations(arms)
 
 
+def zstandard(programs, run):
+    run.migrations(arms_of(
+        programs, 256, "tick=10 fill=200 zero=0 random=0 text=100",
+        {name: f"--mode pre-copy --max-bandwidth 200Mbit --compression {name}"
+         for name in ("auto", "lz4", "zstd")}, {},
+    ))
+
+
 def deltas_bars(samples):
     ferry, without = samples["ferry"], samples["ferry, no deltas"]
     return [
-        Bar("bytes of a delta", ferry.median("delta_bytes"), 200, "bytes"),
+        Bar("bytes of a delta", ferry.median("delta_bytes") or 4096, 200, "bytes"),
         Bar("total against the same without deltas", ferry.median("total"),
             without.median("total"), "ms"),
         Bar("wire bytes against QEMU's xbzrle", ferry.median("wire"),
@@ -52,9 +60,21 @@ def duplicates_bars(samples):
     ]
 
 
+def zstandard_bars(samples):
+    auto = samples["auto"]
+    return [
+        Bar("total against 0.85 x LZ4", auto.median("total"), 0.85 * samples["lz4"].median("total"),
+            "ms"),
+        Bar("of the compressed pages, by Zstandard", auto.median("zstd_share") or 0, 50, "%",
+            at_least=True),
+    ]
+
+
 CASES = {
-    "deltas": Case("1 GiB at 500 Mbit/s, 48 bytes written in each of 20 000 pages/s",
+    "deltas": Case("1 GiB at 500 Mbit/s, 64 bytes written in each of 20 000 pages/s",
                    deltas, deltas_bars),
     "duplicates": Case("1 GiB of random pages, a tenth of them copies of others or none",
                        duplicates, duplicates_bars),
+    "zstandard": Case("256 MiB at 200 Mbit/s, 200 MiB of text-like pages",
+                      zstandard, zstandard_bars),
 }

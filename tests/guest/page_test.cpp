@@ -91,6 +91,15 @@ TEST_P(FilledGuestPage, IsWholeAndOneGenerationOnAfterAWrite) {
   }
 }
 
+TEST_P(FilledGuestPage, IsWrittenInItsFirstLineOnly) {
+  const auto before = page_;
+  ASSERT_EQ(touch_page(address(page_), GetParam(), kGeneration, random_, PageWrite::line).fault,
+            PageFault::none);
+  EXPECT_EQ(verify(kGeneration + 1).fault, PageFault::none);
+  EXPECT_NE(std::memcmp(&page_.words[3], &before.words[3], 40), 0);
+  EXPECT_EQ(std::memcmp(&page_.words[8], &before.words[8], sizeof page_ - 64), 0);
+}
+
 TEST_P(FilledGuestPage, RefusesAWriteThatWouldHideDamage) {
   EXPECT_EQ(touch_page(address(page_), GetParam(), kGeneration + 1, random_).fault,
             PageFault::stale);
