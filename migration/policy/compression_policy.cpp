@@ -60,7 +60,7 @@ double CompressionPolicy::carried_by(Codec codec) const {
 void CompressionPolicy::decide() {
   if (wanted_ != Compression::automatic || compressor_ == 0) return;
   const double need = link() * (compressing_ ? 1 : kMargin);
-  compressing_ = compressor_ > need && ratio_ < kWorthRatio;
+  compressing_ = compressor_ > need && ratio_ < kWorthRatio && !look_at_raw_;
   zstd_.used = compressing_ && zstd_.tried.speed > 0 && zstd_.since_trial >= 0 &&
                carried_by(zstd_.tried) > kZstdMargin * carried_by(zstd_.lz4_tried);
 }
@@ -88,6 +88,7 @@ void CompressionPolicy::sent_raw(double bytes, double seconds) {
   window_.write_seconds += seconds;
   if (window_.out < kWindow) return;
   raw_seen_ = raw_link_ = window_.out / std::max(window_.write_seconds, 1e-9);
+  look_at_raw_ = false;
   window_ = {};
   decide();
 }
@@ -108,16 +109,21 @@ void CompressionPolicy::sent_compressed(double in, double out, double compress_s
     compressor_ = window_.in / std::max(window_.compress_seconds, 1e-9);
     zstd_.lz4_sent = sent;
   }
-  if (!zstd_.used && carried < raw_seen_) {
-    // What was promised did not come: the CPU is shared with the guest or with the peer, say.
+  if (zstd_.used && sent / zstd_.tried.ratio < zstd_.lz4_sent / zstd_.lz4_tried.ratio) {
+    // What was promised did not come: the CPU is shared with the guest or with the peer, say. The
+    // pages differ from those of LZ4's window, so the ratios are those of one block.
+    zstd_.penalty = zstd_.penalty == 0 ? kFirstPenalty : 2 * zstd_.penalty;
+    zstd_.since_trial = -zstd_.penalty;
+  } else if (carried < raw_seen_) {
+    // Nor here.
     compressor_ = carried;
     raw_link_ = raw_seen_;
     penalty_ = penalty_ == 0 ? kFirstPenalty : 2 * penalty_;
     since_probe_ = -penalty_;
-  } else if (zstd_.used && sent / zstd_.tried.ratio < zstd_.lz4_sent / zstd_.lz4_tried.ratio) {
-    // Nor here. The pages differ from those of LZ4's window, so the ratios are those of one block.
-    zstd_.penalty = zstd_.penalty == 0 ? kFirstPenalty : 2 * zstd_.penalty;
-    zstd_.since_trial = -zstd_.penalty;
+  } else if (raw_seen_ == 0 && carried < cap_) {
+    // The cap let compression begin before a raw page was seen; they would carry as much, unless
+    // the link is slower. A raw window will tell.
+    look_at_raw_ = true;
   } else if (window_.write_seconds >= kLinkBound * total) {
     raw_link_ = sent;
   } else {

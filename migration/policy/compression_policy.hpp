@@ -23,6 +23,9 @@ enum class BlockFormat { lz4, zstd };
 /// greater by a margin. Both are tried on the same block, now and then; and a window by which it
 /// carries less than LZ4 did ends it, for a while that doubles, too.
 ///
+/// Compression that began under a cap, before a raw page was sent, and then carries less than the
+/// cap is compared with a raw window, too.
+///
 /// B is seen while raw pages are sent. While compressed ones are sent it is seen only if the link
 /// is what limits (writing takes much of the time); otherwise a window is sent raw, or by LZ4
 /// instead of Zstandard, to see it.
@@ -72,8 +75,9 @@ class CompressionPolicy {
   bool compressing_;
   double compressor_ = 0;  ///< input bytes per second; 0 until measured
   double ratio_ = 1;
-  double raw_link_ = 0;  ///< bytes per second as last seen; 0 until measured
-  double raw_seen_ = 0;  ///< bytes per second, in the last window that went raw
+  double raw_link_ = 0;       ///< bytes per second as last seen; 0 until measured
+  double raw_seen_ = 0;       ///< bytes per second, in the last window that went raw
+  bool look_at_raw_ = false;  ///< the next window goes so
   double since_probe_ = 0;
   double penalty_ = 0;  ///< bytes that went raw after compression last proved slower
   struct Zstd {

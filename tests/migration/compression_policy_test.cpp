@@ -104,6 +104,38 @@ TEST(CompressionPolicy, GivesUpWhatProvesSlowerThanRawForAWhileThatDoubles) {
   EXPECT_GE(mib_until_tried(), 128);
 }
 
+/// A window that carries so many bytes of pages a second, and waits for its peer.
+void send_waiting(CompressionPolicy& policy, double carried) {
+  for (int i = 0; i < 8; ++i) policy.sent_compressed(kMiB, kMiB / 2, 0.001, kMiB / carried - 0.001);
+}
+
+TEST(CompressionPolicy, LooksAtRawDataWhereCompressedOnesCarryLessThanTheCap) {
+  CompressionPolicy policy(Compression::automatic, 60 * kMiB, false);
+  probe(policy);
+  ASSERT_TRUE(policy.compress());
+  send_waiting(policy, 20 * kMiB);
+  EXPECT_FALSE(policy.compress());
+  send_raw(policy, 40 * kMiB);
+  EXPECT_TRUE(policy.compress());  // as it might be the link that is slow
+  send_waiting(policy, 20 * kMiB);
+  EXPECT_FALSE(policy.compress());
+  for (int i = 0; i < 7; ++i) {
+    send_raw(policy, 40 * kMiB);
+    EXPECT_FALSE(policy.probe_due());
+  }
+}
+
+TEST(CompressionPolicy, GoesOnCompressingOverALinkBelowItsCap) {
+  CompressionPolicy policy(Compression::automatic, 60 * kMiB, false);
+  probe(policy);
+  send_waiting(policy, 20 * kMiB);
+  send_raw(policy, 10 * kMiB);
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_TRUE(policy.compress());
+    send_waiting(policy, 20 * kMiB);
+  }
+}
+
 TEST(CompressionPolicy, LooksAtTheLinkAgainWhenTheCompressorLimits) {
   CompressionPolicy policy(Compression::automatic, 0, false);
   probe(policy);
