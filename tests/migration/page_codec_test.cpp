@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <initializer_list>
 #include <random>
 #include <span>
 #include <vector>
@@ -124,6 +125,12 @@ TEST(PageCodec, GivesBackWhatZstandardPacked) {
   }
 }
 
+std::vector<std::byte> bytes_of(std::initializer_list<int> values) {
+  std::vector<std::byte> bytes;
+  for (const int value : values) bytes.push_back(static_cast<std::byte>(value));
+  return bytes;
+}
+
 void expect_damaged(const std::vector<std::byte>& frame, std::size_t size) {
   // What is behind the pages is not theirs.
   std::vector<std::byte> into(size + kPage, std::byte{0x5a});
@@ -156,20 +163,23 @@ TEST(PageCodec, RefusesWhatIsBehindAZstandardFrame) {
   twice.insert(twice.end(), frame.begin(), frame.end());
   expect_damaged(twice, 4 * kPage);
   // A frame that is to be skipped, of no bytes.
-  auto skipped = frame;
-  for (const int byte : {0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0}) {
-    skipped.push_back(static_cast<std::byte>(byte));
-  }
-  expect_damaged(skipped, 2 * kPage);
+  const auto skipped = bytes_of({0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0});
+  longer = frame;
+  longer.insert(longer.end(), skipped.begin(), skipped.end());
+  expect_damaged(longer, 2 * kPage);
+}
+
+TEST(PageCodec, UnpacksTheZstandardFrameOfTheProtocol) {
+  std::vector<std::byte> page(kPage);
+  PageCodec codec;
+  codec.unpack(BlockFormat::zstd,
+               bytes_of({0x28, 0xb5, 0x2f, 0xfd, 0x60, 0x00, 0x0f, 0x03, 0x80, 0x00, 0x41}), page);
+  EXPECT_EQ(page, std::vector<std::byte>(kPage, std::byte{0x41}));
 }
 
 TEST(PageCodec, RefusesAZstandardFrameThatDoesNotSayItsSize) {
-  // No size, a window of 64 KiB; one block, the last, of a byte 4096 times.
-  std::vector<std::byte> frame;
-  for (const int byte : {0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x30, 0x03, 0x80, 0x00, 0x41}) {
-    frame.push_back(static_cast<std::byte>(byte));
-  }
-  expect_damaged(frame, kPage);
+  // The same without it, but with a window of 64 KiB.
+  expect_damaged(bytes_of({0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x30, 0x03, 0x80, 0x00, 0x41}), kPage);
 }
 
 }  // namespace
