@@ -19,7 +19,7 @@ void check(int got, std::size_t wanted) {
   }
 }
 
-/// Level 3 takes a fifth longer; it shrinks programs by 4 % more, pages of text by no more.
+/// Level 3 takes a quarter longer; it shrinks programs by 4 % more, pages of text by no more.
 constexpr int kZstdLevel = 1;
 
 /// A frame that says what is in it, and nothing before or behind it: ZSTD_decompressDCtx() would
