@@ -62,8 +62,18 @@ class SendingLess(LessTest):
     def test_zstandard_is_taken_where_it_is_asked_for(self):
         sizes = {}
         for way in ("lz4", "zstd"):
-            sizes[way] = self.move_less("--mode", "pre-copy", "--compression", way)["wire_bytes"]
+            report = self.move_less("--mode", "pre-copy", "--compression", way)
+            sizes[way] = report["wire_bytes"]
+            self.assertEqual(report["pages"]["zstd"] > 0, way == "zstd")
         self.assertLess(sizes["zstd"], sizes["lz4"])
+
+    def test_zstandard_is_chosen_over_a_slow_link(self):
+        vm = self.run_vm("tick=2 fill=60 zero=0 random=0 text=100 end=byte", memory="80M")
+        vm.stdout.wait_for(rb"^# fill done")
+        target, report = self.move(vm, "--mode", "pre-copy", "--max-bandwidth", "40Mbit")
+        self.end(target)
+        pages = report["pages"]
+        self.assertGreater(pages["zstd"], pages["compressed"] / 2, report)
 
     def test_with_no_compression_every_page_goes_as_it_is(self):
         report = self.move_less("--mode", "pre-copy", "--compression", "none")
