@@ -95,7 +95,7 @@ bool parse_flag(Options& options, Word word) {
   if (word.is("irq")) return options.receive_interrupts = true;
   if (word.is("rng")) return options.entropy = true;
   if (word.is("touch-endless")) return options.touch.endless = true;
-  if (word.is("dirty-line")) return options.dirty.line = true;
+  if (word.is("dirty-block")) return options.dirty.block = true;
   if (word.is("spin")) return options.spin = true;
   return false;
 }

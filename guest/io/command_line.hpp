@@ -13,7 +13,7 @@ struct WriteOptions {
   std::uint64_t working_set_at = 0;   ///< per cent of the pages that lie before it
   std::uint64_t skew_writes_percent = 0;
   std::uint64_t skew_pages_percent = 100;
-  bool line = false;  ///< each to the first 64 bytes of a page
+  bool block = false;  ///< each of 64 bytes in one place
 };
 
 /// The reads of a Toucher.

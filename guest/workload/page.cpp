@@ -120,16 +120,16 @@ PageVerdict touch_page_as(std::uint64_t name, std::uint64_t address, PageKind ki
     const std::uint64_t draw = random.next();
     change(page, index, kind == PageKind::random ? draw : text_word(draw >> 32));
   };
-  if (where == PageWrite::line) {
-    constexpr std::size_t kLineWords = 8;
-    for (std::size_t index = kFirstContentWord; index < kLineWords; ++index) write(index);
-  } else {
-    constexpr std::size_t kQuarter = kWords / 4;
-    std::uint64_t choices = random.next() >> 8;
-    for (std::size_t i = 0; i < 4; ++i, choices >>= 7) {
-      const std::size_t index = i * kQuarter + choices % kQuarter;
-      if (index >= kFirstContentWord) write(index);
-    }
+  if (where == PageWrite::block) {
+    constexpr std::size_t kEnd = kChecksumWord + 8;
+    for (std::size_t index = kFirstContentWord; index < kEnd; ++index) write(index);
+    return {};
+  }
+  constexpr std::size_t kQuarter = kWords / 4;
+  std::uint64_t choices = random.next() >> 8;
+  for (std::size_t i = 0; i < 4; ++i, choices >>= 7) {
+    const std::size_t index = i * kQuarter + choices % kQuarter;
+    if (index >= kFirstContentWord) write(index);
   }
   change(page, kGenerationWord, std::uint64_t{generation} + 1);
   return {};

@@ -21,8 +21,8 @@ const char* name(PageFault fault);
 
 /// Where a write goes.
 enum class PageWrite : std::uint8_t {
-  spread,  ///< a word in each quarter of the page
-  line,    ///< its first 64 bytes
+  spread,  ///< a word in each quarter of the page, and a new generation
+  block,   ///< 64 bytes in one place; the generation stays
 };
 
 struct PageVerdict {
@@ -40,9 +40,10 @@ void fill_page_as(std::uint64_t name, std::uint64_t address, PageKind kind,
 PageVerdict verify_page_as(std::uint64_t name, std::uint64_t address, PageKind kind,
                            std::uint32_t generation);
 
-/// A small write to a page that is not zero: some words, the generation, which grows by one, and
-/// the checksum. The checksum is linear in the words, so it costs no pass over the page. Refuses a
-/// page that is not of `generation`, which the write would make look right again.
+/// A small write to a page that is not zero: some words, the generation, which grows by one if the
+/// write is spread, and the checksum. The checksum is linear in the words, so it costs no pass over
+/// the page. Refuses a page that is not of `generation`, which the write would make look right
+/// again.
 PageVerdict touch_page(std::uint64_t address, PageKind kind, std::uint32_t generation,
                        Random& random, PageWrite where = PageWrite::spread);
 

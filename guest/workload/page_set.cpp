@@ -18,7 +18,7 @@ void PageSet::place(const Options& options, MemoryMap memory) {
   zero_percent_ = options.zero_percent;
   random_percent_ = options.random_percent;
   copies_percent_ = options.copies_percent;
-  write_ = options.dirty.line ? PageWrite::line : PageWrite::spread;
+  write_ = options.dirty.block ? PageWrite::block : PageWrite::spread;
   const std::uint64_t size = pages_ * sizeof(std::uint32_t);
   const std::uint64_t table = memory_.take(size);
   const bool marks = options.touch.wanted();

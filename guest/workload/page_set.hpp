@@ -49,13 +49,13 @@ class PageSet {
     return draw < zero_percent_ + random_percent_ ? PageKind::random : PageKind::text;
   }
 
-  /// Writes to page `index`, which is not zero, and to its generation.
+  /// Writes to page `index`, which is not zero, and to its generation unless that stays.
   void touch(std::uint64_t index, Random& random) {
     std::uint32_t& generation = generations_[index];
     const PageVerdict verdict =
         touch_page_as(name(index), memory_.address(index), kind(index), generation, random, write_);
     if (verdict.fault != PageFault::none) report(index, verdict);
-    ++generation;
+    if (write_ == PageWrite::spread) ++generation;
   }
 
   /// Reads the first word of page `index`, whatever it is; check_peeked() fails the machine when it

@@ -8,7 +8,7 @@ HALF_GBIT = GBIT // 2
 
 def deltas(programs, run):
     run.migrations(arms_of(
-        programs, 1024, f"tick=10 {FILLED_1G} dirty=20000 dirty-line",
+        programs, 1024, f"tick=10 {FILLED_1G} dirty=20000 dirty-block",
         {name: f"--mode pre-copy --max-bandwidth 500Mbit --compression lz4 --delta-cache {size}"
          for name, size in (("ferry", "1G"), ("ferry, no deltas", "0"))},
         {"qemu xbzrle": {"bytes_per_second": HALF_GBIT, "xbzrle": 1 << 30}},
