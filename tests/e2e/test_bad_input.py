@@ -440,22 +440,23 @@ class AStrangerAtTheDoor(BadInputTest):
             self.assertIn("lz4", accept["features"])
             return json.dumps(accept | {"features": ["of-another-time"]}).encode()
 
-        for args, status in (["--compression", "lz4"], 1), (["--compression", "zstd"], 1), ([], 0):
+        for way, missed in ("lz4", "LZ4"), ("zstd", "Zstandard"), ("auto", None):
             receiver = self.receive()
             between = proxy.Proxy(receiver.address)
             self.addCleanup(between.close)
             between.on("accept", proxy.payload(forget))
             vm = self.run_vm("tick=2 fill=4 end=byte")
             vm.wait_ready()
-            report = self.migrate(vm, between.address, "--verify", *args).report(status)
+            client = self.migrate(vm, between.address, "--verify", "--compression", way)
+            report = client.report(1 if missed else 0)
             self.assertEqual(report["pages"]["compressed"], 0)
-            if status == 0:
+            if not missed:
                 self.assertGreater(report["pages"]["raw"], 0)
                 self.assertTrue(report["verified"])
                 self.assertIsNone(receiver.info()["arrived_by"])
                 self.end(receiver)
             else:
-                self.assertIn("does not know LZ4", report["error"])
+                self.assertIn(f"does not know {missed}", report["error"])
                 self.end(vm)
 
     def check_config_is_refused(self, change, error):
