@@ -33,6 +33,7 @@ struct RunCommand {
   SerialChoice serial;
   std::string api_socket;
   ImageStoreChoice images;
+  bool shared_memory = false;  ///< RAM is a vmm::SharedRam
   bool overcommit = false;
   bool rng = false;
   bool balloon = false;
@@ -48,6 +49,7 @@ struct ReceiveCommand {
   std::chrono::microseconds timeout{10'000'000};
   ImageStoreChoice images;
   bool tracking = true;
+  bool shared_memory = false;  ///< of a VM whose RAM comes as pages
   bool overcommit = false;
   std::vector<devices::DiskChoice> disks;
   std::vector<devices::NetworkChoice> networks;

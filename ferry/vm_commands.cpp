@@ -113,7 +113,8 @@ int run(const RunCommand& command) {
   Session session({command.serial, command.api_socket, {.image_store = store.get()}});
   std::unique_ptr<vmm::Machine> machine;
   try {
-    vmm::GuestMemory ram = store.memory_for(config.memory_bytes);
+    vmm::GuestMemory ram = command.shared_memory ? vmm::GuestMemory::shared(config.memory_bytes)
+                                                 : store.memory_for(config.memory_bytes);
     machine = std::make_unique<vmm::Machine>(std::move(kvm), std::move(config), std::move(ram));
   } catch (const std::invalid_argument& error) {
     throw Failure(ExitStatus::usage, error.what());
@@ -141,7 +142,7 @@ int receive(const ReceiveCommand& command) {
   Session session({command.serial, command.api_socket, {store.get(), ledger, command.overcommit}});
   session.receive(
       {command.listen, std::chrono::duration_cast<std::chrono::milliseconds>(command.timeout),
-       store.get(), command.tracking},
+       store.get(), command.tracking, command.shared_memory},
       {.disks = command.disks, .networks = command.networks, .report = say});
   return session.run();
 }

@@ -43,14 +43,27 @@ void add_console(CLI::App& command, SerialChoice& serial, std::string& api_socke
       ->type_name("PATH");
 }
 
-void add_images(CLI::App& command, ImageStoreChoice& images) {
-  add(command, "--image-store", images.directory, &parse_path,
-      "where images of VMs that left are kept; on a tmpfs it holds the guest's RAM too, "
-      "so that keeping copies nothing")
-      ->type_name("DIR");
+bool parse_backing(std::string_view text) {
+  if (text != "anonymous" && text != "shared") {
+    throw std::invalid_argument(fmt::format("'{}' is neither anonymous nor shared", text));
+  }
+  return text == "shared";
+}
+
+void add_memory(CLI::App& command, ImageStoreChoice& images, bool& shared) {
+  CLI::Option* const store =
+      add(command, "--image-store", images.directory, &parse_path,
+          "where images of VMs that left are kept; on a tmpfs it holds the guest's RAM too, "
+          "so that keeping copies nothing")
+          ->type_name("DIR");
   add(command, "--image-store-limit", images.limit, &parse_size,
       "keep no more than this; the oldest images go first")
       ->type_name("SIZE");
+  add(command, "--memory-backing", shared, &parse_backing,
+      "what the guest's RAM is: anonymous memory (the default), or shared: memory that can be "
+      "handed to another process of this host, so that the VM moves there without copying")
+      ->type_name("anonymous|shared")
+      ->excludes(store);
 }
 
 void add_overcommit(CLI::App& command, bool& overcommit) {
@@ -83,7 +96,7 @@ void define_run(CLI::App& app, RunCommand& run) {
       ->type_name("N");
   add(command, "--name", run.name, &parse_name, "what people call the VM")->type_name("NAME");
   add_console(command, run.serial, run.api_socket);
-  add_images(command, run.images);
+  add_memory(command, run.images, run.shared_memory);
   add_overcommit(command, run.overcommit);
   command.add_flag("--rng", run.rng, "give the guest a virtio entropy device");
   CLI::Option* const balloon =
@@ -114,7 +127,7 @@ void define_receive(CLI::App& app, ReceiveCommand& receive) {
       "a source that is silent so long is lost (default 10s)")
       ->type_name("TIME");
   add_console(command, receive.serial, receive.api_socket);
-  add_images(command, receive.images);
+  add_memory(command, receive.images, receive.shared_memory);
   add_overcommit(command, receive.overcommit);
   add_each(command, "--disk", receive.disks, &parse_disk_place,
            "where the disk that the guest knows by that id is on this host; may be repeated")

@@ -27,6 +27,8 @@ struct ReceiveOptions {
   /// Whether the dirty log runs for a VM whose source keeps the image: then its return there sends
   /// exactly what changed.
   bool tracking = true;
+  /// RAM that comes as pages is put into a vmm::SharedRam.
+  bool shared_memory = false;
 };
 
 /// Makes RAM. To be called last, when nothing else speaks against the machine: an image of the VM

@@ -100,12 +100,21 @@ GuestMemory::GuestMemory(std::uint64_t size, UniqueFd file) : file_(std::move(fi
   lay_out();
 }
 
+GuestMemory::GuestMemory(std::uint64_t size, SharedRam shared)
+    : file_(shared.release()),
+      claim_(std::make_shared<RamClaim>(file_.get(), checked(size))),
+      ram_(size, file_.get()) {
+  lay_out();
+}
+
+GuestMemory GuestMemory::shared(std::uint64_t size) { return {size, SharedRam(checked(size))}; }
+
 void GuestMemory::lay_out() {
   const std::uint64_t low = std::min(size(), kHoleStart);
   slots_.push_back({GuestAddress{0}, 0, low});
   if (size() > low) slots_.push_back({GuestAddress{kHoleEnd}, low, size() - low});
   host_writes_.resize((page_count() + 63) / 64);
-  if (file() < 0) return;
+  if (file() < 0 || claim_) return;
   const PageRange blocks = blocks_of({0, page_count()});
   unallocated_ = PageSet(blocks.count);
   unallocated_.set(blocks);
@@ -184,7 +193,7 @@ void GuestMemory::punch(std::span<const PageRange> ranges) {
     for (const PageRange& range : left) {
       if (range.count == 0) continue;
       make_hole(range);
-      unallocated_.set(blocks_of(range));
+      note_unallocated(range);
     }
     PageSet there(page_count());
     for (const PageRange& range : left) add_populated(range, there);
@@ -214,11 +223,11 @@ void GuestMemory::discard(std::span<const PageRange> ranges) {
 }
 
 void GuestMemory::give_back(std::span<const PageRange> ranges) {
-  if (file_.get() >= 0) return;
+  if (has_file()) return;
   for (const PageRange& range : ranges) {
     const auto bytes = pages(range);
     // Where the host refuses, for memory that is locked say, they stay.
-    static_cast<void>(::madvise(bytes.data(), bytes.size(), MADV_DONTNEED));
+    static_cast<void>(::madvise(bytes.data(), bytes.size(), claim_ ? MADV_REMOVE : MADV_DONTNEED));
     note_written(bytes);
   }
 }
@@ -232,7 +241,12 @@ void GuestMemory::cover() {
 void GuestMemory::uncover(PageRange range) {
   ram_.remap(range.first * kPageSize, range.count * kPageSize, file_.get());
   add_covered(-range.count);
-  unallocated_.set(blocks_of(range));
+  note_unallocated(range);
+}
+
+/// A memfd has room as long as the host has memory.
+void GuestMemory::note_unallocated(PageRange range) {
+  if (!claim_) unallocated_.set(blocks_of(range));
 }
 
 /// Others ask while pages come, or leave.
@@ -259,7 +273,7 @@ int GuestMemory::allocate(PageRange range) {
 }
 
 void GuestMemory::reserve(PageRange range) {
-  if (file() < 0) return;
+  if (file() < 0 || claim_) return;
   const int error = allocate(range);
   if (error == 0) return;
   throw std::system_error(error, std::generic_category(),

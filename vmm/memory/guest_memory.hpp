@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -11,6 +12,7 @@
 #include "vmm/memory/guest_address.hpp"
 #include "vmm/memory/mapping.hpp"
 #include "vmm/memory/page_set.hpp"
+#include "vmm/memory/shared_ram.hpp"
 #include "vmm/os/unique_fd.hpp"
 
 namespace vmm {
@@ -33,8 +35,8 @@ struct RamSlot {
 };
 
 /// What RAM is made of. Anonymous memory can use huge pages and is the cheapest to touch; a memfd
-/// or a file is needed only where RAM is shared with another process or kept after this one (a file
-/// is given to GuestMemory as such).
+/// or a file is needed only where RAM is shared with another process or kept after this one (a
+/// file, or a SharedRam, is given to GuestMemory as such).
 enum class Backing { anonymous, memfd };
 
 /// The guest reached outside its RAM, or a caller on its behalf.
@@ -53,11 +55,17 @@ class GuestMemory {
   /// RAM is `file`, opened for reading and writing, and has its content; std::invalid_argument when
   /// it is not of `size` bytes, since RAM past its end would kill the process.
   GuestMemory(std::uint64_t size, UniqueFd file);
+  /// RAM is `shared`, of as many bytes, and has its content.
+  GuestMemory(std::uint64_t size, SharedRam shared);
+  /// RAM is a new SharedRam.
+  [[nodiscard]] static GuestMemory shared(std::uint64_t size);
 
   [[nodiscard]] std::uint64_t size() const { return ram_.size(); }
   [[nodiscard]] std::uint64_t page_count() const { return size() / kPageSize; }
   /// The file or memfd that RAM is, -1 when it is anonymous memory, be it only in part.
   [[nodiscard]] int file() const { return covered() == 0 ? file_.get() : -1; }
+  /// Null but for RAM that is a SharedRam.
+  [[nodiscard]] const std::shared_ptr<RamClaim>& claim() const { return claim_; }
   /// Of RAM that is a file: the directory that this is in, for people.
   [[nodiscard]] std::string place() const;
   [[nodiscard]] std::span<const RamSlot> slots() const { return slots_; }
@@ -87,8 +95,8 @@ class GuestMemory {
 
   /// What the guest does without for now goes back to the host, as far as the host takes it: such a
   /// page is missing afterwards, and reads as zero. While the guest runs, from any thread; not
-  /// while RAM is registered with a Userfault. RAM that is a file keeps its pages: others might
-  /// take the room.
+  /// while RAM is registered with a Userfault. RAM in a file of a file system keeps its pages:
+  /// others might take the room.
   ///
   /// Each page is noted as written, for a page that becomes zero is. After that, as with all that
   /// is written: a migration that reads a page in between, as it was or as zero, reads it again.
@@ -109,8 +117,9 @@ class GuestMemory {
   void reserve(PageRange range);
   /// Whether a page of RAM may still have to find room in the file.
   [[nodiscard]] bool needs_room() const { return !unallocated_.empty(); }
-  /// Whether RAM is a file, be it only in part: a page may find no room then. Any thread.
-  [[nodiscard]] bool has_file() const { return file_.get() >= 0; }
+  /// Whether RAM is a file of a file system, be it only in part: a page may find no room then. Any
+  /// thread.
+  [[nodiscard]] bool has_file() const { return file_.get() >= 0 && !claim_; }
   /// Of RAM that is a file: these bytes can be read and written from now on. Waits for pages that
   /// are missing, as whoever reads them does. False where the file has no room for them now. Any
   /// thread.
@@ -135,6 +144,7 @@ class GuestMemory {
 
  private:
   void lay_out();
+  void note_unallocated(PageRange range);
   void punch(std::span<const PageRange> ranges);
   void make_hole(PageRange range);
   [[nodiscard]] std::uint64_t covered() const;
@@ -145,6 +155,7 @@ class GuestMemory {
   [[nodiscard]] std::uint64_t offset_of(GuestAddress address, std::uint64_t length) const;
 
   UniqueFd file_;
+  std::shared_ptr<RamClaim> claim_;
   /// Pages; accessed as std::atomic_ref. file() needs it, so it comes before what asks.
   mutable std::uint64_t covered_ = 0;
   Mapping ram_;
