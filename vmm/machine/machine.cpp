@@ -216,6 +216,7 @@ void Machine::resume() {
   if (running_) end_drain();
   if (running_ || ended()) return;
   acquire();
+  set_page_msrs();
   // So that the guest's watchdogs do not take the stop for a hang.
   for (const auto& vcpu : vcpus_) {
     if (vcpu->stopped()) vcpu->kvm().note_stopped();  // else the call would wait for its page too

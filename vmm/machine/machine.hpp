@@ -23,6 +23,7 @@
 #include "vmm/machine/machine_config.hpp"
 #include "vmm/machine/machine_state.hpp"
 #include "vmm/machine/vcpu.hpp"
+#include "vmm/machine/vcpu_state.hpp"
 #include "vmm/memory/guest_memory.hpp"
 #include "vmm/memory/userfault.hpp"
 #include "vmm/os/mutex.hpp"
@@ -102,9 +103,12 @@ class Machine final : public DeviceHost {
   /// while a device has I/O under way. Saving can itself write
   /// guest pages (kvmclock): read the dirty log after it.
   [[nodiscard]] MachineState save();
+  /// Whether KVM writes guest pages, which it does for kvmclock among others, when a state is
+  /// loaded, or not before resume().
+  enum class PageWrites { at_load, at_resume };
   /// Loads a state that `save` made, into a machine of the same config that has not run yet.
   /// std::invalid_argument for a section that is missing, unknown or of a wrong size, by name.
-  void load(const MachineState& state);
+  void load(const MachineState& state, PageWrites writes = PageWrites::at_load);
 
   /// How long ago the last save() read the guest's clocks.
   [[nodiscard]] std::chrono::nanoseconds since_save() const { return time_.since_save(); }
@@ -128,6 +132,7 @@ class Machine final : public DeviceHost {
   void check_needs(bool is_new);
   void set_tsc_frequency();
   void add_device(std::shared_ptr<Device> device);
+  void set_page_msrs();
   [[nodiscard]] kvm_ioapic_state ioapic() const;
   [[nodiscard]] kvm_pic_state pic() const;  ///< the first of the two
 
@@ -142,6 +147,7 @@ class Machine final : public DeviceHost {
   std::atomic<bool> lacks_pages_{false};  ///< there is a userfault, for the devices' threads
   std::vector<std::shared_ptr<Device>> devices_;
   std::vector<std::unique_ptr<Vcpu>> vcpus_;
+  std::vector<PageMsrs> page_msrs_;  ///< of each vCPU, or none: loaded and not set yet
   GuestTime time_;
   bool running_ = false;
   bool draining_ = false;

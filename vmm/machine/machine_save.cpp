@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <stdexcept>
@@ -28,6 +29,11 @@ MachineState Machine::save() {
   for (std::uint32_t i = 0; i < vcpus_.size(); ++i) {
     save_vcpu(vcpus_[i]->kvm(), config_.needs, fmt::format("vcpu{}", i), state);
   }
+  for (std::size_t i = 0; i < page_msrs_.size(); ++i) {
+    const std::string msrs = fmt::format("vcpu{}/msrs", i);
+    const auto section = std::ranges::find(state.sections, msrs, &StateSection::id);
+    replace_page_msrs(*section, page_msrs_[i]);
+  }
   for (std::uint32_t chip = 0; chip < kIrqchips.size(); ++chip) {
     add_section(state, kIrqchips.at(chip), vm_.get_irqchip(chip));
   }
@@ -40,12 +46,14 @@ MachineState Machine::save() {
   return state;
 }
 
-void Machine::load(const MachineState& state) {
+void Machine::load(const MachineState& state, PageWrites writes) {
   SectionReader from(state);
   const auto tsc_shift = time_.load(vm_, vcpus_.front()->kvm(), from, state.as_of);
+  page_msrs_.clear();
   for (std::uint32_t i = 0; i < vcpus_.size(); ++i) {
-    load_vcpu(vcpus_[i]->kvm(), fmt::format("vcpu{}", i), tsc_shift, from);
+    page_msrs_.push_back(load_vcpu(vcpus_[i]->kvm(), fmt::format("vcpu{}", i), tsc_shift, from));
   }
+  if (writes == PageWrites::at_load) set_page_msrs();
   for (std::uint32_t chip = 0; chip < kIrqchips.size(); ++chip) {
     const auto saved = from.take_struct<kvm_irqchip>(kIrqchips.at(chip));
     if (saved.chip_id != chip) {
@@ -63,6 +71,13 @@ void Machine::load(const MachineState& state) {
     }
   }
   from.finish();
+}
+
+void Machine::set_page_msrs() {
+  for (std::size_t i = 0; i < page_msrs_.size(); ++i) {
+    set_msrs(vcpus_[i]->kvm(), page_msrs_[i]);
+  }
+  page_msrs_.clear();
 }
 
 void Machine::catch_up() { time_.catch_up(vm_, vcpus_); }

@@ -51,6 +51,14 @@ void add_memory_types(std::vector<kvm_msr_entry>& entries) {
   }
 }
 
+/// KVM's own, all of which are of this kind, or have come to be: of kvmclock, stolen time, page
+/// faults that are told later, and ends of interrupts.
+bool names_page(std::uint32_t msr) {
+  constexpr std::uint32_t kOldWallClock = 0x11;
+  constexpr std::uint32_t kOldSystemTime = 0x12;
+  return msr == kOldWallClock || msr == kOldSystemTime || (msr >= 0x4b564d00 && msr < 0x4b564e00);
+}
+
 void add_bytes(MachineState& state, std::string id, std::span<const std::byte> bytes) {
   state.sections.push_back({std::move(id), 1, {bytes.begin(), bytes.end()}});
 }
@@ -111,8 +119,8 @@ void save_vcpu(const KvmVcpu& vcpu, const HostNeeds& needs, const std::string& p
   add_section(into, prefix + "/events", events);
 }
 
-void load_vcpu(const KvmVcpu& vcpu, const std::string& prefix,
-               std::optional<std::uint64_t> tsc_shift, SectionReader& from) {
+PageMsrs load_vcpu(const KvmVcpu& vcpu, const std::string& prefix,
+                   std::optional<std::uint64_t> tsc_shift, SectionReader& from) {
   // The APIC base (in SREGS) before the LAPIC; the LAPIC's timer mode before the MSRs, which hold
   // the TSC deadline; general registers before the events, which they would clear.
   vcpu.set_sregs2(from.take_struct<kvm_sregs2>(prefix + "/sregs"));
@@ -138,8 +146,11 @@ void load_vcpu(const KvmVcpu& vcpu, const std::string& prefix,
       return true;
     });
   }
-  const std::size_t written = vcpu.set_msrs(msrs);
-  if (written != msrs.size()) fail_msr("set", msrs[written]);
+  const auto pages = std::ranges::stable_partition(
+      msrs, [](const kvm_msr_entry& msr) { return !names_page(msr.index); });
+  PageMsrs page_msrs(pages.begin(), pages.end());
+  msrs.erase(pages.begin(), pages.end());
+  set_msrs(vcpu, msrs);
 
   vcpu.set_regs(from.take_struct<kvm_regs>(prefix + "/regs"));
   kvm_vcpu_events events = from.take_struct<kvm_vcpu_events>(prefix + "/events");
@@ -147,6 +158,22 @@ void load_vcpu(const KvmVcpu& vcpu, const std::string& prefix,
   events.flags |= KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR;
   vcpu.set_events(events);
   vcpu.set_mp_state(from.take_struct<kvm_mp_state>(prefix + "/mp_state"));
+  return page_msrs;
+}
+
+void set_msrs(const KvmVcpu& vcpu, const std::vector<kvm_msr_entry>& msrs) {
+  const std::size_t written = vcpu.set_msrs(msrs);
+  if (written != msrs.size()) fail_msr("set", msrs[written]);
+}
+
+void replace_page_msrs(StateSection& section, const PageMsrs& msrs) {
+  for (std::size_t at = 0; at + sizeof(kvm_msr_entry) <= section.data.size();
+       at += sizeof(kvm_msr_entry)) {
+    kvm_msr_entry entry{};
+    std::memcpy(&entry, section.data.data() + at, sizeof(entry));
+    const auto set = std::ranges::find(msrs, entry.index, &kvm_msr_entry::index);
+    if (set != msrs.end()) std::memcpy(section.data.data() + at, &*set, sizeof(*set));
+  }
 }
 
 }  // namespace vmm

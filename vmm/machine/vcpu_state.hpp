@@ -26,9 +26,17 @@ namespace vmm {
 void save_vcpu(const KvmVcpu& vcpu, const HostNeeds& needs, const std::string& prefix,
                MachineState& into);
 
-/// Loads one vCPU that has its CPUID and has not run. `tsc_shift` is that of GuestTime::load().
-/// std::invalid_argument names what is unsound.
-void load_vcpu(const KvmVcpu& vcpu, const std::string& prefix,
-               std::optional<std::uint64_t> tsc_shift, SectionReader& from);
+/// MSRs of one vCPU by which the guest has named pages for KVM to write: its clock, say.
+using PageMsrs = std::vector<kvm_msr_entry>;
+
+/// Loads one vCPU that has its CPUID and has not run, but for what it returns: no guest page is
+/// written before that is set. `tsc_shift` is that of GuestTime::load(). std::invalid_argument
+/// names what is unsound.
+[[nodiscard]] PageMsrs load_vcpu(const KvmVcpu& vcpu, const std::string& prefix,
+                                 std::optional<std::uint64_t> tsc_shift, SectionReader& from);
+/// std::invalid_argument for one that KVM does not take.
+void set_msrs(const KvmVcpu& vcpu, const std::vector<kvm_msr_entry>& msrs);
+/// In a vCPU's section "<prefix>/msrs", which was saved before they were set.
+void replace_page_msrs(StateSection& section, const PageMsrs& msrs);
 
 }  // namespace vmm
