@@ -6,9 +6,11 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
+#include <boost/system/system_error.hpp>
 #include <system_error>
 #include <utility>
 
+#include "migration/net/descriptor.hpp"
 #include "migration/net/event_loop.hpp"
 
 namespace migration::net {
@@ -100,8 +102,7 @@ void Connection::disarm(asio::steady_timer& deadline) {
 asio::awaitable<void> Connection::read(std::span<std::byte> into) {
   const auto self = shared_from_this();
   error_code error;
-  received_ += co_await asio::async_read(socket_, asio::buffer(into.data(), into.size()),
-                                         asio::redirect_error(asio::use_awaitable, error));
+  received_ += co_await read_all(into, error);
   // What came before this side closed it, and has its turn only now, is not heard any more.
   if (!error && !closed_) co_return;
   if (why_closed_) std::rethrow_exception(why_closed_);
@@ -112,6 +113,24 @@ asio::awaitable<void> Connection::read(std::span<std::byte> into) {
   throw std::system_error(error.value(), std::system_category(), "reading from the peer");
 }
 
+asio::awaitable<std::size_t> Connection::read_all(std::span<std::byte> into, error_code& error) {
+  std::size_t done = 0;
+  try {
+    while (takes_descriptor_ && done < into.size()) {
+      const std::size_t got = co_await read_with(socket_, into.subspan(done), descriptor_);
+      if (got == 0) error = asio::error::eof;
+      if (error) co_return done;
+      done += got;
+    }
+  } catch (const boost::system::system_error& failure) {
+    error = failure.code();
+    co_return done;
+  }
+  const auto rest = into.subspan(done);
+  co_return done + co_await asio::async_read(socket_, asio::buffer(rest.data(), rest.size()),
+                                             asio::redirect_error(asio::use_awaitable, error));
+}
+
 asio::awaitable<wire::FrameHeader> Connection::read_header() {
   std::array<std::byte, wire::kHeaderBytes> bytes{};
   co_await read(bytes);
@@ -119,12 +138,14 @@ asio::awaitable<wire::FrameHeader> Connection::read_header() {
 }
 
 asio::awaitable<Frame> Connection::first_frame(FrameType type, const char* otherwise) {
+  takes_descriptor_ = type == FrameType::offer && carries_descriptors(socket_);
   wire::FrameHeader header;
   do header = co_await read_header();
   while (header.type == FrameType::alive);
   if (header.type != type) throw wire::ProtocolError(otherwise);
   Frame frame{type, std::vector<std::byte>(header.payload)};
   co_await read(frame.payload);
+  takes_descriptor_ = false;
   disarm(deadline_);
   co_return frame;
 }
@@ -171,6 +192,22 @@ asio::awaitable<void> Connection::write_queued(std::shared_ptr<Connection> self)
   co_await self->write_queued();
 }
 
+asio::awaitable<std::size_t> Connection::write_all(std::span<const std::byte> piece,
+                                                   error_code& error) {
+  std::size_t done = 0;
+  if (const int file = std::exchange(attached_, -1); file >= 0) {
+    try {
+      done = co_await write_with(socket_, piece, file);
+    } catch (const boost::system::system_error& failure) {
+      error = failure.code();
+      co_return done;
+    }
+  }
+  const auto rest = piece.subspan(done);
+  co_return done + co_await asio::async_write(socket_, asio::buffer(rest.data(), rest.size()),
+                                              asio::redirect_error(asio::use_awaitable, error));
+}
+
 asio::awaitable<void> Connection::write_queued() {
   error_code error;
   while (!queue_.empty() && !error) {
@@ -178,8 +215,7 @@ asio::awaitable<void> Connection::write_queued() {
     for (std::size_t at = 0; at < batch.size() && !error; at += kPiece) {
       arm_deadline(write_deadline_, kDeaf, timeout_);
       const std::size_t size = std::min(kPiece, batch.size() - at);
-      sent_ += co_await asio::async_write(socket_, asio::buffer(batch.data() + at, size),
-                                          asio::redirect_error(asio::use_awaitable, error));
+      sent_ += co_await write_all(std::span(batch).subspan(at, size), error);
     }
   }
   disarm(write_deadline_);

@@ -13,6 +13,7 @@
 #include "migration/net/socket.hpp"
 #include "migration/wire/decode.hpp"
 #include "migration/wire/encode.hpp"
+#include "vmm/os/unique_fd.hpp"
 
 namespace migration::net {
 
@@ -39,6 +40,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   /// The first frame after `welcome`, which has to be of that type; else ProtocolError with
   /// `otherwise`, before anything of it is read.
   asio::awaitable<Frame> first_frame(wire::FrameType type, const char* otherwise);
+  /// The descriptor that came with it, if one did: over a Unix socket, with an offer.
+  [[nodiscard]] vmm::UniqueFd take_descriptor() { return std::move(descriptor_); }
   /// The next frame that is not `alive`, within `limit` whatever signs of life there are.
   asio::awaitable<Frame> answer(std::chrono::milliseconds limit);
 
@@ -51,6 +54,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void account(std::function<void(std::size_t bytes)> sending) { sending_ = std::move(sending); }
   /// Queues a frame; frames go out in order. A failure shows in `receive`.
   void send(wire::FrameType type, std::span<const std::byte> payload = {});
+  /// `file` goes with the next frame, over a Unix socket. It is the caller's until drained().
+  void attach(int file) { attached_ = file; }
   /// Whether the kernel does not yet have all that was queued.
   [[nodiscard]] bool busy() const { return writing_; }
   /// Waits until the kernel has all that was queued. A peer that takes nothing for the timeout is
@@ -78,6 +83,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
  private:
   asio::awaitable<void> read(std::span<std::byte> into);
+  /// The same, with what comes beside the bytes.
+  asio::awaitable<std::size_t> read_all(std::span<std::byte> into,
+                                        boost::system::error_code& error);
+  asio::awaitable<std::size_t> write_all(std::span<const std::byte> piece,
+                                         boost::system::error_code& error);
   asio::awaitable<wire::FrameHeader> read_header();
   asio::awaitable<Frame> read_payload(wire::FrameHeader header);
   /// Keeps the connection alive until it is done.
@@ -96,6 +106,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   asio::steady_timer last_deadline_;  ///< of close_when_drained()
   std::function<void(std::size_t)> sending_;
   std::vector<std::byte> queue_;
+  int attached_ = -1;              ///< to the bytes that are written next
+  bool takes_descriptor_ = false;  ///< with what is read
+  vmm::UniqueFd descriptor_;
   bool writing_ = false;
   bool closing_ = false;  ///< once all is written
   std::exception_ptr closing_why_;

@@ -3,12 +3,15 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <cstddef>
+#include <cstring>
 #include <exception>
 #include <future>
 #include <optional>
@@ -61,6 +64,22 @@ class FaultPeer {
     EXPECT_EQ(::send(mine_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL),
               static_cast<ssize_t>(bytes.size()));
   }
+  /// With descriptors, two at the most.
+  void send_with(std::span<const std::byte> bytes, std::span<const int> files) {
+    alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(2 * sizeof(int))> control{};
+    iovec part{const_cast<std::byte*>(bytes.data()), bytes.size()};
+    msghdr header{};
+    header.msg_iov = &part;
+    header.msg_iovlen = 1;
+    header.msg_control = control.data();
+    header.msg_controllen = CMSG_SPACE(files.size_bytes());
+    cmsghdr* const rights = CMSG_FIRSTHDR(&header);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(files.size_bytes());
+    std::memcpy(CMSG_DATA(rights), files.data(), files.size_bytes());
+    EXPECT_EQ(::sendmsg(mine_.get(), &header, MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
+  }
   void send_page(vmm::PageIndex page, wire::PageEncoding encoding, std::span<const std::byte> data,
                  std::uint64_t digest = 0, wire::FrameType type = wire::FrameType::page) {
     wire::Bytes frame;
@@ -85,6 +104,24 @@ class FaultPeer {
     }
     bytes.resize(at);
     return bytes;
+  }
+  /// Fills `bytes`; the descriptor that comes with the first of them, or none.
+  vmm::UniqueFd receive_with(std::span<std::byte> bytes) {
+    alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int))> control{};
+    iovec part{bytes.data(), bytes.size()};
+    msghdr header{};
+    header.msg_iov = &part;
+    header.msg_iovlen = 1;
+    header.msg_control = control.data();
+    header.msg_controllen = control.size();
+    const ssize_t got = ::recvmsg(mine_.get(), &header, 0);
+    EXPECT_GT(got, 0);
+    int file = -1;
+    const cmsghdr* const rights = CMSG_FIRSTHDR(&header);
+    if (rights != nullptr) std::memcpy(&file, CMSG_DATA(rights), sizeof(file));
+    const auto rest = bytes.subspan(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+    std::ranges::copy(receive(rest.size()), rest.begin());
+    return vmm::UniqueFd(file);
   }
   /// The payload of the next frame; nullopt when the connection ends or another type comes.
   std::optional<wire::Bytes> receive(wire::FrameType type) {
