@@ -90,9 +90,11 @@ void define_migrate(CLI::App& app, MigrateCommand& migrate) {
       ->type_name("ADDR")
       ->required();
   add(command, "--mode", options.mode,
-      one_of(&migration::mode_from, "auto, pre-copy, post-copy, hybrid, stop-and-copy"),
+      one_of(&migration::mode_from, "auto, pre-copy, post-copy, hybrid, stop-and-copy, local"),
       "auto (the default: pre-copy, and post-copy for a guest that writes faster than the link), "
-      "pre-copy, post-copy, hybrid (one round of pre-copy, then post-copy) or stop-and-copy")
+      "pre-copy, post-copy, hybrid (one round of pre-copy, then post-copy), stop-and-copy, or "
+      "local: memory with --memory-backing shared goes to another process of this host as it is, "
+      "which auto does where it can")
       ->type_name("MODE");
   add(command, "--max-downtime", options.max_downtime, &parse_duration,
       "stop the guest when the rest fits this time (default 50ms)")

@@ -18,7 +18,7 @@ using migration::MigrateOptions;
 using migration::MigrateSettings;
 using nlohmann::json;
 
-constexpr std::string_view kModes = "pre-copy, post-copy, hybrid, stop-and-copy or auto";
+constexpr std::string_view kModes = "pre-copy, post-copy, hybrid, stop-and-copy, local or auto";
 constexpr std::string_view kPrepagings = "bubbling, linear or none";
 constexpr unsigned kMaxRounds = 1'000'000;
 constexpr double kMaxMilliseconds =

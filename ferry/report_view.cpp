@@ -111,6 +111,9 @@ void add_pages(std::string& table, const MigrationReport::Pages& pages) {
         fmt::format("{} pages that the guest wrote again and again, from the first round",
                     format_count(pages.held_back)));
   }
+  if (pages.handed_over > 0) {
+    row(table, "handed over", "the memory itself, to a process of this host");
+  }
   if (pages.reused + pages.duplicate > 0) {
     row(table, "not sent",
         fmt::format("{} pages reused, {} had elsewhere", format_count(pages.reused),

@@ -8,6 +8,7 @@ std::string_view to_string(Mode mode) {
     case Mode::stop_and_copy: return "stop-and-copy";
     case Mode::post_copy: return "post-copy";
     case Mode::hybrid: return "hybrid";
+    case Mode::local: return "local";
     case Mode::automatic: break;
   }
   return "auto";
@@ -43,8 +44,8 @@ std::string_view to_string(Reuse reuse) {
 }
 
 std::optional<Mode> mode_from(std::string_view name) {
-  for (const Mode mode :
-       {Mode::pre_copy, Mode::stop_and_copy, Mode::post_copy, Mode::hybrid, Mode::automatic}) {
+  for (const Mode mode : {Mode::pre_copy, Mode::stop_and_copy, Mode::post_copy, Mode::hybrid,
+                          Mode::local, Mode::automatic}) {
     if (to_string(mode) == name) return mode;
   }
   return std::nullopt;

@@ -14,7 +14,7 @@ namespace migration {
 
 class ImageStore;
 
-enum class Mode { pre_copy, stop_and_copy, post_copy, hybrid, automatic };
+enum class Mode { pre_copy, stop_and_copy, post_copy, hybrid, local, automatic };
 enum class Compression { automatic, lz4, zstd, none };
 /// In which order post-copy pushes pages: around what the guest faults on, from the lowest page up,
 /// or only what it faults on.
@@ -24,9 +24,9 @@ enum class Prepaging { bubbling, linear, none };
 /// the source's record, or what has equal content.
 enum class Reuse { automatic, generation, content, off };
 
-/// "pre-copy", "stop-and-copy", "post-copy", "hybrid", "auto" / "auto", "lz4", "zstd", "none" /
-/// "bubbling", "linear", "none" / "auto", "generation", "content", "off": as on the command line
-/// and in the report.
+/// "pre-copy", "stop-and-copy", "post-copy", "hybrid", "local", "auto" / "auto", "lz4", "zstd",
+/// "none" / "bubbling", "linear", "none" / "auto", "generation", "content", "off": as on the
+/// command line and in the report.
 [[nodiscard]] std::string_view to_string(Mode mode);
 [[nodiscard]] std::string_view to_string(Compression compression);
 [[nodiscard]] std::string_view to_string(Prepaging prepaging);

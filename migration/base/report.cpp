@@ -38,6 +38,7 @@ json pages_json(const MigrationReport::Pages& pages) {
           {"delta", pages.delta},
           {"reused", pages.reused},
           {"duplicate", pages.duplicate},
+          {"handed_over", pages.handed_over},
           {"free", pages.free},
           {"held_back", pages.held_back},
           {"demand", pages.demand},
@@ -129,6 +130,7 @@ MigrationReport report_from_json(const json& from) {
   // Not in the report of a peer that knows of none.
   report.pages.zstd = pages.value("zstd", std::uint64_t{0});
   report.pages.delta = pages.value("delta", std::uint64_t{0});
+  report.pages.handed_over = pages.value("handed_over", std::uint64_t{0});
   if (const auto saved = from.find("saved_bytes"); saved != from.end()) {
     report.saved.delta = saved->value("delta", std::uint64_t{0});
     report.saved.duplicate = saved->value("duplicate", std::uint64_t{0});

@@ -36,14 +36,15 @@ struct MigrationReport {
   std::uint64_t wire_bytes_back = 0;
   struct Pages {
     std::uint64_t total = 0, unpopulated = 0, zero = 0, raw = 0, compressed = 0, resent = 0;
-    std::uint64_t zstd = 0;       ///< of the compressed ones, by Zstandard
-    std::uint64_t delta = 0;      ///< sent as the difference from what was sent before
-    std::uint64_t held_back = 0;  ///< by the first round, as the guest kept writing them
-    std::uint64_t free = 0;       ///< never sent: the guest does without them
-    std::uint64_t demand = 0;     ///< sent since a vCPU waited for them
-    std::uint64_t pushed = 0;     ///< sent after the handover without being asked for
-    std::uint64_t reused = 0;     ///< not sent: the destination had them from an earlier stay
-    std::uint64_t duplicate = 0;  ///< sent as a reference: it had their content elsewhere
+    std::uint64_t zstd = 0;         ///< of the compressed ones, by Zstandard
+    std::uint64_t delta = 0;        ///< sent as the difference from what was sent before
+    std::uint64_t held_back = 0;    ///< by the first round, as the guest kept writing them
+    std::uint64_t free = 0;         ///< never sent: the guest does without them
+    std::uint64_t demand = 0;       ///< sent since a vCPU waited for them
+    std::uint64_t pushed = 0;       ///< sent after the handover without being asked for
+    std::uint64_t reused = 0;       ///< not sent: the destination had them from an earlier stay
+    std::uint64_t duplicate = 0;    ///< sent as a reference: it had their content elsewhere
+    std::uint64_t handed_over = 0;  ///< not sent: the memory itself went over, within a host
   } pages;
   struct Saved {
     std::uint64_t delta = 0, duplicate = 0;

@@ -27,6 +27,8 @@ namespace {
 /// long, or half the timeout if that is shorter: the source waits for the answer.
 constexpr std::chrono::milliseconds kLockPatience{5'000};
 
+constexpr const char* kNoDescriptor =
+    "it did not come with the offer: is there a proxy between the two?";
 constexpr const char* kNoRoomForRam =
     "the image store has no room for all of the VM's RAM, a part of which stays anonymous memory "
     "therefore: it will be copied when an image of it is kept";
@@ -155,7 +157,7 @@ asio::awaitable<void> DestinationMigration::Destination::serve_control(Connectio
   accept.incarnation = incarnation_;
   std::string refusal;
   try {
-    on_offer(wire::decode<wire::Offer>(first.payload), accept);
+    on_offer(wire::decode<wire::Offer>(first.payload), connection->take_descriptor(), accept);
   } catch (const std::exception& error) {
     refusal = error.what();
     if (stage() == Stage::listening) drop_machine();
@@ -169,7 +171,8 @@ asio::awaitable<void> DestinationMigration::Destination::serve_control(Connectio
   co_await serve_link(connection, take_vm(connection, accept));
 }
 
-void DestinationMigration::Destination::on_offer(const wire::Offer& offer, wire::Accept& accept) {
+void DestinationMigration::Destination::on_offer(const wire::Offer& offer, vmm::UniqueFd descriptor,
+                                                 wire::Accept& accept) {
   if (!allows(Event::offer)) {
     throw std::runtime_error("this receiver already has a VM: start another 'ferry receive'");
   }
@@ -181,17 +184,28 @@ void DestinationMigration::Destination::on_offer(const wire::Offer& offer, wire:
   }
   Status::Receiving offered{config.id, config.name, config.cpus, config.memory_bytes};
   offer_ = offer;
+  local_ = offer.features.has(wire::Feature::local) && descriptor.get() >= 0;
+  if (!local_) accept.no_local = kNoDescriptor;
   const store::LockDeadline deadline(std::min(kLockPatience, options_.timeout / 2));
   machine_ =
-      factory_(std::move(config), offer.used_bytes, [this](const vmm::MachineConfig& checked) {
-        return image_.make_ram(checked.id, checked.memory_bytes, offer_.reuse);
-      });
+      factory_(std::move(config), local_ ? 0 : offer.used_bytes,
+               [&](const vmm::MachineConfig& checked) { return make_ram(checked, descriptor); });
   channels_.emplace(context_, machine_->memory(), offer.channels, channel_callbacks());
-  loader_.emplace(*machine_, offer.verify);
+  // RAM is the source's until the guest runs here.
+  using PageWrites = destination::MachineLoader::PageWrites;
+  loader_.emplace(*machine_, offer.verify, local_ ? PageWrites::at_resume : PageWrites::at_load);
   image_.use(offer, channels_->target(), accept);
   track_changes();
   happened(Event::offer);
   board_.show_offer(std::move(offered), offer.paused, channels_->target().tally);
+}
+
+vmm::GuestMemory DestinationMigration::Destination::make_ram(const vmm::MachineConfig& config,
+                                                             vmm::UniqueFd& descriptor) {
+  const std::uint64_t bytes = config.memory_bytes;
+  if (local_) return {bytes, vmm::SharedRam(std::move(descriptor), bytes)};
+  if (options_.shared_memory) return vmm::GuestMemory::shared(bytes);
+  return image_.make_ram(config.id, bytes, offer_.reuse);
 }
 
 /// From before the first page on, so that starting the log is no part of the downtime.
@@ -209,6 +223,7 @@ void DestinationMigration::Destination::drop_machine() {
   loader_.reset();
   image_.drop();
   offer_ = {};
+  local_ = false;
   if (!machine_) return;
   machine_.reset();
   callbacks_.refused();
@@ -218,7 +233,7 @@ asio::awaitable<void> DestinationMigration::Destination::take_vm(ConnectionPtr c
                                                                  wire::Accept accept) {
   connection->keep_alive();
   const auto mode = mode_from(offer_.mode);
-  if (mode != Mode::pre_copy && mode != Mode::stop_and_copy) {
+  if (mode != Mode::pre_copy && mode != Mode::stop_and_copy && !local_) {
     accept.no_post_copy = fetch_.open_userfault();
   }
   accept.features = offer_.features & wire::Features::all();

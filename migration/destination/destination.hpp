@@ -71,7 +71,10 @@ class DestinationMigration::Destination {
   void lose_link(const std::exception_ptr& failure);
   boost::asio::awaitable<void> serve_control(ConnectionPtr connection);
   boost::asio::awaitable<void> serve_channel(ConnectionPtr connection);
-  void on_offer(const wire::Offer& offer, wire::Accept& accept);
+  void on_offer(const wire::Offer& offer, vmm::UniqueFd descriptor, wire::Accept& accept);
+  /// Of a VM that was offered: what came with the offer, or new.
+  [[nodiscard]] vmm::GuestMemory make_ram(const vmm::MachineConfig& config,
+                                          vmm::UniqueFd& descriptor);
   boost::asio::awaitable<void> take_vm(ConnectionPtr connection, wire::Accept accept);
   void drop_machine();
   /// So that a source that keeps the image can be told what the guest changes.
@@ -108,6 +111,7 @@ class DestinationMigration::Destination {
   void link_lost(const Failure& failure);
   void give_back();
   void start_guest();
+  void run_guest();
   void await_word();
   /// Whether this process has slept: then what it has read is not obeyed.
   bool slept();
@@ -164,6 +168,7 @@ class DestinationMigration::Destination {
   wire::Offer offer_;
   Failure failure_;  ///< the last one
   bool arrived_ = false;
+  bool local_ = false;                     ///< RAM is the source's (docs/decisions/0035)
   std::unique_ptr<vmm::Machine> machine_;  ///< until it has arrived
   destination::Fetch fetch_;
   std::optional<destination::MachineLoader> loader_;   ///< until it is loaded

@@ -140,10 +140,23 @@ void DestinationMigration::Destination::link_lost(const Failure& failure) {
   happened(Event::link_lost);
 }
 
-void DestinationMigration::Destination::start_guest() {
+void DestinationMigration::Destination::run_guest() {
+  const auto claim = local_ ? machine_->memory().claim() : nullptr;
+  if (claim && !claim->take(vmm::RamClaim::Side::destination)) {
+    throw std::runtime_error("its memory has gone on at the source");
+  }
   try {
     machine_->catch_up();
     if (!offer_.paused) machine_->resume();
+  } catch (...) {
+    if (claim) claim->give_back(vmm::RamClaim::Side::destination);
+    throw;
+  }
+}
+
+void DestinationMigration::Destination::start_guest() {
+  try {
+    run_guest();
   } catch (const std::exception& error) {
     const std::string why = fmt::format("the VM cannot be resumed: {}", error.what());
     return happened(Event::start_failed, {why});

@@ -20,7 +20,7 @@ std::optional<std::string> MachineLoader::compare_ram(const vmm::PageSet* missin
 
 std::optional<std::string> MachineLoader::load() {
   const auto start = std::chrono::steady_clock::now();
-  machine_.load(*state_);
+  machine_.load(*state_, writes_);
   restore_ms_ = ms_since(start);
   if (!verify_) return std::nullopt;
   return vmm::first_difference(*state_, machine_.save());

@@ -13,7 +13,10 @@ namespace migration::destination {
 /// compared with what the source has.
 class MachineLoader {
  public:
-  MachineLoader(vmm::Machine& machine, bool verify) : machine_(machine), verify_(verify) {}
+  using PageWrites = vmm::Machine::PageWrites;
+
+  MachineLoader(vmm::Machine& machine, bool verify, PageWrites writes)
+      : machine_(machine), verify_(verify), writes_(writes) {}
 
   [[nodiscard]] bool has_state() const { return state_.has_value(); }
   void set_state(vmm::MachineState state) { state_ = std::move(state); }
@@ -47,6 +50,7 @@ class MachineLoader {
 
   vmm::Machine& machine_;
   const bool verify_;
+  const PageWrites writes_;
   std::optional<vmm::MachineState> state_;
   std::optional<std::uint32_t> last_round_;
   std::optional<RamVerifier> verifier_;

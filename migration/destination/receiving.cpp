@@ -83,6 +83,7 @@ void DestinationMigration::Destination::round_landed(std::uint32_t round) {
 
 bool DestinationMigration::Destination::taking_pages() const {
   const Stage now = stage();
+  if (local_) return false;
   if (now == Stage::receiving) return !loader_->has_ram(channels_->round()) || fetch_.post_copy();
   return now == Stage::lacking || now == Stage::lacking_unlinked || fetching();
 }
@@ -122,6 +123,7 @@ void DestinationMigration::Destination::prepare_if_complete() {
 }
 
 std::optional<std::string> DestinationMigration::Destination::compare_ram() {
+  if (local_) return std::nullopt;  // it is the same
   if (!fetch_.started()) return loader_->compare_ram(nullptr);
   // Pages that were missing are checked one by one, as they come.
   const vmm::PageSet missing = fetch_.expected();

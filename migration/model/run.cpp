@@ -87,6 +87,7 @@ class Migration {
         break;
       case Mode::post_copy:
       case Mode::hybrid:
+      case Mode::local:
       case Mode::stop_and_copy: outcome_.converges = true; break;
     }
   }

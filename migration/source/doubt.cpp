@@ -91,6 +91,10 @@ void SourceMigration::Source::tell_doubt(const std::string& problem) {
 }
 
 std::string SourceMigration::Source::force_resume() {
+  if (local_.ran_there()) {
+    return "the guest has run at the destination, in the memory that was handed over: there is "
+           "nothing here to go on from. 'ferry stop' ends this process";
+  }
   if (const auto refused_in = owner_.wish(Event::force)) {
     const bool again = *refused_in == Stage::committed && live().outcome == Outcome::in_doubt;
     return again ? "the destination answers again and is being told to run the VM: see 'ferry "

@@ -41,6 +41,7 @@ asio::awaitable<void> SourceMigration::Source::hand_over() {
 
 source::MemoryTransfer& SourceMigration::Source::transfer() {
   if (post_copy_) return *post_copy_;
+  if (local_.is_accepted()) return local_;
   return pre_copy_;
 }
 

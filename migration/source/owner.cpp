@@ -74,6 +74,12 @@ std::string SourceMigration::Source::run_guest() {
   try {
     machine_->throttle(0);
     if (machine_->ended()) return {};
+    if (!local_.may_run()) {
+      machine_->end({.kind = vmm::GuestEnd::Kind::crashed,
+                     .message = "its memory belongs to the process to which it was handed over, "
+                                "where the guest has run"});
+      return {};
+    }
     if (was_running_) {
       machine_->resume();
     } else {

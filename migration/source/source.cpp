@@ -22,6 +22,7 @@ using wire::FrameType;
 
 namespace {
 
+constexpr const char* kNotHandedOver = "the memory cannot be handed over: ";
 constexpr const char* kGuestEnded = "the guest ended while it was being migrated";
 
 }  // namespace
@@ -40,7 +41,8 @@ SourceMigration::Source::Source(std::unique_ptr<vmm::Machine>&& machine, Migrate
       redial_(context_),
       drain_(*machine, journal_, options_.timeout),
       free_pages_(context_, *machine),
-      pre_copy_({*machine, options_, link_, journal_, pages_}) {
+      pre_copy_({*machine, options_, link_, journal_, pages_}),
+      local_({*machine, options_, link_, journal_, pages_}) {
   net::spawn(context_.get_executor(), run(), interrupt_.slot());
   machine_ = std::move(machine);
   machine_->on_end(
@@ -155,12 +157,16 @@ void SourceMigration::Source::escaped(const std::exception_ptr& failure) {
 }
 
 asio::awaitable<void> SourceMigration::Source::connect(Comparison& comparison) {
+  if (const std::string unfit = local_.why_not(); options_.mode == Mode::local && !unfit.empty()) {
+    throw std::runtime_error(kNotHandedOver + unfit);
+  }
   co_await link_.dial(options_.to);
   Connection& control = link_.control();
   co_await control.greet(wire::Role::control);
   control.account([this](std::size_t bytes) { link_.limiter().charge(bytes); });
   control.keep_alive();
   const wire::Offer offered = offer();
+  if (offered.features.has(wire::Feature::local)) local_.offer();
   control.send(FrameType::offer, wire::encode(offered));
   if (offered.image_token && options_.reuse != Reuse::off && options_.reuse != Reuse::content) {
     co_await control.drained();
@@ -170,17 +176,24 @@ asio::awaitable<void> SourceMigration::Source::connect(Comparison& comparison) {
       source::Link::checked(co_await control.answer(options_.timeout), FrameType::accept);
   accept_ = wire::decode<wire::Accept>(answer.payload);
   happened(Event::accept);
-  agree(offered.features);
+  accept_.features = offered.features & accept_.features;
+  if (offered.features.has(wire::Feature::local) && agree_on_local()) co_return;
+  agree();
   co_await comparison.learn(accept_, options_.tracked_since.has_value());
   co_await link_.open_channels();
 }
 
 wire::Offer SourceMigration::Source::offer() const {
   const auto& since = options_.tracked_since;
+  const bool local = options_.mode == Mode::local;
+  wire::Features features = wire::Features::all();
+  if ((!local && options_.mode != Mode::automatic) || !local_.why_not().empty()) {
+    features.remove(wire::Feature::local);
+  }
   return {.token = link_.token(),
           .config = vmm::to_json(machine_->config()),
           .channels = options_.channels,
-          .mode = std::string(to_string(options_.mode)),
+          .mode = std::string(to_string(local ? Mode::stop_and_copy : options_.mode)),
           .verify = options_.verify,
           .paused = !was_running_,
           .used_bytes = resident_bytes(),
@@ -188,12 +201,12 @@ wire::Offer SourceMigration::Source::offer() const {
           .image_key = key_,
           .image_token = since ? std::optional(since->token) : std::nullopt,
           .reuse = options_.reuse,
+          .features = features,
           .timeout = options_.timeout};
 }
 
 /// What only one side knows is done without, unless it was asked for.
-void SourceMigration::Source::agree(wire::Features offered) {
-  accept_.features = offered & accept_.features;
+void SourceMigration::Source::agree() {
   if (options_.compression == Compression::none) return;
   const std::uint64_t cache =
       delta_cache_bytes(options_, machine_->memory().page_count() * vmm::kPageSize);
@@ -217,7 +230,23 @@ void SourceMigration::Source::agree(wire::Features offered) {
   link_.shared().compression = Compression::none;
 }
 
+bool SourceMigration::Source::agree_on_local() {
+  std::string unfit = accept_.no_local;
+  if (!accept_.features.has(wire::Feature::local)) {
+    unfit = "the destination cannot take it, as it is of another release";
+  }
+  if (unfit.empty()) {
+    local_.accepted();
+  } else if (options_.mode == Mode::local) {
+    throw std::runtime_error(kNotHandedOver + unfit);
+  } else {
+    callbacks_.message("the memory is copied, and not handed over: " + unfit);
+  }
+  return local_.is_accepted();
+}
+
 asio::awaitable<void> SourceMigration::Source::copy(Comparison& comparison) {
+  if (local_.is_accepted()) co_return;
   const std::string& unfit = accept_.no_post_copy;
   const bool must = options_.mode == Mode::post_copy || options_.mode == Mode::hybrid;
   if (must && !unfit.empty()) {

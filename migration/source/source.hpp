@@ -19,6 +19,7 @@
 #include "migration/source/image_keeper.hpp"
 #include "migration/source/journal.hpp"
 #include "migration/source/link.hpp"
+#include "migration/source/local.hpp"
 #include "migration/source/ownership.hpp"
 #include "migration/source/post_copy.hpp"
 #include "migration/source/pre_copy.hpp"
@@ -67,7 +68,9 @@ class SourceMigration::Source {
   void escaped(const std::exception_ptr& failure);
   boost::asio::awaitable<void> connect(Comparison& comparison);
   [[nodiscard]] wire::Offer offer() const;
-  void agree(wire::Features offered);
+  void agree();
+  /// Whether the destination has RAM, and no page is sent.
+  [[nodiscard]] bool agree_on_local();
   /// Copies while the guest runs, if the mode says so, and settles what goes over at the stop.
   boost::asio::awaitable<void> copy(Comparison& comparison);
   /// What the parts work on, while the machine is here.
@@ -151,6 +154,7 @@ class SourceMigration::Source {
   source::Drain drain_;
   source::FreePageRun free_pages_;
   source::PreCopy pre_copy_;
+  source::Local local_;
   std::optional<source::PostCopy> post_copy_;
   std::optional<handover::StopDeadline> stop_;  ///< while the guest stands, before Commit
   wire::Running running_;                       ///< the destination's newest

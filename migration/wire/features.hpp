@@ -17,16 +17,18 @@ enum class Feature : std::uint32_t {
   delta = 4,       ///< `pages_delta` frames
   duplicates = 8,  ///< `pages_same` and `pages_alike` frames
   zstd = 16,       ///< `pages_zstd` frames
+  local = 32,      ///< RAM comes as a descriptor, with `offer`
 };
 
 class Features {
  public:
-  static constexpr std::array<std::pair<Feature, std::string_view>, 5> kNames = {
+  static constexpr std::array<std::pair<Feature, std::string_view>, 6> kNames = {
       {{Feature::lz4, "lz4"},
        {Feature::report, "report"},
        {Feature::delta, "delta"},
        {Feature::duplicates, "duplicates"},
-       {Feature::zstd, "zstd"}}};
+       {Feature::zstd, "zstd"},
+       {Feature::local, "local"}}};
   /// Names in one list, and bytes of one, that a peer may send. Those of features that are not
   /// known here are passed over.
   static constexpr std::size_t kMaxNames = 64;
@@ -39,6 +41,7 @@ class Features {
     return features;
   }
   constexpr void add(Feature feature) { bits_ |= static_cast<std::uint32_t>(feature); }
+  constexpr void remove(Feature feature) { bits_ &= ~static_cast<std::uint32_t>(feature); }
   /// One by its name, if it is known.
   constexpr void add(std::string_view name) {
     for (const auto& [feature, known] : kNames) {

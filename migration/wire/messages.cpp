@@ -165,7 +165,10 @@ Offer decode(std::span<const std::byte> payload) {
   if (channels < 1 || channels > kMaxChannels) Fields::unsound("channels");
   offer.channels = static_cast<std::uint32_t>(channels);
   offer.mode = fields.text("mode", 32);
-  if (!mode_from(offer.mode)) Fields::unsound("mode");
+  // RAM that is handed over is told by the feature.
+  if (const auto mode = mode_from(offer.mode); !mode || mode == Mode::local) {
+    Fields::unsound("mode");
+  }
   offer.verify = fields.flag("verify");
   offer.paused = fields.flag("paused");
   offer.used_bytes = fields.number("used");
@@ -210,14 +213,16 @@ MigrationReport decode(std::span<const std::byte> payload) {
 
 Bytes encode(const Accept& message) {
   const bool any = message.image_pages > 0;
-  return to_bytes({{"incarnation", message.incarnation},
-                   {"no_post_copy", reason_text(message.no_post_copy)},
-                   {"features", message.features.names()},
-                   {"timeout_ms", message.timeout.count()},
-                   {"image",
-                    {{"pages", message.image_pages},
-                     {"by", any ? to_string(message.image_by) : ""},
-                     {"key", any ? to_hex(message.image_key) : ""}}}});
+  json fields = {{"incarnation", message.incarnation},
+                 {"no_post_copy", reason_text(message.no_post_copy)},
+                 {"features", message.features.names()},
+                 {"timeout_ms", message.timeout.count()},
+                 {"image",
+                  {{"pages", message.image_pages},
+                   {"by", any ? to_string(message.image_by) : ""},
+                   {"key", any ? to_hex(message.image_key) : ""}}}};
+  if (message.features.has(Feature::local)) fields["no_local"] = reason_text(message.no_local);
+  return to_bytes(fields);
 }
 
 template <>
@@ -225,6 +230,9 @@ Accept decode(std::span<const std::byte> payload) {
   const Fields fields(payload);
   Accept accept{fields.incarnation(), fields.words("no_post_copy", kMaxReasonBytes)};
   accept.features = fields.features();
+  if (accept.features.has(Feature::local)) {
+    accept.no_local = fields.words("no_local", kMaxReasonBytes);
+  }
   accept.timeout = fields.timeout();
   const Fields image = fields.object("image");
   accept.image_pages = image.number("pages");

@@ -43,6 +43,7 @@ struct Accept {
   std::uint64_t image_pages = 0;  ///< that it holds of an earlier stay; 0: the rest means nothing
   Reuse image_by = Reuse::off;    ///< generation (`held` follows) or content (`hashes`)
   HashKey image_key{};            ///< of the hashes
+  std::string no_local = {};      ///< of an offer with RAM: why it is not taken; empty when it is
   Features features = Features::all();        ///< of those offered, what the destination knows
   std::chrono::milliseconds timeout{10'000};  ///< the destination's
 };

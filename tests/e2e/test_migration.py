@@ -17,7 +17,7 @@ REPORT = {
     "pages": {
         "total": int, "unpopulated": int, "zero": int, "raw": int, "compressed": int, "zstd": int, "delta": int,
         "reused": int,
-        "duplicate": int, "free": int, "demand": int, "pushed": int, "resent": int,
+        "duplicate": int, "handed_over": int, "free": int, "demand": int, "pushed": int, "resent": int,
         "held_back": int,
     },
     "saved_bytes": {"delta": int, "duplicate": int},

@@ -362,7 +362,9 @@ TEST(Features, AreThoseThatBothKnow) {
                          R"("image":{{"pages":0,"by":"","key":""}}}})",
                          list)));
   };
-  EXPECT_EQ(accept(R"(["lz4","report","delta","duplicates","zstd"])").features, Features::all());
+  Features all_but_local = Features::all();
+  all_but_local.remove(Feature::local);
+  EXPECT_EQ(accept(R"(["lz4","report","delta","duplicates","zstd"])").features, all_but_local);
   EXPECT_EQ(accept("[]").features, Features());
   const Features one = accept(R"(["teleport","lz4","lz4"])").features;
   EXPECT_TRUE(one.has(Feature::lz4));
@@ -371,6 +373,10 @@ TEST(Features, AreThoseThatBothKnow) {
   Accept with_one;
   with_one.features = one;
   EXPECT_EQ(decode<Accept>(encode(with_one)).features, one);
+  expect_error([&] { static_cast<void>(accept(R"(["local"])")); }, "\"no_local\"");
+  Accept with_local;
+  with_local.no_local = "why";
+  EXPECT_EQ(decode<Accept>(encode(with_local)).no_local, "why");
   std::string many = "[\"x\"";
   for (std::size_t i = 0; i < Features::kMaxNames; ++i) many += ",\"x\"";
   const std::string long_name = "[\"" + std::string(Features::kMaxNameBytes + 1, 'x') + "\"]";
