@@ -66,6 +66,10 @@ class FerryArm:
                 raise Failed(f"ferry migrate ended with {status}: {client.stderr.text()}")
             self._report = json.loads(client.stdout.text())
 
+    @property
+    def last_report(self):
+        return self._report
+
     def reuse(self):
         """What the last report says about pages that need not come."""
         report = self._report
