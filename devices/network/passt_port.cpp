@@ -149,7 +149,7 @@ std::optional<std::size_t> PasstPort::take_frame(std::span<const iovec> into) {
 /// Whether more has come.
 bool PasstPort::fill() {
   if (!linked_) return false;
-  std::memmove(buffer_.data(), &buffer_[begin_], end_ - begin_);
+  std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
   end_ -= std::exchange(begin_, 0);
   const auto room = std::span(buffer_).subspan(end_);
   const ssize_t got = ::recv(fd_.get(), room.data(), room.size(), 0);

@@ -111,6 +111,15 @@ TEST_F(PasstPortTest, TakesFramesHoweverTheyCome) {
   EXPECT_EQ(frames, (std::vector<Bytes>{frame_of(60), frame_of(1514, 2), frame_of(kMostFrame, 3)}));
 }
 
+TEST_F(PasstPortTest, TakesFramesThatFillItsBuffer) {
+  for (int i = 0; i < 2; ++i) write(framed(frame_of(kMostFrame, i)));
+  EXPECT_EQ(receive(), frame_of(kMostFrame, 0));
+  EXPECT_EQ(receive(), frame_of(kMostFrame, 1));
+  EXPECT_TRUE(receive().empty());
+  write(framed(frame_of(60)));
+  EXPECT_EQ(receive(), frame_of(60));
+}
+
 TEST_F(PasstPortTest, DropsWhatDoesNotFitAndKeepsTheNext) {
   write(framed(frame_of(200)));
   write(framed(frame_of(3)));
