@@ -20,6 +20,8 @@ using network::FrameHeader;
 using network::Offloads;
 
 constexpr std::string_view kNet = "net ";
+/// Between two looks at whether the machine pauses: what is left is readable still.
+constexpr int kMostDropped = 256;
 
 // Of a frame's header.
 constexpr std::byte kNeedsChecksum{1};
@@ -31,17 +33,19 @@ constexpr std::uint8_t kAcknowledge = 0;
 constexpr std::byte kOk{0};
 constexpr std::byte kError{1};
 
-/// All behind the first `skipped` bytes.
+/// All behind the first `skipped` bytes that a frame may be in.
 template <typename Byte>
 std::vector<iovec> parts_behind(const std::vector<std::span<Byte>>& segments, std::size_t skipped) {
   std::vector<iovec> parts;
   parts.reserve(segments.size());
+  std::size_t room = network::kMostFrame;
   for (const auto& segment : segments) {
     const std::size_t here = std::min(skipped, segment.size());
     skipped -= here;
-    if (here == segment.size()) continue;
+    const std::size_t taken = std::min(room, segment.size() - here);
+    room -= taken;
     // Of what the device only reads, too: an iovec does not tell.
-    parts.push_back({const_cast<std::byte*>(segment.data()) + here, segment.size() - here});
+    if (taken > 0) parts.push_back({const_cast<std::byte*>(segment.data()) + here, taken});
   }
   return parts;
 }
@@ -247,6 +251,16 @@ class Net::Buffers {
     return buffers;
   }
 
+  /// Bytes may be there of a frame that is dropped.
+  void note_written() const {
+    std::uint64_t left = kMostRoom;
+    for (const Taken& taken : taken_) {
+      const std::uint64_t here = std::min(left, taken.bytes);
+      queue_.note_written(taken.request, here);
+      left -= here;
+    }
+  }
+
   /// So many bytes of them are a frame.
   void complete(std::uint64_t bytes) {
     std::vector<Completion> done(count(bytes));
@@ -282,11 +296,15 @@ class Net::Buffers {
 
 void Net::receive(ServedQueue& queue) {
   Buffers buffers(queue, (features_ & kMergeableBuffers) != 0);
-  while (buffers.take()) {
+  for (int dropped = 0; dropped < kMostDropped && buffers.take();) {
     FrameHeader header{};
     const auto got = port_->receive(header, parts_behind(buffers.segments(), sizeof(header)));
     if (!got) return;
-    if (*got == 0 || !for_guest(header)) continue;
+    if (*got == 0 || !for_guest(header)) {
+      buffers.note_written();
+      ++dropped;
+      continue;
+    }
     const std::uint64_t bytes = sizeof(header) + *got;
     const std::uint16_t count = buffers.count(bytes);
     header[kBuffers] = static_cast<std::byte>(count & 0xff);

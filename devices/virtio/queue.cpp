@@ -172,7 +172,7 @@ void Queue::complete(std::span<const Completion> done) {
   memory_.note_written(device_.first(DeviceArea::kRing));
 }
 
-void Queue::note_written(const Request& request, std::uint64_t bytes) {
+void Queue::note_written(const Request& request, std::uint64_t bytes) const {
   for (const auto& segment : request.writable) {
     const auto part = segment.first(std::min<std::uint64_t>(bytes, segment.size()));
     if (part.empty()) return;

@@ -79,6 +79,9 @@ class Queue {
   void put_back();
   /// These are done, and the driver sees all of them or none.
   void complete(std::span<const Completion> done);
+  /// Of a request's writable memory `bytes` were written, from the start, for nothing: complete()
+  /// notes the others. Any thread.
+  void note_written(const Request& request, std::uint64_t bytes) const;
   void complete(const Request& request, std::uint32_t written) {
     const Completion one{.request = &request, .written = written};
     complete({&one, 1});
@@ -95,7 +98,6 @@ class Queue {
  private:
   void follow(Descriptor descriptor, Request& request);
   void add(const Descriptor& descriptor, Request& request);
-  void note_written(const Request& request, std::uint64_t bytes);
   [[nodiscard]] std::uint16_t available() const;
 
   vmm::GuestMemory& memory_;

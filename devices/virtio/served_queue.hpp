@@ -52,6 +52,11 @@ class ServedQueue {
   /// The last one that was taken, and is neither complete nor put back, is served later, here or
   /// elsewhere. Of a device that takes its requests and completes them in one thread.
   void put_back();
+  /// Of a request's writable memory `bytes` may have been written, from the start, and it is put
+  /// back, or completed with fewer.
+  void note_written(const Request& request, std::uint64_t bytes) const {
+    queue_.note_written(request, bytes);
+  }
   /// These are done, and the driver sees all of them or none.
   void complete(std::span<const Completion> done);
   /// Of a request's writable memory `written` bytes were written, from the start.

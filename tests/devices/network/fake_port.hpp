@@ -51,6 +51,11 @@ class FakePort final : public NetworkPort {
     given_.push_back(std::move(frame));
     ::eventfd_write(ready_.get(), 1);
   }
+  /// Frames that do not fit come without end, or do no more.
+  void flood(bool on) {
+    floods_ = on;
+    ::eventfd_write(ready_.get(), 1);
+  }
   /// The other end has gone.
   void lose() {
     linked_ = false;
@@ -82,9 +87,11 @@ class FakePort final : public NetworkPort {
   }
   [[nodiscard]] std::optional<std::size_t> do_receive(FrameHeader& header,
                                                       std::span<const iovec> into) override {
+    if (floods_) return 0;
     eventfd_t one = 0;
     if (::eventfd_read(ready_.get(), &one) != 0 || !linked_) return std::nullopt;
     const vmm::Lock lock(mutex_);
+    if (given_.empty()) return std::nullopt;
     const Frame frame = std::move(given_.front());
     given_.pop_front();
     header = frame.header;
@@ -102,6 +109,7 @@ class FakePort final : public NetworkPort {
   const std::optional<std::uint16_t> mtu_;
   const vmm::UniqueFd ready_{::eventfd(0, EFD_SEMAPHORE | EFD_NONBLOCK | EFD_CLOEXEC)};
   std::atomic<bool> linked_{false};
+  std::atomic<bool> floods_{false};
   vmm::Mutex mutex_;
   vmm::Condition told_;
   std::vector<Frame> sent_;

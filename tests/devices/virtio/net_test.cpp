@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -277,6 +279,33 @@ TEST_F(NetTest, DropsFramesThatDoNotFitAndThoseThatTheGuestDoesNotTake) {
   EXPECT_EQ(data(1).front(), std::byte{0});
   EXPECT_EQ(data(kHeader + 1).back(), std::byte{100});
   EXPECT_EQ(driver_.used(), 2);
+}
+
+// What is in the guest's memory travels, whatever it is.
+TEST_F(NetTest, NotesWhatItWroteOfAFrameThatIsDropped) {
+  net().acquire();
+  bring_up(Net::kReceiveQueue);
+  ask({2 * vmm::kPageSize});
+  FrameHeader unfinished{};
+  unfinished[0] = std::byte{1};
+  port_->give({unfinished, Bytes(vmm::kPageSize + 1000, std::byte{0xaa})});
+  port_->give({{}, bytes_of(60, 0)});
+  wait_used(1);
+  vmm::PageSet written(host_.ram.page_count());
+  host_.ram.take_host_writes(written);
+  EXPECT_EQ(data(vmm::kPageSize + 1).back(), std::byte{0xaa});
+  EXPECT_TRUE(written.test(Driver::kData / vmm::kPageSize + 1));
+}
+
+TEST_F(NetTest, PausesWhileFramesThatAreDroppedKeepComing) {
+  net().acquire();
+  bring_up(Net::kReceiveQueue);
+  ask({kHeader + 60});
+  port_->flood(true);
+  while (port_->dropped() < 1000) std::this_thread::yield();
+  core_.request_pause();
+  EXPECT_TRUE(core_.wait_paused(std::chrono::steady_clock::now() + std::chrono::seconds(10)));
+  port_->flood(false);
 }
 
 TEST_F(NetTest, MergesBuffersForAFrameThatTakesSeveral) {
