@@ -167,7 +167,9 @@ std::optional<Block::Status> Block::begin(Job& job) {
 
 std::optional<Block::Status> Block::begin_transfer(Job& job, std::uint64_t sector) {
   const std::uint64_t bytes = bytes_of(job.data);
-  if (bytes % kSectorSize != 0 || !reaches(sector, bytes / kSectorSize)) return Status::io_error;
+  if (bytes > kMostData || bytes % kSectorSize != 0 || !reaches(sector, bytes / kSectorSize)) {
+    return Status::io_error;
+  }
   if (bytes == 0) return Status::ok;
   job.offset = sector * kSectorSize;
   if (job.type == RequestType::out || !storage_->try_read(job.offset, job.data)) {

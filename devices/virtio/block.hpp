@@ -32,6 +32,9 @@ class Block final : public VirtioDevice {
   static constexpr std::uint64_t kDiscard = std::uint64_t{1} << 13;
   static constexpr std::uint64_t kWriteZeroes = std::uint64_t{1} << 14;
 
+  /// The most bytes of data of one request: it is read or written whole before a pause. Linux sends
+  /// some MiB at most, unless an operator of its wants more.
+  static constexpr std::uint64_t kMostData = std::uint64_t{64} << 20;
   // The most sectors of one request. Where zeros have to be written one by one, pausing waits for
   // them.
   static constexpr std::uint32_t kMostDiscarded = std::uint32_t{1} << 21;

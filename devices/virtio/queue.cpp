@@ -12,6 +12,9 @@ namespace devices::virtio {
 
 namespace {
 
+/// What is made present between two looks at whether that is given up.
+constexpr std::size_t kPiece = std::size_t{2} << 20;
+
 std::span<std::byte> area(vmm::GuestMemory& memory, std::uint64_t address, std::uint64_t bytes,
                           std::uint64_t alignment, const char* what) {
   if (address % alignment != 0) {
@@ -98,16 +101,21 @@ std::optional<Request> Queue::take() {
   return request;
 }
 
-bool Queue::make_present(const Request& request, bool writes) const {
-  if (!memory_.has_file()) {
-    for (const auto& segment : request.readable) touch(segment);
+bool Queue::make_present(const Request& request, bool writes,
+                         const std::function<bool()>& given_up) const {
+  const bool in_file = memory_.has_file();
+  const auto present = [&](std::span<const std::byte> segment) {
+    while (!segment.empty()) {
+      if (given_up()) return false;
+      const auto piece = segment.first(std::min(segment.size(), kPiece));
+      if (!in_file) touch(piece);
+      if (in_file && !memory_.make_present(piece)) return false;
+      segment = segment.subspan(piece.size());
+    }
     return true;
-  }
-  const auto present = [this](std::span<const std::byte> segment) {
-    return memory_.make_present(segment);
   };
   return std::ranges::all_of(request.readable, present) &&
-         (!writes || std::ranges::all_of(request.writable, present));
+         (!in_file || !writes || std::ranges::all_of(request.writable, present));
 }
 
 void Queue::put_back() {
@@ -115,7 +123,8 @@ void Queue::put_back() {
   --in_flight_;
 }
 
-/// No chain is longer than the queue, so that one that leads into itself ends.
+/// No chain is longer than the queue, so that one that leads into itself ends. Nor does it name so
+/// much memory, over and over, that going through it takes longer than through RAM.
 void Queue::follow(Descriptor descriptor, Request& request) {
   std::span<const std::byte> table = descriptors_;
   std::uint64_t entries = state_.size;
@@ -129,8 +138,11 @@ void Queue::follow(Descriptor descriptor, Request& request) {
     table = area(memory_, descriptor.address, descriptor.length, 1, "indirect table");
     descriptor = descriptor_at(table, 0);
   }
+  std::uint64_t bytes = 0;
   for (std::uint16_t count = 1;; ++count) {
     add(descriptor, request);
+    bytes += descriptor.length;
+    if (bytes > memory_.size()) throw QueueError("a request of more bytes than there is RAM");
     if ((descriptor.flags & kDescriptorNext) == 0) return;
     if (count == state_.size) throw QueueError("a request of more descriptors than the queue has");
     if (descriptor.next >= entries) {

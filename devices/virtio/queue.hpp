@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <stdexcept>
@@ -72,16 +73,17 @@ class Queue {
   /// The next request; nullopt when there is none.
   [[nodiscard]] std::optional<Request> take();
   /// What the device reads of it is there, and waited for where it is missing; where RAM is a file,
-  /// so is what it writes, if it `writes`. False when the file has no room for that now. Any
-  /// thread.
-  [[nodiscard]] bool make_present(const Request& request, bool writes) const;
+  /// so is what it writes, if it `writes`. False when the file has no room for that now, or it is
+  /// `given_up` meanwhile. Any thread.
+  [[nodiscard]] bool make_present(const Request& request, bool writes,
+                                  const std::function<bool()>& given_up) const;
   /// Undoes the last take(): the request is served later, here or elsewhere.
   void put_back();
-  /// These are done, and the driver sees all of them or none.
-  void complete(std::span<const Completion> done);
   /// Of a request's writable memory `bytes` were written, from the start, for nothing: complete()
   /// notes the others. Any thread.
   void note_written(const Request& request, std::uint64_t bytes) const;
+  /// These are done, and the driver sees all of them or none.
+  void complete(std::span<const Completion> done);
   void complete(const Request& request, std::uint32_t written) {
     const Completion one{.request = &request, .written = written};
     complete({&one, 1});

@@ -93,11 +93,13 @@ std::optional<Request> ServedQueue::take() {
     finish();
     return std::nullopt;
   }
-  lacks_room_ = !queue_.make_present(*request, callbacks_.writes);
-  {
+  const auto paused = [this] {
     const vmm::Lock lock(mutex_);
-    if (!paused_ && !lacks_room_) return request;
-  }
+    return paused_;
+  };
+  const bool present = queue_.make_present(*request, callbacks_.writes, paused);
+  if (present && !paused()) return request;
+  lacks_room_ = !present;
   // A machine that goes ends the wait for pages: what is there then is not the guest's.
   put_back();
   return std::nullopt;

@@ -42,8 +42,9 @@ class BlockTest : public testing::Test {
   static std::uint64_t status_place(std::uint16_t head) { return header_of(head) + 0x100; }
   static std::uint64_t data_of(std::uint16_t head) { return header_of(head) + 0x1000; }
 
-  void start(bool read_only = false, std::uint64_t features = Block::kFlush) {
-    storage_ = std::make_shared<FakeStorage>(kSectors * kSectorSize, read_only);
+  void start(bool read_only = false, std::uint64_t features = Block::kFlush,
+             std::uint64_t bytes = kSectors * kSectorSize) {
+    storage_ = std::make_shared<FakeStorage>(bytes, read_only);
     block_ = std::make_unique<Block>(storage_, [this](const std::string& what) {
       const vmm::Lock lock(mutex_);
       told_.push_back(what);
@@ -116,7 +117,7 @@ class BlockTest : public testing::Test {
     std::memcpy(memory_.at({address}, text.size()).data(), text.data(), text.size());
   }
 
-  vmm::GuestMemory memory_{vmm::kMinMemory};
+  vmm::GuestMemory memory_{2 * Block::kMostData};
   Driver driver_{memory_};
   vmm::EventFd notified_;
   std::shared_ptr<FakeStorage> storage_;
@@ -347,6 +348,18 @@ TEST_F(BlockTest, RefusesTransfersBeyondTheDiskOrInPartsOfASector) {
     EXPECT_EQ(next_status(), Status::ok);
   }
   EXPECT_EQ(storage_->calls(), Calls{});
+}
+
+TEST_F(BlockTest, RefusesTransfersThatTakeLong) {
+  constexpr auto kMost = static_cast<std::uint32_t>(Block::kMostData);
+  start(false, Block::kFlush, kMost + kSectorSize);
+  for (const Type type : {Type::in, Type::out}) {
+    offer(0, type, 0, kMost + kSectorSize);
+    EXPECT_EQ(next_status(), Status::io_error);
+    offer(0, type, 0, kMost);
+    EXPECT_EQ(next_status(), Status::ok);
+  }
+  EXPECT_EQ(storage_->calls(), Calls{"write"});
 }
 
 TEST_F(BlockTest, KnowsNoOtherRequests) {

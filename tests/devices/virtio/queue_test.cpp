@@ -233,6 +233,7 @@ TEST_F(QueueTest, NeedsAResetAfterABrokenChain) {
       {"in the hole", {{vmm::kHoleStart, 1, 0, 0}}},
       {"that wraps", {{~std::uint64_t{0}, 2, 0, 0}}},
       {"with 4 GiB", {{kAt, 0xffffffff, 0, 0}}},
+      {"of more bytes than there is RAM", {{0, kRam, kDescriptorNext, 1}, {kAt, 1, 0, 0}}},
       {"that reads behind what it writes",
        {{kAt, 1, kDescriptorWrite | kDescriptorNext, 1}, {kAt, 1, 0, 0}}},
       {"indirect, of half an entry", {{0x6000, 24, kDescriptorIndirect, 0}}},
@@ -251,6 +252,25 @@ TEST_F(QueueTest, NeedsAResetAfterABrokenChain) {
     driver_.describe(broken.chain);
     driver_.offer(0);
     EXPECT_NE(error_of_take(), "none") << broken.name;
+  }
+}
+
+TEST_F(QueueTest, GivesUpMakingARequestPresent) {
+  for (const std::uint16_t flags : {std::uint16_t{0}, kDescriptorWrite}) {
+    vmm::GuestMemory memory(kRam, vmm::Backing::memfd);
+    Driver driver(memory);
+    driver.describe(0, {kRam / 2, kRam / 2, flags, 0});
+    driver.offer(0);
+    Queue queue(memory, Driver::state(), false);
+    const Request request = queue.take().value();
+    int looks = 0;
+    EXPECT_FALSE(queue.make_present(request, true, [&] { return ++looks > 2; }));
+    vmm::PageSet there(memory.page_count());
+    const vmm::PageRange named{kRam / 2 / vmm::kPageSize, kRam / 2 / vmm::kPageSize};
+    memory.add_populated(named, there);
+    EXPECT_GT(there.count(), 0U);
+    EXPECT_LT(there.count(), named.count);
+    EXPECT_TRUE(queue.make_present(request, true, [] { return false; }));
   }
 }
 
