@@ -23,7 +23,8 @@ namespace migration {
 class FreePages final : public vmm::FreePageListener {
  public:
   /// `touched`: the pages that ever were, when the guest is about to be asked. `heard` is called
-  /// when it begins, when it has told all, and when it is too dear; any thread.
+  /// when it begins, when it has told all, and when it is too dear, once each however often the
+  /// guest says so; any thread.
   FreePages(const vmm::GuestMemory& memory, vmm::PageSet touched, std::function<void()> heard);
 
   // Any thread.
@@ -41,6 +42,8 @@ class FreePages final : public vmm::FreePageListener {
   [[nodiscard]] vmm::PageSet touched() const;
 
  private:
+  void hear(bool FreePageWait::Heard::*what);
+  [[nodiscard]] bool take(vmm::PageRange range);
   void add(vmm::PageRange range) FERRY_REQUIRES(mutex_);
 
   const vmm::GuestMemory& memory_;

@@ -24,15 +24,22 @@ class FreePageWait {
   /// 64 MiB. A kernel that clears what it names touches memory that its guest has never used: that
   /// is to take no more than so much of the host's.
   static constexpr std::uint64_t kMostGrown = 16384;
+  /// A guest that names pages again and again has this side go through its RAM so often.
+  static constexpr std::uint64_t kMostTimesNamed = 4;
 
   struct Heard {
     bool begun = false;
     bool over = false;
     std::uint64_t pages = 0;  ///< that are free, each once
     std::uint64_t grown = 0;  ///< of these, had never been touched before, and are now
+    std::uint64_t named = 0;  ///< each as often as it was named
+    std::uint64_t ram = 0;    ///< all that there are
+    bool failed = false;      ///< the host cannot tell what they cost
   };
   /// It is no longer worth what it costs.
-  [[nodiscard]] static bool too_dear(const Heard& heard) { return heard.grown > kMostGrown; }
+  [[nodiscard]] static bool too_dear(const Heard& heard) {
+    return heard.failed || heard.grown > kMostGrown || heard.named > kMostTimesNamed * heard.ram;
+  }
 
   /// `cap`: bytes per second that may be sent; 0: no cap.
   explicit FreePageWait(std::uint64_t cap);

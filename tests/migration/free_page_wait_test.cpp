@@ -35,6 +35,18 @@ TEST(FreePageWait, EndsForAGuestThatGrowsByIt) {
   EXPECT_FALSE(wait.goes_on(2ms, heard));
 }
 
+TEST(FreePageWait, EndsForAGuestThatNamesPagesAgainAndAgain) {
+  constexpr std::uint64_t kMost = FreePageWait::kMostTimesNamed * 1000;
+  FreePageWait wait(0);
+  EXPECT_TRUE(wait.goes_on(1ms, {.begun = true, .named = kMost, .ram = 1000}));
+  EXPECT_FALSE(wait.goes_on(2ms, {.begun = true, .named = kMost + 1, .ram = 1000}));
+}
+
+TEST(FreePageWait, EndsWhenTheHostCannotTellWhatItCosts) {
+  FreePageWait wait(0);
+  EXPECT_FALSE(wait.goes_on(1ms, {.begun = true, .failed = true}));
+}
+
 TEST(FreePageWait, GoesOnWhileTheGuestNamesPagesFasterThanTheyWouldBeSent) {
   FreePageWait wait(0);
   Heard heard{.begun = true};

@@ -1,6 +1,7 @@
 #include "migration/pages/free_pages.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <array>
@@ -70,7 +71,7 @@ TEST_F(FreePagesTest, AreNotThoseThatWereWrittenBeforeTheyWereNamed) {
 TEST_F(FreePagesTest, AreTooDearWhenTheyMakeTheGuestLarger) {
   constexpr std::uint64_t kHalf = FreePageWait::kMostGrown / 2;
   FreePages pages(memory_, vmm::PageSet(kPages), [this] { ++heard_; });
-  const vmm::PageRange untouched{0, kPages};
+  const vmm::PageRange untouched{0, kHalf};
   pages.free({&untouched, 1});
   EXPECT_EQ(pages.so_far().grown, 0U);
   for (std::uint64_t times = 1; times <= 3; ++times) {
@@ -81,7 +82,40 @@ TEST_F(FreePagesTest, AreTooDearWhenTheyMakeTheGuestLarger) {
     EXPECT_EQ(pages.so_far().grown, times * kHalf);
     EXPECT_EQ(FreePageWait::too_dear(pages.so_far()), times == 3);
   }
-  EXPECT_GT(heard_, 0);
+  EXPECT_EQ(heard_, 1);
+}
+
+TEST_F(FreePagesTest, AreTooDearWhenTheyAreNamedAgainAndAgain) {
+  for (std::uint64_t times = 0; times < FreePageWait::kMostTimesNamed; ++times) name({0, kPages});
+  EXPECT_EQ(heard_, 0);
+  EXPECT_FALSE(FreePageWait::too_dear(pages_.so_far()));
+  for (int more = 0; more < 2; ++more) name({0, kPages});
+  EXPECT_EQ(heard_, 1);
+  EXPECT_TRUE(FreePageWait::too_dear(pages_.so_far()));
+  EXPECT_EQ(pages_.so_far().pages, kPages);
+}
+
+TEST_F(FreePagesTest, TellOnceOfAGuestThatBeginsAndEndsWithoutEnd) {
+  for (int times = 0; times < 100; ++times) {
+    pages_.begins();
+    pages_.told_all();
+  }
+  EXPECT_EQ(heard_, 2);
+}
+
+// What it has named before stays named: that was right.
+TEST_F(FreePagesTest, AreTooDearWhenTheHostCannotTellWhatTheyCost) {
+  vmm::GuestMemory memory(kBytes, vmm::Backing::memfd);
+  FreePages pages(memory, vmm::PageSet(kPages), [this] { ++heard_; });
+  const vmm::PageRange range{0, 8};
+  pages.free({&range, 1});
+  EXPECT_EQ(heard_, 0);
+  const vmm::PageRange gone{64, 8};
+  ASSERT_EQ(::munmap(memory.pages(gone).data(), memory.pages(gone).size()), 0);
+  for (int again = 0; again < 2; ++again) pages.free({&gone, 1});
+  EXPECT_EQ(heard_, 1);
+  EXPECT_TRUE(FreePageWait::too_dear(pages.so_far()));
+  EXPECT_EQ(pages.in({0, 64}), (Ranges{{0, 8}}));
 }
 
 }  // namespace

@@ -7,7 +7,7 @@
 namespace vmm {
 
 /// Who has asked a guest which of its pages are free. Any thread, one call at a time; whoever calls
-/// does not wait long.
+/// does not wait long, and is thrown nothing.
 class FreePageListener {
  public:
   virtual ~FreePageListener() = default;
