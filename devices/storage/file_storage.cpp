@@ -135,9 +135,10 @@ void FileStorage::acquire() {
   if (of_other_kernel_) forget_cached();
 }
 
+/// Without a flush, which may take long, where prepare_release() was the last to have any.
 void FileStorage::release() {
   if (!acquired_) return;
-  if (!read_only_) write_back();
+  if (lost_ || unflushed_.any()) write_back();
   set_lock(F_UNLCK);
   acquired_ = false;
 }
@@ -186,6 +187,7 @@ bool FileStorage::try_read(std::uint64_t offset, std::span<const iovec> parts) {
 
 void FileStorage::write(std::uint64_t offset, std::span<iovec> parts) {
   mark_.claim();
+  const Unflushed::Change change(unflushed_);
   transfer_all(offset, parts, "cannot write (pwritev)", ::pwritev);
 }
 
@@ -220,9 +222,11 @@ void FileStorage::flush() {
   if (lost_.exchange(false)) {
     throw std::system_error(EIO, std::generic_category(), name_ + ": has lost what was written");
   }
-  while (::fdatasync(file_.get()) < 0) {
-    if (errno != EINTR) fail("cannot flush (fdatasync)");
-  }
+  unflushed_.flush([this] {
+    while (::fdatasync(file_.get()) < 0) {
+      if (errno != EINTR) fail("cannot flush (fdatasync)");
+    }
+  });
 }
 
 /// A hole reads as zeros, which also tells the guest nothing of what was there.
@@ -240,6 +244,7 @@ void FileStorage::write_zeroes(std::uint64_t offset, std::uint64_t length, bool 
 /// nothing is done.
 bool FileStorage::allocate(int mode, std::uint64_t offset, std::uint64_t length) {
   mark_.claim();
+  const Unflushed::Change change(unflushed_);
   while (::fallocate(file_.get(), mode | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
                      static_cast<off_t>(length)) < 0) {
     if (errno == EOPNOTSUPP || errno == EINVAL) return false;

@@ -10,6 +10,7 @@
 #include "devices/storage/disk_identity.hpp"
 #include "devices/storage/disk_mark.hpp"
 #include "devices/storage/storage.hpp"
+#include "devices/storage/unflushed.hpp"
 #include "vmm/os/unique_fd.hpp"
 
 namespace devices::storage {
@@ -74,6 +75,7 @@ class FileStorage final : public Storage {
   DiskMark mark_;
   bool of_other_kernel_ = false;  ///< another one may have written since this one last read
   bool acquired_ = false;
+  Unflushed unflushed_;
   std::atomic<bool> lost_{false};          ///< a write, and the guest does not know it
   std::atomic<bool> tells_at_hand_{true};  ///< the file system knows RWF_NOWAIT
 };

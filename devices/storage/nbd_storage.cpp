@@ -126,9 +126,10 @@ void NbdStorage::acquire() {
   acquired_ = true;
 }
 
+/// As of FileStorage.
 void NbdStorage::release() {
   if (!acquired_) return;
-  if (!read_only_) flush(false);
+  if (unflushed_.any()) flush(false);
   acquired_ = false;
 }
 
@@ -150,6 +151,7 @@ void NbdStorage::read(std::uint64_t offset, std::span<iovec> parts) {
 
 void NbdStorage::write(std::uint64_t offset, std::span<iovec> parts) {
   const std::uint64_t most = connection_->server().most_bytes;
+  const Unflushed::Change change(unflushed_);
   for (std::uint64_t left = bytes_of(parts); left > 0;) {
     const std::uint64_t bytes = std::min(left, most);
     std::vector<std::byte> data;
@@ -167,16 +169,18 @@ void NbdStorage::write(std::uint64_t offset, std::span<iovec> parts) {
 void NbdStorage::flush() { flush(true); }
 
 void NbdStorage::flush(bool of_guest) {
-  perform("cannot flush", {.kind = Kind::flush, .of_guest = of_guest});
+  unflushed_.flush([&] { perform("cannot flush", {.kind = Kind::flush, .of_guest = of_guest}); });
 }
 
 void NbdStorage::discard(std::uint64_t offset, std::uint64_t length) {
   if (!connection_->server().can_trim) return;
+  const Unflushed::Change change(unflushed_);
   perform("cannot discard", {.kind = Kind::discard, .offset = offset, .length = length});
 }
 
 void NbdStorage::write_zeroes(std::uint64_t offset, std::uint64_t length, bool may_unmap) {
   if (!connection_->server().can_zero) return write_zeros(*this, offset, length);
+  const Unflushed::Change change(unflushed_);
   perform("cannot make zeros",
           {.kind = Kind::write_zeroes, .offset = offset, .length = length, .may_unmap = may_unmap});
 }

@@ -11,6 +11,7 @@
 #include "devices/storage/disk_identity.hpp"
 #include "devices/storage/nbd_connection.hpp"
 #include "devices/storage/storage.hpp"
+#include "devices/storage/unflushed.hpp"
 
 namespace devices::storage {
 
@@ -72,6 +73,7 @@ class NbdStorage final : public Storage {
   const std::shared_ptr<NbdConnection> connection_;
   std::uint64_t size_ = 0;
   std::string export_;
+  Unflushed unflushed_;
   bool acquired_ = false;
 };
 

@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 #include <sys/fsuid.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
@@ -16,6 +18,21 @@
 #include <string>
 #include <system_error>
 #include <vector>
+
+namespace {
+
+std::atomic<int> flushes{0};
+std::atomic<int> fails_with{0};
+
+}  // namespace
+
+/// In place of the C library's.
+extern "C" int fdatasync(int file) {
+  ++flushes;
+  if (fails_with == 0) return static_cast<int>(::syscall(SYS_fdatasync, file));
+  errno = fails_with;
+  return -1;
+}
 
 namespace devices::storage {
 namespace {
@@ -241,6 +258,45 @@ TEST_F(FileStorageTest, IsNotAcquiredAgainOnceAnotherHasWritten) {
   third.acquire();  // nor does the one that was refused keep the lock
   std::filesystem::remove(path_.string() + ".ferry");
   hand_over(third, first);
+}
+
+// The guest stands meanwhile.
+TEST_F(FileStorageTest, FlushesNothingTwiceAsItIsReleased) {
+  FileStorage disk = storage();
+  const auto flushes_of = [](const std::function<void()>& act) {
+    const int before = flushes;
+    act();
+    return flushes - before;
+  };
+  const auto release = [&] {
+    disk.release();
+    disk.acquire();
+  };
+  disk.acquire();
+  EXPECT_EQ(flushes_of(release), 0);
+  for (const auto& change : {std::function<void()>([&] { write_some(disk); }),
+                             {[&] { disk.discard(0, kSectorSize); }},
+                             {[&] { disk.write_zeroes(0, kSectorSize, false); }}}) {
+    change();
+    EXPECT_EQ(flushes_of(release), 1);
+    change();
+    disk.prepare_release();
+    EXPECT_EQ(flushes_of(release), 0);
+  }
+}
+
+TEST_F(FileStorageTest, IsNotReleasedBeforeTheGuestHasHeardOfALoss) {
+  FileStorage disk = storage();
+  disk.acquire();
+  write_some(disk);
+  fails_with = EIO;
+  EXPECT_EQ(code_of([&] { disk.prepare_release(); }).value(), EIO);
+  fails_with = 0;
+  for (int again = 0; again < 2; ++again) {
+    EXPECT_EQ(code_of([&] { disk.release(); }).value(), EIO);
+  }
+  EXPECT_EQ(code_of([&] { disk.flush(); }).value(), EIO);
+  EXPECT_NO_THROW(disk.release());
 }
 
 TEST_F(FileStorageTest, NamesItsWriterBeforeTheWrite) {

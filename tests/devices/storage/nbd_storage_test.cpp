@@ -238,6 +238,28 @@ TEST_F(NbdStorageTest, TellsOnceThatWritesMayBeLost) {
   EXPECT_NO_THROW(storage.release());
 }
 
+TEST_F(NbdStorageTest, FlushesNothingTwiceAsItIsReleased) {
+  serve(kMemory);
+  NbdOptions options = this->options();
+  options.limit = milliseconds(300);
+  NbdStorage storage(options);
+  storage.acquire();
+  const std::vector<std::function<void()>> changes = {
+      [&] { write(storage, 0, std::string(512, 'a')); }, [&] { storage.discard(0, 512); },
+      [&] { storage.write_zeroes(0, 512, false); }};
+  for (const auto& change : changes) {
+    change();
+    storage.prepare_release();
+    server_->stop();
+    EXPECT_NO_THROW(storage.release());
+    server_->go_on();
+    storage.acquire();
+  }
+  changes[0]();
+  server_->stop();
+  EXPECT_NE(what_of([&] { storage.release(); }).find("does not answer"), std::string::npos);
+}
+
 TEST_F(NbdStorageTest, TellsNothingOfWritesThatWereFlushed) {
   serve(kMemory);
   NbdStorage storage(options());
