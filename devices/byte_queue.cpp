@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cassert>
 
+#include "vmm/bytes/copy_bytes.hpp"
+
 namespace devices {
 
 // Not cleared: pages of a queue that is never filled are never touched.
@@ -13,7 +15,7 @@ std::size_t ByteQueue::push(std::span<const std::byte> bytes) {
   bytes = bytes.first(std::min(bytes.size(), room()));
   for (auto rest = bytes; !rest.empty();) {
     const std::size_t count = std::min(rest.size(), back().size());
-    std::ranges::copy(rest.first(count), back().begin());
+    vmm::copy_bytes(rest.first(count), back());
     extend(count);
     rest = rest.subspan(count);
   }

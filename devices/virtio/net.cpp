@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "vmm/bytes/byte_writer.hpp"
+#include "vmm/bytes/copy_bytes.hpp"
 
 namespace devices::virtio {
 
@@ -54,7 +55,7 @@ std::vector<iovec> parts_behind(const std::vector<std::span<Byte>>& segments, st
 void read_from(const std::vector<std::span<const std::byte>>& segments, std::span<std::byte> into) {
   for (const auto& segment : segments) {
     const auto here = segment.first(std::min(segment.size(), into.size()));
-    std::ranges::copy(here, into.begin());
+    vmm::copy_bytes(here, into);
     into = into.subspan(here.size());
   }
 }
@@ -62,7 +63,7 @@ void read_from(const std::vector<std::span<const std::byte>>& segments, std::spa
 void write_to(const std::vector<std::span<std::byte>>& segments, std::span<const std::byte> bytes) {
   for (const auto& segment : segments) {
     const auto here = bytes.first(std::min(segment.size(), bytes.size()));
-    std::ranges::copy(here, segment.begin());
+    vmm::copy_bytes(here, segment);
     bytes = bytes.subspan(here.size());
   }
 }

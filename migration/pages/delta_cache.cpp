@@ -4,6 +4,8 @@
 #include <new>
 #include <utility>
 
+#include "vmm/bytes/copy_bytes.hpp"
+
 namespace migration {
 
 DeltaCache::DeltaCache(std::uint64_t bytes)
@@ -43,7 +45,7 @@ void DeltaCache::Place::store(std::span<const std::byte> bytes, std::uint32_t ro
   if (slot.round == 0) ++cache_->used_;
   slot.round = round;
   slot.page = page_;
-  std::ranges::copy(bytes, cache_->bytes_of(page_).begin());
+  vmm::copy_bytes(bytes, cache_->bytes_of(page_));
 }
 
 }  // namespace migration

@@ -9,6 +9,7 @@
 
 #include "migration/base/elapsed.hpp"
 #include "migration/base/page_content.hpp"
+#include "vmm/bytes/copy_bytes.hpp"
 #include "vmm/os/scheduling.hpp"
 
 namespace migration {
@@ -59,7 +60,7 @@ void PageSender::Batch::clear() {
 std::span<const std::byte> PageSender::Copies::copy(std::span<const std::byte> page) {
   bytes.resize(kBlock);
   const auto place = std::span(bytes).subspan(Batch::bytes(), page.size());
-  std::ranges::copy(page, place.begin());
+  vmm::copy_bytes(page, place);
   return place;
 }
 
@@ -276,15 +277,15 @@ void PageSender::flush_copies(Copies& pages) {
   const bool shrinks = size <= worth(in.size());
   if (!shrinks) size = in.size();
   reserve_frames();
-  std::byte* const frame = frames_.data() + frames_used_;
+  const auto frame = std::span(frames_).subspan(frames_used_);
   header_.clear();
   const FrameType block =
       format == BlockFormat::zstd ? FrameType::pages_zstd : FrameType::pages_lz4;
   wire::put_page_header(header_, shrinks ? block : FrameType::pages_raw, pages.ranges,
                         digests.size() + size);
   std::ranges::copy(digests, std::back_inserter(header_));
-  std::memcpy(frame, header_.data(), head);
-  if (!shrinks) std::ranges::copy(in, frame + head);
+  vmm::copy_bytes(header_, frame);
+  if (!shrinks) vmm::copy_bytes(in, frame.subspan(head));
   frames_used_ += head + size;
   (shrinks ? shared_.counters.compressed : shared_.counters.raw) += pages.pages;
   if (shrinks && format == BlockFormat::zstd) shared_.counters.zstd += pages.pages;

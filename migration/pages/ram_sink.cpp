@@ -9,6 +9,7 @@
 #include "migration/pages/shared_page.hpp"
 #include "migration/wire/decode.hpp"
 #include "migration/wire/format.hpp"
+#include "vmm/bytes/copy_bytes.hpp"
 
 namespace migration {
 
@@ -76,7 +77,7 @@ void RamSink::put_deltas(std::span<const vmm::PageRange> ranges, net::BufferedRe
         throw wire::ProtocolError(
             "the peer sent a difference from another page than the one that is here");
       }
-      std::ranges::copy(becomes, base.begin());
+      vmm::copy_bytes(becomes, base);
     }
   }
   if (bytes != 0) refuse_size();
@@ -92,12 +93,12 @@ void RamSink::put_same(std::span<const vmm::PageRange> ranges, net::BufferedRead
           wire::decode_same(take_of(in, bytes, wire::kSameBytes).first<wire::kSameBytes>(),
                             target_.memory.page_count());
       if (target_.written.test(same.as)) {
-        std::ranges::copy(target_.memory.pages({same.as, 1}), becomes.begin());
+        vmm::copy_bytes(target_.memory.pages({same.as, 1}), becomes);
       }
       if (!target_.written.test(same.as) || digest_of(becomes) != same.digest) {
         throw wire::ProtocolError("the peer sent a page as one that is not here");
       }
-      std::ranges::copy(becomes, target_.memory.pages({page, 1}).begin());
+      vmm::copy_bytes(becomes, target_.memory.pages({page, 1}));
       target_.written.put({page, 1});
     }
   }
@@ -112,7 +113,7 @@ void RamSink::put_alike(std::span<const vmm::PageRange> ranges, net::BufferedRea
     target_.memory.reserve(range);
     target_.written.put(range);
     for (vmm::PageIndex page = range.first; page < range.end(); ++page) {
-      std::ranges::copy(shared, target_.memory.pages({page, 1}).begin());
+      vmm::copy_bytes(shared, target_.memory.pages({page, 1}));
     }
   }
 }

@@ -1,8 +1,7 @@
 #include "migration/pages/shared_page.hpp"
 
-#include <algorithm>
-
 #include "migration/wire/format.hpp"
+#include "vmm/bytes/copy_bytes.hpp"
 
 namespace migration {
 
@@ -12,7 +11,7 @@ void read_shared_page(net::BufferedReader& in, std::size_t bytes, std::span<std:
   }
   const auto content = in.take(bytes);
   for (std::size_t at = 0; at < page.size(); at += bytes) {
-    std::ranges::copy(content, page.subspan(at).begin());
+    vmm::copy_bytes(content, page.subspan(at));
   }
 }
 

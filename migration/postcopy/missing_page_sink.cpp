@@ -7,6 +7,7 @@
 #include "migration/pages/shared_page.hpp"
 #include "migration/wire/format.hpp"
 #include "vmm/bytes/byte_reader.hpp"
+#include "vmm/bytes/copy_bytes.hpp"
 #include "vmm/memory/huge_page.hpp"
 #include "vmm/os/scheduling.hpp"
 
@@ -118,7 +119,7 @@ void MissingPageSink::put_alike(std::span<const vmm::PageRange> ranges, net::Buf
     if (at == 0) {
       read_shared_page(in, size, page);
     } else {
-      std::ranges::copy(pages.first(vmm::kPageSize), page.begin());
+      vmm::copy_bytes(pages.first(vmm::kPageSize), page);
     }
   }
   if (!digests_.empty()) digests_.resize(count, digests_.front());

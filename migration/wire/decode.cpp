@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "vmm/bytes/byte_reader.hpp"
+#include "vmm/bytes/copy_bytes.hpp"
 
 namespace migration::wire {
 
@@ -290,8 +291,7 @@ Hashes decode_hashes(std::span<const std::byte> payload, std::uint64_t ram_pages
     }
     const auto bytes = reader.bytes(range.count * sizeof(PageHash));
     result.hashes.resize(result.hashes.size() + range.count);
-    std::ranges::copy(bytes,
-                      std::as_writable_bytes(std::span(result.hashes).last(range.count)).begin());
+    vmm::copy_bytes(bytes, std::as_writable_bytes(std::span(result.hashes).last(range.count)));
   } while (reader.left() > 0);
   return result;
 }

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include "vmm/bytes/copy_bytes.hpp"
 
 namespace vmm {
 
@@ -28,7 +28,7 @@ void Initramfs::copy(std::span<std::byte> into) const {
   std::uint64_t at = 0;
   for (const ImageFile& file : files_) {
     at = aligned(at);
-    std::ranges::copy(file.bytes(), into.subspan(at).begin());
+    copy_bytes(file.bytes(), into.subspan(at));
     at += file.bytes().size();
   }
 }

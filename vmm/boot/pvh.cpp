@@ -6,6 +6,7 @@
 
 #include "vmm/boot/elf_image.hpp"
 #include "vmm/boot/memory_map.hpp"
+#include "vmm/bytes/copy_bytes.hpp"
 
 namespace vmm {
 
@@ -48,7 +49,7 @@ void load_segments(GuestMemory& memory, const ElfImage& image) {
   for (const ElfSegment& segment : image.segments) check_place(memory, segment);
   for (const ElfSegment& segment : image.segments) {
     // What follows the file's bytes is zero, as fresh RAM is: not touched.
-    std::ranges::copy(segment.file, memory.at(segment.address, segment.file.size()).begin());
+    copy_bytes(segment.file, memory.at(segment.address, segment.file.size()));
   }
 }
 

@@ -1,11 +1,12 @@
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
+
+#include "vmm/bytes/copy_bytes.hpp"
 
 namespace vmm {
 
@@ -32,7 +33,7 @@ class ByteReader {
     rest_ = rest_.subspan(count);
     return taken;
   }
-  void fill(std::span<std::byte> into) { std::ranges::copy(bytes(into.size()), into.begin()); }
+  void fill(std::span<std::byte> into) { copy_bytes(bytes(into.size()), into); }
   std::string text(std::size_t size) {
     const auto from = bytes(size);
     return {reinterpret_cast<const char*>(from.data()), from.size()};
