@@ -131,25 +131,36 @@ void DirtyLog::clear_all(PageRange range) {
 }
 
 /// `words_of` the block that a page lies in tell which pages of it are protected; there may be
-/// none.
+/// none. Each call of KVM's that protects a page makes it flush what vCPUs have cached: blocks side
+/// by side go in one.
 template <typename WordsOf>
 void DirtyLog::protect(PageRange range, WordsOf words_of) const {
   if (!manual_) return;
+  std::vector<std::uint64_t> words;
   std::uint32_t number = 0;
   for (const RamSlot& slot : memory_.slots()) {
     const std::uint32_t id = number++;
-    const PageIndex slot_first = slot.pages().first;
-    const PageIndex slot_end = std::min(range.end(), slot.pages().end());
-    for (PageIndex first = std::max(range.first, slot_first); first < slot_end;) {
+    const PageRange here = slot.pages();
+    const PageIndex slot_end = std::min(range.end(), here.end());
+    const auto clear = [&](PageIndex first, PageIndex end) {
+      if (!words.empty()) vm_.clear_dirty_log(id, first - here.first, end - first, words);
+      words.clear();
+    };
+    PageIndex from = std::max(range.first, here.first);
+    for (PageIndex first = from; first < slot_end;) {
       const PageIndex end =
           std::min(slot_end, (first / PageSet::kBlockPages + 1) * PageSet::kBlockPages);
-      const std::span<const std::uint64_t> words = words_of(first);
-      if (!words.empty()) {
-        vm_.clear_dirty_log(id, first - slot_first, end - first,
-                            words.subspan(first % PageSet::kBlockPages / 64));
+      const std::span<const std::uint64_t> block = words_of(first);
+      if (block.empty()) {
+        clear(from, first);
+        from = end;
+      } else {
+        const auto part = block.subspan(first % PageSet::kBlockPages / 64, (end - first + 63) / 64);
+        words.insert(words.end(), part.begin(), part.end());
       }
       first = end;
     }
+    clear(from, slot_end);
   }
 }
 

@@ -300,9 +300,10 @@ void GuestMemory::take_host_writes(PageSet& into) {
   assert(into.pages() == page_count());
   for (std::size_t i = 0; i < into.word_count(); ++i) {
     std::atomic_ref word(host_writes_[i]);
-    if (word.load(std::memory_order_relaxed) != 0) {
-      into.add_word(i, word.exchange(0, std::memory_order_acquire));
-    }
+    // Taken out last: adding may find no memory.
+    const std::uint64_t bits = word.load(std::memory_order_acquire);
+    into.add_word(i, bits);
+    if (bits != 0) word.fetch_and(~bits, std::memory_order_acquire);
   }
 }
 

@@ -118,14 +118,17 @@ bool PageSet::operator==(const PageSet& other) const {
   return true;
 }
 
-std::optional<PageIndex> PageSet::first_at_or_after(PageIndex page) const {
-  while (page < pages_) {
+std::optional<PageIndex> PageSet::find(PageIndex from, PageIndex end) const {
+  for (PageIndex page = from; page < end;) {
     if (!blocks_[page / kBlockPages]) {
       page = (page / kBlockPages + 1) * kBlockPages;
       continue;
     }
     const std::uint64_t rest = word(page / 64) >> (page % 64);
-    if (rest != 0) return page + static_cast<PageIndex>(std::countr_zero(rest));
+    if (rest != 0) {
+      const PageIndex found = page + static_cast<PageIndex>(std::countr_zero(rest));
+      return found < end ? std::optional(found) : std::nullopt;
+    }
     page = (page / 64 + 1) * 64;
   }
   return std::nullopt;
@@ -133,8 +136,9 @@ std::optional<PageIndex> PageSet::first_at_or_after(PageIndex page) const {
 
 std::optional<PageRange> PageSet::next_range(PageIndex from, PageIndex end) const {
   check_pages_inside(end <= pages_);
-  const PageIndex first = first_at_or_after(from).value_or(end);
-  if (first >= end) return std::nullopt;
+  const auto found = find(from, end);
+  if (!found) return std::nullopt;
+  const PageIndex first = *found;
   for (PageIndex page = first; page < end; page = (page / 64 + 1) * 64) {
     const std::uint64_t gaps = ~word(page / 64) >> (page % 64);
     if (gaps == 0) continue;

@@ -51,7 +51,9 @@ class PageSet {
   void subtract(const PageSet& other, PageRange range);
   bool operator==(const PageSet& other) const;
 
-  [[nodiscard]] std::optional<PageIndex> first_at_or_after(PageIndex page) const;
+  [[nodiscard]] std::optional<PageIndex> first_at_or_after(PageIndex page) const {
+    return find(page, pages_);
+  }
   /// The first maximal run of set pages in [from, end), cut at `end`; nullopt when there is none.
   [[nodiscard]] std::optional<PageRange> next_range(PageIndex from, PageIndex end) const;
   /// All maximal runs inside `within`.
@@ -72,6 +74,8 @@ class PageSet {
 
   /// Makes it.
   [[nodiscard]] Block& block(std::size_t index);
+  /// The first page in [from, end). Blocks behind are not looked at: others may change them.
+  [[nodiscard]] std::optional<PageIndex> find(PageIndex from, PageIndex end) const;
   template <typename Visit>
   void for_blocks(PageRange range, Visit visit) const;
 

@@ -6,6 +6,7 @@
 #include <array>
 #include <random>
 #include <stdexcept>
+#include <thread>
 #include <vector>
 
 namespace vmm {
@@ -121,6 +122,23 @@ TEST(PageSet, RefusesWhatIsBeyondItsEnd) {
   EXPECT_THROW(static_cast<void>(pages.test(70)), std::out_of_range);
   EXPECT_THROW(static_cast<void>(pages.block_words(70)), std::out_of_range);
   EXPECT_THROW(pages |= PageSet(71), std::out_of_range);
+}
+
+/// For a sanitizer: nobody looks into a block that is another's.
+TEST(PageSet, IsChangedByThreadsInDifferentBlocks) {
+  PageSet pages(2 * PageSet::kBlockPages);
+  const auto work = [&pages](PageIndex first) {
+    const PageRange block{first, PageSet::kBlockPages};
+    for (PageIndex page = first; page < block.end(); ++page) {
+      pages.set(page);
+      EXPECT_EQ(pages.ranges(block), (Ranges{{page, 1}}));
+      pages.reset(block);
+      EXPECT_EQ(pages.ranges(block), Ranges{});
+    }
+  };
+  std::thread other(work, PageSet::kBlockPages);
+  work(0);
+  other.join();
 }
 
 /// Against the plainest set there is.
