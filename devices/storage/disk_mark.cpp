@@ -77,11 +77,15 @@ std::optional<DiskMark::Content> parsed(std::string_view text) {
 
 std::filesystem::path beside(int image) {
   struct stat status {};
-  if (::fstat(image, &status) < 0 || !S_ISREG(status.st_mode) || status.st_nlink == 0) return {};
+  // By another of its names it would have another mark.
+  if (::fstat(image, &status) < 0 || !S_ISREG(status.st_mode) || status.st_nlink != 1) return {};
   std::error_code unknown;
   auto path = std::filesystem::read_symlink(fmt::format("/proc/self/fd/{}", image), unknown);
-  if (!unknown) path += ".ferry";
-  return path;
+  struct stat directory {};
+  if (unknown || ::stat(path.parent_path().c_str(), &directory) < 0) return {};
+  // As where an image alone is mounted, under any name: what is beside it is not.
+  if (directory.st_dev != status.st_dev) return {};
+  return path += ".ferry";
 }
 
 /// Then there is no mark there, and there will be none.
@@ -108,6 +112,8 @@ std::optional<DiskMark::Content> DiskMark::read(int flags) const {
     if (tells_of_none(errno)) return std::nullopt;
     fail("cannot open");
   }
+  struct stat status {};
+  if (::fstat(file.get(), &status) == 0 && !S_ISREG(status.st_mode)) return std::nullopt;
   std::array<char, kBytes + 1> bytes{};
   const ssize_t got = ::pread(file.get(), bytes.data(), bytes.size(), 0);
   if (got < 0) fail("cannot read");
@@ -139,7 +145,9 @@ void DiskMark::make() const {
   struct stat image {};
   if (::fstat(image_, &image) == 0) {
     static_cast<void>(::fchmod(file.get(), image.st_mode & (S_IRWXU | S_IRWXG | S_IRWXO)));
-    static_cast<void>(::fchown(file.get(), image.st_uid, image.st_gid));
+    if (::fchown(file.get(), image.st_uid, image.st_gid) < 0) {
+      static_cast<void>(::fchown(file.get(), static_cast<uid_t>(-1), image.st_gid));
+    }
   }
   const std::string text =
       to_text({.disk = random_name(), .writer = std::string(kNobody), .process = "nobody yet"});
@@ -154,11 +162,13 @@ void DiskMark::note_writer() {
     content->process = this_process();
     const std::string text = to_text(*content);
     const vmm::UniqueFd file = open(O_RDWR);
-    const vmm::UniqueFd directory(::open(path_.parent_path().c_str(), O_RDONLY | O_CLOEXEC));
     if (file.get() < 0 || ::pwrite(file.get(), text.data(), text.size(), 0) < 0 ||
-        ::fdatasync(file.get()) < 0 || ::fsync(directory.get()) < 0) {
+        ::fdatasync(file.get()) < 0) {
       fail("cannot note who writes to the disk");
     }
+    // Of a directory that may not be read, or that is of no such file system, it is not asked.
+    const vmm::UniqueFd directory(::open(path_.parent_path().c_str(), O_RDONLY | O_CLOEXEC));
+    static_cast<void>(::fsync(directory.get()));
     writer_ = self_;
   }
   claimed_.store(true, std::memory_order_release);

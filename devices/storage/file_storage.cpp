@@ -210,8 +210,9 @@ void FileStorage::transfer_all(std::uint64_t offset, std::span<iovec> parts, con
 
 /// The host tells of a write that it has lost once: this time the guest does not hear of it.
 void FileStorage::write_back() {
+  if (lost_) tell_loss();
   try {
-    flush();
+    sync();
   } catch (...) {
     lost_ = true;
     throw;
@@ -219,9 +220,15 @@ void FileStorage::write_back() {
 }
 
 void FileStorage::flush() {
-  if (lost_.exchange(false)) {
-    throw std::system_error(EIO, std::generic_category(), name_ + ": has lost what was written");
-  }
+  if (lost_.exchange(false)) tell_loss();
+  sync();
+}
+
+void FileStorage::tell_loss() const {
+  throw std::system_error(EIO, std::generic_category(), name_ + ": has lost what was written");
+}
+
+void FileStorage::sync() {
   unflushed_.flush([this] {
     while (::fdatasync(file_.get()) < 0) {
       if (errno != EINTR) fail("cannot flush (fdatasync)");

@@ -59,6 +59,8 @@ class FileStorage final : public Storage {
   [[nodiscard]] vmm::UniqueFd open(const std::filesystem::path& path) const;
   [[nodiscard]] std::uint64_t measure() const;
   void write_back();
+  void sync();
+  [[noreturn]] void tell_loss() const;
   void set_lock(short type) const;
   void check_unwritten();
   void forget_cached() const;

@@ -191,12 +191,12 @@ wire::Offer SourceMigration::Source::offer() const {
     features.remove(wire::Feature::local);
   }
   return {.token = link_.token(),
-          .config = vmm::to_json(machine_->config()),
+          .config = vmm::to_json(machine_->config_to_offer()),
           .channels = options_.channels,
           .mode = std::string(to_string(local ? Mode::stop_and_copy : options_.mode)),
           .verify = options_.verify,
           .paused = !was_running_,
-          .used_bytes = resident_bytes(),
+          .used_bytes = resident_bytes(machine_->memory()),
           .keep = options_.keep_in != nullptr,
           .image_key = key_,
           .image_token = since ? std::optional(since->token) : std::nullopt,

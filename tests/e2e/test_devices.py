@@ -3,6 +3,7 @@
 import fcntl
 import os
 import re
+import shutil
 import signal
 import struct
 import threading
@@ -87,6 +88,23 @@ class TheBalloon(FerryTest):
 
 
 # What devices write into RAM is read meanwhile, torn or not, and comes again: a race on purpose.
+class AnotherKernel:
+    """`inside=` of the harness: as far as its boot id tells. Skips the test without root."""
+
+    address = "127.0.0.1"
+
+    def __init__(self, boot_id):
+        if os.geteuid() != 0:
+            raise unittest.SkipTest("needs root to mount")
+        self.boot_id = boot_id
+        with open(boot_id, "w", encoding="ascii") as file:
+            file.write("12345678-9abc-4def-8123-456789abcdef\n")
+
+    def command(self, command):
+        other = 'mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"'
+        return ["unshare", "--mount", "sh", "-c", other, self.boot_id, *command]
+
+
 @labels("no-tsan")
 class ADisk(FerryTest):
     def disk(self, size=8 << 20, name="disk"):
@@ -163,6 +181,28 @@ class ADisk(FerryTest):
             self.assertIn(why, self.migrate(source, target).report(status=1)["error"])
         source.wait_ticks(5)
         self.end(source)
+
+    def test_is_known_to_another_kernel_by_its_mark(self):
+        kernel = AnotherKernel(self.path("boot-id"))
+        for copied in (False, True):
+            with self.subTest(copied=copied):
+                path = self.disk(name=f"disk-{copied}")
+                source = self.run_disk(path)
+                source.wait_ticks(20)
+                there = path
+                if copied:
+                    there = self.path("copy")
+                    shutil.copy(path, there)
+                target = self.receive("tcp", "--disk", f"id=disk0,{there}", inside=kernel)
+                migration = self.migrate(source, target)
+                if copied:
+                    self.assertIn("its mark, the file", migration.report(1)["error"])
+                    self.end(source)
+                    continue
+                self.assertEqual(migration.report()["outcome"], "completed")
+                target.wait_ticks(20)
+                self.end(target)
+                self.assert_sound(source, target)
 
     def test_may_be_known_there_by_another_name(self):
         path, other = self.disk(), self.path("link")
