@@ -1,8 +1,10 @@
 #include "migration/base/usage.hpp"
 
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 
@@ -23,6 +25,12 @@ std::uint64_t resident_bytes() {
   unsigned long long pages = 0;
   if (!file || std::fscanf(file.get(), "%*u %llu", &pages) != 1) return 0;
   return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+std::uint64_t resident_bytes(const vmm::GuestMemory& memory) {
+  struct stat file {};
+  if (memory.file() < 0 || ::fstat(memory.file(), &file) < 0) return resident_bytes();
+  return std::max(resident_bytes(), static_cast<std::uint64_t>(file.st_blocks) * 512);
 }
 
 std::uint64_t peak_rss_bytes() {

@@ -149,7 +149,8 @@ void DestinationMigration::Destination::run_guest() {
     machine_->catch_up();
     if (!offer_.paused) machine_->resume();
   } catch (...) {
-    if (claim) claim->give_back(vmm::RamClaim::Side::destination);
+    // Devices of one that has begun to run may have written its memory: it is not the source's.
+    if (claim && !machine_->running()) claim->give_back(vmm::RamClaim::Side::destination);
     throw;
   }
 }

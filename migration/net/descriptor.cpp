@@ -54,8 +54,9 @@ void take(const msghdr& header, vmm::UniqueFd& file) {
     if (file.get() >= 0) throw wire::ProtocolError("the peer sent a second descriptor");
     file = std::move(came);
   }
-  // The kernel has closed those for which there was no room.
-  if ((header.msg_flags & MSG_CTRUNC) != 0) {
+  // The kernel has closed those for which there was no room. One alone that it could not give, for
+  // want of a number say, did not come.
+  if (first != nullptr && (header.msg_flags & MSG_CTRUNC) != 0) {
     throw wire::ProtocolError("the peer sent more than one descriptor");
   }
 }

@@ -47,13 +47,14 @@ source::MemoryTransfer& SourceMigration::Source::transfer() {
 
 /// The guest must not stand for ever for a destination that lives and does nothing.
 void SourceMigration::Source::bound_stop(std::uint64_t pages_left) {
-  stop_.emplace(handover::StopNeeds{.bytes_left = pages_left * vmm::kPageSize,
-                                    .cap = static_cast<double>(link_.limiter().rate()),
-                                    .measured = pre_copy_.link_rate(),
-                                    .verify_bytes = options_.verify ? resident_bytes() : 0,
-                                    .verify_rate = kVerifyRate,
-                                    .timeout = options_.timeout},
-                journal_.when(Moment::stopping).value(), bulk_sent());
+  stop_.emplace(
+      handover::StopNeeds{.bytes_left = pages_left * vmm::kPageSize,
+                          .cap = static_cast<double>(link_.limiter().rate()),
+                          .measured = pre_copy_.link_rate(),
+                          .verify_bytes = options_.verify ? resident_bytes(machine_->memory()) : 0,
+                          .verify_rate = kVerifyRate,
+                          .timeout = options_.timeout},
+      journal_.when(Moment::stopping).value(), bulk_sent());
 }
 
 std::uint64_t SourceMigration::Source::bulk_sent() const {

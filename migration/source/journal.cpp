@@ -106,7 +106,7 @@ void Journal::look(const vmm::GuestMemory& memory, const std::optional<UnderWay>
   } catch (const std::exception&) {
     // It is for people alone. What needs to know these pages fails by itself, and says why.
   }
-  const std::uint64_t used = used_.count(resident_bytes() / vmm::kPageSize);
+  const std::uint64_t used = used_.count(resident_bytes(memory) / vmm::kPageSize);
   if (under_way) {
     const std::uint64_t all = under_way->all.value_or(used);
     progress_.tell(all - std::min(all, under_way->gone), to_travel_.value_or(used));

@@ -87,7 +87,7 @@ void PreCopy::look_at_writes() {
   if (!copying_ || !log.active()) return;
   const auto so_far = [this] {
     return PreCopyDriver::SoFar{copying_->taken_up(), copying_->count(),
-                                resident_bytes() / vmm::kPageSize};
+                                resident_bytes(parts_.machine.memory()) / vmm::kPageSize};
   };
   auto from = parts_.journal.elapsed();
   if (driver_.wants_sample(from, so_far())) {
@@ -137,7 +137,7 @@ std::uint64_t PreCopy::take_rest() {
   } else {
     rest_ = std::make_shared<PreCopyRound>(number, memory, nullptr, parts_.take_to_send());
   }
-  return rest_->all().value_or(resident_bytes() / vmm::kPageSize);
+  return rest_->all().value_or(resident_bytes(memory) / vmm::kPageSize);
 }
 
 asio::awaitable<void> PreCopy::send_rest(const std::function<void()>& all_told) {

@@ -104,6 +104,19 @@ class OnThisHost(FerryTest):
         self.end(vm)
         self.assert_sound(*vms)
 
+    def test_counts_what_it_did_not_touch_when_it_goes_on(self):
+        """Nothing of it is resident in the process that has just got it, and the stop is bounded by
+        what is to be sent."""
+        source = self.run_vm("tick=2 fill=48 zero=0 random=100 text=0 end=byte", *SHARED,
+                             memory="64M")
+        source.stdout.wait_for(rb"^# fill done")
+        target, _ = self.move(source, "--mode", "local", transport="unix")
+        third, _ = self.move(target, "--mode", "stop-and-copy", "--max-bandwidth", "160Mbit",
+                             "--timeout", "1s")
+        third.wait_ticks(20)
+        self.end(third)
+        self.assert_sound(source, target, third)
+
     def test_of_a_paused_vm_leaves_its_memory_as_it_is(self):
         source = self.begin(*SHARED)
         source.cli("pause")

@@ -21,6 +21,9 @@ namespace {
 /// It has as many bytes as it was made with for good, and whoever has it can write it for good.
 constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 
+/// F_SEAL_EXEC of Linux 6.3: a host may give it to each memfd (sysctl vm.memfd_noexec).
+constexpr int kSealOfHost = 0x20;
+
 constexpr std::uint64_t kSideBits = 3;
 
 [[noreturn]] void fail(const char* what) {
@@ -43,6 +46,12 @@ SharedRam::SharedRam(std::uint64_t size)
 }
 
 SharedRam::SharedRam(UniqueFd file, std::uint64_t size) : file_(std::move(file)) {
+  // First: this never leaves the kernel, and refuses what another process answers for.
+  const int seals = ::fcntl(file_.get(), F_GET_SEALS);
+  if (seals < 0) refuse("is no memfd");
+  if ((seals & ~kSealOfHost) != kSeals) {
+    refuse(fmt::format("has the seals 0x{:x}, not 0x{:x}", seals, kSeals));
+  }
   struct stat status {};
   struct statfs system {};
   if (::fstat(file_.get(), &status) < 0 || ::fstatfs(file_.get(), &system) < 0) {
@@ -52,9 +61,6 @@ SharedRam::SharedRam(UniqueFd file, std::uint64_t size) : file_(std::move(file))
   if (!S_ISREG(status.st_mode) || system.f_type != TMPFS_MAGIC) refuse("is no memfd");
   if (status.st_size != file_size(size)) {
     refuse(fmt::format("has {} bytes, not {}", status.st_size, file_size(size)));
-  }
-  if (const int seals = ::fcntl(file_.get(), F_GET_SEALS); seals != kSeals) {
-    refuse(fmt::format("has the seals 0x{:x}, not 0x{:x}", seals, kSeals));
   }
   const int flags = ::fcntl(file_.get(), F_GETFL);
   if (flags < 0 || (flags & O_ACCMODE) != O_RDWR) refuse("cannot be written");
