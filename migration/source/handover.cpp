@@ -77,7 +77,7 @@ void SourceMigration::Source::on_prepared(const Frame& frame) {
     if (options_.verify) report.verified = prepared.verified;
   });
   journal_.reached(Moment::prepared);
-  hands_pages_over_ = post_copy_.has_value();
+  owner_.hands_pages_over(post_copy_.has_value());
   if (failure_) std::rethrow_exception(failure_);  // a page channel's, say
   happened(Event::prepared);
   if (stage() != Stage::committed) throw std::runtime_error(kCancelled);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <optional>
 #include <vector>
 
@@ -17,7 +18,11 @@ class Ownership {
   using Stage = Side::Stage;
   using Event = Side::Event;
 
+  /// Once committed, the VM lacks pages over there.
+  void hands_pages_over(bool whether) { hands_pages_over_ = whether; }
+
   // Any thread.
+  [[nodiscard]] bool hands_pages_over() const { return hands_pages_over_; }
   [[nodiscard]] Stage stage() const;
   void advance(Event event);
   /// Nullopt when the wish is granted; else the stage in which it is not.
@@ -34,6 +39,7 @@ class Ownership {
   handover::SourceHandover rules_ FERRY_GUARDED_BY(mutex_);
   std::vector<handover::Action> due_ FERRY_GUARDED_BY(mutex_);
   std::optional<Event> granted_ FERRY_GUARDED_BY(mutex_);
+  std::atomic<bool> hands_pages_over_ = false;
 };
 
 }  // namespace migration::source

@@ -18,8 +18,9 @@ constexpr double kStateBytesPerCpu = 16.0 * 1024;
 
 }  // namespace
 
-PreCopy::PreCopy(const Parts& parts)
+PreCopy::PreCopy(asio::io_context& context, const Parts& parts)
     : parts_(parts),
+      free_pages_(context, parts.machine),
       driver_({.mode = parts.options.mode,
                .max_downtime = parts.options.max_downtime,
                .max_rounds = parts.options.max_rounds,
@@ -27,16 +28,16 @@ PreCopy::PreCopy(const Parts& parts)
                .throttle = parts.options.throttle,
                .state_bytes = kStateBytesPerCpu * parts.machine.config().cpus}) {}
 
-asio::awaitable<bool> PreCopy::run(bool may_switch, Drain& drain, FreePageRun& free) {
+asio::awaitable<bool> PreCopy::run(bool may_switch, Drain& drain) {
   vmm::DirtyLog& log = parts_.machine.dirty_log();
   if (!log.active()) log.start();
   if (may_switch) driver_.allow_post_copy();
   auto kind = parts_.pages.compared() ? PreCopyDriver::Kind::given : PreCopyDriver::Kind::discovers;
-  for (auto round = first_round(free.pages());;) {
+  for (auto round = first_round(free_pages_.pages());;) {
     parts_.journal.phase(fmt::format("round {}", round->number()));
     co_await send_round(round, kind);
     parts_.check_guest();
-    free.end();
+    free_pages_.end();
     parts_.pages.left_out(round->left_out());
     parts_.pages.must_send(round->left());
     vmm::PageSet dirty = parts_.pages.to_send(log.read());

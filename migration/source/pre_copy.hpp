@@ -16,12 +16,14 @@ namespace migration::source {
 /// is left when it stands. Without the former it is stop-and-copy.
 class PreCopy final : public MemoryTransfer {
  public:
-  explicit PreCopy(const Parts& parts);
+  PreCopy(boost::asio::io_context& context, const Parts& parts);
 
   /// The rounds while the guest runs, until `drain` succeeds where the rest would go at the stop.
   /// Whether the rest is for post-copy, which the destination can do only if it `may_switch`. The
-  /// first round leaves out `free`.
-  boost::asio::awaitable<bool> run(bool may_switch, Drain& drain, FreePageRun& free);
+  /// first round leaves out the free pages.
+  boost::asio::awaitable<bool> run(bool may_switch, Drain& drain);
+  /// For any mode that copies to ask for, and to be over when the migration is.
+  [[nodiscard]] FreePageRun& free_pages() { return free_pages_; }
   /// To be called every PreCopyDriver::kAskEvery: within a round, now and then, what the driver
   /// wants to know of the guest's writes.
   void look_at_writes();
@@ -46,6 +48,7 @@ class PreCopy final : public MemoryTransfer {
   [[nodiscard]] PreCopyDriver::Sent sent() const;
 
   Parts parts_;
+  FreePageRun free_pages_;
   PreCopyDriver driver_;
   std::shared_ptr<PreCopyRound> copying_;  ///< the round that is under way
   std::shared_ptr<PreCopyRound> rest_;     ///< the one at the stop

@@ -18,7 +18,7 @@ constexpr const char* kOutOfOrder = "the destination's list of missing pages is 
 
 bool SourceMigration::Source::serving() const {
   const Stage now = stage();
-  return Side::serves(now) || (now == Stage::committed && hands_pages_over_);
+  return Side::serves(now) || (now == Stage::committed && owner_.hands_pages_over());
 }
 
 /// Until the destination has every page; throws when the link is lost.

@@ -40,8 +40,7 @@ SourceMigration::Source::Source(std::unique_ptr<vmm::Machine>&& machine, Migrate
       grace_(context_),
       redial_(context_),
       drain_(*machine, journal_, options_.timeout),
-      free_pages_(context_, *machine),
-      pre_copy_({*machine, options_, link_, journal_, pages_}),
+      pre_copy_(context_, {*machine, options_, link_, journal_, pages_}),
       local_({*machine, options_, link_, journal_, pages_}) {
   net::spawn(context_.get_executor(), run(), interrupt_.slot());
   machine_ = std::move(machine);
@@ -80,7 +79,7 @@ asio::awaitable<void> SourceMigration::Source::run() {
   }
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   follow();
-  free_pages_.end();
+  pre_copy_.free_pages().end();
   pre_copy_.finish();
   redial_.start_over();
   while (machine_) {
@@ -260,14 +259,14 @@ asio::awaitable<void> SourceMigration::Source::copy(Comparison& comparison) {
     co_await compare(comparison);
   } else if (machine_->tells_free_pages()) {
     journal_.phase("asking the guest for its free pages");
-    co_await free_pages_.begin(link_.limiter().rate());
+    co_await pre_copy_.free_pages().begin(link_.limiter().rate());
   }
   bool post_copy = options_.mode == Mode::post_copy;
   if (post_copy || options_.mode == Mode::stop_and_copy) {
-    free_pages_.settle(pages_);
+    pre_copy_.free_pages().settle(pages_);
     if (post_copy && options_.keep_in) co_await sample_history();
   } else {
-    post_copy = co_await pre_copy_.run(unfit.empty(), drain_, free_pages_);
+    post_copy = co_await pre_copy_.run(unfit.empty(), drain_);
   }
   if (!post_copy) co_return;
   post_copy_.emplace(parts(), pre_copy_.round());

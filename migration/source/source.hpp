@@ -15,7 +15,6 @@
 #include "migration/policy/page_account.hpp"
 #include "migration/reuse/hash_pages.hpp"
 #include "migration/source/comparison.hpp"
-#include "migration/source/free_page_run.hpp"
 #include "migration/source/image_keeper.hpp"
 #include "migration/source/journal.hpp"
 #include "migration/source/link.hpp"
@@ -152,13 +151,11 @@ class SourceMigration::Source {
   boost::asio::steady_timer grace_;  ///< for the last word before run() is interrupted
   source::Redial redial_;
   source::Drain drain_;
-  source::FreePageRun free_pages_;
   source::PreCopy pre_copy_;
   source::Local local_;
   std::optional<source::PostCopy> post_copy_;
   std::optional<handover::StopDeadline> stop_;  ///< while the guest stands, before Commit
   wire::Running running_;                       ///< the destination's newest
-  std::atomic<bool> hands_pages_over_ = false;  ///< committed, and the VM lacks pages over there
   const HashKey key_ = random_hash_key();       ///< of the image that is kept
   std::unique_ptr<ImageKeeper> keeper_;         ///< of it
   std::atomic<bool> done_ = false;
