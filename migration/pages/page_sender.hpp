@@ -6,21 +6,23 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
-#include "migration/base/page_hasher.hpp"
 #include "migration/net/stream.hpp"
-#include "migration/pages/content_table.hpp"
+#include "migration/pages/block_packer.hpp"
 #include "migration/pages/delta_cache.hpp"
-#include "migration/pages/page_codec.hpp"
+#include "migration/pages/frame_digests.hpp"
+#include "migration/pages/packed_frames.hpp"
+#include "migration/pages/page_batch.hpp"
 #include "migration/pages/rate_limiter.hpp"
 #include "migration/pages/round.hpp"
+#include "migration/pages/round_slot.hpp"
+#include "migration/pages/sent_contents.hpp"
 #include "migration/pages/sent_rounds.hpp"
 #include "migration/policy/compression_policy.hpp"
 #include "migration/policy/delta_policy.hpp"
-#include "migration/policy/duplicate_policy.hpp"
 #include "migration/wire/encode.hpp"
-#include "vmm/os/mutex.hpp"
 #include "vmm/os/thread.hpp"
 
 namespace migration {
@@ -66,34 +68,9 @@ class PageSender {
   PageSender(const PageSender&) = delete;
   PageSender& operator=(const PageSender&) = delete;
 
-  void start(std::shared_ptr<Round> round);
+  void start(std::shared_ptr<Round> round) { next_round_.put(std::move(round)); }
 
  private:
-  /// Compressed frames are written together, so many bytes at a time: each write wakes the
-  /// receiver.
-  static constexpr std::size_t kWriteFrames = 128 << 10;
-
-  /// Pages that are being gathered for one frame.
-  struct Batch {
-    std::vector<vmm::PageRange> ranges;
-    std::uint64_t pages = 0;
-
-    void add(vmm::PageIndex page) { add(vmm::PageRange{page, 1}); }
-    void add(vmm::PageRange range);
-    [[nodiscard]] std::uint64_t bytes() const { return pages * vmm::kPageSize; }
-    void clear();
-  };
-  /// Such pages in a private copy, which is what is sent: the guest may be writing them.
-  struct Copies : Batch {
-    std::vector<std::byte> bytes;
-
-    /// A copy of one page more, in its place behind the others; it is theirs once it is added.
-    std::span<const std::byte> copy(std::span<const std::byte> page);
-    [[nodiscard]] std::span<const std::byte> all() const {
-      return std::span(bytes).first(Batch::bytes());
-    }
-  };
-
   void run();
   void send_round(Round& round);
   void take_up(const Chunk& chunk);
@@ -105,19 +82,13 @@ class PageSender {
   void flush();
   void flush_zero();
   void flush_raw();
-  void flush_copies(Copies& pages);
+  void flush_copies(PageCopies& pages);
   /// Writes the frames that flush_copies() gathered.
   void flush_frames();
-  /// Compresses them. The size of the block.
-  std::size_t compress(std::span<const std::byte> pages, std::span<std::byte> into,
-                       BlockFormat format);
-  void reserve_frames();
-  void probe(std::span<const std::byte> pages);
+  void probe(std::span<const std::byte> pages) {
+    policy_.probed(static_cast<double>(pages.size()), packer_.try_out(pages, BlockFormat::lz4));
+  }
   void compare(std::span<const std::byte> pages);
-  /// What becomes of them, and how fast where nothing disturbs it.
-  CompressionPolicy::Packed try_out(std::span<const std::byte> pages, BlockFormat format);
-  /// The digests that go with a page frame: none unless the round wants them.
-  [[nodiscard]] std::span<std::byte> digests(std::span<const vmm::PageRange> ranges);
   void write(std::span<iovec> parts);
 
   // page_sender_less.cpp
@@ -134,7 +105,6 @@ class PageSender {
   void flush_deltas();
   void flush_same();
   void flush_words();
-  [[nodiscard]] PageHash hash_of(std::span<const std::byte> page);
   /// `content`: what all of them hold, as a page or as the word that it repeats.
   void write_alike(std::span<const vmm::PageRange> ranges, std::span<const std::byte> content);
 
@@ -144,42 +114,24 @@ class PageSender {
   Done done_;
   CompressionPolicy policy_;
   DeltaPolicy delta_policy_;
-  DuplicatePolicy duplicate_policy_;
-  /// Made where they are first needed. Nobody knows the key, so nobody makes two pages that differ
-  /// and hash alike.
-  std::optional<PageHasher> hasher_;
-  std::optional<ContentTable> contents_;  ///< of pages that went on this channel
+  SentContents contents_;
+  BlockPacker packer_;
+  PackedFrames frames_;
+  FrameDigests digests_;
 
   Round* round_now_ = nullptr;
-  std::uint32_t round_ = 0;
   bool records_ = false;  ///< this round, in shared_.sent
-  Batch zero_, raw_;
-  Copies shrinking_;  ///< that may shrink
-  Copies plain_;      ///< that go as they are
-  bool with_digests_ = false;
+  PageBatch zero_, raw_;
   std::uint64_t raw_limit_ = 0;  ///< pages of a raw frame
-  std::vector<std::uint64_t> digests_;
+  PageCopies shrinking_;         ///< that may shrink
+  PageCopies plain_;             ///< that go as they are
+  DescribedPages deltas_;
+  DescribedPages same_;  ///< and what they are like
+  WordPages words_;
   wire::Bytes header_;
   std::vector<iovec> parts_;
-  Batch same_;
-  wire::Bytes same_pages_;  ///< what same_ are like
-  Batch words_;
-  std::uint64_t word_ = 0;  ///< that the pages of words_ repeat
-  Batch deltas_;
-  wire::Bytes delta_blocks_;  ///< of deltas_
-  PageCodec codec_;
-  std::vector<std::byte> trial_;   ///< a block that does not go
-  std::vector<std::byte> frames_;  ///< compressed, on their way into one write
-  std::size_t frames_used_ = 0;    ///< bytes of it
-  /// What went into frames_, for the policy.
-  struct Gathered {
-    double in = 0, out = 0, seconds = 0;
-  } gathered_;
 
-  vmm::Mutex mutex_;
-  vmm::Condition changed_;
-  std::shared_ptr<Round> next_round_ FERRY_GUARDED_BY(mutex_);
-  bool stopping_ FERRY_GUARDED_BY(mutex_) = false;
+  RoundSlot next_round_;
   vmm::Thread thread_;
 };
 

@@ -18,6 +18,8 @@ using wire::FrameType;
 
 /// A delta that is larger than this is not worth its base: the page goes as any other.
 constexpr std::size_t kWorthDelta = vmm::kPageSize / 2;
+/// Bytes of deltas in one frame, and a delta more.
+constexpr std::size_t kMostDeltas = 128 << 10;
 
 /// What is done with a page takes microseconds. Where it took longer, the processor was another's.
 constexpr double kInterrupted = 50e-6;
@@ -31,52 +33,48 @@ double undisturbed_since(Clock::time_point start) {
 bool PageSender::add_delta(vmm::PageIndex page, std::span<const std::byte> copy,
                            std::uint32_t sent) {
   const auto start = Clock::now();
-  auto place = shared_.deltas->place_of(page, round_);
+  auto place = shared_.deltas->place_of(page, round_now_->number());
   if (!place.taken()) return false;
   const auto base = place.base(sent);
   std::array<std::byte, kWorthDelta> block{};
-  const std::size_t size = base.empty() ? 0 : codec_.pack_delta(copy, base, block);
+  const std::size_t size = base.empty() ? 0 : packer_.codec().pack_delta(copy, base, block);
   if (size != 0) {
     deltas_.add(page);
-    wire::put_delta(delta_blocks_, digest_of(copy), std::span(block).first(size));
+    wire::put_delta(deltas_.body, digest_of(copy), std::span(block).first(size));
   }
   const bool tried = !base.empty();
-  place.store(copy, round_);
+  place.store(copy, round_now_->number());
   if (tried) {
     delta_policy_.tried(vmm::kPageSize, size != 0 ? static_cast<double>(size) : vmm::kPageSize,
                         undisturbed_since(start));
   }
-  if (deltas_.pages == wire::kMaxDeltaPages || delta_blocks_.size() >= kWriteFrames) flush_deltas();
+  if (deltas_.pages == wire::kMaxDeltaPages || deltas_.body.size() >= kMostDeltas) flush_deltas();
   return size != 0;
 }
 
 bool PageSender::add_same(vmm::PageIndex page, std::span<const std::byte> copy) {
   const auto start = Clock::now();
-  if (!contents_) contents_.emplace(shared_.memory.page_count(), shared_.channels);
-  const PageHash hash = hash_of(copy);
-  const auto like = contents_->find(hash);
+  ContentTable& table = contents_.table(shared_.memory.page_count(), shared_.channels);
+  const std::uint32_t round = round_now_->number();
+  const PageHash hash = contents_.hash_of(copy);
+  const auto like = table.find(hash);
   // It has landed in an earlier round and stays as it is in this one, or it is before this page on
   // this channel.
-  const bool there = like && (like->round == round_ || !round_now_->takes_up(like->page)) &&
+  const bool there = like && (like->round == round || !round_now_->takes_up(like->page)) &&
                      shared_.sent->of(like->page) == like->round;
-  if (!there) contents_->put(hash, {page, round_});
-  duplicate_policy_.looked(vmm::kPageSize, there, undisturbed_since(start));
+  if (!there) table.put(hash, {page, round});
+  contents_.policy().looked(vmm::kPageSize, there, undisturbed_since(start));
   if (!there) return false;
   same_.add(page);
-  wire::put_same(same_pages_, like->page, digest_of(copy));
+  wire::put_same(same_.body, like->page, digest_of(copy));
   if (same_.pages == wire::kMaxSamePages) flush_same();
   return true;
 }
 
 void PageSender::add_word(vmm::PageIndex page, std::uint64_t word) {
-  if (words_.pages == wire::kMaxAlikePages || word_ != word) flush_words();
-  word_ = word;
+  if (words_.pages == wire::kMaxAlikePages || words_.word != word) flush_words();
+  words_.word = word;
   words_.add(page);
-}
-
-PageHash PageSender::hash_of(std::span<const std::byte> page) {
-  if (!hasher_) hasher_.emplace(random_hash_key());
-  return (*hasher_)(page);
 }
 
 std::vector<vmm::PageRange> PageSender::add_alike(const std::vector<vmm::PageRange>& pages) {
@@ -95,7 +93,7 @@ std::vector<vmm::PageRange> PageSender::add_alike(const std::vector<vmm::PageRan
       if (is_zero(content(page)) || repeated_word(content(page))) {
         others.push_back(page);
       } else {
-        all.push_back({hash_of(content(page)), page});
+        all.push_back({contents_.hash_of(content(page)), page});
       }
     }
   }
@@ -105,10 +103,10 @@ std::vector<vmm::PageRange> PageSender::add_alike(const std::vector<vmm::PageRan
   for (auto from = all.begin(); from != all.end();) {
     const auto to =
         std::find_if(from, all.end(), [&](const Hashed& each) { return each.hash != from->hash; });
-    Batch alike;
+    PageBatch alike;
     for (auto each = from; each != to; ++each) {
       alike.add(each->page);
-      duplicate_policy_.looked(vmm::kPageSize, each != from, seconds);
+      contents_.policy().looked(vmm::kPageSize, each != from, seconds);
     }
     if (alike.pages == 1) {
       others.push_back(from->page);
@@ -121,7 +119,7 @@ std::vector<vmm::PageRange> PageSender::add_alike(const std::vector<vmm::PageRan
     from = to;
   }
   std::ranges::sort(others);
-  Batch rest;
+  PageBatch rest;
   for (const vmm::PageIndex page : others) rest.add(page);
   return rest.ranges;
 }
@@ -129,15 +127,14 @@ std::vector<vmm::PageRange> PageSender::add_alike(const std::vector<vmm::PageRan
 void PageSender::flush_deltas() {
   if (deltas_.pages == 0) return;
   header_.clear();
-  wire::put_page_header(header_, FrameType::pages_delta, deltas_.ranges, delta_blocks_.size());
+  wire::put_page_header(header_, FrameType::pages_delta, deltas_.ranges, deltas_.body.size());
   std::array<iovec, 2> parts{iovec{header_.data(), header_.size()},
-                             iovec{delta_blocks_.data(), delta_blocks_.size()}};
-  const std::uint64_t size = header_.size() + delta_blocks_.size();
+                             iovec{deltas_.body.data(), deltas_.body.size()}};
+  const std::uint64_t size = header_.size() + deltas_.body.size();
   write(parts);
   shared_.counters.delta += deltas_.pages;
   shared_.counters.delta_saved += deltas_.bytes() - std::min(deltas_.bytes(), size);
   deltas_.clear();
-  delta_blocks_.clear();
 }
 
 /// What they are like may be among what is still gathered: that goes first.
@@ -147,26 +144,26 @@ void PageSender::flush_same() {
   flush_copies(plain_);
   flush_frames();
   header_.clear();
-  wire::put_page_header(header_, FrameType::pages_same, same_.ranges, same_pages_.size());
+  wire::put_page_header(header_, FrameType::pages_same, same_.ranges, same_.body.size());
   std::array<iovec, 2> parts{iovec{header_.data(), header_.size()},
-                             iovec{same_pages_.data(), same_pages_.size()}};
+                             iovec{same_.body.data(), same_.body.size()}};
   write(parts);
   shared_.counters.same += same_.pages;
-  shared_.counters.same_saved += same_.bytes() - header_.size() - same_pages_.size();
+  shared_.counters.same_saved += same_.bytes() - header_.size() - same_.body.size();
   same_.clear();
-  same_pages_.clear();
 }
 
 void PageSender::flush_words() {
   if (words_.pages == 0) return;
-  write_alike(words_.ranges, std::as_bytes(std::span(&word_, 1)));
+  write_alike(words_.ranges, std::as_bytes(std::span(&words_.word, 1)));
   shared_.counters.compressed += words_.pages;
   words_.clear();
 }
 
 void PageSender::write_alike(std::span<const vmm::PageRange> ranges,
                              std::span<const std::byte> content) {
-  const auto digests = this->digests(std::array{vmm::PageRange{ranges.front().first, 1}});
+  const std::array first = {vmm::PageRange{ranges.front().first, 1}};
+  const auto digests = digests_.of(shared_.memory, first);
   header_.clear();
   wire::put_page_header(header_, FrameType::pages_alike, ranges, digests.size() + content.size());
   std::ranges::copy(digests, std::back_inserter(header_));

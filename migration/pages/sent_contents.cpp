@@ -1,0 +1,15 @@
+#include "migration/pages/sent_contents.hpp"
+
+namespace migration {
+
+PageHash SentContents::hash_of(std::span<const std::byte> page) {
+  if (!hasher_) hasher_.emplace(random_hash_key());
+  return (*hasher_)(page);
+}
+
+ContentTable& SentContents::table(std::uint64_t pages, unsigned tables) {
+  if (!table_) table_.emplace(pages, tables);
+  return *table_;
+}
+
+}  // namespace migration
