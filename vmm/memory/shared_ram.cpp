@@ -76,16 +76,20 @@ RamClaim::RamClaim(int file, std::uint64_t size)
 RamClaim::~RamClaim() { ::munmap(word_, kPageSize); }
 
 void RamClaim::open() {
+  mine_ = false;
   handover_ = (word().load() & ~kSideBits) + kSideBits + 1;
   word().store(handover_);
 }
 
 bool RamClaim::take(Side side) {
-  std::uint64_t found = handover_;
-  return word().compare_exchange_strong(found, held_by(side)) || found == held_by(side);
+  if (mine_ && is_of(side)) return true;
+  std::uint64_t nobody = handover_;
+  mine_ = word().compare_exchange_strong(nobody, held_by(side));
+  return mine_;
 }
 
 void RamClaim::give_back(Side side) {
+  if (!std::exchange(mine_, false)) return;
   std::uint64_t held = held_by(side);
   static_cast<void>(word().compare_exchange_strong(held, handover_));
 }

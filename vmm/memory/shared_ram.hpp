@@ -41,7 +41,8 @@ class RamClaim {
 
   /// Opens a handover, the claim on which nobody has, and ends those before: by who runs the guest.
   void open();
-  /// Whether `side` has it, now or since before.
+  /// Whether `side` has it by this object, now or since before. Not for one of another process that
+  /// takes itself for the same side.
   [[nodiscard]] bool take(Side side);
   /// `side` has not run the guest after all.
   void give_back(Side side);
@@ -56,6 +57,7 @@ class RamClaim {
 
   std::uint64_t* word_;         ///< the number of the handover, and in kSideBits who has it
   std::uint64_t handover_ = 0;  ///< in the same place
+  bool mine_ = false;           ///< taken by this object
 };
 
 }  // namespace vmm

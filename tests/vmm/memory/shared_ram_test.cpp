@@ -113,6 +113,17 @@ TEST(RamClaim, IsOfOneHandover) {
   EXPECT_TRUE(second.claim()->take(Side::destination));
 }
 
+TEST(RamClaim, IsOfOneOfTwoOnTheSameSide) {
+  GuestMemory here = GuestMemory::shared(16_MiB);
+  here.claim()->open();
+  GuestMemory one(16_MiB, SharedRam(UniqueFd(::dup(here.file())), 16_MiB));
+  GuestMemory other(16_MiB, SharedRam(UniqueFd(::dup(here.file())), 16_MiB));
+  EXPECT_TRUE(one.claim()->take(Side::destination));
+  EXPECT_FALSE(other.claim()->take(Side::destination));
+  other.claim()->give_back(Side::destination);
+  EXPECT_TRUE(one.claim()->take(Side::destination));
+}
+
 TEST(RamClaim, IsNotInRam) {
   GuestMemory memory = GuestMemory::shared(16_MiB);
   EXPECT_TRUE(memory.claim()->take(Side::destination));
