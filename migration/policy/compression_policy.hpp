@@ -81,8 +81,8 @@ class CompressionPolicy {
   double since_probe_ = 0;
   double penalty_ = 0;  ///< bytes that went raw after compression last proved slower
   struct Zstd {
-    bool known;  ///< to the peer
-    bool used;
+    bool known = false;  ///< to the peer
+    bool used = false;
     Codec tried, lz4_tried;  ///< on the same block
     double lz4_sent = 0;     ///< bytes per second on the wire, in the last window by LZ4
     double since_trial = 0;  ///< bytes; below 0 after it last proved slower than LZ4

@@ -146,10 +146,10 @@ PageMsrs load_vcpu(const KvmVcpu& vcpu, const std::string& prefix,
       return true;
     });
   }
-  const auto pages = std::ranges::stable_partition(
-      msrs, [](const kvm_msr_entry& msr) { return !names_page(msr.index); });
-  PageMsrs page_msrs(pages.begin(), pages.end());
-  msrs.erase(pages.begin(), pages.end());
+  const auto pages = std::stable_partition(
+      msrs.begin(), msrs.end(), [](const kvm_msr_entry& msr) { return !names_page(msr.index); });
+  PageMsrs page_msrs(pages, msrs.end());
+  msrs.erase(pages, msrs.end());
   set_msrs(vcpu, msrs);
 
   vcpu.set_regs(from.take_struct<kvm_regs>(prefix + "/regs"));
