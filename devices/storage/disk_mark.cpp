@@ -75,16 +75,22 @@ std::optional<DiskMark::Content> parsed(std::string_view text) {
   return content;
 }
 
+/// The number of the mount that a file is reached by; 0 when the kernel does not tell.
+std::uint64_t mount_of(int at, const char* path) {
+  struct statx status {};
+  if (::statx(at, path, AT_EMPTY_PATH, STATX_MNT_ID, &status) < 0) return 0;
+  return (status.stx_mask & STATX_MNT_ID) != 0 ? status.stx_mnt_id : 0;
+}
+
 std::filesystem::path beside(int image) {
   struct stat status {};
   // By another of its names it would have another mark.
   if (::fstat(image, &status) < 0 || !S_ISREG(status.st_mode) || status.st_nlink != 1) return {};
   std::error_code unknown;
   auto path = std::filesystem::read_symlink(fmt::format("/proc/self/fd/{}", image), unknown);
-  struct stat directory {};
-  if (unknown || ::stat(path.parent_path().c_str(), &directory) < 0) return {};
-  // As where an image alone is mounted, under any name: what is beside it is not.
-  if (directory.st_dev != status.st_dev) return {};
+  if (unknown) return {};
+  // An image may be mounted alone, under any name: what is beside it then is of another place.
+  if (mount_of(image, "") != mount_of(AT_FDCWD, path.parent_path().c_str())) return {};
   return path += ".ferry";
 }
 

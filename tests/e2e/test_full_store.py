@@ -7,6 +7,7 @@ import time
 import unittest
 
 from harness import DEADLINE
+from labels import labels
 from proxy import Proxy, hold
 from reuse import ReuseTest
 
@@ -69,6 +70,8 @@ class WhileTheVmLeaves(AStoreThatFillsUp):
         self.finish(first, vm)
 
 
+# An emulated guest writes so much that its moves take minutes, and none of it hangs on the processor.
+@labels("no-standard-kvm")
 class WhileTheVmArrives(AStoreThatFillsUp):
     """In rounds, or with an image, before it lacks pages: RAM is the file then, and has no other
     place. After the handover the VM cannot go back."""
