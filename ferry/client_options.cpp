@@ -165,10 +165,11 @@ void define_predict(CLI::App& app, PredictCommand& predict) {
       "as of the migration (default 30, and 1 with hybrid)")
       ->type_name("N");
   add(command, "--compression", options.compression,
-      one_of(&migration::compression_from, "auto, lz4, none"), "as of the migration")
+      one_of(&migration::compression_from, "auto, lz4, zstd, none"),
+      "as of the migration; zstd is foreseen as lz4")
       ->type_name("WAY");
   add(command, "--delta-cache", options.delta_cache, &parse_size,
-      "as of the migration (default an eighth of RAM, 1G at most)")
+      "as of the migration (default an eighth of RAM, or of what the host can spare, 1G at most)")
       ->type_name("SIZE");
   add(command, "--channels", options.channels, count(1U, migration::kMaxChannels),
       "as of the migration (default 1)")

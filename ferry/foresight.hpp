@@ -8,7 +8,6 @@
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <stop_token>
-#include <string>
 
 #include "ferry/arrival.hpp"
 #include "ferry/forecast_request.hpp"

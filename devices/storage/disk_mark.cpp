@@ -109,11 +109,9 @@ vmm::UniqueFd DiskMark::open(int flags) const {
       ::open(path_.c_str(), flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, S_IRUSR | S_IWUSR));
 }
 
-std::optional<DiskMark::Content> DiskMark::read() const { return read(O_RDONLY); }
+std::optional<DiskMark::Content> DiskMark::read() const { return read(open(O_RDONLY)); }
 
-std::optional<DiskMark::Content> DiskMark::read(int flags) const {
-  if (path_.empty()) return std::nullopt;
-  const vmm::UniqueFd file = open(flags);
+std::optional<DiskMark::Content> DiskMark::read(const vmm::UniqueFd& file) const {
   if (file.get() < 0) {
     if (tells_of_none(errno)) return std::nullopt;
     fail("cannot open");
@@ -127,11 +125,10 @@ std::optional<DiskMark::Content> DiskMark::read(int flags) const {
 }
 
 std::optional<std::string> DiskMark::look_for_writer() {
-  if (path_.empty()) return std::nullopt;
-  auto content = read(O_RDWR);  // it is to be written to, later
+  auto content = read(open(O_RDWR));  // it is to be written to, later
   if (!content) {
     make();
-    content = read(O_RDWR);
+    content = read(open(O_RDWR));
   }
   if (!content) return std::nullopt;
   const vmm::Lock lock(mutex_);
@@ -163,13 +160,13 @@ void DiskMark::make() const {
 void DiskMark::note_writer() {
   const vmm::Lock lock(mutex_);
   if (claimed_.load(std::memory_order_relaxed)) return;
-  if (auto content = read(O_RDWR)) {
+  const vmm::UniqueFd file = open(O_RDWR);
+  if (auto content = read(file)) {
     content->writer = self_;
     content->process = this_process();
     const std::string text = to_text(*content);
-    const vmm::UniqueFd file = open(O_RDWR);
-    if (file.get() < 0 || ::pwrite(file.get(), text.data(), text.size(), 0) < 0 ||
-        ::fdatasync(file.get()) < 0) {
+    const auto size = static_cast<ssize_t>(text.size());
+    if (::pwrite(file.get(), text.data(), text.size(), 0) != size || ::fdatasync(file.get()) < 0) {
       fail("cannot note who writes to the disk");
     }
     // Of a directory that may not be read, or that is of no such file system, it is not asked.

@@ -44,13 +44,13 @@ class DiskMark {
 
  private:
   [[nodiscard]] vmm::UniqueFd open(int flags) const;
-  [[nodiscard]] std::optional<Content> read(int flags) const;
+  [[nodiscard]] std::optional<Content> read(const vmm::UniqueFd& file) const;
   void make() const;
   void note_writer();
   [[noreturn]] void fail(const char* what) const;
 
   const int image_;
-  const std::filesystem::path path_;  ///< empty when there can be none
+  const std::filesystem::path path_;  ///< empty when there can be none: no file has that name
   const std::string self_;
   std::atomic<bool> claimed_{false};
   vmm::Mutex mutex_;

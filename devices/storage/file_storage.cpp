@@ -110,16 +110,18 @@ void FileStorage::check_same(const DiskIdentity& other) {
                     name_, here.bytes, other.bytes));
   }
   of_other_kernel_ = here.boot != other.boot;
-  if (!of_other_kernel_ && (here.device != other.device || here.inode != other.inode)) {
+  if (!of_other_kernel_) {
+    if (here.device == other.device && here.inode == other.inode) return;
     throw std::invalid_argument(fmt::format(
         "{} is another file than the guest's disk: both sides must have the same", name_));
   }
-  if (!of_other_kernel_ || here.mark == other.mark) return;
+  if (here.mark == other.mark) return;
   const bool in_both = here.mark != DiskIdentity::kNoMark && other.mark != DiskIdentity::kNoMark;
   throw std::invalid_argument(fmt::format(
-      "{} is not the guest's disk: its mark, the file '{}', is {}. Both hosts must see the same "
+      "{} is not the guest's disk: its mark, '{}' beside it, is {}. Both hosts must see the same "
       "disk and what is beside it",
-      name_, mark_.path().string(), in_both ? "another" : "on one of the hosts alone"));
+      name_, mark_.path().empty() ? "IMAGE.ferry" : mark_.path().filename().string(),
+      in_both ? "another" : "on one of the hosts alone"));
 }
 
 void FileStorage::acquire() {

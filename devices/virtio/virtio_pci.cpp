@@ -154,6 +154,7 @@ void VirtioPci::notify(std::uint64_t queue) {
   if (queue < core_.queue_count()) core_.notification(static_cast<unsigned>(queue)).signal();
 }
 
+/// What a device that is being reset still completes is told to nobody.
 void VirtioPci::forget_vectors() {
   {
     const vmm::Lock lock(mutex_);

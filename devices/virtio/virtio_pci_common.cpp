@@ -119,6 +119,4 @@ void VirtioPci::write_queue(std::uint64_t offset, std::span<const std::byte> dat
   core_.set_queue(queue_select_, setup);
 }
 
-/// What a device that is being reset still completes is told to nobody.
-
 }  // namespace devices::virtio

@@ -6,6 +6,7 @@
 
 #include "migration/base/elapsed.hpp"
 #include "migration/base/page_content.hpp"
+#include "migration/pages/block_packer.hpp"
 #include "migration/wire/format.hpp"
 #include "vmm/memory/guest_address.hpp"
 
@@ -16,8 +17,6 @@ namespace {
 constexpr std::size_t kBlock = wire::kMaxLz4Pages * vmm::kPageSize;
 /// Packing takes a hundred times as long as looking.
 constexpr unsigned kPackOneIn = 4;
-/// As PageSender has it.
-constexpr int kAcceleration = 2;
 
 }  // namespace
 
@@ -40,7 +39,7 @@ ContentSample::Kind ContentSample::look(std::span<const std::byte> page) {
 
 void ContentSample::pack() {
   const auto start = std::chrono::steady_clock::now();
-  const std::size_t size = codec_.pack(block_, packed_, kAcceleration);
+  const std::size_t size = codec_.pack(block_, packed_, BlockPacker::kAcceleration);
   seconds_.push_back(seconds_since(start));
   in_ += static_cast<double>(kBlock);
   out_ += static_cast<double>(std::min(size, kBlock));

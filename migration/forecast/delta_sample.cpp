@@ -3,20 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <cstring>
 
 #include "migration/base/elapsed.hpp"
-#include "vmm/memory/guest_address.hpp"
+#include "migration/policy/delta_policy.hpp"
+#include "vmm/bytes/copy_bytes.hpp"
 
 namespace migration::forecast {
-
-namespace {
-
-/// As PageSender has them.
-constexpr std::size_t kWorthDelta = vmm::kPageSize / 2;
-constexpr double kInterrupted = 50e-6;
-
-}  // namespace
 
 void DeltaSample::keep(std::span<const std::byte> page) {
   kept_.insert(kept_.end(), page.begin(), page.end());
@@ -26,7 +18,7 @@ void DeltaSample::look(std::size_t n, std::span<const std::byte> page) {
   const auto base = std::span(kept_).subspan(n * vmm::kPageSize, vmm::kPageSize);
   // The guest may be writing it, and LZ4 reads more than once.
   std::array<std::byte, vmm::kPageSize> copy{};
-  std::memcpy(copy.data(), page.data(), copy.size());
+  vmm::copy_bytes(page, copy);
   if (std::ranges::equal(copy, base)) return;
   std::array<std::byte, kWorthDelta> block{};
   const auto start = std::chrono::steady_clock::now();

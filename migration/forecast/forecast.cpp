@@ -40,8 +40,8 @@ constexpr model::Hosts kHosts{.begin_seconds = 0.010,
                               .fault_seconds = 100e-6};
 /// At the switch of hybrid and auto the destination gives up each page that is missing.
 constexpr double kMissingSeconds = 0.5e-6;
-/// Of a page that goes as its difference: which it is, and its digest.
-constexpr double kDeltaHeadBytes = 18;
+/// Of a page that goes as its difference, besides that.
+constexpr double kDeltaBytes = wire::kRangeBytes + wire::kDeltaHeadBytes;
 /// Those who push go behind all others: so much of their speed is left to pack pages.
 constexpr double kPackAside = 0.35;
 /// What does not depend on the pages of the stop takes from so many times to so many times as long.
@@ -120,7 +120,7 @@ model::Scenario scenario_of(const GuestSample& sample, const LinkEstimate& link,
     const std::uint64_t ram = sample.touched.pages() * vmm::kPageSize;
     const std::uint64_t bases = delta_cache_bytes(options, ram) / vmm::kPageSize;
     with.deltas = {.bases = static_cast<std::uint64_t>(static_cast<double>(bases) / scale),
-                   .page_bytes = kDeltaHeadBytes + sample.delta_bytes};
+                   .page_bytes = kDeltaBytes + sample.delta_bytes};
     with.hosts.delta_seconds = sample.delta_seconds;
   }
   // Channels share what the hosts do, if there are processors for that.

@@ -19,7 +19,7 @@ class ContentTable {
  public:
   /// One of so many tables, which together are for so many pages and no more than kMost. Costs
   /// memory only as it is filled, and remembers nothing when there is none.
-  explicit ContentTable(std::uint64_t pages, unsigned tables = 1);
+  explicit ContentTable(std::uint64_t pages, unsigned tables);
 
   struct Sent {
     vmm::PageIndex page = 0;

@@ -62,9 +62,13 @@ bool FreePages::take(vmm::PageRange range) {
 void FreePages::add(vmm::PageRange range) {
   const std::uint64_t named = free_.count(range);
   if (named == range.count) return;
-  const std::vector<vmm::PageRange> written = written_.ranges(range);
-  free_.set(range);
-  for (const vmm::PageRange& run : written) free_.reset(run);
+  // Never one that was written, also where there is no memory for the rest.
+  vmm::PageIndex from = range.first;
+  for (const vmm::PageRange& run : written_.ranges(range)) {
+    free_.set(vmm::PageRange{from, run.first - from});
+    from = run.end();
+  }
+  free_.set(vmm::PageRange{from, range.end() - from});
   so_far_.pages += free_.count(range) - named;
   const std::uint64_t touched = touched_.count(range);
   if (touched == range.count) return;

@@ -6,11 +6,7 @@ namespace migration {
 
 void PageBatch::add(vmm::PageRange range) {
   pages += range.count;
-  if (!ranges.empty() && ranges.back().end() == range.first) {
-    ranges.back().count += range.count;
-  } else {
-    ranges.push_back(range);
-  }
+  vmm::append(ranges, range);
 }
 
 void PageBatch::clear() {

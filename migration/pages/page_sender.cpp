@@ -1,7 +1,6 @@
 #include "migration/pages/page_sender.hpp"
 
 #include <algorithm>
-#include <array>
 #include <iterator>
 #include <utility>
 

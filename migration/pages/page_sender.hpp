@@ -51,7 +51,7 @@ class PageSender {
     Compression compression;
     unsigned channels;
     std::chrono::milliseconds timeout;  ///< a peer that takes no byte for so long is lost
-    SentRounds* sent = nullptr;         ///< with either of the next two
+    SentRounds* sent = nullptr;  ///< with either of the next two, while rounds build on others
     /// Pages that are sent again go as deltas where that pays.
     DeltaCache* deltas = nullptr;
     /// Pages whose content was sent go as a reference to it where that pays, and those that repeat

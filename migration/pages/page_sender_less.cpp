@@ -16,13 +16,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using wire::FrameType;
 
-/// A delta that is larger than this is not worth its base: the page goes as any other.
-constexpr std::size_t kWorthDelta = vmm::kPageSize / 2;
 /// Bytes of deltas in one frame, and a delta more.
 constexpr std::size_t kMostDeltas = 128 << 10;
-
-/// What is done with a page takes microseconds. Where it took longer, the processor was another's.
-constexpr double kInterrupted = 50e-6;
 
 double undisturbed_since(Clock::time_point start) {
   return std::min(seconds_since(start), kInterrupted);

@@ -45,7 +45,7 @@ std::optional<Chunk> PreCopyRound::next_chunk() {
       log_->clear_touched(*chunk, pages_.pages());
     } else if (pages_.discovers()) {
       memory_.add_populated(*chunk, pages_.pages());
-    } else if (log_ != nullptr && pages_.pages().count(*chunk) > 0) {
+    } else if (log_ != nullptr) {
       log_->clear(pages_.pages(), *chunk);
     }
     std::vector<vmm::PageRange> data = pages_.hand_out(*chunk);

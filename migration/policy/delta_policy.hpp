@@ -1,10 +1,17 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "migration/base/options.hpp"
+#include "vmm/memory/guest_address.hpp"
 
 namespace migration {
+
+/// A delta that is larger than this is not worth its base: the page goes as any other.
+inline constexpr std::size_t kWorthDelta = vmm::kPageSize / 2;
+/// What is done with a page takes microseconds. Where it took longer, the processor was another's.
+inline constexpr double kInterrupted = 50e-6;
 
 /// The bytes of bases that the source keeps of a guest with so much RAM.
 [[nodiscard]] std::uint64_t delta_cache_bytes(const MigrateOptions& options, std::uint64_t ram);

@@ -34,7 +34,7 @@ class FreePageWait {
     std::uint64_t grown = 0;  ///< of these, had never been touched before, and are now
     std::uint64_t named = 0;  ///< each as often as it was named
     std::uint64_t ram = 0;    ///< all that there are
-    bool failed = false;      ///< the host cannot tell what they cost
+    bool failed = false;      ///< to note them, or to ask the host what they cost
   };
   /// It is no longer worth what it costs.
   [[nodiscard]] static bool too_dear(const Heard& heard) {

@@ -27,12 +27,7 @@ std::vector<vmm::PageRange> HeldHashes::same(std::span<const vmm::PageRange> ran
   auto hash = hashes.begin();
   for (const vmm::PageRange& range : ranges) {
     for (vmm::PageIndex page = range.first; page < range.end(); ++page, ++hash) {
-      if (!same(page, *hash)) continue;
-      if (!result.empty() && result.back().end() == page) {
-        ++result.back().count;
-      } else {
-        result.push_back({page, 1});
-      }
+      if (same(page, *hash)) vmm::append(result, {page, 1});
     }
   }
   return result;

@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <boost/asio/post.hpp>
+#include <new>
 #include <stdexcept>
 #include <system_error>
 #include <utility>

@@ -167,7 +167,7 @@ Status carry_out(const Options& options, const Fleet& fleet, const Plan& plan) {
   }
   if (applied.all_moved()) return plan.stuck.empty() ? Status::ok : Status::failed;
   if (applied.signal != 0) {
-    say(fmt::format("SIG{}: no further step begins", ::sigabbrev_np(applied.signal)));
+    say(fmt::format("SIG{}: no further move begins", ::sigabbrev_np(applied.signal)));
   }
   say(standing(fleet, plan.moves, applied.outcomes));
   return Status::failed;

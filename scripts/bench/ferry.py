@@ -30,10 +30,14 @@ class FerryArm:
     receive_options: tuple = ()
     _report: dict = field(default_factory=dict)
 
+    def ram(self):
+        """MiB of it: what is warm, unless there is more."""
+        return self.memory_mib
+
     def boot(self):
         return Ferry(
             self.program, f"{self.directory}/source", "run", "--kernel", self.kernel,
-            "--memory", f"{self.memory_mib}M", "--cmdline", self.cmdline, *self.run_options,
+            "--memory", f"{self.ram()}M", "--cmdline", self.cmdline, *self.run_options,
         )
 
     # Bytes for the guest that wait at the destination until it runs there.

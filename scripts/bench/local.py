@@ -26,13 +26,10 @@ class LocalArm(FerryArm):
     """On a Unix socket, with memory that can be handed over. `memory_mib` is what is warm."""
 
     ram_mib: int = 0
+    run_options: tuple = ("--memory-backing", "shared")
 
-    def boot(self):
-        return Ferry(
-            self.program, f"{self.directory}/source", "run", "--kernel", self.kernel,
-            "--memory", f"{self.ram_mib}M", "--cmdline", self.cmdline,
-            "--memory-backing", "shared",
-        )
+    def ram(self):
+        return self.ram_mib
 
     def receiver(self):
         address = f"unix:{self.directory}/handover"

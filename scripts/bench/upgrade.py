@@ -60,7 +60,7 @@ def main(description):
     print(f"{MEMORY_MIB} MiB of memory handed over in {report['total_ms']:.1f} ms, of which the guest "
           f"stood {report['downtime_ms']:.1f} ms; {output.ticks} ticks over both processes\n")
     found = [
-        Bar("statuses of both processes and of the guest", sum(ended), 0, ""),
+        Bar("statuses of both processes and of the guest", sum(map(abs, ended)), 0, ""),
         Bar("ticks lost or twice, and faults that the guest found", len(output.problems()), 0, ""),
         Bar("pages handed over", report["pages"]["handed_over"], MEMORY_MIB * 256, "",
             at_least=True),

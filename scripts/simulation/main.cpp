@@ -41,7 +41,9 @@ Charge charge_of(const Options& options) {
   }
   if (charge.published) return charge;
   const auto mode = migration::mode_from(options.mode);
-  if (!mode) throw std::invalid_argument(fmt::format("there is no mode '{}'", options.mode));
+  if (!mode || mode == migration::Mode::local) {
+    throw std::invalid_argument(fmt::format("there is no mode '{}' between hosts", options.mode));
+  }
   charge.mode = *mode;
   return charge;
 }

@@ -3,11 +3,14 @@
 import proxy
 from harness import DEADLINE, FerryTest, peer_timeout
 
+PATIENT = 4.0  # nobody shall give up while a step is held
 CMDLINE = "tick=2 fill=4 dirty=500 check echo end=byte"
 
 
 class HandoverTest(FerryTest):
     workload = ""
+    memory = ()  # what the guest's RAM is
+    transport = "tcp"
     devices = ()  # what the guest's machine has besides
     parts = ()  # what a receiver needs for that
 
@@ -16,12 +19,27 @@ class HandoverTest(FerryTest):
         `auto` would go over to post-copy, which has tests of its own."""
         self.patience = ("--timeout", peer_timeout(timeout))
         self.options = options if "--mode" in options else ("--mode", "pre-copy", *options)
-        self.source = self.run_vm(f"{CMDLINE} {self.workload}", *self.devices)
+        self.source = self.run_vm(f"{CMDLINE} {self.workload}", *self.memory, *self.devices)
         self.source.stdout.wait_for(rb"^# fill done")
         self.source.wait_ticks(10)
-        self.target = self.receive("tcp", *self.patience, *self.parts)
-        self.between = proxy.Proxy(self.target.address)
+        self.target = self.receive(self.transport, *self.patience, *self.parts)
+        self.between = self.make_proxy()
         self.addCleanup(self.between.close)
+
+    def make_proxy(self):
+        return proxy.Proxy(self.target.address)
+
+    def kill_target_at(self, frame):
+        self.begin(timeout=PATIENT)
+        self.break_at(frame, proxy.hold)
+        self.target.kill()
+
+    def kill_source_at(self, frame):
+        self.begin(timeout=PATIENT)
+        self.break_at(frame, proxy.hold)
+        self.source.kill()
+        self.between.cut()  # and with it what it still had to say
+        self.assertNotEqual(self.migration.wait(), 0)
 
     def break_at(self, frame, action, when="before", nth=1):
         """Migrates, and returns when the action was taken at that frame."""
@@ -74,6 +92,13 @@ class HandoverTest(FerryTest):
         self.assertEqual(info["migration"]["outcome"], "in-doubt")
         self.assertIn("resume --force", info["owner"])
         self.assert_stands_still(self.source)
+
+    def assert_force_ends_the_doubt(self):
+        self.assert_source_in_doubt()
+        self.source.cli("resume", "--force")
+        self.source.wait_ticks(20)
+        self.source.wait_info(lambda info: info["state"] == "running", "running")
+        self.assert_moves_elsewhere()
 
     def assert_target_waits(self):
         """It holds the whole VM, lost the link, and says so."""

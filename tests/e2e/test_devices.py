@@ -87,7 +87,6 @@ class TheBalloon(FerryTest):
         self.end(vm)
 
 
-# What devices write into RAM is read meanwhile, torn or not, and comes again: a race on purpose.
 class AnotherKernel:
     """`inside=` of the harness: as far as its boot id tells. Skips the test without root."""
 
@@ -105,6 +104,7 @@ class AnotherKernel:
         return ["unshare", "--mount", "sh", "-c", other, self.boot_id, *command]
 
 
+# What devices write into RAM is read meanwhile, torn or not, and comes again: a race on purpose.
 @labels("no-tsan")
 class ADisk(FerryTest):
     def disk(self, size=8 << 20, name="disk"):
@@ -196,7 +196,7 @@ class ADisk(FerryTest):
                 target = self.receive("tcp", "--disk", f"id=disk0,{there}", inside=kernel)
                 migration = self.migrate(source, target)
                 if copied:
-                    self.assertIn("its mark, the file", migration.report(1)["error"])
+                    self.assertIn("is not the guest's disk: its mark", migration.report(1)["error"])
                     self.end(source)
                     continue
                 self.assertEqual(migration.report()["outcome"], "completed")

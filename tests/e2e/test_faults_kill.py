@@ -3,37 +3,26 @@
 import unittest
 
 from cases import cases
-from handover import HandoverTest
+from handover import PATIENT, HandoverTest
 from labels import labels
 from proxy import hold
-
-PATIENT = 4.0  # nobody shall give up while the phase is held
 
 
 @labels("no-tsan", "no-standard-kvm")
 class AKilledTarget(HandoverTest):
-    def kill(self, frame):
-        self.begin(timeout=PATIENT)
-        self.break_at(frame, hold)
-        self.target.kill()
-
     @cases({
         "in_the_first_round_leaves_the_guest_at_the_source": ("landed",),
         "after_the_stop_leaves_the_guest_at_the_source": ("state",),
         "that_has_prepared_leaves_the_guest_at_the_source": ("prepared",),
     })
     def leaves_the_guest_at_the_source(self, frame):
-        self.kill(frame)
+        self.kill_target_at(frame)
         self.assert_stays()
         self.assert_moves_elsewhere()
 
     def test_before_commit_arrives_leaves_a_doubt_that_force_ends(self):
-        self.kill("commit")
-        self.assert_source_in_doubt()
-        self.source.cli("resume", "--force")
-        self.source.wait_ticks(20)
-        self.source.wait_info(lambda info: info["state"] == "running", "running")
-        self.assert_moves_elsewhere()
+        self.kill_target_at("commit")
+        self.assert_force_ends_the_doubt()
 
     def test_that_ran_the_guest_leaves_a_doubt_that_stop_ends(self):
         self.begin(timeout=PATIENT)
@@ -48,19 +37,12 @@ class AKilledTarget(HandoverTest):
 
 @labels("no-tsan", "no-standard-kvm")
 class AKilledSource(HandoverTest):
-    def kill(self, frame):
-        self.begin(timeout=PATIENT)
-        self.break_at(frame, hold)
-        self.source.kill()
-        self.between.cut()  # and with it what it still had to say
-        self.assertNotEqual(self.migration.wait(), 0)
-
     @cases({
         "after_prepared_leaves_a_guest_that_goes_on_by_force": ("prepared",),
         "before_commit_arrives_leaves_a_guest_that_goes_on_by_force": ("commit",),
     })
     def goes_on_by_force(self, frame):
-        self.kill(frame)
+        self.kill_source_at(frame)
         self.assert_target_waits()
         refused = self.target.cli("resume", check=False)
         self.assertNotEqual(refused.returncode, 0)
@@ -78,7 +60,7 @@ class AKilledSource(HandoverTest):
         "after_the_stop_ends_the_receiver": ("state",),
     })
     def ends_the_receiver(self, frame):
-        self.kill(frame)
+        self.kill_source_at(frame)
         self.assert_target_gives_up()
 
     def test_after_commit_leaves_a_guest_that_runs(self):

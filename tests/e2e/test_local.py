@@ -6,13 +6,12 @@ import unittest
 
 import local_proxy
 from cases import cases
-from handover import CMDLINE, HandoverTest
+from handover import PATIENT, HandoverTest
 from harness import FerryTest, peer_timeout
 from labels import labels
 from proxy import cut, fall_silent, hold, lose_the_source, payload
 
 SHARED = ("--memory-backing", "shared")
-PATIENT = 4.0  # nobody shall give up while a step is held
 
 
 def ram_of(vm):
@@ -32,13 +31,15 @@ def digest_of(vm, memory=32 << 20):
         return hashlib.sha256(ram.read(memory)).hexdigest()
 
 
-class SharedMemory(FerryTest):
-    """It can all that other memory can."""
-
-    def begin(self, *args, **options):
-        source = self.run_vm("tick=2 fill=8 dirty=500 check end=byte", *SHARED, *args, **options)
+class OneVm(FerryTest):
+    def begin(self, *args):
+        source = self.run_vm("tick=2 fill=8 dirty=500 check end=byte", *args)
         source.stdout.wait_for(rb"^# fill done")
         return source
+
+
+class SharedMemory(OneVm):
+    """It can all that other memory can."""
 
     @cases({
         "pre_copy": ("pre-copy",),
@@ -48,7 +49,7 @@ class SharedMemory(FerryTest):
         "auto": ("auto",),
     })
     def moves_by(self, mode):
-        source = self.begin()
+        source = self.begin(*SHARED)
         target, report = self.move(source, "--mode", mode, "--verify", receive=SHARED)
         self.assertEqual(report["pages"]["handed_over"], 0)
         target.wait_ticks(20)
@@ -69,12 +70,7 @@ class SharedMemory(FerryTest):
         self.assertIn("neither anonymous nor shared", refused.stderr.text())
 
 
-class OnThisHost(FerryTest):
-    def begin(self, *args):
-        source = self.run_vm("tick=2 fill=8 dirty=500 check end=byte", *args)
-        source.stdout.wait_for(rb"^# fill done")
-        return source
-
+class OnThisHost(OneVm):
     @cases({"auto": ("auto",), "local": ("local",)})
     def hands_the_memory_over_by(self, mode):
         source = self.begin(*SHARED)
@@ -146,11 +142,16 @@ class OnThisHost(FerryTest):
         self.end(source)
         self.assert_sound(source)
 
-    def test_through_a_proxy_is_refused(self):
+    def behind_a_proxy(self):
+        """One that passes no descriptors."""
         source = self.begin(*SHARED)
         target = self.receive("unix")
         between = local_proxy.LocalProxy(target.address, self.path("sock"), descriptors=False)
         self.addCleanup(between.close)
+        return source, target, between
+
+    def test_through_a_proxy_is_refused(self):
+        source, _, between = self.behind_a_proxy()
         report = self.migrate(source, between.address, "--mode", "local").report(1)
         self.assertIn("did not come with the offer", report["error"])
         source.wait_ticks(20)
@@ -158,10 +159,7 @@ class OnThisHost(FerryTest):
         self.assert_sound(source)
 
     def test_auto_through_a_proxy_copies(self):
-        source = self.begin(*SHARED)
-        target = self.receive("unix")
-        between = local_proxy.LocalProxy(target.address, self.path("sock"), descriptors=False)
-        self.addCleanup(between.close)
+        source, target, between = self.behind_a_proxy()
         report = self.migrate(source, between.address, "--verify").report()
         self.assertEqual(report["pages"]["handed_over"], 0)
         self.assertRegex(source.stderr.text(), "the memory is copied, and not handed over: it did")
@@ -173,17 +171,16 @@ class OnThisHost(FerryTest):
 class LocalHandover(HandoverTest):
     """The proxy stands between, and passes the memory on."""
 
+    memory = SHARED
+    transport = "unix"
+
     def begin(self, *options, timeout=PATIENT, paused=False):
-        self.patience = ("--timeout", peer_timeout(timeout))
-        self.options = ("--mode", "local", *options)
-        self.source = self.run_vm(CMDLINE, *SHARED, *self.devices)
-        self.source.stdout.wait_for(rb"^# fill done")
-        self.source.wait_ticks(10)
+        super().begin("--mode", "local", *options, timeout=timeout)
         if paused:
             self.source.cli("pause")
-        self.target = self.receive("unix", *self.patience)
-        self.between = local_proxy.LocalProxy(self.target.address, self.path("sock"))
-        self.addCleanup(self.between.close)
+
+    def make_proxy(self):
+        return local_proxy.LocalProxy(self.target.address, self.path("sock"))
 
     def end_target(self):
         self.target.kill()
@@ -195,6 +192,13 @@ class TheMemoryOfTheSource(LocalHandover):
     """A guest that stands: none of its bytes changes."""
 
     devices = ("--rng", "--balloon")
+
+    def assert_as_it_was(self, before):
+        self.assertEqual(digest_of(self.source), before)
+        self.source.cli("resume")
+        self.source.wait_ticks(20)
+        self.end(self.source)
+        self.assert_sound(self.source)
 
     @cases({
         "the_offer": ("accept",),
@@ -209,11 +213,7 @@ class TheMemoryOfTheSource(LocalHandover):
         self.assertEqual(digest_of(self.source), before)
         self.end_target()
         self.assertEqual(self.migration.report(1)["outcome"], "failed")
-        self.assertEqual(digest_of(self.source), before)
-        self.source.cli("resume")
-        self.source.wait_ticks(20)
-        self.end(self.source)
-        self.assert_sound(self.source)
+        self.assert_as_it_was(before)
 
     @cases({
         "the_offer": ("accept",),
@@ -226,11 +226,7 @@ class TheMemoryOfTheSource(LocalHandover):
         self.break_at(frame, hold)
         self.source.cli("cancel")
         self.assertEqual(self.migration.report(1)["outcome"], "cancelled")
-        self.assertEqual(digest_of(self.source), before)
-        self.source.cli("resume")
-        self.source.wait_ticks(20)
-        self.end(self.source)
-        self.assert_sound(self.source)
+        self.assert_as_it_was(before)
 
     def test_is_as_it_was_when_the_target_refuses(self):
         self.begin("--verify", paused=True)
@@ -239,36 +235,24 @@ class TheMemoryOfTheSource(LocalHandover):
         other = payload(lambda state: state.replace(b"device/serial0", b"device/serial9"))
         self.break_at("state", other)
         self.assertIn("lacks section device/serial0", self.migration.report(1)["error"])
-        self.assertEqual(digest_of(self.source), before)
-        self.source.cli("resume")
-        self.source.wait_ticks(20)
-        self.end(self.source)
-        self.assert_sound(self.source)
+        self.assert_as_it_was(before)
 
 
 @labels("no-tsan", "no-standard-kvm")
 class AKilledTargetOnThisHost(LocalHandover):
-    def kill(self, frame):
-        self.begin()
-        self.break_at(frame, hold)
-        self.target.kill()
-
     @cases({
         "that_has_accepted": ("accept",),
         "after_the_stop": ("state",),
         "that_has_prepared": ("prepared",),
     })
     def leaves_the_guest_at_the_source(self, frame):
-        self.kill(frame)
+        self.kill_target_at(frame)
         self.assert_stays()
         self.assert_moves_elsewhere()
 
     def test_before_commit_arrives_leaves_a_doubt_that_force_ends(self):
-        self.kill("commit")
-        self.assert_source_in_doubt()
-        self.source.cli("resume", "--force")
-        self.source.wait_ticks(20)
-        self.assert_moves_elsewhere()
+        self.kill_target_at("commit")
+        self.assert_force_ends_the_doubt()
 
     def test_that_ran_the_guest_leaves_nothing_to_force(self):
         self.begin()
@@ -286,16 +270,9 @@ class AKilledTargetOnThisHost(LocalHandover):
 
 @labels("no-tsan", "no-standard-kvm")
 class AKilledSourceOnThisHost(LocalHandover):
-    def kill(self, frame):
-        self.begin()
-        self.break_at(frame, hold)
-        self.source.kill()
-        self.between.cut()
-        self.assertNotEqual(self.migration.wait(), 0)
-
     @cases({"after_prepared": ("prepared",), "before_commit_arrives": ("commit",)})
     def leaves_a_guest_that_goes_on_by_force(self, frame):
-        self.kill(frame)
+        self.kill_source_at(frame)
         self.assert_target_waits()
         self.target.cli("resume", "--force")
         self.target.wait_ticks(20)
@@ -307,7 +284,7 @@ class AKilledSourceOnThisHost(LocalHandover):
 
     @cases({"has_accepted": ("accept",), "lacks_the_state": ("state",)})
     def ends_a_receiver_that(self, frame):
-        self.kill(frame)
+        self.kill_source_at(frame)
         self.assert_target_gives_up()
 
     def test_after_commit_leaves_a_guest_that_runs(self):

@@ -116,7 +116,7 @@ class APlan(Planned):
             plan, said = self.apply_by(f"trap '' {signal}; kill -{signal} $PPID; echo {{}}", status=1)
             self.assertEqual([move["outcome"] for move in plan["moves"]], ["moved", "not-begun"])
             self.assertEqual(plan["places"], {"v": "b", "w": "a"})
-            self.assertIn(f"SIG{signal}: no further step begins", said)
+            self.assertIn(f"SIG{signal}: no further move begins", said)
             self.assertIn("v is at b (as planned)\nw is at a (its move was not begun)", said)
 
     def test_needs_the_planner(self):

@@ -93,6 +93,7 @@ class ASourceWithLittleMemory(FerryTest):
         cgroup.leave_room(12 << 20)
         target, report = self.move(source, "--max-bandwidth", "800Mbit", "--max-downtime", "2ms",
                                    "--max-rounds", "10", "--mode", "pre-copy")
+        self.assertGreater(report["delta_cache_bytes"], 0)
         self.assertLess(report["delta_cache_bytes"], 2 << 20)
         self.end(target)
         self.assert_sound(source, target)

@@ -101,7 +101,11 @@ class AControlApi : public ::testing::Test {
   Socket& forecast() {
     const int before = vm_.looks();
     Socket& client = send("GET /forecast HTTP/1.1\r\nHost: x\r\n\r\n");
-    while (vm_.looks() == before) std::this_thread::yield();
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (vm_.looks() == before && std::chrono::steady_clock::now() < end) {
+      std::this_thread::yield();
+    }
+    EXPECT_GT(vm_.looks(), before);
     return client;
   }
   std::string migrate() {

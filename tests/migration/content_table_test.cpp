@@ -18,7 +18,7 @@ PageHash content_of(std::uint64_t place, std::uint64_t number = 0) {
 }
 
 TEST(ContentTable, TellsWhichPageWentWithAContent) {
-  ContentTable table(1024);
+  ContentTable table(1024, 1);
   EXPECT_EQ(table.find(content_of(5)), std::nullopt);
   table.put(content_of(5), {17, 2});
   table.put(content_of(6), {18, 3});
@@ -28,14 +28,14 @@ TEST(ContentTable, TellsWhichPageWentWithAContent) {
 }
 
 TEST(ContentTable, KeepsTheNewestPageOfAContent) {
-  ContentTable table(1024);
+  ContentTable table(1024, 1);
   table.put(content_of(5), {17, 2});
   table.put(content_of(5), {99, 3});
   EXPECT_EQ(table.find(content_of(5)), (Sent{99, 3}));
 }
 
 TEST(ContentTable, ForgetsTheOldestOfThoseThatShareAPlace) {
-  ContentTable table(1024);
+  ContentTable table(1024, 1);
   for (std::uint64_t number = 0; number < 4; ++number)
     table.put(content_of(5, number), {number, 1});
   table.put(content_of(5, 0), {7, 2});  // is the newest now
@@ -49,7 +49,7 @@ TEST(ContentTable, ForgetsTheOldestOfThoseThatShareAPlace) {
 
 TEST(ContentTable, HasRoomForAnySizeOfRam) {
   for (const std::uint64_t pages : {std::uint64_t{1}, std::uint64_t{1} << 32}) {
-    ContentTable table(pages);
+    ContentTable table(pages, 1);
     table.put(content_of(~std::uint64_t{0}), {pages - 1, 1});
     EXPECT_EQ(table.find(content_of(~std::uint64_t{0})), (Sent{pages - 1, 1}));
   }

@@ -85,12 +85,14 @@ PageSet DirtyLog::read() {
   std::ranges::sort(untouched, {}, &PageRange::first);
   PageIndex from = 0;
   for (const PageRange& range : untouched) {
-    add_read({from, range.first - from});
-    from = range.end();
+    if (range.first > from) add_read({from, range.first - from});
+    from = std::max(from, range.end());
   }
   add_read({from, memory_.page_count() - from});
   memory_.take_host_writes(pending_);
-  for (const PageRange& range : untouched) retire_untouched(range);
+  PageSet touched(memory_.page_count());
+  for (const PageRange& range : untouched) retire_untouched(range, touched);
+  pending_ |= touched;
   return pending_;
 }
 
@@ -101,9 +103,8 @@ void DirtyLog::add_read(PageRange range) {
 }
 
 /// What is untouched still stays as it is. Where a page was touched since, the step that it lies in
-/// is logged from now on like any other, and the touched pages of it are pending.
-void DirtyLog::retire_untouched(PageRange range) {
-  PageSet touched(memory_.page_count());
+/// is logged from now on like any other, and the touched pages of it are added to `touched`.
+void DirtyLog::retire_untouched(PageRange range, PageSet& touched) {
   memory_.add_populated(range, touched);
   for (PageIndex first = range.first; first < range.end();) {
     const PageIndex end = std::min(range.end(), (first / kRetireStep + 1) * kRetireStep);
@@ -114,7 +115,6 @@ void DirtyLog::retire_untouched(PageRange range) {
     protect(step, all_pages);
     memory_.add_populated(step, touched);
   }
-  pending_ |= touched;
 }
 
 void DirtyLog::clear(const PageSet& pages, PageRange range) {

@@ -49,7 +49,7 @@ class DirtyLog {
   void protect(PageRange range, WordsOf words_of) const;
   void add_read(PageRange range) FERRY_REQUIRES(mutex_);
   [[nodiscard]] bool skip_untouched(PageRange range) FERRY_REQUIRES_SHARED(mutex_);
-  void retire_untouched(PageRange range) FERRY_REQUIRES(mutex_);
+  void retire_untouched(PageRange range, PageSet& touched) FERRY_REQUIRES(mutex_);
 
   const KvmVm& vm_;
   GuestMemory& memory_;

@@ -11,14 +11,6 @@ namespace {
 
 constexpr std::uint64_t bit_of(PageIndex page) { return std::uint64_t{1} << (page % 64); }
 
-void append(std::vector<PageRange>& ranges, PageRange range) {
-  if (!ranges.empty() && ranges.back().end() == range.first) {
-    ranges.back().count += range.count;
-  } else {
-    ranges.push_back(range);
-  }
-}
-
 }  // namespace
 
 AtomicPageSet::AtomicPageSet(std::uint64_t pages, bool all)

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace vmm {
 
@@ -32,6 +33,15 @@ struct PageRange {
   [[nodiscard]] constexpr PageIndex end() const { return first + count; }
   bool operator==(const PageRange&) const = default;
 };
+
+/// Adds pages behind all others, to the last run where they follow it.
+inline void append(std::vector<PageRange>& ranges, PageRange range) {
+  if (!ranges.empty() && ranges.back().end() == range.first) {
+    ranges.back().count += range.count;
+  } else {
+    ranges.push_back(range);
+  }
+}
 
 [[nodiscard]] constexpr std::uint64_t count_pages(std::span<const PageRange> ranges) {
   std::uint64_t pages = 0;

@@ -159,6 +159,7 @@ std::vector<PageRange> PageSet::ranges(PageRange within) const {
 }
 
 std::uint64_t PageSet::word(std::size_t index) const {
+  check_pages_inside(index < word_count());
   const auto& block = blocks_[index / kBlockWords];
   return block ? (*block)[index % kBlockWords] : 0;
 }

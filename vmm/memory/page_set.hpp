@@ -13,9 +13,9 @@
 namespace vmm {
 
 /// A set of pages of RAM, one bit each, as a pure value: bit n of word w is page 64 w + n, as in
-/// KVM's dirty log. Words are in blocks, and a block without a page takes no room and no time: what
-/// is done with a set costs what is in it, and not what RAM there is. std::out_of_range for a page
-/// at or above `pages()`, and for a set of another size.
+/// KVM's dirty log. Words are in blocks, and a block that no page was ever put in takes no room and
+/// no time: what is done with a set costs what is in it, and not what RAM there is.
+/// std::out_of_range for a page at or above `pages()`, and for a set of another size, but for `==`.
 ///
 /// Threads may change one set at the same time if no two of them do in one block.
 class PageSet {
@@ -64,7 +64,7 @@ class PageSet {
   [[nodiscard]] std::uint64_t word(std::size_t index) const;
   /// Adds the pages of a word.
   void add_word(std::size_t index, std::uint64_t bits);
-  /// The words of the block with this page, for the kernel to read; none when it has no page.
+  /// The words of the block with this page, for the kernel to read; none when there is no block.
   [[nodiscard]] std::span<const std::uint64_t> block_words(PageIndex page) const;
 
  private:

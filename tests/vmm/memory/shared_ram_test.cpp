@@ -18,8 +18,8 @@ namespace {
 
 constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 
-UniqueFd memfd(std::uint64_t size, int seals, unsigned flags = 0) {
-  UniqueFd file(::memfd_create("ram", MFD_CLOEXEC | MFD_ALLOW_SEALING | flags));
+UniqueFd memfd(std::uint64_t size, int seals) {
+  UniqueFd file(::memfd_create("ram", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   EXPECT_EQ(::ftruncate(file.get(), static_cast<off_t>(size)), 0);
   EXPECT_EQ(::fcntl(file.get(), F_ADD_SEALS, seals), 0);
   return file;
