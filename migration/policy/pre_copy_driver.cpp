@@ -75,8 +75,11 @@ bool PreCopyDriver::looked(Time from, Time to, const vmm::PageSet& dirty, const 
   look_again_ = to + kLookShare * (to - from);
   std::uint64_t left = dirty.count();
   if (kind_ == Kind::discovers) {
-    // What was not yet taken up counts as dirty, and much of it was never touched.
-    left = dirty.count({0, so_far.taken_up}) + so_far.used - std::min(so_far.used, so_far.count);
+    // What was not yet taken up counts as dirty, and much of it was never touched. No more of it is
+    // left than there is, however much memory this process has beside RAM.
+    left = dirty.count({0, so_far.taken_up}) +
+           std::min(so_far.used - std::min(so_far.used, so_far.count),
+                    dirty.pages() - so_far.taken_up);
   }
   if (!switch_policy_.in_vain(bytes(left), bytes(sent.data_pages))) return false;
   in_vain_ =

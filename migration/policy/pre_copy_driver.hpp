@@ -64,7 +64,8 @@ class PreCopyDriver {
   struct SoFar {
     vmm::PageIndex taken_up = 0;  ///< pages below this one have been
     std::uint64_t count = 0;      ///< pages taken up
-    std::uint64_t used = 0;       ///< pages that the guest has ever touched
+    /// Pages that the guest has ever touched; and those of this process beside them.
+    std::uint64_t used = 0;
   };
   /// Whether to sample now what the guest writes, and so hold back what it writes again and again.
   [[nodiscard]] bool wants_sample(Time now, const SoFar& so_far) const;

@@ -179,15 +179,16 @@ class Auto(PostCopyTest):
         self.finish(source, target)
 
     def test_sends_all_of_a_rest_that_takes_long(self):
-        # Some 15 MiB are left after the first round, and the stop is allowed to take that long.
+        # Some 8 MiB are left after the first round, and the stop is allowed to take that long. The
+        # guest writes a quarter of what the link carries: a slow machine's sender keeps ahead.
         source = self.busy_guest(
-            "tick=2 fill=40 zero=0 random=100 text=0 dirty=1200 check=2000 end=byte", memory="64M")
+            "tick=2 fill=40 zero=0 random=100 text=0 dirty=600 check=2000 end=byte", memory="64M")
         target, report = self.move(
             source, "--max-bandwidth", "80Mbit", "--compression", "none", "--max-downtime", "10s",
             "--verify",
         )
         self.assertIsNone(report["switched"])
-        self.assertGreater(report["rounds"][-1]["pages"], 2000)
+        self.assertGreater(report["rounds"][-1]["pages"], 1000)
         self.finish(source, target)
 
     def test_switches_for_a_guest_that_writes_faster_than_the_link(self):

@@ -199,6 +199,18 @@ TEST_F(PreCopyDriverTest, KnowsWhatIsLeftOfARoundThatDiscoversItsPages) {
   }
 }
 
+// A cache of what was sent, say, grows as fast as pages are sent.
+TEST_F(PreCopyDriverTest, IsNotMisledByAProcessThatGrowsBesideItsRam) {
+  Driver driver = make({.mode = Mode::automatic});
+  driver.allow_post_copy();
+  driver.begin(Kind::discovers, now_, sent_);
+  for (std::uint64_t count = 0; count < kRamPages; count += 2000) {
+    EXPECT_FALSE(look(driver, 0, {.taken_up = count, .count = count, .used = kRamPages + count}))
+        << count;
+    send(2000);
+  }
+}
+
 TEST_F(PreCopyDriverTest, LooksForWorkInVainInNoRoundThatTellsNothingOfIt) {
   Driver driver = make({.mode = Mode::automatic});
   driver.allow_post_copy();
