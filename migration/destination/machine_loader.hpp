@@ -33,12 +33,12 @@ class MachineLoader {
   [[nodiscard]] bool has_all(std::uint32_t round) const { return state_ && has_ram(round); }
 
   // Once all is here, in this order. Both return a difference to what the source has, if there is
-  // one, which is looked for with `verify` alone.
+  // one.
 
-  /// `missing`: pages that are not here yet.
+  /// For `verify` alone. `missing`: pages that are not here yet.
   [[nodiscard]] std::optional<std::string> compare_ram(const vmm::PageSet* missing);
   /// After the last page is in place: KVM itself writes guest pages when it takes over kvmclock.
-  /// Throws what Machine::load does.
+  /// Throws what Machine::load does. With `verify` alone differences are looked for.
   [[nodiscard]] std::optional<std::string> load();
 
   [[nodiscard]] bool verifies() const { return verify_; }

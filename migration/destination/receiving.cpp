@@ -123,7 +123,7 @@ void DestinationMigration::Destination::prepare_if_complete() {
 }
 
 std::optional<std::string> DestinationMigration::Destination::compare_ram() {
-  if (local_) return std::nullopt;  // it is the same
+  if (!loader_->verifies() || local_) return std::nullopt;  // handed over, it is the same
   if (!fetch_.started()) return loader_->compare_ram(nullptr);
   // Pages that were missing are checked one by one, as they come.
   const vmm::PageSet missing = fetch_.expected();

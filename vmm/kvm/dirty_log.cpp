@@ -4,8 +4,10 @@
 #include <array>
 #include <cassert>
 #include <span>
+#include <utility>
 
 #include "vmm/kvm/kvm_api.hpp"
+#include "vmm/kvm/memory_slots.hpp"
 #include "vmm/memory/page_words.hpp"
 
 namespace vmm {
@@ -27,7 +29,8 @@ std::span<const std::uint64_t> all_pages(PageIndex /*of a block*/) {
 
 }  // namespace
 
-DirtyLog::DirtyLog(const KvmVm& vm, GuestMemory& memory) : vm_(vm), memory_(memory) {
+DirtyLog::DirtyLog(const KvmVm& vm, GuestMemory& memory)
+    : vm_(vm), memory_(memory), slots_(memory_slots(memory)) {
   constexpr std::uint64_t kWanted =
       KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET;
   const auto have =
@@ -42,7 +45,7 @@ DirtyLog::~DirtyLog() { stop(); }
 
 void DirtyLog::set_logging(bool on) {
   std::uint32_t number = 0;
-  for (const RamSlot& slot : memory_.slots()) {
+  for (const RamSlot& slot : slots_) {
     vm_.set_user_memory_region(number++, on ? std::uint32_t{KVM_MEM_LOG_DIRTY_PAGES} : 0, slot.base,
                                memory_.pages(slot.pages()));
   }
@@ -52,9 +55,11 @@ void DirtyLog::set_logging(bool on) {
 void DirtyLog::start() {
   assert(!active_);
   const ExclusiveLock lock(mutex_);
-  read_.assign((memory_.page_count() + 63) / 64, 0);
+  const std::uint64_t largest = std::ranges::max(slots_, {}, &RamSlot::size).pages().count;
+  read_.assign((largest + 63) / 64, 0);
   pending_ = PageSet(memory_.page_count());
-  pending_.set(PageRange{0, memory_.page_count()});
+  // Otherwise KVM's own log has all of them.
+  if (!manual_) pending_.set(PageRange{0, memory_.page_count()});
   set_logging(true);
 }
 
@@ -71,24 +76,13 @@ void DirtyLog::stop() {
 PageSet DirtyLog::read() {
   const ExclusiveLock lock(mutex_);
   assert(active_);
-  std::uint32_t number = 0;
-  for (const RamSlot& slot : memory_.slots()) {
-    const PageRange pages = slot.pages();
-    vm_.get_dirty_log(number++,
-                      std::span(read_).subspan(pages.first / 64, (pages.count + 63) / 64));
-  }
   std::vector<PageRange> untouched;
   {
     const Lock leaving(leaving_);
     untouched.swap(untouched_);
   }
   std::ranges::sort(untouched, {}, &PageRange::first);
-  PageIndex from = 0;
-  for (const PageRange& range : untouched) {
-    if (range.first > from) add_read({from, range.first - from});
-    from = std::max(from, range.end());
-  }
-  add_read({from, memory_.page_count() - from});
+  for (std::uint32_t number = 0; number < slots_.size(); ++number) read_slot(number, untouched);
   memory_.take_host_writes(pending_);
   PageSet touched(memory_.page_count());
   for (const PageRange& range : untouched) retire_untouched(range, touched);
@@ -96,24 +90,49 @@ PageSet DirtyLog::read() {
   return pending_;
 }
 
-void DirtyLog::add_read(PageRange range) {
-  for (PageIndex page = range.first; page < range.end(); page += 64) {
-    pending_.add_word(page / 64, read_[page / 64]);
+/// Ranges in order. Where they are all of the slot, KVM is not asked.
+void DirtyLog::read_slot(std::uint32_t number, std::span<const PageRange> but_these) {
+  const PageRange slot = slots_[number].pages();
+  bool asked = false;
+  const auto add = [&](PageIndex from, PageIndex end) {
+    if (from >= end) return;
+    if (!std::exchange(asked, true)) {
+      vm_.get_dirty_log(number, std::span(read_).first((slot.count + 63) / 64));
+    }
+    for (PageIndex page = from; page < end; page += 64) {
+      pending_.add_word(page / 64, read_[(page - slot.first) / 64]);
+    }
+  };
+  PageIndex from = slot.first;
+  for (const PageRange& range : but_these) {
+    if (range.end() <= from) continue;
+    if (range.first >= slot.end()) break;
+    add(from, range.first);
+    from = range.end();
   }
+  add(from, slot.end());
 }
 
 /// What is untouched still stays as it is. Where a page was touched since, the step that it lies in
 /// is logged from now on like any other, and the touched pages of it are added to `touched`.
 void DirtyLog::retire_untouched(PageRange range, PageSet& touched) {
   memory_.add_populated(range, touched);
-  for (PageIndex first = range.first; first < range.end();) {
-    const PageIndex end = std::min(range.end(), (first / kRetireStep + 1) * kRetireStep);
-    const PageRange step{first, end - first};
-    first = end;
-    if (touched.count(step) == 0 && skip_untouched(step)) continue;
+  const auto retire = [&](PageIndex first, PageIndex end) FERRY_REQUIRES(mutex_) {
     // First clear, then look.
-    protect(step, all_pages);
-    memory_.add_populated(step, touched);
+    protect({first, end - first}, all_pages);
+    memory_.add_populated({first, end - first}, touched);
+  };
+  for (PageIndex first = range.first; first < range.end();) {
+    const auto next = touched.next_range(first, range.end());
+    const PageIndex step = next ? next->first / kRetireStep * kRetireStep : range.end();
+    if (step > first) {
+      if (!skip_untouched({first, step - first})) retire(first, step);
+      first = step;
+    } else {
+      const PageIndex end = std::min(range.end(), step + kRetireStep);
+      retire(first, end);
+      first = end;
+    }
   }
 }
 
@@ -138,7 +157,7 @@ void DirtyLog::protect(PageRange range, WordsOf words_of) const {
   if (!manual_) return;
   std::vector<std::uint64_t> words;
   std::uint32_t number = 0;
-  for (const RamSlot& slot : memory_.slots()) {
+  for (const RamSlot& slot : slots_) {
     const std::uint32_t id = number++;
     const PageRange here = slot.pages();
     const PageIndex slot_end = std::min(range.end(), here.end());

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "vmm/kvm/kvm_vm.hpp"
@@ -47,17 +48,18 @@ class DirtyLog {
   void set_logging(bool on);
   template <typename WordsOf>
   void protect(PageRange range, WordsOf words_of) const;
-  void add_read(PageRange range) FERRY_REQUIRES(mutex_);
+  void read_slot(std::uint32_t number, std::span<const PageRange> but_these) FERRY_REQUIRES(mutex_);
   [[nodiscard]] bool skip_untouched(PageRange range) FERRY_REQUIRES_SHARED(mutex_);
   void retire_untouched(PageRange range, PageSet& touched) FERRY_REQUIRES(mutex_);
 
   const KvmVm& vm_;
   GuestMemory& memory_;
+  const std::vector<RamSlot> slots_;  ///< by their numbers
   bool manual_ = false;
   bool active_ = false;
   SharedMutex mutex_;                         ///< shared: clears its own blocks; alone: reads
   PageSet pending_ FERRY_GUARDED_BY(mutex_);  ///< read and not yet cleared
-  /// As KVM tells it: of all of RAM, and there before the guest stops.
+  /// As KVM tells it of one slot: there before the guest stops.
   std::vector<std::uint64_t> read_ FERRY_GUARDED_BY(mutex_);
   Mutex leaving_;  ///< among those that share mutex_
   /// KVM's log has every page of these, for they were not cleared: clearing takes KVM as long as

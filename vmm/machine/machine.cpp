@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "vmm/kvm/memory_slots.hpp"
 #include "vmm/machine/cpuid.hpp"
 #include "vmm/machine/host_fit.hpp"
 #include "vmm/machine/reset.hpp"
@@ -60,7 +61,7 @@ Machine::Machine(Kvm kvm, MachineConfig config, GuestMemory memory)
   // Slots before interrupt controllers and timers: these leave RCU work behind, for which a slot
   // that is made right after them waits 5 to 8 ms.
   std::uint32_t slot = 0;
-  for (const RamSlot& ram : memory_.slots()) {
+  for (const RamSlot& ram : memory_slots(memory_)) {
     vm_.set_user_memory_region(slot++, 0, ram.base, memory_.pages(ram.pages()));
   }
   vm_.create_irqchip();

@@ -113,7 +113,7 @@ void GuestMemory::lay_out() {
   const std::uint64_t low = std::min(size(), kHoleStart);
   slots_.push_back({GuestAddress{0}, 0, low});
   if (size() > low) slots_.push_back({GuestAddress{kHoleEnd}, low, size() - low});
-  host_writes_.resize((page_count() + 63) / 64);
+  host_writes_ = AtomicPageSet(page_count());
   if (file() < 0 || claim_) return;
   const PageRange blocks = blocks_of({0, page_count()});
   unallocated_ = PageSet(blocks.count);
@@ -152,8 +152,7 @@ void GuestMemory::write(GuestAddress address, std::span<const std::byte> bytes) 
 void GuestMemory::note_written(std::span<const std::byte> bytes) {
   if (bytes.empty()) return;
   for (PageIndex page = page_at(&bytes.front()); page <= page_at(&bytes.back()); ++page) {
-    std::atomic_ref(host_writes_[page / 64])
-        .fetch_or(std::uint64_t{1} << (page % 64), std::memory_order_release);
+    host_writes_.put(page);
   }
 }
 
@@ -296,15 +295,6 @@ void GuestMemory::add_populated(PageRange range, PageSet& into) const {
 
 bool GuestMemory::passes_over_untouched() const { return file_.get() < 0 && passes_over_holes(); }
 
-void GuestMemory::take_host_writes(PageSet& into) {
-  assert(into.pages() == page_count());
-  for (std::size_t i = 0; i < into.word_count(); ++i) {
-    std::atomic_ref word(host_writes_[i]);
-    // Taken out last: adding may find no memory.
-    const std::uint64_t bits = word.load(std::memory_order_acquire);
-    into.add_word(i, bits);
-    if (bits != 0) word.fetch_and(~bits, std::memory_order_acquire);
-  }
-}
+void GuestMemory::take_host_writes(PageSet& into) { host_writes_.move_into(into); }
 
 }  // namespace vmm

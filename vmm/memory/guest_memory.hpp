@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "vmm/memory/atomic_page_set.hpp"
 #include "vmm/memory/guest_address.hpp"
 #include "vmm/memory/mapping.hpp"
 #include "vmm/memory/page_set.hpp"
@@ -18,7 +19,7 @@
 namespace vmm {
 
 inline constexpr std::uint64_t kMinMemory = 16_MiB;
-/// KVM takes 2^31 - 1 pages as one slot, and all RAM above the hole under 4 GiB is one.
+/// Pages have numbers of 32 bits where they are told of: half of that.
 inline constexpr std::uint64_t kMaxMemory = 8192_GiB;
 /// RAM below this address is "low"; the rest starts at 4 GiB. Between them are the interrupt
 /// controllers, the TSS pages that Intel needs and room for MMIO.
@@ -160,7 +161,7 @@ class GuestMemory {
   mutable std::uint64_t covered_ = 0;
   Mapping ram_;
   std::vector<RamSlot> slots_;
-  std::vector<std::uint64_t> host_writes_;  ///< a bit a page; accessed as std::atomic_ref
+  AtomicPageSet host_writes_{0};
   /// Blocks of kHugePagePages, by number, that are the file and may lack pages there.
   PageSet unallocated_;
   std::uint64_t next_to_detach_ = 0;  ///< see detach_file()

@@ -23,23 +23,13 @@ PageSet::Block& PageSet::block(std::size_t index) {
   return *block;
 }
 
-/// visit(index of a block, the part of `range` in it), for each block that `range` reaches into.
-template <typename Visit>
-void PageSet::for_blocks(PageRange range, Visit visit) const {
-  check_pages_inside(range.first <= pages_ && range.count <= pages_ - range.first);
-  for (PageIndex first = range.first; first < range.end();) {
-    const PageIndex end = std::min(range.end(), (first / kBlockPages + 1) * kBlockPages);
-    visit(first / kBlockPages, PageRange{first % kBlockPages, end - first});
-    first = end;
-  }
-}
-
 bool PageSet::test(PageIndex page) const {
   check_pages_inside(page < pages_);
   return (word(page / 64) >> (page % 64) & 1) != 0;
 }
 
 void PageSet::set(PageRange range) {
+  check_pages_inside(range, pages_);
   for_blocks(range, [this](std::size_t index, PageRange part) {
     Block& words = block(index);
     for_words(part, [&](auto word, auto mask) { words[word] |= mask; });
@@ -47,6 +37,7 @@ void PageSet::set(PageRange range) {
 }
 
 void PageSet::reset(PageRange range) {
+  check_pages_inside(range, pages_);
   for_blocks(range, [this](std::size_t index, PageRange part) {
     if (!blocks_[index]) return;
     if (part.count == kBlockPages) return blocks_[index].reset();
@@ -60,6 +51,7 @@ void PageSet::clear() {
 }
 
 std::uint64_t PageSet::count(PageRange range) const {
+  check_pages_inside(range, pages_);
   std::uint64_t total = 0;
   for_blocks(range, [&](std::size_t index, PageRange part) {
     if (!blocks_[index]) return;
@@ -100,6 +92,7 @@ PageSet& PageSet::operator-=(const PageSet& other) {
 
 void PageSet::subtract(const PageSet& other, PageRange range) {
   check_pages_inside(pages_ == other.pages_);
+  check_pages_inside(range, pages_);
   for_blocks(range, [&](std::size_t index, PageRange part) {
     if (!blocks_[index] || !other.blocks_[index]) return;
     Block& words = *blocks_[index];

@@ -76,8 +76,6 @@ class PageSet {
   [[nodiscard]] Block& block(std::size_t index);
   /// The first page in [from, end). Blocks behind are not looked at: others may change them.
   [[nodiscard]] std::optional<PageIndex> find(PageIndex from, PageIndex end) const;
-  template <typename Visit>
-  void for_blocks(PageRange range, Visit visit) const;
 
   std::uint64_t pages_ = 0;
   /// Bits at and above `pages_` are always zero. A block may be there and have no page.

@@ -128,6 +128,33 @@ TEST_F(DirtyLogging, HasThePagesThatADeviceWrote) {
   EXPECT_TRUE(machine->dirty_log().read().empty());
 }
 
+// KVM has a slot for each 4 GiB of it, and is not asked of those that nobody touched.
+TEST_F(DirtyLogging, HasWhatWasWrittenAnywhereInALargeRam) {
+  constexpr std::uint64_t kStep = PageSet::kBlockPages * 128;
+  const auto machine = make_guest("tick=1", 1, 20_GiB);
+  machine->dirty_log().start();
+  PageSet touched(machine->memory().page_count());
+  for (PageIndex first = 0; first < touched.pages(); first += kStep) {
+    const std::uint64_t pages = std::min(kStep, touched.pages() - first);
+    machine->dirty_log().clear_touched({first, pages}, touched);
+  }
+  EXPECT_LT(touched.count(), 10000U);
+  EXPECT_TRUE(machine->dirty_log().read().empty());
+  PageSet wanted(touched.pages());
+  const std::array<std::byte, 1> data{};
+  for (const std::uint64_t gib : {1, 5, 8, 12, 19}) {
+    machine->memory().write(GuestAddress{gib * 1_GiB}, data);
+    wanted.set(gib * 1_GiB / kPageSize - (gib < 4 ? 0 : 1_GiB / kPageSize));
+  }
+  machine->resume();
+  ASSERT_TRUE(output_.wait_for_tick_lines(1));
+  machine->pause();
+  PageSet dirty = machine->dirty_log().read();
+  EXPECT_GT(dirty.count(), wanted.count());  // the guest has written, too
+  wanted -= dirty;
+  EXPECT_TRUE(wanted.empty()) << "the log lacks page " << wanted.ranges().front().first;
+}
+
 TEST_F(DirtyLogging, CanBeStartedAgain) {
   const auto machine = start("tick=1 fill=4 dirty=2000");
   machine->dirty_log().stop();

@@ -123,11 +123,12 @@ void GuestTest::SetUp() {
   }
 }
 
-std::unique_ptr<Machine> GuestTest::make_guest(const std::string& cmdline, std::uint32_t cpus) {
+std::unique_ptr<Machine> GuestTest::make_guest(const std::string& cmdline, std::uint32_t cpus,
+                                               std::uint64_t memory_bytes) {
   MachineConfig config;
   config.id = make_uuid();
   config.name = "test";
-  config.memory_bytes = 32_MiB;
+  config.memory_bytes = memory_bytes;
   config.cpus = cpus;
   auto machine = make_empty(config);
   load_kernel(*machine, BootFiles({FERRY_GUEST_IMAGE, {}, cmdline}), devices::platform());

@@ -61,7 +61,8 @@ class GuestTest : public ::testing::Test {
 
   /// A paused machine with the standard devices and the tiny guest, which prints to output_.
   [[nodiscard]] std::unique_ptr<Machine> make_guest(const std::string& cmdline,
-                                                    std::uint32_t cpus = 1);
+                                                    std::uint32_t cpus = 1,
+                                                    std::uint64_t memory_bytes = 32_MiB);
   /// A fresh machine for a guest of that config to move into.
   [[nodiscard]] std::unique_ptr<Machine> make_empty(const MachineConfig& config);
 

@@ -137,6 +137,67 @@ TEST(AtomicPageSet, LosesNoPageThatIsPutBesideOneThatIsTaken) {
   EXPECT_EQ(set.count(), 64U);
 }
 
+// As device threads note what they wrote, and the dirty log takes it.
+TEST(AtomicPageSet, MovesAllOfItsPagesIntoASet) {
+  AtomicPageSet set(10'000);
+  set.put(PageRange{4096, 2048});
+  set.put(9999);
+  PageSet into = set_of(10'000, {{7, 2}});
+  set.move_into(into);
+  EXPECT_EQ(into, set_of(10'000, {{7, 2}, {4096, 2048}, {9999, 1}}));
+  EXPECT_EQ(set.count(), 0U);
+  set.put(5000);
+  set.move_into(into);
+  EXPECT_EQ(into.count(), 2051U);
+  PageSet other(9'999);
+  EXPECT_THROW(set.move_into(other), std::out_of_range);
+}
+
+TEST(AtomicPageSet, IsTheSameWhereBlocksAreWholeAndWhereTheyAreNot) {
+  constexpr std::uint64_t kPages = 3 * PageSet::kBlockPages + 100;
+  AtomicPageSet set(kPages, true);
+  EXPECT_EQ(set.count(), kPages);
+  EXPECT_FALSE(set.put(3000));
+  EXPECT_TRUE(set.test_and_clear(3000));
+  std::vector<PageRange> taken;
+  set.extract(PageRange{0, kPages}, taken);
+  EXPECT_EQ(taken, (std::vector<PageRange>{{0, 3000}, {3001, kPages - 3001}}));
+  EXPECT_EQ(set.count(), 0U);
+  set.put(PageRange{2000, 2148});
+  EXPECT_EQ(set.first_at_or_after(0), 2000U);
+  EXPECT_EQ(set.last_before(kPages), 4147U);
+  set.put(PageRange{0, kPages});
+  set.put(PageRange{0, kPages});
+  EXPECT_EQ(set.snapshot(), set_of(kPages, {{0, kPages}}));
+  AtomicPageSet other(5);
+  other = std::move(set);
+  EXPECT_EQ(other.count(), kPages);
+}
+
+TEST(AtomicPageSet, GivesWholeBlocksToOneOfSeveralThreads) {
+  constexpr std::uint64_t kBlocks = 64;
+  constexpr unsigned kThreads = 4;
+  AtomicPageSet set(kBlocks * PageSet::kBlockPages, true);
+  std::vector<std::vector<PageRange>> taken(kThreads);
+  std::vector<std::thread> threads;
+  for (unsigned self = 0; self < kThreads; ++self) {
+    threads.emplace_back([&, self] {
+      for (std::uint64_t block = 0; block < kBlocks; ++block) {
+        const PageIndex first = block * PageSet::kBlockPages;
+        // Some take a page of it, and some the whole.
+        if (self % 2 == 0 && set.test_and_clear(first + self))
+          taken[self].push_back({first + self, 1});
+        set.extract(PageRange{first, PageSet::kBlockPages}, taken[self]);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  std::uint64_t pages = 0;
+  for (const auto& mine : taken) pages += count_pages(mine);
+  EXPECT_EQ(pages, set.page_count());
+  EXPECT_EQ(set.count(), 0U);
+}
+
 TEST(AtomicPageSet, RefusesWhatIsOutsideInEveryBuild) {
   AtomicPageSet set(100);
   std::vector<PageRange> taken;
