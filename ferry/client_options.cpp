@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <stdexcept>
 
 #include "ferry/options.hpp"
@@ -14,6 +15,8 @@
 namespace ferry {
 
 namespace {
+
+constexpr std::string_view kAsNeeded = "auto";
 
 constexpr const char* kMigrateExamples =
     "Examples:\n"
@@ -54,6 +57,16 @@ migration::Address parse_to(std::string_view text) {
         "'{}' is not UTF-8, and cannot be told to the VM's process: choose another path", text));
   }
   return to;
+}
+
+/// Nothing for as many as are worth it.
+std::optional<unsigned> parse_channels(std::string_view text) {
+  if (text == kAsNeeded) return std::nullopt;
+  try {
+    return count(1U, migration::kMaxChannels)(text);
+  } catch (const std::invalid_argument& error) {
+    throw std::invalid_argument(fmt::format("{}, nor {}", error.what(), kAsNeeded));
+  }
 }
 
 /// std::invalid_argument for a file that has no such parameters.
@@ -114,9 +127,9 @@ void define_migrate(CLI::App& app, MigrateCommand& migrate) {
       "difference where that pays (default an eighth of RAM, or of what the host can spare, 1G at "
       "most; 0: none do)")
       ->type_name("SIZE");
-  add(command, "--channels", options.channels, count(1U, migration::kMaxChannels),
-      "connections that share the pages (default 1)")
-      ->type_name("N");
+  add(command, "--channels", options.channels, &parse_channels,
+      "connections that share the pages: 1 to 16, or auto (the default: as many as are worth it)")
+      ->type_name("N|auto");
   add(command, "--prepaging", options.prepaging,
       one_of(&migration::prepaging_from, "bubbling, linear, none"),
       "order in which post-copy sends pages that nobody waits for: bubbling (the default: around "
@@ -171,9 +184,9 @@ void define_predict(CLI::App& app, PredictCommand& predict) {
   add(command, "--delta-cache", options.delta_cache, &parse_size,
       "as of the migration (default an eighth of RAM, or of what the host can spare, 1G at most)")
       ->type_name("SIZE");
-  add(command, "--channels", options.channels, count(1U, migration::kMaxChannels),
-      "as of the migration (default 1)")
-      ->type_name("N");
+  add(command, "--channels", options.channels, &parse_channels,
+      "as of the migration; auto, the default, is foreseen as 1")
+      ->type_name("N|auto");
   command.add_flag("!--no-hot-last", options.hot_last, "as of the migration");
   command.add_flag("--throttle", options.throttle, "as of the migration");
   add(command, "--energy", predict.request.energy, &read_energy,

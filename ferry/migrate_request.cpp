@@ -57,6 +57,12 @@ unsigned count(const json& value, std::string_view field, unsigned most) {
   return value.get<unsigned>();
 }
 
+/// Nothing for as many as are worth it.
+std::optional<unsigned> channels(const json& value, std::string_view field) {
+  if (value == "auto") return std::nullopt;
+  return count(value, field, migration::kMaxChannels);
+}
+
 std::uint64_t bytes(const json& value, std::string_view field) {
   if (!value.is_number_integer() || value.get<std::int64_t>() < 0) {
     refuse(field, "a whole number of bytes");
@@ -95,7 +101,6 @@ json to_json(const MigrateOptions& options) {
                  {"max_downtime_ms", in_milliseconds(options.max_downtime)},
                  {"max_bandwidth", options.max_bandwidth},
                  {"compression", migration::to_string(options.compression)},
-                 {"channels", options.channels},
                  {"prepaging", migration::to_string(options.prepaging)},
                  {"reuse", migration::to_string(options.reuse)},
                  {"keep_image", options.keep_image},
@@ -103,6 +108,7 @@ json to_json(const MigrateOptions& options) {
                  {"throttle", options.throttle},
                  {"verify", options.verify},
                  {"timeout_ms", in_milliseconds(options.timeout)}};
+  if (options.channels) result["channels"] = *options.channels;
   if (options.delta_cache) result["delta_cache"] = *options.delta_cache;
   if (options.max_rounds > 0) result["max_rounds"] = options.max_rounds;
   return result;
@@ -166,7 +172,7 @@ MigrateOptions some_migrate_options_from_json(const json& from) {
     } else if (field == "delta_cache") {
       options.delta_cache = bytes(value, field);
     } else if (field == "channels") {
-      options.channels = count(value, field, migration::kMaxChannels);
+      options.channels = channels(value, field);
     } else if (field == "prepaging") {
       options.prepaging = one_of(value, field, &migration::prepaging_from, kPrepagings);
     } else if (field == "reuse") {

@@ -46,7 +46,8 @@ struct MigrateOptions {
   unsigned max_rounds = 0;          ///< 0: as many as suit the mode
   std::uint64_t max_bandwidth = 0;  ///< bytes per second on the sockets; 0 is no cap
   Compression compression = Compression::automatic;
-  unsigned channels = 1;  ///< 1 to kMaxChannels connections that carry pages
+  /// 1 to kMaxChannels connections that carry pages; none: as many as are worth it.
+  std::optional<unsigned> channels = std::nullopt;
   Prepaging prepaging = Prepaging::bubbling;
   /// Bytes that the source may keep of what it sends again, for deltas; 0: it sends none.
   std::optional<std::uint64_t> delta_cache = std::nullopt;

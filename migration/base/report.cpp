@@ -75,6 +75,7 @@ json to_json(const MigrationReport& report) {
       {"downtime_ms", report.downtime_ms},
       {"wire_bytes", report.wire_bytes},
       {"wire_bytes_back", report.wire_bytes_back},
+      {"channels", report.channels},
       {"pages", pages_json(report.pages)},
       {"saved_bytes", {{"delta", report.saved.delta}, {"duplicate", report.saved.duplicate}}},
       {"delta_cache_bytes", report.delta_cache_bytes},
@@ -121,6 +122,7 @@ MigrationReport report_from_json(const json& from) {
   from.at("downtime_ms").get_to(report.downtime_ms);
   from.at("wire_bytes").get_to(report.wire_bytes);
   from.at("wire_bytes_back").get_to(report.wire_bytes_back);
+  report.channels = from.value("channels", 0U);
   const json& pages = from.at("pages");
   pages.at("total").get_to(report.pages.total);
   pages.at("unpopulated").get_to(report.pages.unpopulated);

@@ -34,6 +34,7 @@ struct MigrationReport {
   double downtime_ms = 0;
   std::uint64_t wire_bytes = 0;
   std::uint64_t wire_bytes_back = 0;
+  unsigned channels = 0;  ///< that sent pages at a time, at most
   struct Pages {
     std::uint64_t total = 0, unpopulated = 0, zero = 0, raw = 0, compressed = 0, resent = 0;
     std::uint64_t zstd = 0;         ///< of the compressed ones, by Zstandard

@@ -67,14 +67,17 @@ Shares shares_of(const GuestSample& sample) {
   return {zero / std::max(1.0, zero + data), shrinking / std::max(1.0, data)};
 }
 
+/// How many it will be where nobody says is found as it runs: more than one where that is quicker.
+unsigned channels_of(const MigrateOptions& options) { return options.channels.value_or(1); }
+
 /// As the first probe of a sender decides.
 bool would_compress(const GuestSample& sample, double pack_rate, const LinkEstimate& link,
                     double shrinking, const MigrateOptions& options) {
   if (pack_rate == 0) return false;
   constexpr double kSent = 64e6;
-  const double channel = link.bytes_per_second / options.channels;
-  CompressionPolicy policy(options.compression, static_cast<double>(link.cap) / options.channels,
-                           false);
+  const double channel = link.bytes_per_second / channels_of(options);
+  CompressionPolicy policy(options.compression,
+                           static_cast<double>(link.cap) / channels_of(options), false);
   if (link.cap == 0) policy.sent_raw(kSent, kSent / channel);
   const double shrunk = shrinking * sample.shrunk_bytes / vmm::kPageSize + 1 - shrinking;
   if (options.compression == Compression::automatic) {
@@ -95,7 +98,7 @@ bool would_send_deltas(const GuestSample& sample, const LinkEstimate& link,
   constexpr double kPages = 16384;
   DeltaPolicy policy;
   policy.tried(kPages * vmm::kPageSize, kPages * sample.delta_bytes, kPages * sample.delta_seconds);
-  return policy.pays(rate_of(link) / options.channels);
+  return policy.pays(rate_of(link) / channels_of(options));
 }
 
 model::Scenario scenario_of(const GuestSample& sample, const LinkEstimate& link,
@@ -124,9 +127,9 @@ model::Scenario scenario_of(const GuestSample& sample, const LinkEstimate& link,
     with.hosts.delta_seconds = sample.delta_seconds;
   }
   // Channels share what the hosts do, if there are processors for that.
-  with.hosts.page_seconds *= scale / options.channels;
-  with.hosts.data_seconds *= scale / options.channels;
-  with.hosts.delta_seconds *= scale / options.channels;
+  with.hosts.page_seconds *= scale / channels_of(options);
+  with.hosts.data_seconds *= scale / channels_of(options);
+  with.hosts.delta_seconds *= scale / channels_of(options);
   with.settings = {.max_downtime = options.max_downtime,
                    .max_rounds = std::min(options.max_rounds, kMostRounds),
                    .hot_last = options.hot_last,

@@ -27,13 +27,15 @@ constexpr std::uint64_t kCappedRawPages = 16;
 constexpr std::size_t kUrgentUnsent = std::size_t{256} << 10;
 
 double cap_per_channel(const PageSender::Shared& shared) {
-  return static_cast<double>(shared.limiter.rate()) / shared.channels;
+  return static_cast<double>(shared.limiter.rate()) / shared.channels.active();
 }
 
 }  // namespace
 
-PageSender::PageSender(net::Socket socket, wire::Bytes greeting, Shared& shared, Done done)
-    : stream_(std::move(socket), shared.timeout),
+PageSender::PageSender(unsigned index, net::Socket socket, wire::Bytes greeting, Shared& shared,
+                       Done done)
+    : index_(index),
+      stream_(std::move(socket), shared.timeout),
       greeting_(std::move(greeting)),
       shared_(shared),
       done_(std::move(done)),
@@ -54,15 +56,15 @@ void PageSender::run() {
   shared_.limiter.charge(greeting_.size());
   shared_.counters.wire_bytes += greeting_.size();
   stream_.write({&part, 1});
+  WorkWatch watch;
   while (auto round = next_round_.take()) {
-    send_round(*round);
+    send_round(*round, watch);
     round.reset();
     done_(nullptr);
   }
 }
 
-void PageSender::send_round(Round& round) {
-  policy_.set_cap(cap_per_channel(shared_));
+void PageSender::send_round(Round& round, WorkWatch& watch) {
   digests_.want(round.digests());
   round_now_ = &round;
   records_ = shared_.sent != nullptr && round.builds_on_earlier();
@@ -74,15 +76,30 @@ void PageSender::send_round(Round& round) {
     stream_.limit_unsent(kUrgentUnsent);
     vmm::step_aside();  // for what is asked for
   }
-  while (const auto chunk = round.next_chunk()) {
+  watch.begin();
+  while (const auto chunk = next_chunk(round, watch)) {
+    policy_.set_cap(cap_per_channel(shared_));
     take_up(*chunk);
     if (round.urgent()) flush();
+    shared_.channels.worked(watch.look());
   }
   flush();
   header_.clear();
   wire::put_frame(header_, FrameType::round_end, wire::encode_round(round.number()));
   iovec part{header_.data(), header_.size()};
   write({&part, 1});
+}
+
+std::optional<Chunk> PageSender::next_chunk(Round& round, WorkWatch& watch) {
+  ActiveChannels& channels = shared_.channels;
+  if (!channels.has_turn(index_, round)) {
+    flush();
+    if (!channels.await_turn(index_, round)) return std::nullopt;
+    watch.begin();
+  }
+  auto chunk = round.next_chunk();
+  if (!chunk) channels.handed_out(round);
+  return chunk;
 }
 
 void PageSender::take_up(const Chunk& chunk) {

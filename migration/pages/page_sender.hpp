@@ -6,10 +6,12 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "migration/net/stream.hpp"
+#include "migration/pages/active_channels.hpp"
 #include "migration/pages/block_packer.hpp"
 #include "migration/pages/delta_cache.hpp"
 #include "migration/pages/frame_digests.hpp"
@@ -20,6 +22,7 @@
 #include "migration/pages/round_slot.hpp"
 #include "migration/pages/sent_contents.hpp"
 #include "migration/pages/sent_rounds.hpp"
+#include "migration/pages/work_watch.hpp"
 #include "migration/policy/compression_policy.hpp"
 #include "migration/policy/delta_policy.hpp"
 #include "migration/wire/encode.hpp"
@@ -49,7 +52,7 @@ class PageSender {
     RateLimiter& limiter;
     PageCounters& counters;
     Compression compression;
-    unsigned channels;
+    ActiveChannels& channels;
     std::chrono::milliseconds timeout;  ///< a peer that takes no byte for so long is lost
     SentRounds* sent = nullptr;  ///< with either of the next two, while rounds build on others
     /// Pages that are sent again go as deltas where that pays.
@@ -62,7 +65,8 @@ class PageSender {
   /// Called from the thread when a round is on the wire (null) or the channel failed.
   using Done = std::function<void(std::exception_ptr)>;
 
-  PageSender(net::Socket socket, wire::Bytes greeting, Shared& shared, Done done);
+  /// The channel of that index.
+  PageSender(unsigned index, net::Socket socket, wire::Bytes greeting, Shared& shared, Done done);
   /// Interrupts the channel and joins its thread.
   ~PageSender();
   PageSender(const PageSender&) = delete;
@@ -72,7 +76,9 @@ class PageSender {
 
  private:
   void run();
-  void send_round(Round& round);
+  void send_round(Round& round, WorkWatch& watch);
+  /// Nullopt when the round is handed out. Waits while the others do without this channel.
+  [[nodiscard]] std::optional<Chunk> next_chunk(Round& round, WorkWatch& watch);
   void take_up(const Chunk& chunk);
   void add_zero(vmm::PageRange range);
   /// `sent`: the round in which it went last; 0: none.
@@ -108,6 +114,7 @@ class PageSender {
   /// `content`: what all of them hold, as a page or as the word that it repeats.
   void write_alike(std::span<const vmm::PageRange> ranges, std::span<const std::byte> content);
 
+  const unsigned index_;
   net::Stream stream_;
   wire::Bytes greeting_;
   Shared& shared_;

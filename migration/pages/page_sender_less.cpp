@@ -49,7 +49,7 @@ bool PageSender::add_delta(vmm::PageIndex page, std::span<const std::byte> copy,
 
 bool PageSender::add_same(vmm::PageIndex page, std::span<const std::byte> copy) {
   const auto start = Clock::now();
-  ContentTable& table = contents_.table(shared_.memory.page_count(), shared_.channels);
+  ContentTable& table = contents_.table(shared_.memory.page_count(), shared_.channels.active());
   const std::uint32_t round = round_now_->number();
   const PageHash hash = contents_.hash_of(copy);
   const auto like = table.find(hash);

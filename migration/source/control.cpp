@@ -26,6 +26,7 @@ void SourceMigration::Source::update_counts() {
     report.delta_cache_bytes = link_.delta_cache_bytes();
     report.wire_bytes = link_.bytes_sent();
     report.wire_bytes_back = link_.bytes_received();
+    report.channels = local_.is_accepted() ? 0 : link_.channels().most_active();
     if (!post_copy_) return;
     post_copy_->count(report);
     report.faults = running_.faults;

@@ -6,6 +6,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
+#include <thread>
 #include <utility>
 
 #include "migration/wire/messages.hpp"
@@ -28,7 +29,10 @@ Link::Link(asio::io_context& loop, vmm::GuestMemory& memory, const MigrateOption
            Failure failed)
     : loop_(loop),
       limiter_(options.max_bandwidth),
-      shared_{memory, limiter_, counters_, options.compression, options.channels, options.timeout},
+      channels_(options.channels ? ActiveChannels::all(*options.channels)
+                                 : ActiveChannels::as_needed(
+                                       channels_to_open(std::thread::hardware_concurrency()))),
+      shared_{memory, limiter_, counters_, options.compression, channels_, options.timeout},
       failed_(std::move(failed)),
       grace_(loop) {}
 
@@ -90,7 +94,7 @@ asio::awaitable<void> Link::pace() {
 std::shared_ptr<net::Connection> Link::release() { return std::exchange(control_, nullptr); }
 
 asio::awaitable<void> Link::open_channels() {
-  for (unsigned index = 0; index < shared_.channels; ++index) {
+  for (unsigned index = 0; index < channels_.open(); ++index) {
     open_channel(index, co_await net::dial(peer_, shared_.timeout));
   }
 }
@@ -103,7 +107,7 @@ void Link::open_channel(unsigned index, net::Socket socket) {
     if (failure) failed(std::move(failure));
   };
   senders_.push_back(
-      std::make_unique<PageSender>(std::move(socket), std::move(greeting), shared_, done));
+      std::make_unique<PageSender>(index, std::move(socket), std::move(greeting), shared_, done));
 }
 
 /// Says at once what it is for: the destination hangs up on who does not.
@@ -139,8 +143,11 @@ void Link::channel_failed(unsigned link, std::exception_ptr failure) {
 void Link::drop_channels() {
   ++number_;
   grace_.cancel();
-  limiter_.stop();  // a channel may wait for its turn
+  // A channel may wait for its turn.
+  limiter_.stop();
+  channels_.stop();
   senders_.clear();
+  channels_.restart();
   limiter_.restart();
   forget_sent();
 }

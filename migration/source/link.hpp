@@ -43,6 +43,7 @@ class Link {
   /// What all page channels share.
   [[nodiscard]] PageSender::Shared& shared() { return shared_; }
   [[nodiscard]] RateLimiter& limiter() { return limiter_; }
+  [[nodiscard]] const ActiveChannels& channels() const { return channels_; }
   [[nodiscard]] const PageCounters& counters() const { return counters_; }
   [[nodiscard]] std::uint64_t pages_sent() const;
   /// Before channels are opened: pages that are sent again go as deltas where that pays.
@@ -99,6 +100,7 @@ class Link {
   const Token token_ = random_token();
   RateLimiter limiter_;
   PageCounters counters_;
+  ActiveChannels channels_;
   std::optional<SentRounds> sent_;
   std::optional<DeltaCache> deltas_;
   std::uint64_t cache_bytes_ = 0;  ///< of the one that was

@@ -191,7 +191,7 @@ wire::Offer SourceMigration::Source::offer() const {
   }
   return {.token = link_.token(),
           .config = vmm::to_json(machine_->config_to_offer()),
-          .channels = options_.channels,
+          .channels = link_.channels().open(),
           .mode = std::string(to_string(local ? Mode::stop_and_copy : options_.mode)),
           .verify = options_.verify,
           .paused = !was_running_,

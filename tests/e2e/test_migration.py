@@ -14,6 +14,7 @@ WORK = "tick=2 timer=100 fill=8 dirty=2000 ws=2 check regs echo end=byte"
 REPORT = {
     "outcome": str, "error": None, "mode": str, "switched": None, "transport": str,
     "progress": float, "total_ms": float, "downtime_ms": float, "wire_bytes": int, "wire_bytes_back": int,
+    "channels": int,
     "pages": {
         "total": int, "unpopulated": int, "zero": int, "raw": int, "compressed": int, "zstd": int, "delta": int,
         "reused": int,
@@ -84,7 +85,11 @@ class AMigration(MigrationTest):
         self.assertEqual(report["pages"]["resent"], 0)
 
     def test_over_two_channels(self):
-        self.move_and_verify("--channels", 2)
+        self.assertEqual(self.move_and_verify("--channels", 2)["channels"], 2)
+
+    def test_over_channels_as_needed_takes_one_under_a_low_cap(self):
+        report = self.move_and_verify("--max-bandwidth", "200Mbit")
+        self.assertEqual(report["channels"], 1)
 
     def test_over_four_channels_with_lz4(self):
         report = self.move_and_verify("--channels", 4, "--compression", "lz4")

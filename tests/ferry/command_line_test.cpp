@@ -112,6 +112,13 @@ TEST(CommandLine, OfReceiveNeedsAnAddress) {
   EXPECT_NE(refusal({"receive"}).find("--listen"), std::string::npos);
 }
 
+TEST(CommandLine, OfMigrateLeavesTheNumberOfChannelsOpen) {
+  std::vector<const char*> words{"migrate", "--api-socket", "s", "--to", "unix:/p"};
+  EXPECT_EQ(parse_as<MigrateCommand>(words).options.channels, std::nullopt);
+  words.insert(words.end(), {"--channels", "auto"});
+  EXPECT_EQ(parse_as<MigrateCommand>(words).options.channels, std::nullopt);
+}
+
 TEST(CommandLine, OfMigrateTakesEveryOption) {
   const auto command = parse_as<MigrateCommand>(
       {"migrate",       "--api-socket",   "s",   "--to",         "unix:/p", "--mode",

@@ -63,6 +63,14 @@ TEST(MigrateRequest, NeedsTheAddressAlone) {
   EXPECT_TRUE(options.hot_last);
 }
 
+TEST(MigrateRequest, LeavesTheNumberOfChannelsOpenUnlessItIsGiven) {
+  MigrateOptions options;
+  options.to = migration::parse_address("unix:/run/b");
+  EXPECT_FALSE(to_json(options).contains("channels"));
+  EXPECT_EQ(migrate_options_from_json({{"to", "unix:/b"}, {"channels", "auto"}}).channels,
+            std::nullopt);
+}
+
 TEST(MigrateRequest, LeavesTheNumberOfRoundsToTheModeUnlessItIsGiven) {
   MigrateOptions options;
   options.to = migration::parse_address("unix:/run/b");
@@ -91,6 +99,8 @@ TEST(MigrateRequest, NamesTheFieldThatIsWrong) {
   EXPECT_NE(request_refusal({{"to", to}, {"channels", 17}}).find("'channels'"), std::string::npos);
   EXPECT_NE(request_refusal({{"to", to}, {"channels", -1}}).find("'channels'"), std::string::npos);
   EXPECT_NE(request_refusal({{"to", to}, {"channels", 1.5}}).find("'channels'"), std::string::npos);
+  EXPECT_NE(request_refusal({{"to", to}, {"channels", "all"}}).find("'channels'"),
+            std::string::npos);
   EXPECT_NE(request_refusal({{"to", to}, {"max_rounds", 0}}).find("'max_rounds'"),
             std::string::npos);
   EXPECT_NE(request_refusal({{"to", to}, {"prepaging", "random"}}).find("'prepaging'"),

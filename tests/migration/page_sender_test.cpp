@@ -29,10 +29,11 @@ constexpr std::uint64_t kPagesHere = kBytesHere / vmm::kPageSize;
 /// is there already, so a page that is sent before what it refers to ends the test.
 class Channels {
  public:
-  Channels(vmm::GuestMemory& from, vmm::GuestMemory& to, unsigned channels)
-      : target_(to), shared_{from,      limiter_,
-                             counters_, Compression::automatic,
-                             channels,  std::chrono::seconds(20)} {
+  Channels(vmm::GuestMemory& from, vmm::GuestMemory& to, unsigned channels, bool as_needed = false)
+      : active_(as_needed ? ActiveChannels::as_needed(channels) : ActiveChannels::all(channels)),
+        target_(to),
+        shared_{
+            from, limiter_, counters_, Compression::automatic, active_, std::chrono::seconds(20)} {
     shared_.sent = &sent_;
     shared_.deltas = &deltas_;
     shared_.duplicates = true;
@@ -40,7 +41,7 @@ class Channels {
       std::array<int, 2> ends{};
       if (::socketpair(AF_UNIX, SOCK_STREAM, 0, ends.data()) != 0)
         throw std::runtime_error("no socket pair");
-      senders_.push_back(std::make_unique<PageSender>(socket(ends[1]), wire::Bytes(1), shared_,
+      senders_.push_back(std::make_unique<PageSender>(i, socket(ends[1]), wire::Bytes(1), shared_,
                                                       [this](std::exception_ptr failure) {
                                                         if (failure) done(std::move(failure));
                                                       }));
@@ -88,6 +89,7 @@ class Channels {
   /// Slow enough that whatever saves bytes pays.
   RateLimiter limiter_{200'000'000};
   PageCounters counters_;
+  ActiveChannels active_;
   SentRounds sent_{kPagesHere};
   DeltaCache deltas_{kBytesHere / 2};
   PageTarget target_;
@@ -126,6 +128,16 @@ class SendingLess : public testing::Test {
       to_{kBytesHere, vmm::Backing::anonymous};
   std::uint32_t round_ = 0;
 };
+
+TEST_F(SendingLess, GoesOverOneChannelWhileTheOthersAreNotNeeded) {
+  Channels channels(from_, to_, 3, true);
+  for (const unsigned content : {1U, 2U}) {
+    fill(7, content);
+    send(channels, {7});
+  }
+  EXPECT_EQ(channels.counters().pages(), 2U);
+  expect_equal();
+}
 
 TEST_F(SendingLess, ACopyGoesAsAReferenceToAPageBeforeIt) {
   Channels channels(from_, to_, 1);

@@ -81,8 +81,9 @@ class PageServing : public ::testing::Test {
   vmm::GuestMemory memory_{16U << 20, vmm::Backing::memfd};
   RateLimiter limiter_{0};
   PageCounters counters_;
+  ActiveChannels one_ = ActiveChannels::all(1);
   PageSender::Shared shared_{memory_, limiter_,     counters_, Compression::automatic,
-                             1,       kPeerDeadline};
+                             one_,    kPeerDeadline};
   std::promise<std::exception_ptr> failed_;
   wire::Bytes payload_;
   std::unique_ptr<FaultPeer> peer_;

@@ -23,6 +23,7 @@ TEST(MigrationReport, SurvivesJson) {
   report.pages.delta = 13;
   report.saved = {.delta = 14, .duplicate = 16};
   report.delta_cache_bytes = 15;
+  report.channels = 3;
   report.pages.demand = 7;
   report.pages.pushed = 9;
   report.faults = {8, 90.5, 300.25, 1000};
@@ -39,6 +40,7 @@ TEST(MigrationReport, SurvivesJson) {
   EXPECT_EQ(back.saved.delta, 14U);
   EXPECT_EQ(back.saved.duplicate, 16U);
   EXPECT_EQ(back.delta_cache_bytes, 15U);
+  EXPECT_EQ(back.channels, 3U);
   EXPECT_EQ(back.switched, "in vain");
   EXPECT_EQ(back.progress, 42.5);
   EXPECT_EQ(back.kept_image.error, "full");
