@@ -19,20 +19,16 @@ unsigned ActiveChannels::most_active() const {
 }
 
 /// What is urgent goes over one: another would be in the way of those who wait for a page.
-bool ActiveChannels::takes_part(unsigned index, const Round& round) const {
-  return index < (round.urgent() ? 1 : policy_.active());
+unsigned ActiveChannels::active(const Round& round) const {
+  return as_needed_ && round.urgent() ? 1 : active();
 }
 
-bool ActiveChannels::has_turn(unsigned index, const Round& round) const {
-  if (!as_needed_) return true;
-  const vmm::Lock lock(mutex_);
-  return takes_part(index, round);
-}
-
+/// One that has no turn in an urgent round gets none before it ends.
 bool ActiveChannels::await_turn(unsigned index, const Round& round) {
   vmm::Lock lock(mutex_);
   changed_.wait(lock, [&]() FERRY_REQUIRES(mutex_) {
-    return stopped_ || handed_out_ == round.number() || takes_part(index, round);
+    return stopped_ || handed_out_ == round.number() ||
+           (!round.urgent() && index < policy_.active());
   });
   return !stopped_ && handed_out_ != round.number();
 }

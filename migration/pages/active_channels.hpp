@@ -21,12 +21,17 @@ class ActiveChannels {
   [[nodiscard]] unsigned open() const { return open_; }
   /// How many share the link, and what else there is for them.
   [[nodiscard]] unsigned active() const;
+  /// The same in that round.
+  [[nodiscard]] unsigned active(const Round& round) const;
   /// The most that have at a time.
   [[nodiscard]] unsigned most_active() const;
 
   /// Whether the channel of that index takes chunks now.
-  [[nodiscard]] bool has_turn(unsigned index, const Round& round) const;
-  /// Waits for that. False: the round is handed out, or the channels are stopped.
+  [[nodiscard]] bool has_turn(unsigned index, const Round& round) const {
+    return index < active(round);
+  }
+  /// Waits for that, where it does not. False: the round is handed out, or the channels are
+  /// stopped.
   [[nodiscard]] bool await_turn(unsigned index, const Round& round);
   /// A channel has found no chunk any more.
   void handed_out(const Round& round);
@@ -40,7 +45,6 @@ class ActiveChannels {
 
  private:
   ActiveChannels(unsigned open, bool as_needed);
-  [[nodiscard]] bool takes_part(unsigned index, const Round& round) const FERRY_REQUIRES(mutex_);
 
   const unsigned open_;
   const bool as_needed_;

@@ -26,8 +26,8 @@ constexpr std::uint64_t kCappedRawPages = 16;
 /// Bytes that an urgent round may leave with the kernel unsent.
 constexpr std::size_t kUrgentUnsent = std::size_t{256} << 10;
 
-double cap_per_channel(const PageSender::Shared& shared) {
-  return static_cast<double>(shared.limiter.rate()) / shared.channels.active();
+double share_of_cap(const PageSender::Shared& shared, unsigned channels) {
+  return static_cast<double>(shared.limiter.rate()) / channels;
 }
 
 }  // namespace
@@ -39,7 +39,7 @@ PageSender::PageSender(unsigned index, net::Socket socket, wire::Bytes greeting,
       greeting_(std::move(greeting)),
       shared_(shared),
       done_(std::move(done)),
-      policy_(shared.compression, cap_per_channel(shared), shared.zstd),
+      policy_(shared.compression, share_of_cap(shared, shared.channels.active()), shared.zstd),
       thread_(
           vmm::ThreadRole::pages_out, [this] { run(); },
           [this](std::exception_ptr failure) { done_(std::move(failure)); }) {}
@@ -78,10 +78,13 @@ void PageSender::send_round(Round& round, WorkWatch& watch) {
   }
   watch.begin();
   while (const auto chunk = next_chunk(round, watch)) {
-    policy_.set_cap(cap_per_channel(shared_));
+    policy_.set_cap(share_of_cap(shared_, shared_.channels.active(round)));
     take_up(*chunk);
-    if (round.urgent()) flush();
-    shared_.channels.worked(watch.look());
+    if (round.urgent()) {
+      flush();
+    } else {
+      shared_.channels.worked(watch.look());
+    }
   }
   flush();
   header_.clear();

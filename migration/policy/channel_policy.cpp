@@ -13,6 +13,9 @@ constexpr double kChannelWindow = 0.010;
 constexpr double kTrialWindow = 0.020;
 /// Channels that work for such a share of their time are limited by the processor.
 constexpr double kBusyShare = 0.6;
+/// Of the wait for a processor not more counts than so many times what they ran: who seldom works
+/// waits whenever it wakes up, and has no work meanwhile.
+constexpr double kMostWait = 4;
 /// Those that would work for less than this, with one of them gone, can do without it.
 constexpr double kSpareShare = 0.45;
 /// One that has joined is worth it from so many times the processors on.
@@ -34,7 +37,8 @@ void ChannelPolicy::worked(const Work& work) {
 
 void ChannelPolicy::decide() {
   const double processors = active_ * window_.ran / window_.passed;
-  const double busy = (window_.ran + window_.waited) / window_.passed;
+  const double waited = std::min(window_.waited, kMostWait * window_.ran);
+  const double busy = (window_.ran + waited) / window_.passed;
   const bool in_vain = joined_ && processors < kWorth * alone_;
   joined_ = false;
   if (to_wait_ > 0) --to_wait_;

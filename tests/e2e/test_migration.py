@@ -88,8 +88,10 @@ class AMigration(MigrationTest):
         self.assertEqual(self.move_and_verify("--channels", 2)["channels"], 2)
 
     def test_over_channels_as_needed_takes_one_under_a_low_cap(self):
-        report = self.move_and_verify("--max-bandwidth", "200Mbit")
+        source = self.busy_guest(cmdline="tick=2 fill=20 end=byte")
+        target, report = self.move(source, "--max-bandwidth", "80Mbit", "--compression", "none")
         self.assertEqual(report["channels"], 1)
+        self.finish(source, target)
 
     def test_over_four_channels_with_lz4(self):
         report = self.move_and_verify("--channels", 4, "--compression", "lz4")

@@ -63,6 +63,12 @@ TEST(ChannelPolicy, CountsTheTimeThatOthersTakeTheProcessor) {
   EXPECT_EQ(policy.active(), 2U);
 }
 
+TEST(ChannelPolicy, CountsNoWaitOfOneThatSeldomWorks) {
+  ChannelPolicy policy(2);
+  spend(policy, 0.02, 0.9);  // under a low cap, on a busy host
+  EXPECT_EQ(policy.active(), 1U);
+}
+
 TEST(ChannelPolicy, AddsNoMoreThanThereAreProcessorsFor) {
   ChannelPolicy policy(4);
   share(policy, 1);
