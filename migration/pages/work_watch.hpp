@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <utility>
 
 #include "migration/base/elapsed.hpp"
 #include "migration/policy/channel_policy.hpp"
