@@ -49,7 +49,9 @@ bool PageSender::add_delta(vmm::PageIndex page, std::span<const std::byte> copy,
 
 bool PageSender::add_same(vmm::PageIndex page, std::span<const std::byte> copy) {
   const auto start = Clock::now();
-  ContentTable& table = contents_.table(shared_.memory.page_count(), shared_.channels.active());
+  // At least as many as there are up to this one, which may be about to lose its turn.
+  const unsigned tables = std::max(shared_.channels.active(), index_ + 1);
+  ContentTable& table = contents_.table(shared_.memory.page_count(), tables);
   const std::uint32_t round = round_now_->number();
   const PageHash hash = contents_.hash_of(copy);
   const auto like = table.find(hash);
