@@ -33,6 +33,10 @@ std::string_view to_string(Prepaging prepaging) {
   return "none";
 }
 
+std::string_view to_string(StopPolicy policy) {
+  return policy == StopPolicy::density ? "density" : "first-fit";
+}
+
 std::string_view to_string(Reuse reuse) {
   switch (reuse) {
     case Reuse::automatic: return "auto";
@@ -61,6 +65,13 @@ std::optional<Compression> compression_from(std::string_view name) {
 
 std::optional<Prepaging> prepaging_from(std::string_view name) {
   for (const Prepaging value : {Prepaging::bubbling, Prepaging::linear, Prepaging::none}) {
+    if (to_string(value) == name) return value;
+  }
+  return std::nullopt;
+}
+
+std::optional<StopPolicy> stop_policy_from(std::string_view name) {
+  for (const StopPolicy value : {StopPolicy::first_fit, StopPolicy::density}) {
     if (to_string(value) == name) return value;
   }
   return std::nullopt;

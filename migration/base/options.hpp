@@ -20,20 +20,26 @@ enum class Compression { automatic, lz4, zstd, none };
 /// or only what it faults on.
 enum class Prepaging { bubbling, linear, none };
 
+/// When pre-copy stops the guest: as soon as the rest fits the downtime, or, where it then writes
+/// more than it does at times, at such a time.
+enum class StopPolicy { first_fit, density };
+
 /// How the destination's image of an earlier stay of the VM is used: what has not changed since by
 /// the source's record, or what has equal content.
 enum class Reuse { automatic, generation, content, off };
 
 /// "pre-copy", "stop-and-copy", "post-copy", "hybrid", "local", "auto" / "auto", "lz4", "zstd",
-/// "none" / "bubbling", "linear", "none" / "auto", "generation", "content", "off": as on the
-/// command line and in the report.
+/// "none" / "bubbling", "linear", "none" / "first-fit", "density" / "auto", "generation",
+/// "content", "off": as on the command line and in the report.
 [[nodiscard]] std::string_view to_string(Mode mode);
 [[nodiscard]] std::string_view to_string(Compression compression);
 [[nodiscard]] std::string_view to_string(Prepaging prepaging);
+[[nodiscard]] std::string_view to_string(StopPolicy policy);
 [[nodiscard]] std::string_view to_string(Reuse reuse);
 [[nodiscard]] std::optional<Mode> mode_from(std::string_view name);
 [[nodiscard]] std::optional<Compression> compression_from(std::string_view name);
 [[nodiscard]] std::optional<Prepaging> prepaging_from(std::string_view name);
+[[nodiscard]] std::optional<StopPolicy> stop_policy_from(std::string_view name);
 [[nodiscard]] std::optional<Reuse> reuse_from(std::string_view name);
 
 inline constexpr unsigned kMaxChannels = 16;
@@ -43,7 +49,8 @@ struct MigrateOptions {
   Address to;
   Mode mode = Mode::automatic;
   std::chrono::microseconds max_downtime{50'000};
-  unsigned max_rounds = 0;          ///< 0: as many as suit the mode
+  unsigned max_rounds = 0;  ///< 0: as many as suit the mode
+  StopPolicy stop_policy = StopPolicy::first_fit;
   std::uint64_t max_bandwidth = 0;  ///< bytes per second on the sockets; 0 is no cap
   Compression compression = Compression::automatic;
   /// 1 to kMaxChannels connections that carry pages; none: as many as are worth it.

@@ -28,6 +28,13 @@ json rounds_json(const std::vector<RoundReport>& rounds) {
   return list;
 }
 
+json stop_wait_json(const std::optional<MigrationReport::StopWait>& wait) {
+  if (!wait) return nullptr;
+  return {{"ms", wait->ms},
+          {"first_downtime_ms", wait->first_downtime_ms},
+          {"downtime_ms", wait->downtime_ms}};
+}
+
 json pages_json(const MigrationReport::Pages& pages) {
   return {{"total", pages.total},
           {"unpopulated", pages.unpopulated},
@@ -71,6 +78,7 @@ json to_json(const MigrationReport& report) {
       {"transport", report.transport},
       {"phase", report.phase},
       {"progress", report.progress},
+      {"left_ms", or_null(report.left_ms)},
       {"total_ms", report.total_ms},
       {"downtime_ms", report.downtime_ms},
       {"wire_bytes", report.wire_bytes},
@@ -80,6 +88,7 @@ json to_json(const MigrationReport& report) {
       {"saved_bytes", {{"delta", report.saved.delta}, {"duplicate", report.saved.duplicate}}},
       {"delta_cache_bytes", report.delta_cache_bytes},
       {"rounds", rounds_json(report.rounds)},
+      {"stop_wait", stop_wait_json(report.stop_wait)},
       {"faults",
        {{"count", faults.count},
         {"p50_us", faults.p50_us},
@@ -118,6 +127,9 @@ MigrationReport report_from_json(const json& from) {
   from.at("transport").get_to(report.transport);
   from.at("phase").get_to(report.phase);
   report.progress = from.value("progress", 0.0);
+  if (const auto left = from.find("left_ms"); left != from.end() && !left->is_null()) {
+    report.left_ms = left->get<double>();
+  }
   from.at("total_ms").get_to(report.total_ms);
   from.at("downtime_ms").get_to(report.downtime_ms);
   from.at("wire_bytes").get_to(report.wire_bytes);
@@ -151,6 +163,9 @@ MigrationReport report_from_json(const json& from) {
   for (const json& round : from.at("rounds")) {
     report.rounds.push_back({round.at("pages"), round.at("wire_bytes"), round.at("duration_ms"),
                              round.at("dirtied"), round.at("throttle")});
+  }
+  if (const auto wait = from.find("stop_wait"); wait != from.end() && !wait->is_null()) {
+    report.stop_wait = {wait->at("ms"), wait->at("first_downtime_ms"), wait->at("downtime_ms")};
   }
   const json& phases = from.at("phases_ms");
   phases.at("drain").get_to(report.phases_ms.drain);

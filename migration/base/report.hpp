@@ -30,6 +30,7 @@ struct MigrationReport {
   std::string transport;
   std::string phase;    ///< what goes on now, for people: "round 3", "stopped", "in doubt"
   double progress = 0;  ///< per cent of the pages that have to travel; 100 once it is completed
+  std::optional<double> left_ms;  ///< until the end, by what is known; none while nobody knows
   double total_ms = 0;
   double downtime_ms = 0;
   std::uint64_t wire_bytes = 0;
@@ -52,6 +53,13 @@ struct MigrationReport {
   } saved;                              ///< bytes: the pages less what went for them
   std::uint64_t delta_cache_bytes = 0;  ///< that the source has kept for deltas
   std::vector<RoundReport> rounds;
+  /// For the guest to write less, when a stop would have fitted. The downtimes are predictions.
+  struct StopWait {
+    double ms = 0;
+    double first_downtime_ms = 0;  ///< of the first stop that would have fitted
+    double downtime_ms = 0;        ///< of the one that came
+  };
+  std::optional<StopWait> stop_wait;
   struct Faults {
     std::uint64_t count = 0;
     double p50_us = 0, p99_us = 0, max_us = 0;

@@ -133,7 +133,8 @@ model::Scenario scenario_of(const GuestSample& sample, const LinkEstimate& link,
   with.settings = {.max_downtime = options.max_downtime,
                    .max_rounds = std::min(options.max_rounds, kMostRounds),
                    .hot_last = options.hot_last,
-                   .throttle = options.throttle};
+                   .throttle = options.throttle,
+                   .stop_policy = options.stop_policy};
   with.prepaging = options.prepaging;
   with.chunk = std::max<std::uint64_t>(
       64, static_cast<std::uint64_t>(RoundPages::kChunkPages / scale) / 64 * 64);

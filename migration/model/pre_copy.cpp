@@ -110,11 +110,37 @@ void PreCopy::run() {
                                                .cap = scenario_.link.cap});
     last_ = next.decision;
     switched_ = std::move(next.switched);
-    if (switched_ || next.decision.step == Step::stop) return;
+    if (next.decision.step == Step::watch) last_.step = watch(dirty);
+    if (switched_ || last_.step == Step::stop) return;
     copying_.throttle(next.decision.throttle);
     kind = PreCopyDriver::Kind::given;
     round.emplace(account_.take_to_send(std::move(dirty)), scenario_.chunk);
   }
+}
+
+/// What the guest writes while it is watched is added to what is dirty.
+Step PreCopy::watch(vmm::PageSet& dirty) {
+  Guest& guest = copying_.guest();
+  const vmm::PageRange all{0, guest.pages()};
+  guest.clear(dirty, all);
+  Step step = Step::watch;
+  for (auto from = copying_.now(); step == Step::watch;) {
+    copying_.pass(to_seconds(driver_.watch_window()));
+    const vmm::PageSet written = guest.log();
+    guest.clear(written, all);
+    dirty |= written;
+    const auto to = copying_.now();
+    copying_.pass(scenario_.hosts.look_seconds);
+    step = driver_.watched({.from = from,
+                            .to = to,
+                            .cost = copying_.now() - to,
+                            .written = written.count(),
+                            .dirty_pages = dirty.count(),
+                            .cap = scenario_.link.cap});
+    from = to;
+  }
+  account_.must_send(dirty);
+  return step;
 }
 
 vmm::PageSet PreCopy::take_rest() { return account_.take_to_send(copying_.guest().log()); }

@@ -32,6 +32,7 @@ class PreCopy {
   [[nodiscard]] std::uint64_t needless() const { return needless_; }
 
  private:
+  [[nodiscard]] Step watch(vmm::PageSet& dirty);
   void send_round(RoundPages& round, PreCopyDriver::Kind kind);
   void take_out_of_log(RoundPages& round, vmm::PageRange chunk);
   void note_versions(vmm::PageRange pages);

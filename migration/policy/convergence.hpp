@@ -21,6 +21,7 @@ struct ConvergenceInput {
 
 enum class Step {
   next_round,
+  watch,      ///< let the guest write, and look how much it does
   throttle,   ///< slow the guest to `throttle` per cent, then a round
   stop,       ///< stop the guest and send the rest
   post_copy,  ///< stop the guest, and send the rest while it runs at the destination

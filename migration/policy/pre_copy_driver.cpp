@@ -38,6 +38,8 @@ PreCopyDriver::PreCopyDriver(const Settings& settings) : settings_(settings) {
 void PreCopyDriver::begin(Kind kind, Time now, const Sent& sent) {
   ++round_;
   kind_ = kind;
+  if (kind == Kind::last) measured_.reset();
+  if (!quiet_wait_) quiet_wait_.emplace(now);
   began_ = now;
   before_ = sent;
   sampling_ = false;
@@ -92,6 +94,7 @@ RoundReport PreCopyDriver::landed(Time now, const Sent& sent) {
            .wire_bytes = sent.wire_bytes - before_.wire_bytes,
            .duration_ms = std::chrono::duration<double, std::milli>(now - began_).count(),
            .throttle = throttle_};
+  landed_ = now;
   last_data_pages_ = sent.data_pages - before_.data_pages;
   if (link_bytes_per_second_ == 0 || last_.wire_bytes >= kRateSample) {
     link_bytes_per_second_ =
@@ -101,14 +104,62 @@ RoundReport PreCopyDriver::landed(Time now, const Sent& sent) {
 }
 
 PreCopyDriver::Next PreCopyDriver::decide(const AfterRound& after) {
-  Next next{migration::decide(measure(after.dirty_pages, after.cap)), std::nullopt};
+  const ConvergenceInput measured = measure(after.dirty_pages, after.cap);
+  Next next{migration::decide(measured), std::nullopt};
+  measured_ = measured;
   next.switched = reason_to_switch(next.decision, after);
   if (next.switched) {
     next.decision.step = Step::post_copy;
   } else if (next.decision.step == Step::throttle) {
     throttle_ = next.decision.throttle;
+  } else if (next.decision.why == Why::fits && waits(measured)) {
+    next.decision.step = Step::watch;
   }
+  note_stop(landed_, next.decision.downtime_seconds);
   return next;
+}
+
+/// The stop would fit. A round that brings what was written meanwhile is to be no last one.
+bool PreCopyDriver::waits(const ConvergenceInput& measured) {
+  if (settings_.stop_policy != StopPolicy::density) return false;
+  if (round_ + 1 >= settings_.max_rounds) return false;
+  const double rest = measured.remaining_bytes / measured.bytes_per_second;
+  const double downtime = migration::decide(measured).downtime_seconds;
+  const bool waits = quiet_wait_->begins(
+      landed_, {.seconds = rest,
+                .most_seconds = measured.max_downtime_seconds - downtime + rest,
+                .ratio = measured.dirty_bytes_per_second / measured.bytes_per_second});
+  if (waits && !stop_wait_) {
+    first_fit_ = landed_;
+    stop_wait_.emplace().first_downtime_ms = 1000 * downtime;
+  }
+  return waits;
+}
+
+/// It may be the one that comes.
+void PreCopyDriver::note_stop(Time now, double downtime_seconds) {
+  if (!stop_wait_) return;
+  stop_wait_->ms = 1000 * seconds(now - first_fit_);
+  stop_wait_->downtime_ms = 1000 * downtime_seconds;
+}
+
+Step PreCopyDriver::watched(const Watched& watched) {
+  const ConvergenceInput measured = measure(watched.dirty_pages, watched.cap);
+  const double rest = measured.remaining_bytes / measured.bytes_per_second;
+  const double page = rest / static_cast<double>(std::max<std::uint64_t>(watched.dirty_pages, 1));
+  const double downtime = migration::decide(measured).downtime_seconds;
+  note_stop(watched.to, downtime);
+  switch (quiet_wait_->watched({.from = watched.from,
+                                .to = watched.to,
+                                .cost = watched.cost,
+                                .written_seconds = page * static_cast<double>(watched.written),
+                                .rest_seconds = rest,
+                                .most_seconds = measured.max_downtime_seconds - downtime + rest})) {
+    case QuietWait::Verdict::goes_on: return Step::watch;
+    case QuietWait::Verdict::round: return Step::next_round;
+    case QuietWait::Verdict::stop: break;
+  }
+  return Step::stop;
 }
 
 std::optional<std::string> PreCopyDriver::reason_to_switch(const Decision& decision,

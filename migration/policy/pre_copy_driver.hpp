@@ -8,6 +8,7 @@
 #include "migration/base/options.hpp"
 #include "migration/base/report.hpp"
 #include "migration/policy/convergence.hpp"
+#include "migration/policy/quiet_wait.hpp"
 #include "migration/policy/switch_policy.hpp"
 #include "vmm/memory/page_set.hpp"
 
@@ -18,7 +19,8 @@ namespace migration {
 /// guest that it makes up, in virtual time.
 ///
 /// For each round, the last one at the stop included: `begin`; every kAskEvery `wants_sample` and
-/// `wants_look`, and what they ask for; `landed`. After each but the last: `decide`.
+/// `wants_look`, and what they ask for; `landed`. After each but the last: `decide`; and where that
+/// says to watch, `watched` after each `watch_window`, until that says what to do.
 class PreCopyDriver {
  public:
   /// Since some moment; it never goes back.
@@ -31,7 +33,8 @@ class PreCopyDriver {
     unsigned max_rounds = 0;  ///< 0: as many as suit the mode
     bool hot_last = true;     ///< a long round that discovers its pages holds back hot ones
     bool throttle = false;    ///< the guest may be slowed
-    double state_bytes = 0;   ///< of CPUs and devices, that travel within the stop
+    StopPolicy stop_policy = StopPolicy::first_fit;
+    double state_bytes = 0;  ///< of CPUs and devices, that travel within the stop
   };
   explicit PreCopyDriver(const Settings& settings);
 
@@ -57,6 +60,8 @@ class PreCopyDriver {
   void begin(Kind kind, Time now, const Sent& sent);
   /// Bytes per second that the link has carried; 0: not yet known.
   [[nodiscard]] double link_rate() const { return link_bytes_per_second_; }
+  /// What `decide` last went by, if rounds may follow the newest one.
+  [[nodiscard]] const std::optional<ConvergenceInput>& measured() const { return measured_; }
   /// When the newest round began.
   [[nodiscard]] const Sent& sent_before() const { return before_; }
 
@@ -93,6 +98,22 @@ class PreCopyDriver {
   };
   [[nodiscard]] Next decide(const AfterRound& after);
 
+  /// The guest writes for so long. What it wrote is then taken out of the log, and must be sent.
+  [[nodiscard]] Time watch_window() const { return quiet_wait_->window(); }
+  struct Watched {
+    Time from{}, to{};              ///< from the last time that it was taken out until now
+    Time cost{};                    ///< what taking it out took
+    std::uint64_t written = 0;      ///< pages
+    std::uint64_t dirty_pages = 0;  ///< that must be sent now
+    std::uint64_t cap = 0;          ///< as of AfterRound
+  };
+  /// To stop, to send another round or to watch on.
+  [[nodiscard]] Step watched(const Watched& watched);
+  /// What came of watching.
+  [[nodiscard]] const std::optional<MigrationReport::StopWait>& stop_wait() const {
+    return stop_wait_;
+  }
+
  private:
   [[nodiscard]] bool may_switch() const {
     return settings_.mode == Mode::automatic && post_copy_allowed_;
@@ -100,6 +121,8 @@ class PreCopyDriver {
   [[nodiscard]] ConvergenceInput measure(std::uint64_t dirty_pages, std::uint64_t cap) const;
   [[nodiscard]] std::optional<std::string> reason_to_switch(const Decision& decision,
                                                             const AfterRound& after);
+  [[nodiscard]] bool waits(const ConvergenceInput& measured);
+  void note_stop(Time now, double downtime_seconds);
 
   Settings settings_;
   bool post_copy_allowed_ = false;
@@ -107,17 +130,22 @@ class PreCopyDriver {
   std::uint32_t round_ = 0;
   Kind kind_ = Kind::given;
   Time began_{};
+  Time landed_{};
   Sent before_;
   RoundReport last_;
   std::uint64_t last_data_pages_ = 0;
   double link_bytes_per_second_ = 0;
+  std::optional<ConvergenceInput> measured_;
   unsigned throttle_ = 0;
   bool sampling_ = false;  ///< within this round
   Time sampled_at_{};
   Time sample_again_{};
   double hot_seconds_ = 0;  ///< in which a page was written twice that was held back
   Time look_again_{};
-  std::optional<std::string> in_vain_;  ///< as was found within a round
+  std::optional<std::string> in_vain_;   ///< as was found within a round
+  std::optional<QuietWait> quiet_wait_;  ///< from the first round on
+  Time first_fit_{};
+  std::optional<MigrationReport::StopWait> stop_wait_;
 };
 
 }  // namespace migration

@@ -80,6 +80,7 @@ void Journal::stayed(Outcome outcome, std::string error, std::string owner) {
   report_.outcome = outcome;
   report_.error = std::move(error);
   report_.phase = to_string(outcome);
+  report_.left_ms = std::nullopt;
   report_.owner = std::move(owner);
   report_.total_ms = ms_since(start_);
   const auto stopped = when(Moment::stopping);
@@ -92,6 +93,7 @@ void Journal::completed(std::string owner) {
   report_.error = std::nullopt;
   report_.phase = "completed";
   report_.progress = Progress::kDone;
+  report_.left_ms = std::nullopt;
   report_.owner = std::move(owner);
   report_.total_ms = ms_since(start_);
 }
@@ -110,9 +112,14 @@ void Journal::look(const vmm::GuestMemory& memory, const std::optional<UnderWay>
   if (under_way) {
     const std::uint64_t all = under_way->all.value_or(used);
     progress_.tell(all - std::min(all, under_way->gone), to_travel_.value_or(used));
+    time_left_.tell(elapsed(), all, under_way->gone, under_way->after);
+  } else {
+    time_left_.tell_none();
   }
   const vmm::Lock lock(mutex_);
   report_.progress = progress_.percent();
+  report_.left_ms = std::nullopt;
+  if (const auto seconds = time_left_.seconds()) report_.left_ms = 1000 * *seconds;
 }
 
 void Journal::measure() {

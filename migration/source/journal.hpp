@@ -13,6 +13,7 @@
 #include "migration/pages/used_pages.hpp"
 #include "migration/policy/page_account.hpp"
 #include "migration/policy/progress.hpp"
+#include "migration/policy/time_left.hpp"
 #include "vmm/os/mutex.hpp"
 
 namespace migration::source {
@@ -63,6 +64,7 @@ class Journal {
   struct UnderWay {
     std::optional<std::uint64_t> all;
     std::uint64_t gone = 0;
+    std::optional<ConvergenceInput> after = std::nullopt;  ///< of rounds that may follow
   };
   /// Only so many pages have to travel; the first word counts.
   void must_travel(std::uint64_t pages);
@@ -79,6 +81,7 @@ class Journal {
   std::array<std::optional<Clock::time_point>, kMoments> moments_;
   UsedPages used_;
   Progress progress_;
+  TimeLeft time_left_;
   std::optional<std::uint64_t> to_travel_;  ///< pages; none: all that are used
 
   mutable vmm::Mutex mutex_;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <boost/asio/use_awaitable.hpp>
 #include <utility>
 
 #include "migration/base/usage.hpp"
@@ -26,7 +27,9 @@ PreCopy::PreCopy(asio::io_context& context, const Parts& parts)
                .max_rounds = parts.options.max_rounds,
                .hot_last = parts.options.hot_last,
                .throttle = parts.options.throttle,
-               .state_bytes = kStateBytesPerCpu * parts.machine.config().cpus}) {}
+               .stop_policy = parts.options.stop_policy,
+               .state_bytes = kStateBytesPerCpu * parts.machine.config().cpus}),
+      timer_(context) {}
 
 asio::awaitable<bool> PreCopy::run(bool may_switch, Drain& drain) {
   vmm::DirtyLog& log = parts_.machine.dirty_log();
@@ -43,14 +46,43 @@ asio::awaitable<bool> PreCopy::run(bool may_switch, Drain& drain) {
     vmm::PageSet dirty = parts_.pages.to_send(log.read());
     parts_.pages.written(dirty);
     const PreCopyDriver::Next next = decide(*round, dirty.count());
-    const bool stop = next.decision.step == Step::stop;
-    if (stop && co_await drain.within(parts_.options.max_downtime)) co_return false;
-    if (next.decision.step == Step::post_copy) co_return true;
-    if (next.decision.step == Step::throttle) parts_.machine.throttle(next.decision.throttle);
+    Step step = next.decision.step;
+    if (step == Step::watch) step = co_await watch(dirty);
+    if (step == Step::stop && co_await drain.within(parts_.options.max_downtime)) co_return false;
+    if (step == Step::post_copy) co_return true;
+    if (step == Step::throttle) parts_.machine.throttle(next.decision.throttle);
     kind = PreCopyDriver::Kind::given;
     round = std::make_shared<PreCopyRound>(driver_.next_round(), parts_.machine.memory(), &log,
                                            parts_.pages.take_to_send(std::move(dirty)));
   }
+}
+
+/// What the guest writes while it is watched is added to what is dirty.
+asio::awaitable<Step> PreCopy::watch(vmm::PageSet& dirty) {
+  vmm::DirtyLog& log = parts_.machine.dirty_log();
+  const vmm::PageRange all{0, dirty.pages()};
+  parts_.journal.phase("waiting for the guest to write less");
+  log.clear(dirty, all);
+  Step step = Step::watch;
+  for (PreCopyDriver::Time from = parts_.journal.elapsed(); step == Step::watch;) {
+    timer_.expires_after(driver_.watch_window());
+    co_await timer_.async_wait(asio::use_awaitable);
+    parts_.check_guest();
+    const PreCopyDriver::Time to = parts_.journal.elapsed();
+    const vmm::PageSet written = log.read();
+    log.clear(written, all);
+    dirty |= written;
+    step = driver_.watched({.from = from,
+                            .to = to,
+                            .cost = parts_.journal.elapsed() - to,
+                            .written = written.count(),
+                            .dirty_pages = dirty.count(),
+                            .cap = parts_.link.limiter().rate()});
+    from = to;
+  }
+  parts_.pages.must_send(dirty);
+  parts_.journal.write([&](MigrationReport& report) { report.stop_wait = driver_.stop_wait(); });
+  co_return step;
 }
 
 /// Of what differs from the image that the destination has, if it has one.
@@ -77,9 +109,10 @@ PreCopyDriver::Next PreCopy::decide(const PreCopyRound& round, std::uint64_t dir
                                              .held_back = round.held_back(),
                                              .data_pages = sent().data_pages,
                                              .cap = parts_.link.limiter().rate()});
-  if (next.switched) {
-    parts_.journal.write([&](MigrationReport& report) { report.switched = next.switched; });
-  }
+  parts_.journal.write([&](MigrationReport& report) {
+    if (next.switched) report.switched = next.switched;
+    report.stop_wait = driver_.stop_wait();
+  });
   return next;
 }
 
@@ -164,7 +197,7 @@ void PreCopy::finish() {
 std::optional<Journal::UnderWay> PreCopy::under_way() const {
   if (!copying_) return std::nullopt;
   const std::uint64_t sent = parts_.link.pages_sent() - driver_.sent_before().pages;
-  return Journal::UnderWay{copying_->all(), sent + copying_->left_out_so_far()};
+  return Journal::UnderWay{copying_->all(), sent + copying_->left_out_so_far(), driver_.measured()};
 }
 
 }  // namespace migration::source

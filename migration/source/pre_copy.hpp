@@ -1,6 +1,7 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <memory>
 
@@ -44,12 +45,14 @@ class PreCopy final : public MemoryTransfer {
   [[nodiscard]] std::shared_ptr<PreCopyRound> first_round(FreePages* free);
   boost::asio::awaitable<void> send_round(std::shared_ptr<PreCopyRound> round,
                                           PreCopyDriver::Kind kind);
+  boost::asio::awaitable<Step> watch(vmm::PageSet& dirty);
   [[nodiscard]] PreCopyDriver::Next decide(const PreCopyRound& round, std::uint64_t dirty_pages);
   [[nodiscard]] PreCopyDriver::Sent sent() const;
 
   Parts parts_;
   FreePageRun free_pages_;
   PreCopyDriver driver_;
+  boost::asio::steady_timer timer_;        ///< until what the guest writes is looked at
   std::shared_ptr<PreCopyRound> copying_;  ///< the round that is under way
   std::shared_ptr<PreCopyRound> rest_;     ///< the one at the stop
 };

@@ -282,5 +282,54 @@ TEST_F(PreCopyDriverTest, SwitchesWhereHotPagesAreWrittenSoonerThanTheyAreSent) 
   }
 }
 
+/// 900 pages take 37 ms, and fit.
+TEST_F(PreCopyDriverTest, WatchesAGuestBeforeItStopsItIfTheDensityIsToTell) {
+  Driver driver = make({.mode = Mode::pre_copy, .stop_policy = StopPolicy::density});
+  round(driver, kRamPages);
+  EXPECT_EQ(decide(driver, 900).decision.step, Step::watch);
+  const auto watched = [&](std::uint64_t written) {
+    const auto from = now_;
+    now_ += driver.watch_window();
+    return driver.watched({.from = from, .to = now_, .written = written, .dirty_pages = 900});
+  };
+  EXPECT_EQ(watched(900), Step::watch);
+  EXPECT_EQ(watched(900), Step::watch);
+  EXPECT_EQ(watched(0), Step::next_round);
+  round(driver, 900);
+  EXPECT_EQ(decide(driver, 3).decision.step, Step::stop);
+  ASSERT_TRUE(driver.stop_wait());
+  EXPECT_NEAR(driver.stop_wait()->ms, 30 + 36.9, 0.1);
+  EXPECT_NEAR(driver.stop_wait()->first_downtime_ms, 3 + 36.9, 0.1);
+  EXPECT_NEAR(driver.stop_wait()->downtime_ms, 3 + 0.1, 0.1);
+}
+
+TEST_F(PreCopyDriverTest, StopsAtTheFirstFitUnlessTheDensityIsToTell) {
+  Driver driver = make({.mode = Mode::pre_copy});
+  round(driver, kRamPages);
+  EXPECT_EQ(decide(driver, 900).decision.step, Step::stop);
+  EXPECT_FALSE(driver.stop_wait());
+}
+
+/// What was written while it watched would have no round to go with, but the last that there is.
+TEST_F(PreCopyDriverTest, DoesNotWatchWhereNoRoundIsLeft) {
+  Driver driver =
+      make({.mode = Mode::pre_copy, .max_rounds = 3, .stop_policy = StopPolicy::density});
+  round(driver, kRamPages);
+  EXPECT_EQ(decide(driver, 20'000).decision.step, Step::next_round);
+  round(driver, 20'000);
+  EXPECT_EQ(decide(driver, 900).decision.step, Step::stop);
+}
+
+TEST_F(PreCopyDriverTest, WatchesLongerWhereALookTakesLong) {
+  Driver driver = make({.mode = Mode::pre_copy, .stop_policy = StopPolicy::density});
+  round(driver, kRamPages);
+  EXPECT_EQ(driver.watch_window(), 10ms);
+  ASSERT_EQ(decide(driver, 900).decision.step, Step::watch);
+  ASSERT_EQ(driver.watched(
+                {.from = now_, .to = now_ + 10ms, .cost = 3ms, .written = 900, .dirty_pages = 900}),
+            Step::watch);
+  EXPECT_EQ(driver.watch_window(), 60ms);
+}
+
 }  // namespace
 }  // namespace migration

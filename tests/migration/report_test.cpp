@@ -16,6 +16,7 @@ TEST(MigrationReport, SurvivesJson) {
   report.downtime_ms = 3.5;
   report.switched = "in vain";
   report.progress = 42.5;
+  report.left_ms = 1250.5;
   report.kept_image.error = "full";
   report.pages.compressed = 12;
   report.pages.free = 11;
@@ -28,6 +29,7 @@ TEST(MigrationReport, SurvivesJson) {
   report.pages.pushed = 9;
   report.faults = {8, 90.5, 300.25, 1000};
   report.rounds.push_back({1, 2, 3.5, 4, 20});
+  report.stop_wait = {120, 40.5, 3.5};
   report.phases_ms.restore = 0.5;
   report.verified = true;
   report.peak_rss_destination = 99;
@@ -43,10 +45,15 @@ TEST(MigrationReport, SurvivesJson) {
   EXPECT_EQ(back.channels, 3U);
   EXPECT_EQ(back.switched, "in vain");
   EXPECT_EQ(back.progress, 42.5);
+  EXPECT_EQ(back.left_ms, 1250.5);
   EXPECT_EQ(back.kept_image.error, "full");
   EXPECT_EQ(back.pages.free, 11U);
   EXPECT_EQ(back.pages.demand, 7U);
   EXPECT_EQ(back.pages.pushed, 9U);
+  ASSERT_TRUE(back.stop_wait);
+  EXPECT_EQ(back.stop_wait->ms, 120);
+  EXPECT_EQ(back.stop_wait->first_downtime_ms, 40.5);
+  EXPECT_EQ(back.stop_wait->downtime_ms, 3.5);
   EXPECT_EQ(back.faults.count, 8U);
   EXPECT_EQ(back.faults.p50_us, 90.5);
   EXPECT_EQ(back.faults.p99_us, 300.25);
@@ -67,6 +74,7 @@ TEST(MigrationReport, HasEveryFieldOfTheFixedForm) {
                            "/switched",
                            "/transport",
                            "/progress",
+                           "/left_ms",
                            "/total_ms",
                            "/downtime_ms",
                            "/wire_bytes",
@@ -84,6 +92,7 @@ TEST(MigrationReport, HasEveryFieldOfTheFixedForm) {
                            "/pages/resent",
                            "/pages/held_back",
                            "/rounds",
+                           "/stop_wait",
                            "/faults/count",
                            "/faults/p50_us",
                            "/faults/p99_us",
