@@ -115,6 +115,12 @@ void define_migrate(CLI::App& app, MigrateCommand& migrate) {
   add(command, "--max-rounds", options.max_rounds, count(1U, 1'000'000U),
       "rounds of pre-copy at most (default 30, and 1 with hybrid)")
       ->type_name("N");
+  add(command, "--stop-policy", options.stop_policy,
+      one_of(&migration::stop_policy_from, "first-fit, density"),
+      "first-fit (the default: stop as soon as the rest fits), or density: then wait, for a "
+      "quarter "
+      "of the time so far at most, for a moment at which the guest writes little")
+      ->type_name("POLICY");
   add(command, "--max-bandwidth", options.max_bandwidth, &parse_bandwidth,
       "cap, as 1Gbit or 125MB a second (default unlimited)")
       ->type_name("RATE");
@@ -187,6 +193,9 @@ void define_predict(CLI::App& app, PredictCommand& predict) {
   add(command, "--channels", options.channels, &parse_channels,
       "as of the migration; auto, the default, is foreseen as 1")
       ->type_name("N|auto");
+  add(command, "--stop-policy", options.stop_policy,
+      one_of(&migration::stop_policy_from, "first-fit, density"), "as of the migration")
+      ->type_name("POLICY");
   command.add_flag("!--no-hot-last", options.hot_last, "as of the migration");
   command.add_flag("--throttle", options.throttle, "as of the migration");
   add(command, "--energy", predict.request.energy, &read_energy,

@@ -99,6 +99,7 @@ json to_json(const MigrateOptions& options) {
   json result = {{"to", migration::to_string(options.to)},
                  {"mode", migration::to_string(options.mode)},
                  {"max_downtime_ms", in_milliseconds(options.max_downtime)},
+                 {"stop_policy", migration::to_string(options.stop_policy)},
                  {"max_bandwidth", options.max_bandwidth},
                  {"compression", migration::to_string(options.compression)},
                  {"prepaging", migration::to_string(options.prepaging)},
@@ -164,6 +165,9 @@ MigrateOptions some_migrate_options_from_json(const json& from) {
       options.max_downtime = milliseconds(value, field, 0);
     } else if (field == "max_rounds") {
       options.max_rounds = count(value, field, kMaxRounds);
+    } else if (field == "stop_policy") {
+      options.stop_policy =
+          one_of(value, field, &migration::stop_policy_from, "first-fit or density");
     } else if (field == "max_bandwidth") {
       options.max_bandwidth = bandwidth(value, field);
     } else if (field == "compression") {

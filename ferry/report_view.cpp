@@ -50,6 +50,10 @@ std::string percent_done(const MigrationReport& report) {
   return fmt::format("{:3} %", static_cast<unsigned>(fraction_done(report) * 100));
 }
 
+std::string time_left(const MigrationReport& report) {
+  return report.left_ms ? fmt::format(", {:.1f} s left", *report.left_ms / 1000) : "";
+}
+
 std::string progress_words(const MigrationReport& report) {
   const double seconds = report.total_ms / 1000;
   const auto rate =
@@ -58,6 +62,7 @@ std::string progress_words(const MigrationReport& report) {
   std::string line =
       fmt::format("{:<10} {:>10} sent, {:>10}/s, {}", report.phase, format_bytes(report.wire_bytes),
                   format_bytes(rate), format_milliseconds(report.total_ms));
+  line += time_left(report);
   if (!report.rounds.empty()) {
     const migration::RoundReport& last = report.rounds.back();
     line += fmt::format(", {} pages dirtied meanwhile", format_count(last.dirtied));
@@ -94,6 +99,14 @@ void add_downtime(std::string& table, const MigrationReport& report) {
           "{} (stop {:.2f}, last pages {:.2f}, state {:.2f}, restore {:.2f}, commit {:.2f})",
           format_milliseconds(report.downtime_ms), phases.stop, phases.last_pages, phases.state,
           phases.restore, phases.commit));
+}
+
+void add_stop_wait(std::string& table, const std::optional<MigrationReport::StopWait>& wait) {
+  if (!wait) return;
+  row(table, "waited",
+      fmt::format("{} for the guest to write less: a stop of {} became one of {}, by prediction",
+                  format_milliseconds(wait->ms), format_milliseconds(wait->first_downtime_ms),
+                  format_milliseconds(wait->downtime_ms)));
 }
 
 void add_pages(std::string& table, const MigrationReport::Pages& pages) {
@@ -180,7 +193,8 @@ std::string report_table(const MigrationReport& report) {
                        report.outcome == migration::Outcome::in_doubt;
   if (goes_on) {
     row(table, "phase",
-        fmt::format("{}; {} % done", report.phase, static_cast<unsigned>(report.progress)));
+        fmt::format("{}; {} % done", report.phase, static_cast<unsigned>(report.progress)) +
+            time_left(report));
   }
   if (report.error) row(table, "error", *report.error);
   row(table, "owner", report.owner);
@@ -194,6 +208,7 @@ std::string figures_table(const MigrationReport& report) {
   if (report.switched) row(table, "switched", "to post-copy: " + *report.switched);
   row(table, "total", format_milliseconds(report.total_ms));
   add_downtime(table, report);
+  add_stop_wait(table, report.stop_wait);
   row(table, "on the wire",
       fmt::format("{} sent, {} back", format_bytes(report.wire_bytes),
                   format_bytes(report.wire_bytes_back)));

@@ -13,8 +13,8 @@ from labels import labels
 WORK = "tick=2 timer=100 fill=8 dirty=2000 ws=2 check regs echo end=byte"
 REPORT = {
     "outcome": str, "error": None, "mode": str, "switched": None, "transport": str,
-    "progress": float, "total_ms": float, "downtime_ms": float, "wire_bytes": int, "wire_bytes_back": int,
-    "channels": int,
+    "progress": float, "left_ms": None, "total_ms": float, "downtime_ms": float, "wire_bytes": int,
+    "wire_bytes_back": int, "channels": int,
     "pages": {
         "total": int, "unpopulated": int, "zero": int, "raw": int, "compressed": int, "zstd": int, "delta": int,
         "reused": int,
@@ -23,6 +23,7 @@ REPORT = {
     },
     "saved_bytes": {"delta": int, "duplicate": int},
     "delta_cache_bytes": int,
+    "stop_wait": None,
     "rounds": [{"pages": int, "wire_bytes": int, "duration_ms": float, "dirtied": int}],
     "faults": {"count": int, "p50_us": float, "p99_us": float, "max_us": float},
     "phases_ms": {

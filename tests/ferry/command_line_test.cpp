@@ -121,11 +121,11 @@ TEST(CommandLine, OfMigrateLeavesTheNumberOfChannelsOpen) {
 
 TEST(CommandLine, OfMigrateTakesEveryOption) {
   const auto command = parse_as<MigrateCommand>(
-      {"migrate",       "--api-socket",   "s",   "--to",         "unix:/p", "--mode",
-       "stop-and-copy", "--max-downtime", "5ms", "--max-rounds", "3",       "--max-bandwidth",
-       "1Gbit",         "--compression",  "lz4", "--channels",   "4",       "--throttle",
-       "--verify",      "--timeout",      "2s",  "--prepaging",  "linear",  "--json",
-       "--no-hot-last"});
+      {"migrate",       "--api-socket",   "s",      "--to",         "unix:/p", "--mode",
+       "stop-and-copy", "--max-downtime", "5ms",    "--max-rounds", "3",       "--max-bandwidth",
+       "1Gbit",         "--compression",  "lz4",    "--channels",   "4",       "--throttle",
+       "--verify",      "--timeout",      "2s",     "--prepaging",  "linear",  "--json",
+       "--no-hot-last", "--stop-policy",  "density"});
   const migration::MigrateOptions& options = command.options;
   EXPECT_EQ(options.to.path, "/p");
   EXPECT_EQ(options.mode, migration::Mode::stop_and_copy);
@@ -135,6 +135,7 @@ TEST(CommandLine, OfMigrateTakesEveryOption) {
   EXPECT_EQ(options.compression, migration::Compression::lz4);
   EXPECT_EQ(options.channels, 4U);
   EXPECT_EQ(options.prepaging, migration::Prepaging::linear);
+  EXPECT_EQ(options.stop_policy, migration::StopPolicy::density);
   EXPECT_FALSE(options.hot_last);
   EXPECT_TRUE(options.throttle);
   EXPECT_TRUE(options.verify);
@@ -151,6 +152,7 @@ TEST(CommandLine, OfMigrateKnowsEveryModeAndChoosesByItself) {
   EXPECT_EQ(parsed({}).mode, migration::Mode::automatic);
   EXPECT_EQ(parsed({}).prepaging, migration::Prepaging::bubbling);
   EXPECT_TRUE(parsed({}).hot_last);
+  EXPECT_EQ(parsed({}).stop_policy, migration::StopPolicy::first_fit);
   for (const char* mode : {"auto", "pre-copy", "post-copy", "hybrid", "stop-and-copy"}) {
     EXPECT_EQ(migration::to_string(parsed({"--mode", mode}).mode), mode);
   }

@@ -33,6 +33,7 @@ TEST(MigrateRequest, CarriesEveryOption) {
   options.delta_cache = 0;
   options.channels = 3;
   options.prepaging = migration::Prepaging::linear;
+  options.stop_policy = migration::StopPolicy::density;
   options.hot_last = false;
   options.throttle = true;
   options.verify = true;
@@ -47,6 +48,7 @@ TEST(MigrateRequest, CarriesEveryOption) {
   EXPECT_EQ(back.delta_cache, options.delta_cache);
   EXPECT_EQ(back.channels, options.channels);
   EXPECT_EQ(back.prepaging, options.prepaging);
+  EXPECT_EQ(back.stop_policy, options.stop_policy);
   EXPECT_FALSE(back.hot_last);
   EXPECT_TRUE(back.throttle);
   EXPECT_TRUE(back.verify);

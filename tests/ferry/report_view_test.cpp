@@ -44,6 +44,26 @@ TEST(ReportView, ProgressTellsHowMuchIsDonePhaseBytesAndRate) {
   EXPECT_EQ(line.find('\n'), std::string::npos);
 }
 
+TEST(ReportView, TellsTheTimeLeftOnceItIsKnown) {
+  migration::MigrationReport report = example();
+  report.outcome = migration::Outcome::running;
+  EXPECT_FALSE(contains(progress_line(report), " left")) << progress_line(report);
+  EXPECT_FALSE(contains(report_table(report), " left")) << report_table(report);
+  report.left_ms = 2345.6;
+  EXPECT_TRUE(contains(progress_line(report), "500.00 ms, 2.3 s left")) << progress_line(report);
+  EXPECT_TRUE(contains(report_table(report), "50 % done, 2.3 s left")) << report_table(report);
+}
+
+TEST(ReportView, TellsWhatWaitingForTheStopCameTo) {
+  migration::MigrationReport report = example();
+  EXPECT_FALSE(contains(report_table(report), "waited"));
+  report.stop_wait = {312.5, 41.2, 3.4};
+  EXPECT_TRUE(contains(report_table(report),
+                       "312.50 ms for the guest to write less: a stop of 41.20 ms became one of "
+                       "3.40 ms, by prediction"))
+      << report_table(report);
+}
+
 std::string bar(const migration::MigrationReport& report, std::size_t columns) {
   return progress_bar(report, columns);
 }
