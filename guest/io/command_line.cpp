@@ -60,6 +60,11 @@ bool parse_skew(Options& options, Word word) {
          word.last_number(options.dirty.skew_pages_percent, 1, 100);
 }
 
+bool parse_burst(Options& options, Word word) {
+  return word.number(options.dirty.busy_ms, 1, kMostMs) && word.skip("/") &&
+         word.last_number(options.dirty.quiet_ms, 1, kMostMs);
+}
+
 bool parse_touch(Options& options, Word word) {
   struct Form {
     const char* name;
@@ -113,6 +118,7 @@ bool parse_word(Options& options, Word word) {
   if (word.skip("ws=")) return word.last_number(options.dirty.working_set_mib, 1, kMostMib);
   if (word.skip("ws-at=")) return word.last_number(options.dirty.working_set_at, 0, 99);
   if (word.skip("skew=")) return parse_skew(options, word);
+  if (word.skip("burst=")) return parse_burst(options, word);
   if (word.skip("touch=")) return parse_touch(options, word);
   if (word.skip("touch-rate=")) {
     return word.last_number(options.touch.per_second, 0, kMostRate);
@@ -146,6 +152,9 @@ void require_consistency(const Options& options) {
   }
   if (options.dirty.writes_per_second != 0 && options.zero_percent == 100) {
     refuse("dirty needs pages that are not zero");
+  }
+  if (options.dirty.quiet_ms != 0 && options.dirty.writes_per_second == 0) {
+    refuse("burst needs dirty");
   }
   if (options.dirty.working_set_mib > options.fill_mib) refuse("ws must not exceed fill");
   if (options.end_after_ticks != 0 && options.tick_ms == 0) refuse("end=ticks needs tick");

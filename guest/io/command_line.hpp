@@ -14,6 +14,8 @@ struct WriteOptions {
   std::uint64_t skew_writes_percent = 0;
   std::uint64_t skew_pages_percent = 100;
   bool block = false;  ///< each of 64 bytes in one place
+  std::uint64_t busy_ms = 0;
+  std::uint64_t quiet_ms = 0;  ///< after so long without, by turns; 0: there are always writes
 };
 
 /// The reads of a Toucher.

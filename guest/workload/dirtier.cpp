@@ -27,6 +27,8 @@ Dirtier::Dirtier(const WriteOptions& options, PageSet& pages, PageShare share, s
       random_(share.begin + 1),
       start_(read_tsc()),
       interval_(tsc_khz() * 1000 * kFraction / options.writes_per_second * cpus),
+      busy_(milliseconds(options.busy_ms)),
+      cycle_(options.quiet_ms == 0 ? 0 : busy_ + milliseconds(options.quiet_ms)),
       begin_(share.begin + (share.end - share.begin) * options.working_set_at / 100),
       hot_percent_(options.skew_writes_percent) {
   share.begin = begin_;
@@ -55,6 +57,12 @@ std::uint64_t Dirtier::pick() {
 std::uint64_t Dirtier::step(std::uint64_t now) {
   if (size_ == 0) return kNever;
   const std::uint64_t elapsed = (now - start_) * kFraction;
+  const std::uint64_t into_cycle = cycle_ == 0 ? 0 : (now - start_) % cycle_;
+  if (into_cycle > busy_) {
+    const std::uint64_t quiet = cycle_ - into_cycle;
+    due_ = elapsed + quiet * kFraction;
+    return now + quiet;
+  }
   // A machine that was stopped does not make up for all of it: the writes of 100 ms at most.
   const std::uint64_t longest_debt = milliseconds(100) * kFraction;
   if (elapsed > longest_debt && due_ < elapsed - longest_debt) due_ = elapsed - longest_debt;

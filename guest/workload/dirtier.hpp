@@ -27,6 +27,8 @@ class Dirtier {
   std::uint64_t start_;
   std::uint64_t interval_;  // between two writes, in 1/1024 of a TSC cycle
   std::uint64_t due_ = 0;   // when to write next, likewise, counted from start_
+  std::uint64_t busy_;      // TSC cycles with writes,
+  std::uint64_t cycle_;     // of so many; 0: always
   std::uint64_t begin_;
   std::uint64_t size_;      // pages, zero ones included
   std::uint64_t hot_size_;  // the first of them, for the skewed share of the writes

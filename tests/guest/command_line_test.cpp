@@ -53,6 +53,13 @@ TEST(GuestCommandLine, TakesSkewOfWritesInPercent) {
   EXPECT_EQ(parse_command_line("fill=1 skew=uniform").dirty.skew_pages_percent, 100U);
 }
 
+TEST(GuestCommandLine, TakesBurstsOfWrites) {
+  const Options options = parse_command_line("fill=1 dirty=1 burst=200/50");
+  EXPECT_EQ(options.dirty.busy_ms, 200U);
+  EXPECT_EQ(options.dirty.quiet_ms, 50U);
+  EXPECT_EQ(parse_command_line("fill=1 dirty=1").dirty.quiet_ms, 0U);
+}
+
 TEST(GuestCommandLine, ReadsAsFastAsItCanUnlessToldOtherwise) {
   EXPECT_EQ(parse_command_line("fill=1 touch=uniform").touch.per_second, 0U);
   EXPECT_EQ(parse_command_line("fill=1 touch=uniform touch-rate=0").touch.per_second, 0U);
@@ -121,6 +128,8 @@ TEST(GuestCommandLine, RefusesWhatCannotBeMet) {
   EXPECT_EQ(refusal("dirty=1"), "options dirty, touch, change and check need fill");
   EXPECT_EQ(refusal("fill=1 dirty=1 zero=100 random=0 text=0"),
             "options dirty needs pages that are not zero");
+  EXPECT_EQ(refusal("fill=1 burst=1/1"), "options burst needs dirty");
+  EXPECT_EQ(refusal("fill=1 dirty=1 burst=1/0"), "option burst=1/0");
   EXPECT_EQ(refusal("fill=1 ws=2"), "options ws must not exceed fill");
   EXPECT_EQ(refusal("end=ticks:1"), "options end=ticks needs tick");
 }
