@@ -64,6 +64,9 @@ class Samples:
     def median(self, name):
         return statistics.median(self.values[name]) if name in self.values else None
 
+    def mean(self, name):
+        return statistics.mean(self.values[name]) if name in self.values else None
+
     def spread(self, name, decimals):
         """Median, least and most, as text."""
         values = self.values.get(name)

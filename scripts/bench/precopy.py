@@ -18,6 +18,14 @@ QEMU_UNCAPPED = {
     "qemu multifd 30ms": {"multifd": 2, "downtime_limit_ms": 30},
 }
 
+# How long a guest writes, and then does not.
+BURSTS = {
+    "200/200 ms": "burst=200/200",
+    "300/100 ms": "burst=300/100",
+    "700/300 ms": "burst=700/300",
+    "always": "",
+}
+
 
 DEFAULTS = "ferry, auto"  # the arm without any option
 
@@ -68,6 +76,19 @@ def hot_last(programs, run):
          for mode in ("pre-copy", "hybrid")
          for name, how in (("", ""), (", as met", "--no-hot-last"))}, {},
     ))
+
+
+def bursts(programs, run):
+    """Ferry only: 1 MiB, which takes the link 42 ms, is written again and again, or by bursts."""
+    options = "--mode pre-copy --max-bandwidth 200Mbit --compression none --delta-cache 0"
+    arms = {}
+    for name, burst in BURSTS.items():
+        arms |= arms_of(
+            programs, 96, f"tick=2 fill=64 zero=0 random=100 text=0 dirty=20000 ws=1 {burst}",
+            {f"{name}, {policy}": f"{options} --stop-policy {policy}"
+             for policy in ("first-fit", "density")}, {},
+        )
+    run.migrations(arms)
 
 
 def memory(programs, run):
@@ -158,6 +179,20 @@ def hot_last_bars(samples):
     return bars
 
 
+def bursts_bars(samples):
+    bars = []
+    for name, burst in BURSTS.items():
+        density, first_fit = samples[f"{name}, density"], samples[f"{name}, first-fit"]
+        share = 0.5 if burst else 1.1
+        bars += [
+            Bar(f"mean downtime of {name}, density, against {share} x first-fit",
+                density.mean("downtime"), share * first_fit.mean("downtime"), "ms"),
+            Bar(f"total of {name}, density, against 1.35 x first-fit",
+                density.median("total"), 1.35 * first_fit.median("total"), "ms"),
+        ]
+    return bars
+
+
 def memory_bars(samples):
     def worst(name):
         return max(arm.median(name) for arm in samples.values())
@@ -187,6 +222,8 @@ CASES = {
                       capped_1g, capped_1g_bars),
     "hot-last": Case("1 GiB at 1 Gbit/s, 20 000 writes/s, 90 % of them to 5 % of the pages",
                      hot_last, hot_last_bars),
+    "bursts": Case("64 MiB at 200 Mbit/s, 1 MiB written 20 000 times a second, or by bursts",
+                   bursts, bursts_bars),
     "memory": Case("what the process needs beyond the guest's RAM",
                    memory, memory_bars),
     "start": Case("from starting the program to the guest's first serial byte",
