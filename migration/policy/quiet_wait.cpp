@@ -29,12 +29,12 @@ constexpr int kWatchShare = 20;
 
 double in_seconds(QuietWait::Time time) { return std::chrono::duration<double>(time).count(); }
 
-}  // namespace
-
-/// Whether `left_seconds` in place of `rest_seconds` are.
-bool QuietWait::worth(double rest_seconds, double left_seconds) const {
+/// Whether a stop for `left_seconds` in place of `rest_seconds` is.
+bool worth(double rest_seconds, double left_seconds) {
   return rest_seconds - left_seconds >= kLeastGain && left_seconds <= kMostLeft * rest_seconds;
 }
+
+}  // namespace
 
 bool QuietWait::lasts(Time now, bool bursts) const {
   return now + window_ - began_ <= (began_ - start_) / (bursts ? kShareForBursts : kShareForAny);

@@ -51,7 +51,6 @@ class QuietWait {
   [[nodiscard]] Verdict watched(const Window& window);
 
  private:
-  [[nodiscard]] bool worth(double rest_seconds, double left_seconds) const;
   [[nodiscard]] bool lasts(Time now, bool bursts) const;
 
   static constexpr std::chrono::milliseconds kWindow{10};

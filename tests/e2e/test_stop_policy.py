@@ -15,7 +15,8 @@ class StopPolicy(FerryTest):
             "end=byte", memory="96M")
         source.stdout.wait_for(rb"^# fill done")
         target, report = self.move(source, "--verify", "--max-bandwidth", "200Mbit",
-                                   "--compression", "none", "--delta-cache", "0", *args)
+                                   "--compression", "none", "--delta-cache", "0", "--max-downtime",
+                                   "80ms", *args)
         self.assertIs(report["verified"], True)
         target.wait_ticks(30)
         self.end(target)
