@@ -51,6 +51,11 @@ class Progress(WordsTest):
             self.assertAlmostEqual(live["progress"], gone, delta=8)
         each = [live["progress"] for live in seen]
         self.assertEqual(each, sorted(each))
+        # Half of it is still to come, at the rate of late.
+        half = seen[-1]
+        self.assertGreater(half["left_ms"], half["total_ms"] / 4)
+        self.assertLess(half["left_ms"], half["total_ms"] * 4)
+        self.assertIsNone(report["left_ms"])
         self.end(target)
 
     def test_of_pre_copy(self):
