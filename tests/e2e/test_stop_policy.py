@@ -39,6 +39,23 @@ class StopPolicy(FerryTest):
         for _ in range(3):
             self.move_slowly("burst=300/100", "--mode", "pre-copy", "--stop-policy", "density")
 
+    def test_is_cancelled_while_it_waits(self):
+        source = self.run_vm(
+            "tick=2 fill=64 zero=0 random=100 text=0 dirty=20000 ws=1 regs check=2000 end=byte",
+            memory="96M")
+        source.stdout.wait_for(rb"^# fill done")
+        target = self.receive()
+        migration = self.migrate(
+            source, target, "--mode", "pre-copy", "--max-bandwidth", "80Mbit", "--compression",
+            "none", "--delta-cache", "0", "--max-downtime", "250ms", "--stop-policy", "density")
+        source.wait_info(
+            lambda info: info["migration"]
+            and info["migration"]["phase"] == "waiting for the guest to write less", "waits")
+        source.cli("cancel")
+        self.assertEqual(migration.report(1)["outcome"], "cancelled")
+        source.wait_ticks(30)
+        self.end(source)
+
     def test_at_the_first_fit_waits_for_nothing(self):
         report = self.move_slowly("", "--mode", "pre-copy")
         self.assertIsNone(report["stop_wait"])
