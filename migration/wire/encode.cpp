@@ -100,7 +100,14 @@ Bytes encode_commit(std::chrono::nanoseconds since_save) {
 }
 
 Bytes encode_state(const vmm::MachineState& state) {
+  constexpr std::size_t kCount = 4;
+  constexpr std::size_t kSizesAndVersion = 10;
+  std::size_t bytes = kCount;
+  for (const vmm::StateSection& section : state.sections) {
+    bytes += kSizesAndVersion + section.id.size() + section.data.size();
+  }
   Bytes out;
+  out.reserve(bytes);
   ByteWriter writer(out);
   writer.u32(to_u32(state.sections.size()));
   for (const vmm::StateSection& section : state.sections) {

@@ -48,6 +48,8 @@ KvmVcpu::KvmVcpu(const Kvm& kvm, const KvmVm& vm, std::uint32_t id)
     throw std::system_error(errno, std::generic_category(), "mapping a vCPU's kvm_run");
   }
   run_ = static_cast<kvm_run*>(shared);
+  const kvm_device_attr attribute = tsc_offset_at(nullptr);
+  has_tsc_offset_ = ::ioctl(fd_.get(), KVM_HAS_DEVICE_ATTR, &attribute) == 0;
 }
 
 KvmVcpu::~KvmVcpu() { ::munmap(run_, mmap_size_); }
@@ -157,9 +159,9 @@ void KvmVcpu::set_tsc_khz(std::uint32_t khz) const {
 }
 
 std::optional<std::uint64_t> KvmVcpu::tsc_offset() const {
+  if (!has_tsc_offset_) return std::nullopt;
   std::uint64_t offset = 0;
   kvm_device_attr attribute = tsc_offset_at(&offset);
-  if (::ioctl(fd_.get(), KVM_HAS_DEVICE_ATTR, &attribute) < 0) return std::nullopt;
   checked_ioctl(fd_.get(), KVM_GET_DEVICE_ATTR, &attribute, "KVM_GET_DEVICE_ATTR");
   return offset;
 }

@@ -69,6 +69,7 @@ class KvmVcpu {
   std::size_t mmap_size_;
   std::size_t xsave_size_;
   kvm_run* run_;
+  bool has_tsc_offset_;
 };
 
 }  // namespace vmm

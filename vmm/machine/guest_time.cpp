@@ -10,6 +10,8 @@
 #include <system_error>
 #include <utility>
 
+#include "vmm/machine/each_vcpu.hpp"
+
 namespace vmm {
 
 namespace {
@@ -62,7 +64,8 @@ void advance_tsc(const KvmVcpu& vcpu, std::uint64_t by) {
 
 }  // namespace
 
-void GuestTime::save(const KvmVm& vm, std::span<const std::unique_ptr<Vcpu>> vcpus,
+void GuestTime::save(const KvmVm& vm, const KvmVcpu& first,
+                     std::span<const std::optional<std::uint64_t>> tsc_offsets,
                      MachineState& into) {
   // Before: what is known to have passed since is rather too much by a microsecond than too little,
   // as what passes on the wire is not counted at all.
@@ -70,17 +73,16 @@ void GuestTime::save(const KvmVm& vm, std::span<const std::unique_ptr<Vcpu>> vcp
   into.as_of = saved_;
   add_section(into, "vm/clock", vm.get_clock());
 
-  const KvmVcpu& first = vcpus.front()->kvm();
   const auto first_offset = first.tsc_offset();
   if (!first_offset) return;
   const std::uint64_t base = tsc_of(first) - *first_offset;
   // Where the host's TSC is unstable, KVM moves the offset with each call that is about the vCPU,
   // so that its TSC stands still while it does not run: what was read is of that moment already.
   if (first.tsc_offset() != first_offset) return;
-  for (std::size_t i = 0; i < vcpus.size(); ++i) {
+  for (std::size_t i = 0; i < tsc_offsets.size(); ++i) {
     const std::string id = fmt::format("vcpu{}/msrs", i);
     for (StateSection& section : into.sections) {
-      if (section.id == id) replace_tsc(section, base + vcpus[i]->kvm().tsc_offset().value());
+      if (section.id == id) replace_tsc(section, base + tsc_offsets[i].value());
     }
   }
 }
@@ -111,7 +113,7 @@ void GuestTime::catch_up(const KvmVm& vm, std::span<const std::unique_ptr<Vcpu>>
   set_clock(vm, clock + missed + static_cast<std::uint64_t>((Clock::now() - read).count()));
   if (!loaded->tsc_offsets) return;
   const std::uint64_t by = cycles(missed, vcpus.front()->kvm().tsc_khz());
-  for (const auto& vcpu : vcpus) advance_tsc(vcpu->kvm(), by);
+  for_each_vcpu(vcpus, [&](std::size_t i) { advance_tsc(vcpus[i]->kvm(), by); });
 }
 
 }  // namespace vmm

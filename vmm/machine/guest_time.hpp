@@ -26,7 +26,9 @@ class GuestTime {
   /// Saves kvmclock as "vm/clock", last of all, and makes the TSCs in the vCPUs' sections those of
   /// the same moment, so that how far the vCPUs' TSCs are apart is exact. Where the TSCs stand
   /// still while the vCPUs do, they are left as they were read.
-  void save(const KvmVm& vm, std::span<const std::unique_ptr<Vcpu>> vcpus, MachineState& into);
+  /// `tsc_offsets` are the vCPUs', and `first` is the first vCPU.
+  void save(const KvmVm& vm, const KvmVcpu& first,
+            std::span<const std::optional<std::uint64_t>> tsc_offsets, MachineState& into);
   [[nodiscard]] Duration since_save() const { return Clock::now() - saved_; }
 
   /// Loads kvmclock as it was saved, first of all: it runs on from here. `as_of`: when it was

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <iterator>
+#include <ranges>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -224,13 +225,11 @@ void Machine::resume() {
   if (running_ || ended()) return;
   acquire();
   set_page_msrs();
-  // So that the guest's watchdogs do not take the stop for a hang.
-  for (const auto& vcpu : vcpus_) {
-    if (vcpu->stopped()) vcpu->kvm().note_stopped();  // else the call would wait for its page too
-  }
   running_ = true;
   for (const auto& device : devices_) device->resumed();
-  for (const auto& vcpu : vcpus_) vcpu->resume();
+  for (const auto& vcpu : vcpus_) vcpu->request_resume();
+  // The last first: when it runs, so do most of the others, and this thread sleeps once.
+  for (const auto& vcpu : std::views::reverse(vcpus_)) vcpu->wait_running();
   // One of them may have ended the machine before the next was resumed.
   if (ended()) pause();
 }
@@ -238,7 +237,7 @@ void Machine::resume() {
 void Machine::pause() {
   for (const auto& vcpu : vcpus_) vcpu->request_pause();
   const auto deadline = std::chrono::steady_clock::now() + kPageWait;
-  for (const auto& vcpu : vcpus_) {
+  for (const auto& vcpu : std::views::reverse(vcpus_)) {  // as in resume()
     if (userfault_) {
       static_cast<void>(vcpu->wait_paused(deadline));
     } else {

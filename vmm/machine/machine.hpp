@@ -105,9 +105,7 @@ class Machine final : public DeviceHost {
   /// while a device has I/O under way. Saving can itself write
   /// guest pages (kvmclock): read the dirty log after it.
   [[nodiscard]] MachineState save();
-  /// Whether KVM writes guest pages, which it does for kvmclock among others, when a state is
-  /// loaded, or not before resume().
-  enum class PageWrites { at_load, at_resume };
+  using PageWrites = vmm::PageWrites;
   /// Loads a state that `save` made, into a machine of the same config that has not run yet.
   /// std::invalid_argument for a section that is missing, unknown or of a wrong size, by name.
   void load(const MachineState& state, PageWrites writes = PageWrites::at_load);

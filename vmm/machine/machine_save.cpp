@@ -3,8 +3,13 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <iterator>
+#include <optional>
 #include <stdexcept>
+#include <utility>
+#include <vector>
 
+#include "vmm/machine/each_vcpu.hpp"
 #include "vmm/machine/machine.hpp"
 #include "vmm/machine/state_sections.hpp"
 #include "vmm/machine/vcpu_state.hpp"
@@ -26,9 +31,15 @@ MachineState Machine::save() {
         fmt::format("{} still has I/O under way: no state to save", undrained()));
   }
   MachineState state;
-  for (std::uint32_t i = 0; i < vcpus_.size(); ++i) {
-    save_vcpu(vcpus_[i]->kvm(), config_.needs, fmt::format("vcpu{}", i), state);
-  }
+  std::vector<MachineState> parts(vcpus_.size());
+  std::vector<std::optional<std::uint64_t>> tsc_offsets(vcpus_.size());
+  for_each_vcpu(vcpus_, [&](std::size_t i) {
+    const KvmVcpu& vcpu = vcpus_[i]->kvm();
+    save_vcpu(vcpu, config_.needs, fmt::format("vcpu{}", i), parts[i]);
+    tsc_offsets[i] = vcpu.tsc_offset();
+  });
+  for (MachineState& part : parts)
+    std::ranges::move(part.sections, std::back_inserter(state.sections));
   for (std::size_t i = 0; i < page_msrs_.size(); ++i) {
     const std::string msrs = fmt::format("vcpu{}/msrs", i);
     const auto section = std::ranges::find(state.sections, msrs, &StateSection::id);
@@ -42,18 +53,22 @@ MachineState Machine::save() {
     state.sections.push_back(
         {fmt::format("device/{}", device->id()), device->version(), device->save()});
   }
-  time_.save(vm_, vcpus_, state);
+  time_.save(vm_, vcpus_.front()->kvm(), tsc_offsets, state);
   return state;
 }
 
 void Machine::load(const MachineState& state, PageWrites writes) {
   SectionReader from(state);
-  const auto tsc_shift = time_.load(vm_, vcpus_.front()->kvm(), from, state.as_of);
-  page_msrs_.clear();
+  std::vector<SavedVcpu> saved_vcpus;
   for (std::uint32_t i = 0; i < vcpus_.size(); ++i) {
-    page_msrs_.push_back(load_vcpu(vcpus_[i]->kvm(), fmt::format("vcpu{}", i), tsc_shift, from));
+    saved_vcpus.push_back(take_vcpu(from, fmt::format("vcpu{}", i), vcpus_[i]->kvm().xsave_size()));
   }
-  if (writes == PageWrites::at_load) set_page_msrs();
+  const auto tsc_shift = time_.load(vm_, vcpus_.front()->kvm(), from, state.as_of);
+  std::vector<PageMsrs> page_msrs(vcpus_.size());
+  for_each_vcpu(vcpus_, [&](std::size_t i) {
+    page_msrs[i] = load_vcpu(vcpus_[i]->kvm(), std::move(saved_vcpus[i]), tsc_shift, writes);
+  });
+  page_msrs_ = std::move(page_msrs);
   for (std::uint32_t chip = 0; chip < kIrqchips.size(); ++chip) {
     const auto saved = from.take_struct<kvm_irqchip>(kIrqchips.at(chip));
     if (saved.chip_id != chip) {
@@ -75,7 +90,7 @@ void Machine::load(const MachineState& state, PageWrites writes) {
 
 void Machine::set_page_msrs() {
   for (std::size_t i = 0; i < page_msrs_.size(); ++i) {
-    set_msrs(vcpus_[i]->kvm(), page_msrs_[i]);
+    if (!page_msrs_[i].empty()) set_msrs(vcpus_[i]->kvm(), page_msrs_[i]);
   }
   page_msrs_.clear();
 }

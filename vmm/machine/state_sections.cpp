@@ -10,11 +10,14 @@ SectionReader::SectionReader(const MachineState& state)
     : state_(state), taken_(state.sections.size()) {}
 
 const StateSection& SectionReader::take(std::string_view id) {
-  const StateSection* section = state_.find(id);
+  const bool in_order = next_ < state_.sections.size() && state_.sections[next_].id == id;
+  const StateSection* section = in_order ? &state_.sections[next_] : state_.find(id);
   if (section == nullptr) {
     throw std::invalid_argument(fmt::format("the machine state lacks section {}", id));
   }
-  taken_[static_cast<std::size_t>(section - state_.sections.data())] = true;
+  const auto at = static_cast<std::size_t>(section - state_.sections.data());
+  taken_[at] = true;
+  next_ = at + 1;
   return *section;
 }
 

@@ -41,6 +41,7 @@ class SectionReader {
  private:
   const MachineState& state_;
   std::vector<bool> taken_;
+  std::size_t next_ = 0;  ///< behind the one that was taken last
 };
 
 }  // namespace vmm

@@ -144,15 +144,31 @@ void Vcpu::retire() {
   request_pause();
 }
 
-void Vcpu::resume() {
-  Lock lock(mutex_);
+void Vcpu::request_resume() {
+  const Lock lock(mutex_);
   if (state_ == State::finished) return;
   wanted_ = true;
   kicked_ = false;
   set_immediate_exit(false);
   changed_.notify_all();
+}
+
+void Vcpu::wait_running() {
+  Lock lock(mutex_);
   changed_.wait(lock,
                 [this]() FERRY_REQUIRES(mutex_) { return state_ != State::paused || !wanted_; });
+}
+
+void Vcpu::begin_errand(const std::function<void()>& errand) {
+  const Lock lock(mutex_);
+  errand_ = &errand;
+  changed_.notify_all();
+}
+
+void Vcpu::end_errand() {
+  Lock lock(mutex_);
+  errand_ = nullptr;
+  changed_.wait(lock, [this]() FERRY_REQUIRES(mutex_) { return !on_errand_; });
 }
 
 void Vcpu::throttle(unsigned percent) {
@@ -171,8 +187,8 @@ void Vcpu::thread_main() {
   wake_promptly();
   while (wait_resumed()) {
     try {
-      run();
-      complete_instruction();
+      kvm_.note_stopped();
+      if (run()) complete_instruction();
     } catch (const std::exception& error) {
       if (!leaving_) crash(error.what());
     }
@@ -183,9 +199,14 @@ bool Vcpu::wait_resumed() {
   Lock lock(mutex_);
   state_ = crashed_ ? State::finished : State::paused;
   changed_.notify_all();
-  changed_.wait(lock, [this]() FERRY_REQUIRES(mutex_) {
-    return leaving_ || (wanted_ && state_ == State::paused);
-  });
+  const auto resumed = [this]()
+                           FERRY_REQUIRES(mutex_) { return wanted_ && state_ == State::paused; };
+  while (!leaving_ && !resumed()) {
+    changed_.wait(lock, [&, this]() FERRY_REQUIRES(mutex_) {
+      return leaving_ || errand_ != nullptr || resumed();
+    });
+    if (errand_ != nullptr) do_errand(lock);
+  }
   if (leaving_) return false;
   state_ = State::running;
   // A pause that was taken back before the thread got here has left it set.
@@ -194,12 +215,24 @@ bool Vcpu::wait_resumed() {
   return true;
 }
 
-void Vcpu::run() {
+void Vcpu::do_errand(Lock& lock) {
+  const auto& errand = *std::exchange(errand_, nullptr);
+  on_errand_ = true;
+  lock.unlock();
+  errand();
+  lock.lock();
+  on_errand_ = false;
+  changed_.notify_all();
+}
+
+bool Vcpu::run() {
   starving_since_.reset();
+  bool half_done = false;
   while (!kicked_ && !crashed_) {
-    enter();
+    half_done = enter();
     if (throttle_due != 0) wait_throttled();
   }
+  return half_done;
 }
 
 bool Vcpu::enter() {

@@ -51,8 +51,16 @@ class Vcpu {
   /// for a page of a Userfault by no signal: it tries again and again, until the page is there.
   [[nodiscard]] bool wait_paused(std::chrono::steady_clock::time_point deadline);
   [[nodiscard]] bool stopped() const;
+  /// Asks, as request_pause() does. It tells the guest that it was stopped, so that the guest's
+  /// watchdogs do not take that for a hang.
+  void request_resume();
   /// Returns once its thread is on the way into KVM_RUN, or at once when it has finished.
-  void resume();
+  void wait_running();
+
+  /// Its thread calls `errand`, which throws nothing, while it does not run.
+  void begin_errand(const std::function<void()>& errand);
+  /// Takes an errand back that has not begun; otherwise returns once it is over.
+  void end_errand();
 
   /// For good, and does not wait: nothing that the guest does from now on reaches the host.
   void retire();
@@ -74,9 +82,11 @@ class Vcpu {
   enum class State { paused, running, finished };
 
   void thread_main();
-  /// Waits to be resumed. False when the vCPU is to go.
+  /// Waits to be resumed, and does errands. False when the vCPU is to go.
   bool wait_resumed();
-  void run();
+  void do_errand(Lock& lock) FERRY_REQUIRES(mutex_);
+  /// Until it is kicked. Whether its last instruction is half done.
+  bool run();
   /// Runs the guest up to an exit and serves it. False when it came back without one.
   bool enter();
   void serve_exit();
@@ -97,7 +107,9 @@ class Vcpu {
   mutable Mutex mutex_;
   Condition changed_;
   State state_ FERRY_GUARDED_BY(mutex_) = State::paused;
-  bool wanted_ FERRY_GUARDED_BY(mutex_) = false;  ///< to run
+  bool wanted_ FERRY_GUARDED_BY(mutex_) = false;                            ///< to run
+  const std::function<void()>* errand_ FERRY_GUARDED_BY(mutex_) = nullptr;  ///< not begun
+  bool on_errand_ FERRY_GUARDED_BY(mutex_) = false;
   std::atomic<bool> leaving_ = false;
   std::atomic<bool> kicked_ = false;
   std::atomic<bool> crashed_ = false;  ///< or as good as

@@ -119,23 +119,37 @@ void save_vcpu(const KvmVcpu& vcpu, const HostNeeds& needs, const std::string& p
   add_section(into, prefix + "/events", events);
 }
 
-PageMsrs load_vcpu(const KvmVcpu& vcpu, const std::string& prefix,
-                   std::optional<std::uint64_t> tsc_shift, SectionReader& from) {
-  // The APIC base (in SREGS) before the LAPIC; the LAPIC's timer mode before the MSRs, which hold
-  // the TSC deadline; general registers before the events, which they would clear.
-  vcpu.set_sregs2(from.take_struct<kvm_sregs2>(prefix + "/sregs"));
-  vcpu.set_xcrs(from.take_struct<kvm_xcrs>(prefix + "/xcrs"));
-  vcpu.set_xsave(from.take_bytes(prefix + "/xsave", vcpu.xsave_size()));
-  vcpu.set_debugregs(from.take_struct<kvm_debugregs>(prefix + "/debugregs"));
-  vcpu.set_lapic(from.take_struct<kvm_lapic_state>(prefix + "/lapic"));
-
+SavedVcpu take_vcpu(SectionReader& from, const std::string& prefix, std::size_t xsave_size) {
+  SavedVcpu saved;
+  saved.mp_state = from.take_struct<kvm_mp_state>(prefix + "/mp_state");
+  saved.regs = from.take_struct<kvm_regs>(prefix + "/regs");
+  saved.sregs = from.take_struct<kvm_sregs2>(prefix + "/sregs");
+  saved.xsave = from.take_bytes(prefix + "/xsave", xsave_size);
+  saved.xcrs = from.take_struct<kvm_xcrs>(prefix + "/xcrs");
+  saved.debugregs = from.take_struct<kvm_debugregs>(prefix + "/debugregs");
+  saved.lapic = from.take_struct<kvm_lapic_state>(prefix + "/lapic");
   const auto bytes = from.take_bytes(prefix + "/msrs", 0);
   if (bytes.size() % sizeof(kvm_msr_entry) != 0 ||
       bytes.size() > kMaxMsrs * sizeof(kvm_msr_entry)) {
     throw std::invalid_argument(prefix + "/msrs has an unsound size");
   }
-  std::vector<kvm_msr_entry> msrs(bytes.size() / sizeof(kvm_msr_entry));
-  std::memcpy(msrs.data(), bytes.data(), bytes.size());
+  saved.msrs.resize(bytes.size() / sizeof(kvm_msr_entry));
+  std::memcpy(saved.msrs.data(), bytes.data(), bytes.size());
+  saved.events = from.take_struct<kvm_vcpu_events>(prefix + "/events");
+  return saved;
+}
+
+PageMsrs load_vcpu(const KvmVcpu& vcpu, SavedVcpu saved, std::optional<std::uint64_t> tsc_shift,
+                   PageWrites writes) {
+  // The APIC base (in SREGS) before the LAPIC; the LAPIC's timer mode before the MSRs, which hold
+  // the TSC deadline; general registers before the events, which they would clear.
+  vcpu.set_sregs2(saved.sregs);
+  vcpu.set_xcrs(saved.xcrs);
+  vcpu.set_xsave(saved.xsave);
+  vcpu.set_debugregs(saved.debugregs);
+  vcpu.set_lapic(saved.lapic);
+
+  std::vector<kvm_msr_entry>& msrs = saved.msrs;
   if (tsc_shift) {
     // Not by its MSR: before Linux 6.7, KVM takes a TSC that is within a second of what it expects
     // for an attempt to make all TSCs equal, and sets what it expects. That of a young guest would
@@ -146,18 +160,20 @@ PageMsrs load_vcpu(const KvmVcpu& vcpu, const std::string& prefix,
       return true;
     });
   }
-  const auto pages = std::stable_partition(
-      msrs.begin(), msrs.end(), [](const kvm_msr_entry& msr) { return !names_page(msr.index); });
-  PageMsrs page_msrs(pages, msrs.end());
-  msrs.erase(pages, msrs.end());
+  PageMsrs page_msrs;
+  if (writes == PageWrites::at_resume) {
+    const auto pages = std::stable_partition(
+        msrs.begin(), msrs.end(), [](const kvm_msr_entry& msr) { return !names_page(msr.index); });
+    page_msrs.assign(pages, msrs.end());
+    msrs.erase(pages, msrs.end());
+  }
   set_msrs(vcpu, msrs);
 
-  vcpu.set_regs(from.take_struct<kvm_regs>(prefix + "/regs"));
-  kvm_vcpu_events events = from.take_struct<kvm_vcpu_events>(prefix + "/events");
+  vcpu.set_regs(saved.regs);
   // What is valid on reading is not all taken on writing without saying so.
-  events.flags |= KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR;
-  vcpu.set_events(events);
-  vcpu.set_mp_state(from.take_struct<kvm_mp_state>(prefix + "/mp_state"));
+  saved.events.flags |= KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR;
+  vcpu.set_events(saved.events);
+  vcpu.set_mp_state(saved.mp_state);
   return page_msrs;
 }
 

@@ -26,14 +26,34 @@ namespace vmm {
 void save_vcpu(const KvmVcpu& vcpu, const HostNeeds& needs, const std::string& prefix,
                MachineState& into);
 
+/// What save_vcpu() saved, as it came: of the sizes that this host has, and not looked into.
+struct SavedVcpu {
+  kvm_mp_state mp_state;
+  kvm_regs regs;
+  kvm_sregs2 sregs;
+  std::span<const std::byte> xsave;  ///< in its section
+  kvm_xcrs xcrs;
+  kvm_debugregs debugregs;
+  kvm_lapic_state lapic;
+  std::vector<kvm_msr_entry> msrs;
+  kvm_vcpu_events events;
+};
+/// In the order in which it was saved. Throws what SectionReader does.
+[[nodiscard]] SavedVcpu take_vcpu(SectionReader& from, const std::string& prefix,
+                                  std::size_t xsave_size);
+
+/// Whether KVM writes guest pages, which it does for kvmclock among others, when a state is loaded,
+/// or not before the guest is resumed.
+enum class PageWrites { at_load, at_resume };
+
 /// MSRs of one vCPU by which the guest has named pages for KVM to write: its clock, say.
 using PageMsrs = std::vector<kvm_msr_entry>;
 
-/// Loads one vCPU that has its CPUID and has not run, but for what it returns: no guest page is
-/// written before that is set. `tsc_shift` is that of GuestTime::load(). std::invalid_argument
-/// names what is unsound.
-[[nodiscard]] PageMsrs load_vcpu(const KvmVcpu& vcpu, const std::string& prefix,
-                                 std::optional<std::uint64_t> tsc_shift, SectionReader& from);
+/// Loads one vCPU that has its CPUID and has not run, but for what it returns, which is nothing
+/// when pages may be written at load. `tsc_shift` is that of GuestTime::load().
+/// std::invalid_argument names what is unsound.
+[[nodiscard]] PageMsrs load_vcpu(const KvmVcpu& vcpu, SavedVcpu saved,
+                                 std::optional<std::uint64_t> tsc_shift, PageWrites writes);
 /// std::invalid_argument for one that KVM does not take.
 void set_msrs(const KvmVcpu& vcpu, const std::vector<kvm_msr_entry>& msrs);
 /// In a vCPU's section "<prefix>/msrs", which was saved before they were set.
