@@ -145,11 +145,13 @@ void Vcpu::retire() {
 }
 
 void Vcpu::request_resume() {
-  const Lock lock(mutex_);
-  if (state_ == State::finished) return;
-  wanted_ = true;
-  kicked_ = false;
-  set_immediate_exit(false);
+  {
+    const Lock lock(mutex_);
+    if (state_ == State::finished) return;
+    wanted_ = true;
+    kicked_ = false;
+    set_immediate_exit(false);
+  }
   changed_.notify_all();
 }
 
@@ -160,8 +162,10 @@ void Vcpu::wait_running() {
 }
 
 void Vcpu::begin_errand(const std::function<void()>& errand) {
-  const Lock lock(mutex_);
-  errand_ = &errand;
+  {
+    const Lock lock(mutex_);
+    errand_ = &errand;
+  }
   changed_.notify_all();
 }
 
@@ -205,7 +209,14 @@ bool Vcpu::wait_resumed() {
     changed_.wait(lock, [&, this]() FERRY_REQUIRES(mutex_) {
       return leaving_ || errand_ != nullptr || resumed();
     });
-    if (errand_ != nullptr) do_errand(lock);
+    const auto* const errand = std::exchange(errand_, nullptr);
+    if (errand == nullptr) continue;
+    on_errand_ = true;
+    lock.unlock();
+    (*errand)();
+    lock.lock();
+    on_errand_ = false;
+    changed_.notify_all();
   }
   if (leaving_) return false;
   state_ = State::running;
@@ -213,16 +224,6 @@ bool Vcpu::wait_resumed() {
   set_immediate_exit(false);
   changed_.notify_all();
   return true;
-}
-
-void Vcpu::do_errand(Lock& lock) {
-  const auto& errand = *std::exchange(errand_, nullptr);
-  on_errand_ = true;
-  lock.unlock();
-  errand();
-  lock.lock();
-  on_errand_ = false;
-  changed_.notify_all();
 }
 
 bool Vcpu::run() {

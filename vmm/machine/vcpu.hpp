@@ -23,8 +23,8 @@ namespace vmm {
 ///   paused <--------> running -------------------> finished
 ///            pause
 ///
-/// Born paused. While it is not running, and only then, its registers may be read and set from the
-/// thread that drives the machine.
+/// Born paused. While it is not running, and only then, its registers may be read and set: from the
+/// thread that drives the machine, or in an errand that another vCPU's thread does for that.
 class Vcpu {
  public:
   struct Host {
@@ -84,7 +84,6 @@ class Vcpu {
   void thread_main();
   /// Waits to be resumed, and does errands. False when the vCPU is to go.
   bool wait_resumed();
-  void do_errand(Lock& lock) FERRY_REQUIRES(mutex_);
   /// Until it is kicked. Whether its last instruction is half done.
   bool run();
   /// Runs the guest up to an exit and serves it. False when it came back without one.

@@ -107,7 +107,7 @@ void save_vcpu(const KvmVcpu& vcpu, const HostNeeds& needs, const std::string& p
   add_section(into, prefix + "/mp_state", vcpu.mp_state());
   add_section(into, prefix + "/regs", vcpu.regs());
   add_section(into, prefix + "/sregs", vcpu.sregs2());
-  add_bytes(into, prefix + "/xsave", vcpu.xsave());
+  into.sections.push_back({prefix + "/xsave", 1, vcpu.xsave()});
   add_section(into, prefix + "/xcrs", vcpu.xcrs());
   add_section(into, prefix + "/debugregs", vcpu.debugregs());
   add_section(into, prefix + "/lapic", vcpu.lapic());

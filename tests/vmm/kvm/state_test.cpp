@@ -63,7 +63,7 @@ void expect_same(const MachineState& saved, const MachineState& loaded) {
   }
 }
 
-class State : public GuestTest, public ::testing::WithParamInterface<std::uint32_t> {
+class StateOfManyVcpus : public GuestTest {
  protected:
   /// Moves a paused guest to a fresh machine; `saved` is its state.
   std::unique_ptr<Machine> move_to_fresh(Machine& machine, const MachineState& saved) {
@@ -73,6 +73,8 @@ class State : public GuestTest, public ::testing::WithParamInterface<std::uint32
     return next;
   }
 };
+
+class State : public StateOfManyVcpus, public ::testing::WithParamInterface<std::uint32_t> {};
 
 TEST_P(State, IsTheSameWhenSavedAgain) {
   const auto machine = make_guest(kWorkload, GetParam());
@@ -110,6 +112,24 @@ TEST_P(State, IsTheSameAfterItWasLoaded) {
   const MachineState saved = machine->save();
   const auto next = move_to_fresh(*machine, saved);
   expect_same(saved, next->save());
+}
+
+TEST_F(StateOfManyVcpus, IsTheSameAfterItWasLoaded) {
+  auto machine = make_guest("tick=2 timer=100 regs", 16);
+  machine->resume();
+  for (int hop = 0; hop < 3; ++hop) {
+    ASSERT_TRUE(output_.wait_for_ticks(10)) << "before hop " << hop;
+    machine->pause();
+    const MachineState saved = machine->save();
+    auto next = move_to_fresh(*machine, saved);
+    expect_same(saved, next->save());
+    machine = std::move(next);
+    machine->resume();
+  }
+  ASSERT_TRUE(output_.wait_for_ticks(10));
+  machine->pause();
+  EXPECT_FALSE(machine->ended()) << output_.text();
+  EXPECT_TRUE(output_.ticks_in_order());
 }
 
 TEST_P(State, OfAGuestThatNeverRanIsTheSameAfterItWasLoaded) {

@@ -1,10 +1,13 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
 #include "tests/vmm/kvm/guest_fixture.hpp"
+#include "vmm/kvm/kvm_api.hpp"
 
 namespace vmm {
 namespace {
@@ -104,6 +107,21 @@ TEST_F(UnsoundState, IsRefusedWhenTheInterruptControllersAreSwapped) {
   ASSERT_TRUE(pic0 != nullptr && pic1 != nullptr);
   std::swap(pic0->data, pic1->data);
   expect_refused(state, "vm/pic0");
+}
+
+TEST_F(UnsoundState, OfOneVcpuAmongManyIsRefused) {
+  config_.cpus = 16;
+  state_ = make_empty(config_)->save();
+  const auto add_msr = [this](const std::string& id, kvm_msr_entry msr) {
+    const auto section = std::ranges::find(state_.sections, id, &StateSection::id);
+    ASSERT_NE(section, state_.sections.end());
+    const auto bytes = std::as_bytes(std::span(&msr, 1));
+    section->data.insert(section->data.end(), bytes.begin(), bytes.end());
+  };
+  add_msr("vcpu12/msrs", {0xdead000c, 0, 1});
+  expect_refused(state_, "0xdead000c");
+  add_msr("vcpu9/msrs", {0xdead0009, 0, 1});
+  expect_refused(state_, "0xdead0009");
 }
 
 TEST_F(UnsoundState, OfAMachineWithMoreVcpusIsRefused) {
