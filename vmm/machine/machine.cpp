@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <chrono>
 #include <iterator>
-#include <ranges>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -229,7 +228,7 @@ void Machine::resume() {
   for (const auto& device : devices_) device->resumed();
   for (const auto& vcpu : vcpus_) vcpu->request_resume();
   // The last first: when it runs, so do most of the others, and this thread sleeps once.
-  for (const auto& vcpu : std::views::reverse(vcpus_)) vcpu->wait_running();
+  for (auto vcpu = vcpus_.rbegin(); vcpu != vcpus_.rend(); ++vcpu) (*vcpu)->wait_running();
   // One of them may have ended the machine before the next was resumed.
   if (ended()) pause();
 }
@@ -237,11 +236,11 @@ void Machine::resume() {
 void Machine::pause() {
   for (const auto& vcpu : vcpus_) vcpu->request_pause();
   const auto deadline = std::chrono::steady_clock::now() + kPageWait;
-  for (const auto& vcpu : std::views::reverse(vcpus_)) {  // as in resume()
+  for (auto vcpu = vcpus_.rbegin(); vcpu != vcpus_.rend(); ++vcpu) {  // as in resume()
     if (userfault_) {
-      static_cast<void>(vcpu->wait_paused(deadline));
+      static_cast<void>((*vcpu)->wait_paused(deadline));
     } else {
-      vcpu->wait_paused();
+      (*vcpu)->wait_paused();
     }
   }
   if (!std::exchange(running_, false)) return;

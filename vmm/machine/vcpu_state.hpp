@@ -28,15 +28,15 @@ void save_vcpu(const KvmVcpu& vcpu, const HostNeeds& needs, const std::string& p
 
 /// What save_vcpu() saved, as it came: of the sizes that this host has, and not looked into.
 struct SavedVcpu {
-  kvm_mp_state mp_state;
-  kvm_regs regs;
-  kvm_sregs2 sregs;
+  kvm_mp_state mp_state{};
+  kvm_regs regs{};
+  kvm_sregs2 sregs{};
   std::span<const std::byte> xsave;  ///< in its section
-  kvm_xcrs xcrs;
-  kvm_debugregs debugregs;
-  kvm_lapic_state lapic;
+  kvm_xcrs xcrs{};
+  kvm_debugregs debugregs{};
+  kvm_lapic_state lapic{};
   std::vector<kvm_msr_entry> msrs;
-  kvm_vcpu_events events;
+  kvm_vcpu_events events{};
 };
 /// In the order in which it was saved. Throws what SectionReader does.
 [[nodiscard]] SavedVcpu take_vcpu(SectionReader& from, const std::string& prefix,
