@@ -28,16 +28,14 @@ class FerryArm:
     # What `ferry run` and `ferry receive` get besides.
     run_options: tuple = ()
     receive_options: tuple = ()
+    ram_mib: int = 0  # of RAM, where that is more than `memory_mib`, which is what is warm
     _report: dict = field(default_factory=dict)
-
-    def ram(self):
-        """MiB of it: what is warm, unless there is more."""
-        return self.memory_mib
 
     def boot(self):
         return Ferry(
             self.program, f"{self.directory}/source", "run", "--kernel", self.kernel,
-            "--memory", f"{self.ram()}M", "--cmdline", self.cmdline, *self.run_options,
+            "--memory", f"{self.ram_mib or self.memory_mib}M", "--cmdline", self.cmdline,
+            *self.run_options,
         )
 
     # Bytes for the guest that wait at the destination until it runs there.

@@ -23,13 +23,9 @@ KVM_SET_USER_MEMORY_REGION = 0x4020AE46
 
 @dataclass
 class LocalArm(FerryArm):
-    """On a Unix socket, with memory that can be handed over. `memory_mib` is what is warm."""
+    """On a Unix socket, with memory that can be handed over."""
 
-    ram_mib: int = 0
     run_options: tuple = ("--memory-backing", "shared")
-
-    def ram(self):
-        return self.ram_mib
 
     def receiver(self):
         address = f"unix:{self.directory}/handover"
