@@ -99,7 +99,6 @@ json to_json(const MigrateOptions& options) {
   json result = {{"to", migration::to_string(options.to)},
                  {"mode", migration::to_string(options.mode)},
                  {"max_downtime_ms", in_milliseconds(options.max_downtime)},
-                 {"stop_policy", migration::to_string(options.stop_policy)},
                  {"max_bandwidth", options.max_bandwidth},
                  {"compression", migration::to_string(options.compression)},
                  {"prepaging", migration::to_string(options.prepaging)},
@@ -109,6 +108,10 @@ json to_json(const MigrateOptions& options) {
                  {"throttle", options.throttle},
                  {"verify", options.verify},
                  {"timeout_ms", in_milliseconds(options.timeout)}};
+  // What is not asked for is not named: a VM may be of an older process, which does not know it.
+  if (options.stop_policy != migration::StopPolicy::first_fit) {
+    result["stop_policy"] = migration::to_string(options.stop_policy);
+  }
   if (options.channels) result["channels"] = *options.channels;
   if (options.delta_cache) result["delta_cache"] = *options.delta_cache;
   if (options.max_rounds > 0) result["max_rounds"] = options.max_rounds;

@@ -23,7 +23,8 @@ namespace {
 constexpr const char* kSilent = "the peer gave no sign of life";
 constexpr const char* kNoWord = "the peer did not say in time what it wants";
 constexpr const char* kNoAnswer = "the peer did not answer in time";
-constexpr std::chrono::milliseconds kSlowestHeartbeat{1000};
+/// A peer whose timeout is a second hears four of them, too.
+constexpr std::chrono::milliseconds kSlowestHeartbeat{250};
 constexpr const char* kDeaf = "the peer takes nothing";
 /// So much goes at a time: also over a slow link, each piece gets through within the timeout.
 constexpr std::size_t kPiece = 256 << 10;

@@ -77,6 +77,9 @@ Address peer_address(const Socket& socket, const Address& asked) {
   return address;
 }
 
+/// Firewalls and translators of addresses forget what is silent for some minutes.
+constexpr int kKeepAliveSeconds = 60;
+
 void tune(Socket& socket, std::chrono::milliseconds timeout) {
   if (socket.local_endpoint().protocol().family() == AF_UNIX) return;
   const int one = 1;
@@ -84,8 +87,10 @@ void tune(Socket& socket, std::chrono::milliseconds timeout) {
   const int fd = socket.native_handle();
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
   ::setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds, sizeof(milliseconds));
-  // Finds a peer that vanished while nothing is being sent to it.
+  // Finds a peer that vanished while nothing is being sent to it. What is between forgets a channel
+  // that waits for its turn less soon.
   ::setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+  ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &kKeepAliveSeconds, sizeof(kKeepAliveSeconds));
 }
 
 void tune_bulk(Socket& socket) {

@@ -17,8 +17,8 @@ namespace migration {
 /// that content is for the caller to find out.
 class ContentTable {
  public:
-  /// One of so many tables, which together are for so many pages and no more than kMost. Costs
-  /// memory only as it is filled, and remembers nothing when there is none.
+  /// One of so many tables of one size, which together are for so many pages and no more than
+  /// kMost. Costs memory only as it is filled, and remembers nothing when there is none.
   explicit ContentTable(std::uint64_t pages, unsigned tables);
 
   struct Sent {

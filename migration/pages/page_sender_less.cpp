@@ -49,17 +49,19 @@ bool PageSender::add_delta(vmm::PageIndex page, std::span<const std::byte> copy,
 
 bool PageSender::add_same(vmm::PageIndex page, std::span<const std::byte> copy) {
   const auto start = Clock::now();
-  // At least as many as there are up to this one, which may be about to lose its turn.
-  const unsigned tables = std::max(shared_.channels.active(), index_ + 1);
-  ContentTable& table = contents_.table(shared_.memory.page_count(), tables);
+  std::optional<ContentTable>& table = contents_.table();
+  if (!table) {
+    // At least as many as there are up to this one, which may be about to lose its turn.
+    table.emplace(shared_.memory.page_count(), std::max(shared_.channels.active(), index_ + 1));
+  }
   const std::uint32_t round = round_now_->number();
   const PageHash hash = contents_.hash_of(copy);
-  const auto like = table.find(hash);
+  const auto like = table->find(hash);
   // It has landed in an earlier round and stays as it is in this one, or it is before this page on
   // this channel.
   const bool there = like && (like->round == round || !round_now_->takes_up(like->page)) &&
                      shared_.sent->of(like->page) == like->round;
-  if (!there) table.put(hash, {page, round});
+  if (!there) table->put(hash, {page, round});
   contents_.policy().looked(vmm::kPageSize, there, undisturbed_since(start));
   if (!there) return false;
   same_.add(page);

@@ -7,9 +7,4 @@ PageHash SentContents::hash_of(std::span<const std::byte> page) {
   return (*hasher_)(page);
 }
 
-ContentTable& SentContents::table(std::uint64_t pages, unsigned tables) {
-  if (!table_) table_.emplace(pages, tables);
-  return *table_;
-}
-
 }  // namespace migration

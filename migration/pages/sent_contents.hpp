@@ -15,8 +15,8 @@ class SentContents {
  public:
   /// Nobody knows the key, so nobody makes two pages that differ and hash alike.
   [[nodiscard]] PageHash hash_of(std::span<const std::byte> page);
-  /// One of so many tables for so many pages, made where it is first needed.
-  [[nodiscard]] ContentTable& table(std::uint64_t pages, unsigned tables);
+  /// None until it is needed.
+  [[nodiscard]] std::optional<ContentTable>& table() { return table_; }
   [[nodiscard]] DuplicatePolicy& policy() { return policy_; }
 
  private:

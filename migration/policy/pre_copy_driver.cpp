@@ -63,6 +63,9 @@ void PreCopyDriver::sampled(Time from, Time to) {
 
 bool PreCopyDriver::wants_look(Time now) const {
   if (!may_switch() || in_vain_) return false;
+  // A stop has fitted: what is sent until a quiet moment is few pages, of which nothing can be
+  // told.
+  if (stop_wait_) return false;
   // What is read of a stopped guest is not taken out of the log: no page sent makes it less. And
   // nothing may end this round: the destination runs with what it brings.
   if (kind_ == Kind::last) return false;

@@ -15,9 +15,10 @@ namespace migration {
 /// and then the stop, once a window is among the quiet ones of these and the round would leave half
 /// of what the first stop that fitted would have left.
 ///
-/// All of it, rounds included, may take a part of the time that the migration took before. That
-/// part is smaller where all windows are alike. And a stop that fits is not given away: where the
-/// rest grows faster than it could be sent, the guest is stopped while it still fits.
+/// All of it may take a part of the time that the migration took before; a round that was begun
+/// within that may end after it. That part is smaller where all windows are alike. And a stop that
+/// fits is not given away: where the rest grows faster than it could be sent, the guest is stopped
+/// while it still fits.
 class QuietWait {
  public:
   using Time = std::chrono::nanoseconds;

@@ -27,6 +27,11 @@ void TimeLeft::measure(Time now, std::uint64_t gone) {
   gone_then_ = gone;
 }
 
+void TimeLeft::tell_none() {
+  begun_ = false;
+  seconds_.reset();
+}
+
 void TimeLeft::tell(Time now, std::uint64_t all, std::uint64_t gone,
                     const std::optional<ConvergenceInput>& after) {
   measure(now, gone);
@@ -42,7 +47,8 @@ double seconds_after_round(double seconds, ConvergenceInput input) {
   for (;;) {
     ++input.rounds;
     input.remaining_bytes = input.dirty_bytes_per_second * seconds;
-    seconds = input.remaining_bytes / input.bytes_per_second;
+    // Of a guest that writes more than is sent: not for ever longer, as RAM has an end.
+    seconds = std::min(seconds, input.remaining_bytes / input.bytes_per_second);
     sum += seconds;
     const Step step = decide(input).step;
     if (step == Step::stop || step == Step::post_copy || input.rounds >= last) break;

@@ -19,8 +19,8 @@ class TimeLeft {
   /// were taken up, if rounds may follow.
   void tell(Time now, std::uint64_t all, std::uint64_t gone,
             const std::optional<ConvergenceInput>& after);
-  /// Nothing is being sent.
-  void tell_none() { seconds_.reset(); }
+  /// Nothing is being sent, or nobody takes it.
+  void tell_none();
 
   /// Nullopt while it is not known.
   [[nodiscard]] std::optional<double> seconds() const { return seconds_; }

@@ -64,7 +64,9 @@ void SourceMigration::Source::tick() {
       pre_copy_.look_at_writes();
       watch_stop();
       update_counts();
-      journal_.look(machine_->memory(), transfer().under_way());
+      auto under_way = transfer().under_way();
+      if (under_way) under_way->taken = link_.up();
+      journal_.look(machine_->memory(), under_way);
       callbacks_.progress(live());
     } catch (const std::exception& error) {
       abandon(Event::cancel, error.what());

@@ -112,10 +112,9 @@ void Journal::look(const vmm::GuestMemory& memory, const std::optional<UnderWay>
   if (under_way) {
     const std::uint64_t all = under_way->all.value_or(used);
     progress_.tell(all - std::min(all, under_way->gone), to_travel_.value_or(used));
-    time_left_.tell(elapsed(), all, under_way->gone, under_way->after);
-  } else {
-    time_left_.tell_none();
+    if (under_way->taken) time_left_.tell(elapsed(), all, under_way->gone, under_way->after);
   }
+  if (!under_way || !under_way->taken) time_left_.tell_none();
   const vmm::Lock lock(mutex_);
   report_.progress = progress_.percent();
   report_.left_ms = std::nullopt;

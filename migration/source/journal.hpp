@@ -65,6 +65,7 @@ class Journal {
     std::optional<std::uint64_t> all;
     std::uint64_t gone = 0;
     std::optional<ConvergenceInput> after = std::nullopt;  ///< of rounds that may follow
+    bool taken = true;                                     ///< the destination is there to take it
   };
   /// Only so many pages have to travel; the first word counts.
   void must_travel(std::uint64_t pages);

@@ -68,6 +68,7 @@ asio::awaitable<Step> PreCopy::watch(vmm::PageSet& dirty) {
     timer_.expires_after(driver_.watch_window());
     co_await timer_.async_wait(asio::use_awaitable);
     parts_.check_guest();
+    co_await parts_.link.control().drained();  // throws where the link is lost meanwhile
     const PreCopyDriver::Time to = parts_.journal.elapsed();
     const vmm::PageSet written = log.read();
     log.clear(written, all);

@@ -49,6 +49,15 @@ TEST(TimeLeft, IsUnknownWhereNothingGoes) {
   EXPECT_FALSE(left.seconds());
 }
 
+TEST(TimeLeft, DoesNotCountAPauseAsSlow) {
+  TimeLeft left;
+  left.tell(0s, 10'000, 0, std::nullopt);
+  left.tell(1s, 10'000, 1'000, std::nullopt);
+  left.tell_none();
+  left.tell(100s, 10'000, 1'000, std::nullopt);
+  EXPECT_NEAR(left.seconds().value(), 9, 1e-9);
+}
+
 TEST(TimeLeft, KeepsTheRateFromRoundToRound) {
   TimeLeft left;
   left.tell(0s, 10'000, 0, std::nullopt);
@@ -79,6 +88,10 @@ TEST(SecondsAfterRound, EndWithTheRoundsThatThereAre) {
   EXPECT_NEAR(seconds_after_round(1, endless), 29.003, 1e-6);
   endless.max_rounds = 1'000'000;
   EXPECT_NEAR(seconds_after_round(1, endless), 100.003, 1e-6);
+}
+
+TEST(SecondsAfterRound, AreNoLongerFromRoundToRoundHoweverMuchTheGuestWrites) {
+  EXPECT_NEAR(seconds_after_round(1, writes(200e6)), 29.003, 1e-6);
 }
 
 TEST(SecondsAfterRound, AreThoseOfTheRestWhereItIsLeftToPostCopy) {

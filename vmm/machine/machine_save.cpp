@@ -38,8 +38,9 @@ MachineState Machine::save() {
     save_vcpu(vcpu, config_.needs, fmt::format("vcpu{}", i), parts[i]);
     tsc_offsets[i] = vcpu.tsc_offset();
   });
-  for (MachineState& part : parts)
+  for (MachineState& part : parts) {
     std::ranges::move(part.sections, std::back_inserter(state.sections));
+  }
   for (std::size_t i = 0; i < page_msrs_.size(); ++i) {
     const std::string msrs = fmt::format("vcpu{}/msrs", i);
     const auto section = std::ranges::find(state.sections, msrs, &StateSection::id);
@@ -68,7 +69,7 @@ void Machine::load(const MachineState& state, PageWrites writes) {
   for_each_vcpu(vcpus_, [&](std::size_t i) {
     page_msrs[i] = load_vcpu(vcpus_[i]->kvm(), std::move(saved_vcpus[i]), tsc_shift, writes);
   });
-  page_msrs_ = std::move(page_msrs);
+  if (writes == PageWrites::at_resume) page_msrs_ = std::move(page_msrs);
   for (std::uint32_t chip = 0; chip < kIrqchips.size(); ++chip) {
     const auto saved = from.take_struct<kvm_irqchip>(kIrqchips.at(chip));
     if (saved.chip_id != chip) {

@@ -37,6 +37,9 @@ AtomicPageSet::AtomicPageSet(const PageSet& pages) : AtomicPageSet(pages.pages()
   }
 }
 
+AtomicPageSet::AtomicPageSet(AtomicPageSet&& other) noexcept
+    : pages_(std::exchange(other.pages_, 0)), blocks_(std::move(other.blocks_)) {}
+
 AtomicPageSet& AtomicPageSet::operator=(AtomicPageSet&& other) noexcept {
   std::swap(pages_, other.pages_);
   blocks_.swap(other.blocks_);

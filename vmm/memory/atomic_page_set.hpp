@@ -26,7 +26,7 @@ class AtomicPageSet {
   /// Empty, or all of RAM.
   explicit AtomicPageSet(std::uint64_t pages, bool all = false);
   explicit AtomicPageSet(const PageSet& pages);
-  AtomicPageSet(AtomicPageSet&&) noexcept = default;
+  AtomicPageSet(AtomicPageSet&& other) noexcept;
   AtomicPageSet& operator=(AtomicPageSet&& other) noexcept;
   ~AtomicPageSet();
 

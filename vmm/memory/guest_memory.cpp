@@ -60,8 +60,7 @@ std::uint64_t checked(std::uint64_t size) {
   }
   if (size > kMaxMemory) {
     throw std::invalid_argument(
-        fmt::format("guest memory of {} GiB: may have {} GiB, as much as KVM takes in one piece",
-                    size / 1_GiB, kMaxMemory / 1_GiB));
+        fmt::format("guest memory of {} GiB: may have {} GiB", size / 1_GiB, kMaxMemory / 1_GiB));
   }
   return size;
 }
@@ -151,9 +150,8 @@ void GuestMemory::write(GuestAddress address, std::span<const std::byte> bytes) 
 /// next read takes it.
 void GuestMemory::note_written(std::span<const std::byte> bytes) {
   if (bytes.empty()) return;
-  for (PageIndex page = page_at(&bytes.front()); page <= page_at(&bytes.back()); ++page) {
-    host_writes_.put(page);
-  }
+  const PageIndex first = page_at(&bytes.front());
+  host_writes_.put(PageRange{first, page_at(&bytes.back()) + 1 - first});
 }
 
 void GuestMemory::read(GuestAddress address, std::span<std::byte> bytes) const {

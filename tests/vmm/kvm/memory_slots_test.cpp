@@ -16,5 +16,12 @@ TEST(MemorySlots, AreRamInOrderInPiecesOfAtMost4GiB) {
   EXPECT_EQ(slots[2].pages(), (PageRange{7_GiB / kPageSize, 3_GiB / kPageSize}));
 }
 
+TEST(MemorySlots, AreNotMuchMoreThan64) {
+  const std::vector<RamSlot> slots = memory_slots(GuestMemory(1024_GiB));
+  EXPECT_EQ(slots.size(), 65U);
+  EXPECT_EQ(slots[1].size, 16_GiB);
+  EXPECT_EQ(slots.back().pages().end(), 1024_GiB / kPageSize);
+}
+
 }  // namespace
 }  // namespace vmm
