@@ -113,7 +113,7 @@ std::optional<Chunk> PageServer::next_absent() {
     if (first >= pages) break;
     const vmm::PageRange range{first, std::min(kLookUpPages, pages - first)};
     if (missing_.count(range) == 0) continue;
-    // Channels look at different ranges, in whole words of the bitmap.
+    // Channels look at different ranges, in whole blocks of the set.
     shared_.memory.add_populated(range, populated_);
     Chunk chunk;
     vmm::PageIndex from = range.first;
@@ -142,7 +142,11 @@ std::optional<Chunk> PageServer::next_chunk() {
       const vmm::Lock lock(mutex_);
       for (const vmm::PageIndex page : faults_.take_new()) order_.faulted(page);
       const auto next = order_.next(missing_, chunk_pages());
-      if (!next && !missing_.first_at_or_after(0)) return std::nullopt;
+      if (!next && !missing_.first_at_or_after(0)) {
+        // A channel may have gone to sleep while the last page was about to be taken.
+        changed_.notify_all();
+        return std::nullopt;
+      }
       if (!next) continue;  // the order is none by now
       range = *next;
     }

@@ -65,7 +65,7 @@ void SourceMigration::Source::tick() {
       watch_stop();
       update_counts();
       auto under_way = transfer().under_way();
-      if (under_way) under_way->taken = link_.up();
+      if (under_way) under_way->taken = link_.up() && !Side::searches(stage());
       journal_.look(machine_->memory(), under_way);
       callbacks_.progress(live());
     } catch (const std::exception& error) {

@@ -75,6 +75,7 @@ void SourceMigration::Source::tell_doubt(const std::string& problem) {
   bool news = false;
   journal_.write([&](MigrationReport& report) {
     report.phase = post_copy_ ? "link lost" : "in doubt";
+    report.left_ms = std::nullopt;
     report.error = fmt::format(
         "the link {}: {}",
         post_copy_ ? "to the destination is lost" : "was lost during the handover", problem);

@@ -56,6 +56,16 @@ TEST_F(Sending, ShowsSignsOfLifeSeveralTimesInATimeoutUntilItIsClosed) {
   EXPECT_TRUE(peer_.ended());
 }
 
+// The peer's timeout may be a second.
+TEST_F(Sending, ShowsSignsOfLifeOftenHoweverLongItsOwnTimeoutIs) {
+  const auto connection = connect(std::chrono::hours(1));
+  const auto started = Clock::now();
+  connection->keep_alive();
+  run_until([&] { return connection->bytes_sent() == 3 * wire::kHeaderBytes; });
+  EXPECT_LT(Clock::now() - started, std::chrono::seconds(2));
+  connection->close();
+}
+
 TEST_F(Sending, LosesAPeerThatTakesNothingForTheTimeout) {
   const auto connection = connect(kLittleTime);
   connection->send(FrameType::state, much());

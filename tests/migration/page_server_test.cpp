@@ -1,94 +1,16 @@
-#include "migration/postcopy/page_server.hpp"
-
 #include <gtest/gtest.h>
 #include <lz4.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <array>
-#include <future>
 #include <set>
 #include <thread>
 #include <utility>
 
-#include "migration/base/page_content.hpp"
-#include "tests/migration/fault_peer.hpp"
+#include "tests/migration/page_server_fixture.hpp"
 
 namespace migration {
 namespace {
-
-using Pages = std::vector<vmm::PageIndex>;
-using wire::PageEncoding;
-
-constexpr vmm::PageIndex kTouched = 1000;  ///< pages of memory_ that hold something
-
-void append(Pages& pages, const std::vector<vmm::PageRange>& ranges) {
-  for (const vmm::PageRange& range : ranges) {
-    for (vmm::PageIndex page = range.first; page < range.end(); ++page) pages.push_back(page);
-  }
-}
-
-/// What a channel was given to send.
-struct Given {
-  Pages data, absent;
-
-  void take(const Chunk& chunk) {
-    append(data, chunk.data);
-    append(absent, chunk.absent);
-  }
-};
-
-/// How many the calling thread may run on.
-int processors() {
-  cpu_set_t set;
-  return ::sched_getaffinity(0, sizeof(set), &set) < 0 ? 0 : CPU_COUNT(&set);
-}
-
-class PageServing : public ::testing::Test {
- protected:
-  PageServing() {
-    for (vmm::PageIndex page = 0; page < kTouched; ++page) {
-      memory_.pages({page, 1})[page % vmm::kPageSize] = std::byte{1};
-    }
-  }
-
-  void make(const std::vector<vmm::PageRange>& missing, Prepaging prepaging = Prepaging::linear,
-            bool digests = false) {
-    vmm::PageSet pages(memory_.page_count());
-    for (const vmm::PageRange& range : missing) pages.set(range);
-    server_ = std::make_unique<PageServer>(shared_, vmm::AtomicPageSet(pages), prepaging, digests);
-  }
-  /// Opens the fault connection.
-  void connect() {
-    peer_ = std::make_unique<FaultPeer>();
-    failed_ = std::promise<std::exception_ptr>();
-    server_->serve(peer_->socket(context_),
-                   [this](std::exception_ptr failure) { failed_.set_value(failure); });
-  }
-  [[nodiscard]] std::string failure() { return reason_of(failed_); }
-  wire::SinglePage answer(wire::FrameType type = wire::FrameType::page) {
-    payload_ = peer_->receive(type).value_or(wire::Bytes(16));
-    return wire::decode_page(payload_, memory_.page_count());
-  }
-  Given drain(Round& round) {
-    Given given;
-    while (const auto chunk = round.next_chunk()) given.take(*chunk);
-    return given;
-  }
-
-  boost::asio::io_context context_;
-  // In a file: no huge pages, so that neighbours of a page stay untouched.
-  vmm::GuestMemory memory_{16U << 20, vmm::Backing::memfd};
-  RateLimiter limiter_{0};
-  PageCounters counters_;
-  ActiveChannels one_ = ActiveChannels::all(1);
-  PageSender::Shared shared_{memory_, limiter_,     counters_, Compression::automatic,
-                             one_,    kPeerDeadline};
-  std::promise<std::exception_ptr> failed_;
-  wire::Bytes payload_;
-  std::unique_ptr<FaultPeer> peer_;
-  std::unique_ptr<PageServer> server_;
-};
 
 TEST_F(PageServing, HandsEachMissingPageToOneOfSeveralChannels) {
   make({{0, memory_.page_count()}});
@@ -264,122 +186,6 @@ TEST_F(PageServing, SendsPagesAtOnceThatTheDestinationLacks) {
   EXPECT_EQ(server_->counts().pushed, 3U);
   EXPECT_EQ(server_->counts().demand, 0U);
   EXPECT_EQ(drain(*server_->round(1)).data.size(), 17U);
-}
-
-TEST_F(PageServing, SendsNothingOfALostLinkOnTheNext) {
-  make({{0, 20}});
-  connect();
-  peer_->hang_up();
-  EXPECT_NE(failure(), "has not failed");
-  const Pages pages = {5, 6};
-  EXPECT_THROW(server_->send_now(pages), std::system_error);
-  server_->hang_up();
-  vmm::PageSet missing(memory_.page_count());
-  missing.set(vmm::PageRange{0, 20});
-  server_->reset(missing);
-  connect();
-  peer_->request(9);
-  EXPECT_EQ(answer().page, 9U);
-}
-
-TEST_F(PageServing, AnUnsoundRequestFailsTheConnection) {
-  make({{0, 20}});
-  connect();
-  peer_->request(memory_.page_count());
-  EXPECT_EQ(failure(), "the peer sent an unsound page request");
-}
-
-TEST_F(PageServing, SomethingElseThanARequestFailsTheConnection) {
-  make({{0, 20}});
-  connect();
-  wire::Bytes frame;
-  wire::put_frame(frame, wire::FrameType::round_end, wire::encode_round(1));
-  frame.resize(wire::kHeaderBytes + 8);
-  peer_->send(frame);
-  EXPECT_NE(failure().find("something else than a page request"), std::string::npos);
-}
-
-TEST_F(PageServing, MoreRequestsThanPagesFailTheConnection) {
-  make({{0, 20}});
-  connect();
-  for (std::uint64_t i = 1; i < memory_.page_count(); ++i) peer_->request(3);
-  EXPECT_EQ(answer().page, 3U);
-  peer_->request(9);
-  EXPECT_EQ(answer().page, 9U);
-  peer_->request(10);
-  EXPECT_EQ(failure(), "the destination asks for more pages than there are");
-  server_->hang_up();
-  connect();
-  peer_->request(10);
-  EXPECT_EQ(answer().page, 10U);
-}
-
-TEST_F(PageServing, ADestinationThatHangsUpFailsTheConnection) {
-  make({{0, 20}});
-  connect();
-  peer_->hang_up();
-  EXPECT_NE(failure(), "has not failed");
-}
-
-TEST_F(PageServing, WithoutPrepagingARoundWaitsUntilAllWasAskedFor) {
-  make({{0, 2}}, Prepaging::none);
-  connect();
-  const auto round = server_->round(1);
-  auto chunk = std::async(std::launch::async, [&] { return round->next_chunk(); });
-  peer_->request(0);
-  EXPECT_EQ(answer().page, 0U);
-  EXPECT_EQ(chunk.wait_for(std::chrono::seconds(0)), std::future_status::timeout);
-  peer_->request(1);
-  EXPECT_EQ(answer().page, 1U);
-  ASSERT_EQ(chunk.wait_for(kPeerDeadline), std::future_status::ready);
-  EXPECT_FALSE(chunk.get());
-}
-
-TEST_F(PageServing, WithoutPrepagingARoundWaitsUntilAnOrderIsSet) {
-  make({{0, 20}}, Prepaging::none);
-  const auto round = server_->round(1);
-  auto given = std::async(std::launch::async, [&] { return drain(*round); });
-  EXPECT_EQ(given.wait_for(std::chrono::seconds(0)), std::future_status::timeout);
-  server_->set(Prepaging::linear);
-  ASSERT_EQ(given.wait_for(kPeerDeadline), std::future_status::ready);
-  EXPECT_EQ(given.get().data.size(), 20U);
-}
-
-TEST_F(PageServing, HangingUpEndsTheRoundsAndTheConnection) {
-  make({{0, 20}}, Prepaging::none);
-  connect();
-  const auto round = server_->round(1);
-  auto chunk = std::async(std::launch::async, [&] { return round->next_chunk(); });
-  server_->hang_up();
-  ASSERT_EQ(chunk.wait_for(kPeerDeadline), std::future_status::ready);
-  EXPECT_FALSE(chunk.get());
-  EXPECT_TRUE(peer_->ended());
-}
-
-TEST_F(PageServing, AfterALostLinkTheNextOneBringsWhatIsMissingThen) {
-  make({{0, 200}, {2000, 100}});
-  connect();
-  peer_->request(150);
-  answer();
-  // Absent pages, then the first 64: 63 of them and page 150 are lost on the way.
-  Given given;
-  const auto lost = server_->round(1);
-  for (int chunk = 0; chunk < 2; ++chunk) given.take(lost->next_chunk().value());
-  EXPECT_EQ(given.absent.size(), 100U);
-  EXPECT_EQ(given.data.size(), 64U);
-  server_->hang_up();
-  vmm::PageSet missing(memory_.page_count());
-  missing.set(vmm::PageRange{1, 199});
-  server_->reset(missing);
-  EXPECT_EQ(server_->sent_again(), 64U);
-  connect();
-  peer_->request(150);
-  EXPECT_EQ(answer().page, 150U);
-  const Given again = drain(*server_->round(2));
-  EXPECT_TRUE(again.absent.empty());
-  EXPECT_EQ(again.data.size(), 198U);
-  EXPECT_FALSE(std::ranges::count(again.data, 0U) != 0);
-  EXPECT_FALSE(std::ranges::count(again.data, 150U) != 0);
 }
 
 }  // namespace

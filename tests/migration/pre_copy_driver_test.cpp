@@ -303,6 +303,17 @@ TEST_F(PreCopyDriverTest, WatchesAGuestBeforeItStopsItIfTheDensityIsToTell) {
   EXPECT_NEAR(driver.stop_wait()->downtime_ms, 3 + 0.1, 0.1);
 }
 
+// What is sent after that, and read of the log, tells nothing of whether work is in vain.
+TEST_F(PreCopyDriverTest, DoesNotLookForWorkInVainOnceAStopHasFitted) {
+  Driver driver = make({.mode = Mode::automatic, .stop_policy = StopPolicy::density});
+  driver.allow_post_copy();
+  round(driver, kRamPages, Kind::discovers);
+  ASSERT_TRUE(driver.wants_look(now_ + 1s));
+  ASSERT_EQ(decide(driver, 900).decision.step, Step::watch);
+  driver.begin(Kind::given, now_, sent_);
+  EXPECT_FALSE(driver.wants_look(now_ + 1h));
+}
+
 TEST_F(PreCopyDriverTest, StopsAtTheFirstFitUnlessTheDensityIsToTell) {
   Driver driver = make({.mode = Mode::pre_copy});
   round(driver, kRamPages);

@@ -1,23 +1,20 @@
-#include "devices/storage/file_storage.hpp"
-
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sys/fsuid.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
-#include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <iterator>
 #include <stdexcept>
 #include <string>
 #include <system_error>
 #include <vector>
+
+#include "tests/devices/storage/file_storage_fixture.hpp"
 
 namespace {
 
@@ -36,64 +33,6 @@ extern "C" int fdatasync(int file) {
 
 namespace devices::storage {
 namespace {
-
-constexpr std::uint64_t kSize = 64 * kSectorSize;
-
-class FileStorageTest : public testing::Test {
- public:
-  FileStorageTest(const FileStorageTest&) = delete;
-  FileStorageTest& operator=(const FileStorageTest&) = delete;
-  ~FileStorageTest() override { std::filesystem::remove_all(directory_); }
-
- protected:
-  FileStorageTest() : FileStorageTest(testing::TempDir()) {}
-  explicit FileStorageTest(const std::string& where) {
-    std::string name = where + "/ferry-storage-XXXXXX";
-    if (::mkdtemp(name.data()) == nullptr) std::abort();
-    directory_ = name;
-    path_ = directory_ / "disk";
-    std::ofstream(path_) << std::string(kSize, 'd');
-  }
-
-  [[nodiscard]] FileStorage storage(bool read_only = false) const {
-    return FileStorage({.path = path_, .read_only = read_only, .id = "some disk"});
-  }
-  static void write_some(FileStorage& disk) {
-    std::string bytes(kSectorSize, 'w');
-    iovec part{bytes.data(), bytes.size()};
-    disk.write(0, {&part, 1});
-  }
-  [[nodiscard]] std::string content() const {
-    std::ifstream file(path_, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-  }
-  /// As `content` with `with` at `offset`.
-  static std::string changed(std::string content, std::size_t offset, const std::string& with) {
-    return content.replace(offset, with.size(), with);
-  }
-  static std::error_code code_of(const std::function<void()>& act) {
-    try {
-      act();
-    } catch (const std::system_error& error) {
-      return error.code();
-    }
-    return {};
-  }
-  [[nodiscard]] int error_of_opening(bool read_only = false) const {
-    return code_of([&] { static_cast<void>(storage(read_only)); }).value();
-  }
-  [[nodiscard]] std::string complaint() const {
-    try {
-      static_cast<void>(storage());
-    } catch (const std::exception& error) {
-      return error.what();
-    }
-    return "none";
-  }
-
-  std::filesystem::path directory_;
-  std::filesystem::path path_;
-};
 
 /// In a file system that makes holes and cannot make zeros of a range.
 class FileStorageInMemoryTest : public FileStorageTest {
@@ -313,67 +252,6 @@ TEST_F(FileStorageTest, NamesItsWriterBeforeTheWrite) {
     second.release();
     EXPECT_THROW(first.acquire(), std::runtime_error);
   }
-}
-
-TEST(DiskIdentity, IsReadAsItIsWrittenAndInNoOtherWay) {
-  const DiskIdentity identity{
-      .bytes = 1024, .read_only = true, .boot = "some-boot", .device = 5, .inode = 77, .mark = "m"};
-  const std::string text = to_text(identity);
-  EXPECT_EQ(text, "disk 1024 read-only some-boot 5 77 m");
-  EXPECT_EQ(disk_identity(text), identity);
-  for (const std::string& unsound :
-       {std::string(), text + " ", text + "0 0", " " + text, std::string("disk 1024 read-only"),
-        std::string("disk -1 read-only some-boot 5 77 m"),
-        std::string("disk 1024 so-so some-boot 5 77 m"),
-        std::string("disk 99999999999999999999 writable some-boot 5 77 m"),
-        std::string("tape 1024 read-only some-boot 5 77 m"),
-        "disk 1 writable " + std::string(5000, 'x') + " 5 77 m"}) {
-    EXPECT_THROW(static_cast<void>(disk_identity(unsound)), std::invalid_argument) << unsound;
-  }
-}
-
-TEST_F(FileStorageTest, RefusesWhatIsNotThere) {
-  std::filesystem::remove(path_);
-  EXPECT_EQ(error_of_opening(), ENOENT);
-  EXPECT_NE(complaint().find(path_.string()), std::string::npos);
-}
-
-TEST_F(FileStorageTest, RefusesADirectory) {
-  path_ = directory_;
-  EXPECT_EQ(error_of_opening(), EISDIR);
-  EXPECT_EQ(error_of_opening(true), EISDIR);
-}
-
-TEST_F(FileStorageTest, RefusesAPipeWithoutWaiting) {
-  std::filesystem::remove(path_);
-  ASSERT_EQ(::mkfifo(path_.c_str(), 0600), 0);
-  EXPECT_THROW(static_cast<void>(storage()), std::invalid_argument);
-  EXPECT_THROW(static_cast<void>(storage(true)), std::invalid_argument);
-}
-
-TEST_F(FileStorageTest, RefusesAFileThatMayNotBeWritten) {
-  std::filesystem::permissions(directory_, std::filesystem::perms{0711});
-  std::filesystem::permissions(path_, std::filesystem::perms{0444});
-  // Whoever may do anything is somebody else meanwhile.
-  const auto before = ::setfsuid(65534);
-  const std::string complaint = this->complaint();
-  const int read_only = error_of_opening(true);
-  ::setfsuid(static_cast<uid_t>(before));
-  EXPECT_NE(complaint.find("read-only, it needs less"), std::string::npos) << complaint;
-  EXPECT_EQ(read_only, 0);
-}
-
-TEST_F(FileStorageTest, RefusesSizesThatNoDiskHas) {
-  std::filesystem::resize_file(path_, 0);
-  EXPECT_NE(complaint().find("is empty"), std::string::npos);
-  std::filesystem::resize_file(path_, 1000);
-  EXPECT_NE(complaint().find("1000 bytes, which is no multiple of 512"), std::string::npos);
-  EXPECT_THROW(static_cast<void>(storage()), std::invalid_argument);
-}
-
-TEST_F(FileStorageTest, RefusesAnIdThatIsTooLong) {
-  EXPECT_THROW(FileStorage({.path = path_, .id = std::string(21, 'i')}), std::invalid_argument);
-  EXPECT_EQ(FileStorage({.path = path_, .id = std::string(20, 'i')}).id().size(), 20U);
 }
 
 }  // namespace

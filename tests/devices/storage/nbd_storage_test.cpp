@@ -1,89 +1,19 @@
-#include "devices/storage/nbd_storage.hpp"
-
 #include <gtest/gtest.h>
 
 #include <cerrno>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
-#include <functional>
-#include <memory>
-#include <optional>
 #include <stdexcept>
 #include <string>
 #include <system_error>
 #include <thread>
 #include <vector>
 
-#include "tests/devices/storage/nbd_server.hpp"
+#include "tests/devices/storage/nbd_storage_fixture.hpp"
 
 namespace devices::storage {
 namespace {
-
-using std::chrono::milliseconds;
-using std::chrono::steady_clock;
-
-const std::vector<std::string> kMemory = {"memory", "1M"};
-constexpr std::uint64_t kDiskSize = 1 << 20;
-constexpr std::chrono::seconds kPatience{20};
-
-class NbdStorageTest : public testing::Test {
- protected:
-  void SetUp() override {
-    if (const std::string missing = NbdServer::missing(); !missing.empty()) GTEST_SKIP() << missing;
-  }
-
-  void serve(const std::vector<std::string>& arguments) { server_.emplace(arguments); }
-  [[nodiscard]] NbdOptions options(bool read_only = false) const {
-    return {.uri = server_->uri(), .read_only = read_only, .id = "some disk"};
-  }
-  /// Of `arguments`' disk.
-  [[nodiscard]] std::string complaint(const std::vector<std::string>& arguments,
-                                      bool read_only = false) {
-    serve(arguments);
-    return what_of([&] { const NbdStorage storage(options(read_only)); });
-  }
-  [[nodiscard]] std::string disk() const { return "disk 'nbd:" + server_->uri() + "'"; }
-
-  static std::string what_of(const std::function<void()>& act) {
-    try {
-      act();
-    } catch (const std::exception& error) {
-      return error.what();
-    }
-    return "none";
-  }
-  static std::string read(NbdStorage& storage, std::uint64_t offset, std::size_t bytes) {
-    std::string text(bytes, '-');
-    iovec part{text.data(), text.size()};
-    storage.read(offset, {&part, 1});
-    return text;
-  }
-  static void write(NbdStorage& storage, std::uint64_t offset, std::string text) {
-    iovec part{text.data(), text.size()};
-    storage.write(offset, {&part, 1});
-  }
-  /// Whether its server is found to be dead some day.
-  static bool fails_at_last(NbdStorage& storage) {
-    const auto end = steady_clock::now() + kPatience;
-    while (what_of([&] { read(storage, 0, 512); }) == "none") {
-      if (steady_clock::now() > end) return false;
-      std::this_thread::yield();
-    }
-    return true;
-  }
-  /// Whether it is done some day.
-  static bool works_again(const std::function<void()>& act) {
-    const auto end = steady_clock::now() + kPatience;
-    while (what_of(act) != "none") {
-      if (steady_clock::now() > end) return false;
-      std::this_thread::yield();
-    }
-    return true;
-  }
-
-  std::optional<NbdServer> server_;
-};
 
 TEST_F(NbdStorageTest, HasWhatTheServerHas) {
   serve(kMemory);
@@ -193,134 +123,6 @@ TEST_F(NbdStorageTest, SaysWhatFailed) {
   }
   std::filesystem::remove(file);
   EXPECT_NO_THROW(write(storage, 0, std::string(512, 'a')));
-}
-
-TEST_F(NbdStorageTest, FindsAServerThatDiedAgain) {
-  serve(kMemory);
-  NbdStorage storage(options());
-  storage.acquire();
-  server_->kill();
-  const std::string what = what_of([&] { read(storage, 0, 512); });
-  EXPECT_EQ(what.find(disk() + ": cannot read: the connection is lost"), 0U) << what;
-  server_->start(kMemory);
-  EXPECT_TRUE(works_again([&] { read(storage, 0, 512); }));
-  EXPECT_NO_THROW(storage.flush());
-  EXPECT_NO_THROW(storage.release());
-}
-
-TEST_F(NbdStorageTest, FindsADeadServerAgainWhenItIsAcquired) {
-  serve(kMemory);
-  NbdStorage storage(options());
-  server_->kill();
-  ASSERT_TRUE(fails_at_last(storage));
-  const std::string what = what_of([&] { storage.acquire(); });
-  EXPECT_EQ(what.find(disk() + ": cannot acquire: cannot connect"), 0U) << what;
-  server_->start(kMemory);
-  EXPECT_NO_THROW(storage.acquire());
-  EXPECT_NO_THROW(read(storage, 0, 512));
-}
-
-TEST_F(NbdStorageTest, TellsOnceThatWritesMayBeLost) {
-  serve(kMemory);
-  NbdStorage storage(options());
-  storage.acquire();
-  write(storage, 0, std::string(512, 'a'));
-  server_->kill();
-  server_->start(kMemory);
-  ASSERT_TRUE(works_again([&] { read(storage, 0, 512); }));
-  for (int i = 0; i < 2; ++i) {
-    const std::string what = what_of([&] { storage.release(); });
-    EXPECT_NE(what.find("not flushed may be lost"), std::string::npos) << what;
-  }
-  const std::string what = what_of([&] { storage.flush(); });
-  EXPECT_NE(what.find("not flushed may be lost"), std::string::npos) << what;
-  EXPECT_NO_THROW(storage.flush());
-  EXPECT_NO_THROW(storage.release());
-}
-
-TEST_F(NbdStorageTest, FlushesNothingTwiceAsItIsReleased) {
-  serve(kMemory);
-  NbdOptions options = this->options();
-  options.limit = milliseconds(300);
-  NbdStorage storage(options);
-  storage.acquire();
-  const std::vector<std::function<void()>> changes = {
-      [&] { write(storage, 0, std::string(512, 'a')); }, [&] { storage.discard(0, 512); },
-      [&] { storage.write_zeroes(0, 512, false); }};
-  for (const auto& change : changes) {
-    change();
-    storage.prepare_release();
-    server_->stop();
-    EXPECT_NO_THROW(storage.release());
-    server_->go_on();
-    storage.acquire();
-  }
-  changes[0]();
-  server_->stop();
-  EXPECT_NE(what_of([&] { storage.release(); }).find("does not answer"), std::string::npos);
-}
-
-TEST_F(NbdStorageTest, TellsNothingOfWritesThatWereFlushed) {
-  serve(kMemory);
-  NbdStorage storage(options());
-  storage.acquire();
-  write(storage, 0, std::string(512, 'a'));
-  storage.flush();
-  server_->kill();
-  server_->start(kMemory);
-  ASSERT_TRUE(works_again([&] { read(storage, 0, 512); }));
-  EXPECT_NO_THROW(storage.flush());
-}
-
-TEST_F(NbdStorageTest, TakesNoOtherDiskForIts) {
-  serve(kMemory);
-  NbdStorage storage(options());
-  server_->kill();
-  ASSERT_TRUE(fails_at_last(storage));
-  server_->start({"memory", "2M"});
-  const std::string what = what_of([&] { storage.acquire(); });
-  EXPECT_NE(what.find("another disk there now"), std::string::npos) << what;
-}
-
-TEST_F(NbdStorageTest, GivesUpAServerThatHangs) {
-  // With several threads nbdkit ends when it is to answer on a connection that is gone.
-  serve({"--threads=1", "memory", "1M"});
-  NbdOptions options = this->options();
-  options.limit = milliseconds(300);
-  NbdStorage storage(options);
-  storage.acquire();
-  server_->stop();
-  try {
-    read(storage, 0, 512);
-    FAIL();
-  } catch (const std::system_error& error) {
-    EXPECT_EQ(error.code().value(), ETIMEDOUT);
-    EXPECT_EQ(std::string(error.what()).find(disk() + ": cannot read: the server does not answer"),
-              0U)
-        << error.what();
-  }
-  server_->go_on();
-  EXPECT_TRUE(works_again([&] { read(storage, 0, 512); }));
-}
-
-TEST_F(NbdStorageTest, EndsWithoutAServerThatHangs) {
-  serve(kMemory);
-  auto storage = std::make_unique<NbdStorage>(options());
-  server_->stop();
-  const auto start = steady_clock::now();
-  storage.reset();
-  EXPECT_LT(steady_clock::now() - start, std::chrono::seconds(10));
-}
-
-TEST_F(NbdStorageTest, DoesNotWaitForAServerThatHangsFromTheStart) {
-  serve(kMemory);
-  { const NbdStorage storage(options()); }  // it runs
-  server_->stop();
-  NbdOptions options = this->options();
-  options.limit = milliseconds(300);
-  const std::string what = what_of([&] { const NbdStorage storage(options); });
-  EXPECT_EQ(what.find(disk() + ": cannot open: cannot connect: the server does not answer"), 0U)
-      << what;
 }
 
 TEST_F(NbdStorageTest, SeesWhatAnotherHasFlushed) {
