@@ -11,6 +11,7 @@
 
 #include "migration/policy/compression_policy.hpp"
 #include "migration/policy/delta_policy.hpp"
+#include "migration/wire/format.hpp"
 #include "vmm/memory/guest_address.hpp"
 
 namespace migration::forecast {

@@ -134,7 +134,8 @@ bool PreCopyDriver::waits(const ConvergenceInput& measured) {
                 .ratio = measured.dirty_bytes_per_second / measured.bytes_per_second});
   if (waits && !stop_wait_) {
     first_fit_ = landed_;
-    stop_wait_.emplace().first_downtime_ms = 1000 * downtime;
+    stop_wait_ = MigrationReport::StopWait();
+    stop_wait_->first_downtime_ms = 1000 * downtime;
   }
   return waits;
 }

@@ -27,7 +27,7 @@ namespace migration {
 
 using wire::Bytes;
 using wire::FrameType;
-using Ranges = std::vector<vmm::PageRange>;
+using PageRanges = std::vector<vmm::PageRange>;
 
 /// Pages that differ in every byte that counts, and shrink well.
 inline Bytes content(std::size_t pages, int seed) {
@@ -38,7 +38,7 @@ inline Bytes content(std::size_t pages, int seed) {
   return bytes;
 }
 
-inline void put_pages(Bytes& out, FrameType type, const Ranges& ranges, const Bytes& data) {
+inline void put_pages(Bytes& out, FrameType type, const PageRanges& ranges, const Bytes& data) {
   wire::put_page_header(out, type, ranges, data.size());
   out.insert(out.end(), data.begin(), data.end());
 }

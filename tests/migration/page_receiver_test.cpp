@@ -103,7 +103,7 @@ TEST_F(PageReceiving, RefusesWhatIsNeitherAPageNorAWord) {
 /// Notes the pages that it is given, and puts them nowhere.
 class NotingSink final : public PageSink {
  public:
-  explicit NotingSink(std::shared_ptr<Ranges> noted) : noted_(std::move(noted)) {}
+  explicit NotingSink(std::shared_ptr<PageRanges> noted) : noted_(std::move(noted)) {}
   void put_raw(std::span<const vmm::PageRange> ranges, net::BufferedReader& in,
                std::size_t bytes) override {
     static_cast<void>(in.take(bytes));
@@ -130,7 +130,7 @@ class NotingSink final : public PageSink {
   }
 
  private:
-  std::shared_ptr<Ranges> noted_;
+  std::shared_ptr<PageRanges> noted_;
 };
 
 TEST_F(PageReceiving, GivesPagesToTheSinkThatItIsSwitchedTo) {
@@ -138,7 +138,7 @@ TEST_F(PageReceiving, GivesPagesToTheSinkThatItIsSwitchedTo) {
   put_pages(bytes, FrameType::pages_raw, {{5, 1}}, content(1, 1));
   wire::put_frame(bytes, FrameType::round_end, wire::encode_round(1));
   EXPECT_EQ(send(bytes), 1U);
-  const auto noted = std::make_shared<Ranges>();
+  const auto noted = std::make_shared<PageRanges>();
   receiver_->switch_to(std::make_unique<NotingSink>(noted));
   bytes.clear();
   put_pages(bytes, FrameType::pages_raw, {{5, 2}}, content(2, 9));
@@ -146,7 +146,7 @@ TEST_F(PageReceiving, GivesPagesToTheSinkThatItIsSwitchedTo) {
   put_pages(bytes, FrameType::pages_zero, {{5, 1}, {7, 3}}, {});
   wire::put_frame(bytes, FrameType::round_end, wire::encode_round(2));
   EXPECT_EQ(send(bytes), 2U);
-  EXPECT_EQ(*noted, (Ranges{{5, 2}, {100, 16}, {5, 1}, {7, 3}}));
+  EXPECT_EQ(*noted, (PageRanges{{5, 2}, {100, 16}, {5, 1}, {7, 3}}));
   expect_pages(5, content(1, 1));
   expect_pages(100, Bytes(vmm::kPageSize));
 }

@@ -14,7 +14,7 @@ TEST_F(PageServing, SendsNothingOfALostLinkOnTheNext) {
   connect();
   peer_->hang_up();
   EXPECT_NE(failure(), "has not failed");
-  const Pages pages = {5, 6};
+  const PageList pages = {5, 6};
   EXPECT_THROW(server_->send_now(pages), std::system_error);
   server_->hang_up();
   vmm::PageSet missing(memory_.page_count());

@@ -12,12 +12,12 @@
 
 namespace migration {
 
-using Pages = std::vector<vmm::PageIndex>;
+using PageList = std::vector<vmm::PageIndex>;
 using wire::PageEncoding;
 
 inline constexpr vmm::PageIndex kTouched = 1000;  ///< pages of memory_ that hold something
 
-inline void append(Pages& pages, const std::vector<vmm::PageRange>& ranges) {
+inline void append(PageList& pages, const std::vector<vmm::PageRange>& ranges) {
   for (const vmm::PageRange& range : ranges) {
     for (vmm::PageIndex page = range.first; page < range.end(); ++page) pages.push_back(page);
   }
@@ -25,7 +25,7 @@ inline void append(Pages& pages, const std::vector<vmm::PageRange>& ranges) {
 
 /// What a channel was given to send.
 struct Given {
-  Pages data, absent;
+  PageList data, absent;
 
   void take(const Chunk& chunk) {
     append(data, chunk.data);

@@ -23,7 +23,7 @@ TEST_F(PageServing, HandsEachMissingPageToOneOfSeveralChannels) {
   channels.reserve(given.size());
   for (Given& mine : given) channels.emplace_back([&] { mine = drain(*round); });
   for (std::thread& channel : channels) channel.join();
-  Pages data, absent;
+  PageList data, absent;
   for (const Given& mine : given) {
     data.insert(data.end(), mine.data.begin(), mine.data.end());
     absent.insert(absent.end(), mine.absent.begin(), mine.absent.end());
@@ -51,8 +51,8 @@ TEST_F(PageServing, TellsOfPagesThatWereNeverTouchedAndTouchesNone) {
 TEST_F(PageServing, HandsOutNothingThatTheDestinationHas) {
   make({{10, 5}, {998, 4}});
   const Given given = drain(*server_->round(1));
-  EXPECT_EQ(given.data, (Pages{10, 11, 12, 13, 14, 998, 999}));
-  EXPECT_EQ(given.absent, (Pages{1000, 1001}));
+  EXPECT_EQ(given.data, (PageList{10, 11, 12, 13, 14, 998, 999}));
+  EXPECT_EQ(given.absent, (PageList{1000, 1001}));
 }
 
 TEST_F(PageServing, ARequestedPageIsAnsweredAndLeavesTheRounds) {
@@ -129,7 +129,7 @@ TEST_F(PageServing, PushesFromWhereTheGuestFaultsOn) {
   const auto round = server_->round(1);
   while (round->next_chunk().value().data.empty()) continue;  // those that were never touched
   // With the second answer here, what follows the first is done.
-  for (const vmm::PageIndex page : Pages{700, 705}) {
+  for (const vmm::PageIndex page : PageList{700, 705}) {
     peer_->request(page);
     EXPECT_EQ(answer().page, page);
   }
@@ -172,7 +172,7 @@ TEST_F(PageServing, SendsPagesAtOnceThatTheDestinationLacks) {
   memory_.pages({1, 1})[1] = std::byte{0};  // page 1 is zero again
   make({{0, 20}});
   connect();
-  const Pages pages = {5, 700, 1, 6, 5};
+  const PageList pages = {5, 700, 1, 6, 5};
   server_->send_now(pages);
   wire::SinglePage page = answer(wire::FrameType::early);
   EXPECT_EQ(page.page, 5U);

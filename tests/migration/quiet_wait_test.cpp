@@ -8,13 +8,13 @@ namespace {
 using namespace std::chrono_literals;
 using Verdict = QuietWait::Verdict;
 
-constexpr double kMost = 0.045;
+constexpr double kMostSeconds = 0.045;
 
 /// A migration that began at 2 s; a stop first fits after eight seconds more.
 class QuietWaitTest : public testing::Test {
  protected:
   bool begins(double rest, double ratio = 1) {
-    return wait_.begins(now_, {.seconds = rest, .most_seconds = kMost, .ratio = ratio});
+    return wait_.begins(now_, {.seconds = rest, .most_seconds = kMostSeconds, .ratio = ratio});
   }
   /// Of 10 ms, after which `rest` must be sent.
   Verdict window(double written, double rest, QuietWait::Time cost = {}) {
@@ -25,7 +25,7 @@ class QuietWaitTest : public testing::Test {
                           .cost = cost,
                           .written_seconds = written,
                           .rest_seconds = rest,
-                          .most_seconds = kMost});
+                          .most_seconds = kMostSeconds});
   }
   /// Until the verdict is another than to go on; at most so many. The guest writes all its set.
   Verdict busy_windows(int most) {

@@ -94,7 +94,7 @@ PageSet DirtyLog::read() {
 void DirtyLog::read_slot(std::uint32_t number, std::span<const PageRange> but_these) {
   const PageRange slot = slots_[number].pages();
   bool asked = false;
-  const auto add = [&](PageIndex from, PageIndex end) {
+  const auto add = [&](PageIndex from, PageIndex end) FERRY_REQUIRES(mutex_) {
     if (from >= end) return;
     if (!std::exchange(asked, true)) {
       vm_.get_dirty_log(number, std::span(read_).first((slot.count + 63) / 64));

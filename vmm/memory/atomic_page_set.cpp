@@ -19,12 +19,12 @@ AtomicPageSet::Block::Block(std::uint64_t each) {
   for (auto& word : words) word = each;
 }
 
-AtomicPageSet::Block AtomicPageSet::none_(0);
-AtomicPageSet::Block AtomicPageSet::all_(kAllPagesOfWord);
+AtomicPageSet::Block AtomicPageSet::empty_block(0);
+AtomicPageSet::Block AtomicPageSet::full_block(kAllPagesOfWord);
 
 AtomicPageSet::AtomicPageSet(std::uint64_t pages, bool all)
     : pages_(pages), blocks_((pages + kBlockPages - 1) / kBlockPages) {
-  for (auto& block : blocks_) block.store(&none_, std::memory_order_relaxed);
+  for (auto& block : blocks_) block.store(&empty_block, std::memory_order_relaxed);
   if (all) put(PageRange{0, pages});
 }
 
@@ -87,8 +87,8 @@ void AtomicPageSet::extract(PageRange range, std::vector<PageRange>& taken) {
   check_pages_inside(range, pages_);
   for_blocks(range, [&](std::size_t index, PageRange part) {
     const PageIndex first = index * kBlockPages;
-    if (blocks_[index].load(std::memory_order_acquire) == &none_) return;
-    if (part.count == kBlockPages && replace(index, all_, none_)) {
+    if (blocks_[index].load(std::memory_order_acquire) == &empty_block) return;
+    if (part.count == kBlockPages && replace(index, full_block, empty_block)) {
       return append(taken, {first, kBlockPages});
     }
     auto& words = block(index).words;
@@ -115,7 +115,9 @@ void AtomicPageSet::put(PageRange range) {
   check_pages_inside(range, pages_);
   for_blocks(range, [&](std::size_t index, PageRange part) {
     const bool whole = part.count == kBlockPages;
-    if (whole && (replace(index, none_, all_) || replace(index, all_, all_))) return;
+    if (whole &&
+        (replace(index, empty_block, full_block) || replace(index, full_block, full_block)))
+      return;
     auto& words = block(index).words;
     for_words(part, [&](std::size_t word, std::uint64_t mask) {
       words[word].fetch_or(mask, std::memory_order_acq_rel);
@@ -133,8 +135,8 @@ std::uint64_t AtomicPageSet::count(PageRange range) const {
   std::uint64_t total = 0;
   for_blocks(range, [&](std::size_t index, PageRange part) {
     const Block* block = blocks_[index].load(std::memory_order_acquire);
-    if (block == &none_) return;
-    if (block == &all_) {
+    if (block == &empty_block) return;
+    if (block == &full_block) {
       total += part.count;
       return;
     }
@@ -148,7 +150,7 @@ std::uint64_t AtomicPageSet::count(PageRange range) const {
 
 std::optional<PageIndex> AtomicPageSet::first_at_or_after(PageIndex page) const {
   while (page < pages_) {
-    if (blocks_[page / kBlockPages].load(std::memory_order_acquire) == &none_) {
+    if (blocks_[page / kBlockPages].load(std::memory_order_acquire) == &empty_block) {
       page = (page / kBlockPages + 1) * kBlockPages;
       continue;
     }
@@ -163,7 +165,7 @@ std::optional<PageIndex> AtomicPageSet::last_before(PageIndex page) const {
   page = std::min(page, pages_);
   while (page > 0) {
     const PageIndex last = page - 1;
-    if (blocks_[last / kBlockPages].load(std::memory_order_acquire) == &none_) {
+    if (blocks_[last / kBlockPages].load(std::memory_order_acquire) == &empty_block) {
       page = last / kBlockPages * kBlockPages;
       continue;
     }
@@ -177,7 +179,7 @@ std::optional<PageIndex> AtomicPageSet::last_before(PageIndex page) const {
 void AtomicPageSet::move_into(PageSet& into) {
   check_pages_inside(into.pages() == pages_);
   for (std::size_t index = 0; index < blocks_.size(); ++index) {
-    if (blocks_[index].load(std::memory_order_acquire) == &none_) continue;
+    if (blocks_[index].load(std::memory_order_acquire) == &empty_block) continue;
     auto& words = block(index).words;
     for (std::size_t i = 0; i < kBlockWords; ++i) {
       // Taken out last: adding may find no memory.
@@ -192,7 +194,7 @@ PageSet AtomicPageSet::snapshot() const {
   PageSet pages(pages_);
   for (std::size_t index = 0; index < blocks_.size(); ++index) {
     const Block* block = blocks_[index].load(std::memory_order_acquire);
-    if (block == &none_) continue;
+    if (block == &empty_block) continue;
     for (std::size_t i = 0; i < kBlockWords; ++i) {
       const std::uint64_t bits = block->words[i].load(std::memory_order_acquire);
       pages.add_word(index * kBlockWords + i, bits);

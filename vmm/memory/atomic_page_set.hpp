@@ -63,11 +63,11 @@ class AtomicPageSet {
 
   /// What blocks without a page, and with all, share. Nobody writes into them. The last block is
   /// never all where RAM ends within it.
-  static Block none_;
-  static Block all_;
+  static Block empty_block;
+  static Block full_block;
 
   [[nodiscard]] static bool is_shared(const Block* block) {
-    return block == &none_ || block == &all_;
+    return block == &empty_block || block == &full_block;
   }
   [[nodiscard]] std::uint64_t word(std::size_t index) const;
   /// To be changed: makes it, where it is a shared one.

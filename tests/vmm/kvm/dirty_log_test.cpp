@@ -142,7 +142,7 @@ TEST_F(DirtyLogging, HasWhatWasWrittenAnywhereInALargeRam) {
   EXPECT_TRUE(machine->dirty_log().read().empty());
   PageSet wanted(touched.pages());
   const std::array<std::byte, 1> data{};
-  for (const std::uint64_t gib : {1, 5, 8, 12, 19}) {
+  for (const std::uint64_t gib : {1U, 5U, 8U, 12U, 19U}) {
     machine->memory().write(GuestAddress{gib * 1_GiB}, data);
     wanted.set(gib * 1_GiB / kPageSize - (gib < 4 ? 0 : 1_GiB / kPageSize));
   }
