@@ -107,7 +107,7 @@ class OnThisHost(OneVm):
                              memory="64M")
         source.stdout.wait_for(rb"^# fill done")
         target, _ = self.move(source, "--mode", "local", transport="unix")
-        third, _ = self.move(target, "--mode", "stop-and-copy", "--max-bandwidth", "160Mbit",
+        third, _ = self.move(target, "--mode", "stop-and-copy", "--max-bandwidth", "80Mbit",
                              "--timeout", "1s")
         third.wait_ticks(20)
         self.end(third)
