@@ -36,8 +36,11 @@ class StopPolicy(FerryTest):
                 self.assertLess(wait["ms"], report["total_ms"] / 3)
 
     def test_of_a_guest_that_writes_by_bursts_loses_nothing(self):
-        for _ in range(3):
-            self.move_slowly("burst=300/100", "--mode", "pre-copy", "--stop-policy", "density")
+        waits = [self.move_slowly("burst=300/100", "--mode", "pre-copy", "--stop-policy",
+                                  "density")["stop_wait"] for _ in range(3)]
+        # A stop may fit in a quiet moment by chance, and on a slow host the guest writes little.
+        if SCALE == 1:
+            self.assertTrue(any(waits))
 
     def test_is_cancelled_while_it_waits(self):
         source = self.run_vm(

@@ -71,6 +71,7 @@ class Channels {
   }
 
   [[nodiscard]] const PageCounters& counters() const { return counters_; }
+  [[nodiscard]] unsigned most_active() const { return active_.most_active(); }
 
  private:
   net::Socket socket(int end) {
@@ -136,6 +137,7 @@ TEST_F(SendingLess, GoesOverOneChannelWhileTheOthersAreNotNeeded) {
     send(channels, {7});
   }
   EXPECT_EQ(channels.counters().pages(), 2U);
+  EXPECT_EQ(channels.most_active(), 1U);
   expect_equal();
 }
 
