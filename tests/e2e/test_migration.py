@@ -303,6 +303,21 @@ class ALargeGuest(MigrationTest):
         self.assertLess(report["peak_rss_bytes"]["destination"], 128 << 20)
         self.finish(source, target)
 
+    @labels("no-asan", "no-standard-kvm")
+    def test_of_a_tebibyte_that_uses_little_needs_little(self):
+        """A bit for each page of it would take 32 MiB."""
+        for mode in ("pre-copy", "post-copy"):
+            with self.subTest(mode=mode):
+                source = self.run_vm("tick=2 fill=16 dirty=500 check regs end=byte", "--overcommit",
+                                     memory="1024G")
+                source.stdout.wait_for(rb"^# fill done")
+                target, report = self.move(source, "--mode", mode, receive=("--overcommit",))
+                self.assertEqual(report["pages"]["total"], (1 << 40) // 4096)
+                self.assertLess(report["wire_bytes"], 32 << 20)
+                for side in ("source", "destination"):
+                    self.assertLess(report["peak_rss_bytes"][side], 144 << 20)
+                self.finish(source, target)
+
     def test_of_5_gib_brings_what_lies_above_4_gib(self):
         image = self.path("elf")
         pages = 300
