@@ -115,7 +115,7 @@ class Machine:
         if self._end(begun) < begun + self._limit():
             raise Hung(f"the outer system hangs{self._tail()}")
         what = "the command did not end" if self._started else "the outer system did not start"
-        raise TimeLimit(f"{what} within {self._limit()} s{self._tail()}")
+        raise TimeLimit(f"{what} within {self._limit():.0f} s{self._tail()}")
 
     def _on_report(self, data):
         self._report += data
