@@ -78,7 +78,8 @@ void PageSender::send_round(Round& round, WorkWatch& watch) {
   }
   watch.begin();
   while (const auto chunk = next_chunk(round, watch)) {
-    policy_.set_cap(share_of_cap(shared_, shared_.channels.active(round)));
+    const unsigned channels = shared_.channels.active(round);
+    policy_.share_link(share_of_cap(shared_, channels), channels);
     take_up(*chunk);
     if (round.urgent()) {
       flush();

@@ -42,6 +42,24 @@ bool CompressionPolicy::comparison_due() const {
          (zstd_.tried.speed == 0 || zstd_.since_trial >= kProbeEvery);
 }
 
+void CompressionPolicy::share_link(double cap, unsigned channels) {
+  if (cap == cap_ && channels == channels_) return;
+  if (cap > 0) {
+    const double factor = cap_ > 0 ? cap / cap_ : 1;
+    for (double* seen : {&raw_link_, &raw_seen_, &zstd_.lz4_sent}) {
+      *seen = std::min(*seen * factor, cap);
+    }
+  } else {
+    zstd_.lz4_sent *= static_cast<double>(channels_) / channels;
+    // What several carry raw only a raw window tells.
+    look_at_raw_ = compressing_;
+  }
+  cap_ = cap;
+  channels_ = channels;
+  window_ = {};
+  decide();
+}
+
 double CompressionPolicy::link() const {
   double rate = std::numeric_limits<double>::infinity();
   if (raw_link_ > 0) rate = raw_link_;

@@ -55,7 +55,9 @@ class CompressionPolicy {
   void compared(double in, Packed lz4, Packed zstd);
   void sent_raw(double bytes, double seconds);
   void sent_compressed(double in, double out, double compress_seconds, double write_seconds);
-  void set_cap(double cap) { cap_ = cap; }
+  /// The channel has another share of the link from now on: `channels` are in use, and `cap` is its
+  /// part of the cap, 0 without one. What was seen of the link is judged by it.
+  void share_link(double cap, unsigned channels);
   /// Bytes per second that the channel carries, as last seen; infinity while that is not known.
   [[nodiscard]] double link() const;
 
@@ -72,6 +74,7 @@ class CompressionPolicy {
 
   Compression wanted_;
   double cap_;
+  unsigned channels_ = 1;
   bool compressing_;
   double compressor_ = 0;  ///< input bytes per second; 0 until measured
   double ratio_ = 1;

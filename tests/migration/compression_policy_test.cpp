@@ -136,6 +136,46 @@ TEST(CompressionPolicy, GoesOnCompressingOverALinkBelowItsCap) {
   }
 }
 
+/// Compressed pages that go at `rate` bytes a second on the wire, each of them half its size.
+void send_halved(CompressionPolicy& policy, double rate) {
+  for (int i = 0; i < 8; ++i) policy.sent_compressed(kMiB, kMiB / 2, 0, kMiB / 2 / rate);
+}
+
+TEST(CompressionPolicy, IsNotMisledByWhatItCarriedOfALargerShare) {
+  CompressionPolicy policy(Compression::automatic, 0, false);
+  policy.share_link(100 * kMiB, 1);
+  send_raw(policy, 100 * kMiB);
+  probe(policy);
+  ASSERT_TRUE(policy.compress());
+  policy.share_link(25 * kMiB, 4);
+  send_halved(policy, 25 * kMiB);  // 50 MiB/s of pages: more than raw ones could be now
+  EXPECT_TRUE(policy.compress());
+  policy.share_link(100 * kMiB, 1);
+  send_halved(policy, 45 * kMiB);  // 90 MiB/s of pages: less than raw ones can be again
+  EXPECT_FALSE(policy.compress());
+}
+
+TEST(CompressionPolicy, IsNotMisledByWhatItCarriedOfAHigherCap) {
+  CompressionPolicy policy(Compression::automatic, 0, false);
+  send_raw(policy, 100 * kMiB);
+  probe(policy);
+  policy.share_link(10 * kMiB, 1);
+  ASSERT_TRUE(policy.compress());
+  send_halved(policy, 10 * kMiB);
+  EXPECT_TRUE(policy.compress());
+}
+
+TEST(CompressionPolicy, LooksAtRawDataWhereChannelsShareALinkWithoutACap) {
+  CompressionPolicy policy(Compression::automatic, 0, false);
+  send_raw(policy, 100 * kMiB);
+  probe(policy);
+  ASSERT_TRUE(policy.compress());
+  policy.share_link(0, 2);
+  EXPECT_FALSE(policy.compress());
+  send_raw(policy, 50 * kMiB);
+  EXPECT_TRUE(policy.compress());
+}
+
 TEST(CompressionPolicy, LooksAtTheLinkAgainWhenTheCompressorLimits) {
   CompressionPolicy policy(Compression::automatic, 0, false);
   probe(policy);
