@@ -33,8 +33,6 @@ using AnswerParser = http::response_parser<http::string_body>;
 
 namespace {
 
-/// For an answer, or its next line: a running migration reports ten times a second.
-constexpr std::chrono::seconds kAnswerPatience{20};
 /// Between two lines of an answer: an image that is kept on a disk is written meanwhile.
 constexpr std::chrono::minutes kLinePatience{10};
 /// The report of a migration with a million rounds has some 100 MB.
@@ -160,10 +158,11 @@ void no_ferry(const std::string& socket_path, std::string_view why) {
 }
 
 asio::awaitable<json> api_request(std::string socket_path, std::string method, std::string target,
-                                  json body, std::function<void(const json&)> on_line) {
+                                  json body, std::function<void(const json&)> on_line,
+                                  std::chrono::seconds patience) {
   ClientStream stream(co_await asio::this_coro::executor);
   error_code error;
-  stream.expires_after(kAnswerPatience);
+  stream.expires_after(patience);
   co_await stream.async_connect(Protocol::endpoint(socket_path),
                                 asio::redirect_error(asio::use_awaitable, error));
   if (error) cannot_connect(socket_path, error);

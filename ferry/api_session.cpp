@@ -23,6 +23,8 @@ namespace beast = boost::beast;
 namespace http = boost::beast::http;
 using boost::system::error_code;
 
+using asio::experimental::awaitable_operators::operator||;
+
 namespace {
 
 constexpr std::size_t kMaxSessions = 32;
@@ -158,7 +160,10 @@ asio::awaitable<error_code> ApiSession::read(Parser& parser) {
 asio::awaitable<bool> ApiSession::answer(const ApiRequest& request) {
   const Answering answering(*sessions_);
   owed_ = true;
-  if (asks_to_migrate(request)) co_await controlled_.settled();
+  if (asks_to_migrate(request)) {
+    const bool waited = co_await settled_for_client();
+    if (!waited) co_return false;
+  }
   auto found = co_await found_out_for_client(answer_to(controlled_, request));
   if (!found) co_return false;
   const ApiAnswer answer = *std::move(found);
@@ -172,14 +177,20 @@ asio::awaitable<bool> ApiSession::answer(const ApiRequest& request) {
   co_return more;
 }
 
-asio::awaitable<std::optional<ApiAnswer>> ApiSession::found_out_for_client(ApiAnswer answer) {
-  using asio::experimental::awaitable_operators::operator||;
-  if (!answer.later) co_return answer;
+asio::awaitable<void> ApiSession::client_gone() {
   error_code ignored;
-  // A client that has said all that it will say waits for its answer all the same.
-  auto gone = stream_.socket().async_wait(asio::socket_base::wait_error,
-                                          asio::redirect_error(asio::use_awaitable, ignored));
-  auto first = co_await (found_out(std::move(answer)) || std::move(gone));
+  co_await stream_.socket().async_wait(asio::socket_base::wait_error,
+                                       asio::redirect_error(asio::use_awaitable, ignored));
+}
+
+asio::awaitable<bool> ApiSession::settled_for_client() {
+  const auto first = co_await (controlled_.settled() || client_gone());
+  co_return first.index() == 0;
+}
+
+asio::awaitable<std::optional<ApiAnswer>> ApiSession::found_out_for_client(ApiAnswer answer) {
+  if (!answer.later) co_return answer;
+  auto first = co_await (found_out(std::move(answer)) || client_gone());
   if (first.index() != 0) co_return std::nullopt;
   co_return std::get<0>(std::move(first));
 }

@@ -68,6 +68,10 @@ class ApiSession {
   boost::asio::awaitable<bool> serve_one();
   boost::asio::awaitable<boost::system::error_code> read(Parser& parser);
   boost::asio::awaitable<bool> answer(const ApiRequest& request);
+  /// When the client goes. One that has said all that it will say waits for its answer all the same.
+  boost::asio::awaitable<void> client_gone();
+  /// False where the client goes first.
+  boost::asio::awaitable<bool> settled_for_client();
   /// Nothing where the client goes first.
   boost::asio::awaitable<std::optional<ApiAnswer>> found_out_for_client(ApiAnswer answer);
   boost::asio::awaitable<void> send(const ApiAnswer& answer, unsigned version, bool keep_alive,

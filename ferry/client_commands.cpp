@@ -39,6 +39,8 @@ using nlohmann::json;
 namespace {
 
 constexpr double kPlainLineEveryMs = 1000;
+/// The model of a migration of hours over a slow link thinks for a minute.
+constexpr std::chrono::minutes kForecastPatience{5};
 
 /// A bar that is drawn over on a terminal; elsewhere a line now and then.
 class Progress {
@@ -113,12 +115,13 @@ void make_printable(json& value) {
   for (json& part : value) make_printable(part);
 }
 
-/// What `GET /info` and all other short requests answer.
-json request(const std::string& socket, const char* method, const char* target, json body) {
+/// What a request answers, but for the one that migrates.
+json request(const std::string& socket, const char* method, const char* target, json body,
+             std::chrono::seconds patience = kAnswerPatience) {
   asio::io_context context{1};
   std::optional<json> answer;
   std::exception_ptr failure;
-  asio::co_spawn(context, api_request(socket, method, target, std::move(body)),
+  asio::co_spawn(context, api_request(socket, method, target, std::move(body), nullptr, patience),
                  [&](std::exception_ptr error, json result) {
                    failure = error;
                    answer = std::move(result);
@@ -220,7 +223,8 @@ int migrate(const MigrateCommand& command) {
 }
 
 int predict(const PredictCommand& command) {
-  json forecast = request(command.api_socket, "GET", "/forecast", to_json(command.request));
+  json forecast = request(command.api_socket, "GET", "/forecast", to_json(command.request),
+                          kForecastPatience);
   if (command.json) {
     print_out(vmm::json_text(forecast, 2) + '\n');
     return static_cast<int>(ExitStatus::ok);

@@ -31,17 +31,28 @@ namespace asio = boost::asio;
 using nlohmann::json;
 using Socket = asio::local::stream_protocol::socket;
 
-/// A VM whose migrations never come to their end, and whose forecasts end when it is told so.
+/// A VM whose migrations never come to their end, and whose forecasts end when it is told so. After
+/// arrive_unheard() its source never hears that it is here.
 class EverMigrating final : public Controlled {
  public:
   explicit EverMigrating(asio::io_context& context)
-      : context_(context), foreseen_(context, asio::steady_timer::time_point::max()) {}
+      : context_(context),
+        foreseen_(context, asio::steady_timer::time_point::max()),
+        settled_(context, asio::steady_timer::time_point::max()) {}
   [[nodiscard]] json info() const override { return json::object(); }
   void pause() override {}
   void resume(bool /*force*/) override {}
   void stop() override {}
   void cancel() override {}
+  asio::awaitable<void> settled() override {
+    if (!unheard_) co_return;
+    boost::system::error_code given_up;
+    waiting_.set_value();
+    co_await settled_.async_wait(asio::redirect_error(asio::use_awaitable, given_up));
+    given_up_.set_value();
+  }
   std::shared_ptr<ReportStream> migrate(const json& /*options*/) override {
+    ++migrations_;
     return std::make_shared<ReportStream>(context_);
   }
   void set(const json& /*settings*/) override {}
@@ -58,15 +69,23 @@ class EverMigrating final : public Controlled {
   void foresee() {
     asio::post(context_, [this] { foreseen_.cancel(); });
   }
+  void arrive_unheard() { unheard_ = true; }
+  /// A migration is asked for, and waits.
+  [[nodiscard]] std::future<void> waiting() { return waiting_.get_future(); }
+  [[nodiscard]] int migrations() const { return migrations_; }
   /// Forecasts that were asked for.
   [[nodiscard]] int looks() const { return looks_; }
-  /// One was cancelled.
+  /// One was cancelled, or the wait of a migration.
   [[nodiscard]] std::future<void> given_up() { return given_up_.get_future(); }
 
  private:
   asio::io_context& context_;
   asio::steady_timer foreseen_;  ///< never expires: cancelled for all forecasts to end
+  asio::steady_timer settled_;   ///< never expires
+  std::atomic<bool> unheard_ = false;
+  std::atomic<int> migrations_ = 0;
   std::atomic<int> looks_ = 0;
+  std::promise<void> waiting_;
   std::promise<void> given_up_;
 };
 
@@ -134,6 +153,16 @@ TEST_F(AControlApi, AnswersWhoFindsNoPlaceAmongTheReportsOfMigrations) {
   EXPECT_EQ(answer.find("HTTP/1.1 503 "), 0U) << answer;
   EXPECT_NE(answer.find("too many connections to this control socket"), std::string::npos);
   EXPECT_NE(answer.find("Connection: close"), std::string::npos) << answer;
+}
+
+TEST_F(AControlApi, BeginsNoMigrationForAClientThatHasGoneBefore) {
+  vm().arrive_unheard();
+  Socket& client = send("POST /migrate HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}");
+  ASSERT_EQ(vm().waiting().wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  client.close();
+  ASSERT_EQ(vm().given_up().wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  EXPECT_EQ(info().find("HTTP/1.1 200 "), 0U);  // what came before is done with
+  EXPECT_EQ(vm().migrations(), 0);
 }
 
 TEST_F(AControlApi, GivesTheNextAPlaceOfOneThatOnlyIdles) {
