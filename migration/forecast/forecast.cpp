@@ -136,7 +136,8 @@ model::Scenario scenario_of(const GuestSample& sample, const LinkEstimate& link,
                    .hot_last = options.hot_last,
                    .throttle = options.throttle,
                    .stop_policy = options.stop_policy};
-  with.prepaging = options.prepaging;
+  // Without any the rest comes when the guest touches it, if ever.
+  with.prepaging = options.prepaging == Prepaging::none ? Prepaging::bubbling : options.prepaging;
   with.chunk = std::max<std::uint64_t>(
       64, static_cast<std::uint64_t>(RoundPages::kChunkPages / scale) / 64 * 64);
   return with;

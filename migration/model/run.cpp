@@ -1,5 +1,7 @@
 #include "migration/model/run.hpp"
 
+#include <chrono>
+
 #include "migration/model/post_copy.hpp"
 #include "migration/model/pre_copy.hpp"
 
@@ -83,7 +85,11 @@ class Migration {
     switch (scenario_.settings.mode) {
       case Mode::pre_copy:
       case Mode::automatic:
-        outcome_.converges = !outcome_.switched && outcome_.why == Why::fits;
+        // Also in the last round that is permitted, after which it would stop whatever the rest.
+        outcome_.converges =
+            !outcome_.switched &&
+            outcome_.predicted_downtime_seconds <=
+                std::chrono::duration<double>(scenario_.settings.max_downtime).count();
         break;
       case Mode::post_copy:
       case Mode::hybrid:

@@ -40,6 +40,23 @@ TEST(Forecast, OfAnIdleGuestIsThatEachPageTravelsOnce) {
   EXPECT_NEAR(idle.dirty_pages_per_second, 0, 1);
 }
 
+TEST(Forecast, OfAnIdleGuestIsThatItsRestFitsWhateverTheRounds) {
+  MigrateOptions options;
+  options.max_rounds = 1;
+  const Forecast idle = forecast(look_at(guest_with(kSmallRam, [](vmm::PageIndex) { return 0.; })),
+                                 {.bytes_per_second = kGbit, .cap = kGbit}, options, 1, {});
+  EXPECT_TRUE(of(idle, Mode::pre_copy).converges);
+  EXPECT_EQ(idle.choice, Mode::pre_copy);
+}
+
+TEST(Forecast, OfPostCopyWithoutPrepagingIsThatAllComes) {
+  MigrateOptions options;
+  options.prepaging = Prepaging::none;
+  const Forecast busy = forecast(look_at(guest_with(kSmallRam, [](vmm::PageIndex) { return 10.; })),
+                                 {.bytes_per_second = kGbit, .cap = kGbit}, options, 1, {});
+  EXPECT_NEAR(static_cast<double>(of(busy, Mode::post_copy).wire_bytes), kBytes, 0.01 * kBytes);
+}
+
 TEST(Forecast, SaysThatPreCopyOfAGuestThatWritesFasterThanTheLinkDoesNotConverge) {
   const Forecast busy = forecast_of(10);
   EXPECT_FALSE(of(busy, Mode::pre_copy).converges);
