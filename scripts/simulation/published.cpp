@@ -103,8 +103,9 @@ HostIndex first_host(const Fleet& fleet, std::vector<Promised>& promised, const 
 }
 
 Trace trace_of(std::string_view line, std::size_t number) {
+  if (line.ends_with('\r')) line.remove_suffix(1);
   Trace trace;
-  while (!line.empty() && trace.size() < kMostSamples) {
+  while (!line.empty()) {
     double value = 0;
     const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), value);
     const auto length = static_cast<std::size_t>(end - line.data());
@@ -112,6 +113,10 @@ Trace trace_of(std::string_view line, std::size_t number) {
     if (error != std::errc{} || !(value >= 0 && value <= kMostPercent) ||
         (length < line.size() && !comma)) {
       throw std::runtime_error(fmt::format("line {} of the trace is no list of per cents", number));
+    }
+    if (trace.size() == kMostSamples) {
+      throw std::runtime_error(
+          fmt::format("line {} of the trace has more than {} samples", number, kMostSamples));
     }
     trace.push_back(value);
     line.remove_prefix(length + (comma ? 1 : 0));
@@ -136,6 +141,10 @@ std::vector<Trace> read_traces(std::istream& input) {
 }
 
 Fleet make_fleet(const Setting& setting, std::size_t traces) {
+  if (setting.hosts < setting.repeat) {
+    throw std::runtime_error(fmt::format("{} hosts are too few for a trace that is taken {} times",
+                                         setting.hosts, setting.repeat));
+  }
   Fleet fleet;
   for (std::size_t number = 0; number < setting.hosts; ++number) {
     fleet.hosts.push_back(host_of(number));

@@ -1,10 +1,12 @@
 """The simulation of a day: what is certain of small ones."""
 
+import gzip
 import json
 import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 import unittest
 from xml.etree import ElementTree
 
@@ -80,6 +82,34 @@ class ADay(Study):
         self.assertIn("line 2 of the trace has 3 samples", self.study([[1, 2], [1, 2, 3]], status=1))
         self.assertIn("line 1 of the trace is no list", self.study([["x"]], status=1))
         self.assertIn("the trace is empty", self.study([], status=1))
+        self.assertIn("has more than 100000 samples", self.study([[1] * 100_001], status=1))
+
+    def test_takes_lines_that_end_as_on_windows(self):
+        self.assertEqual(*(self.study([[*IDLE[1:], last]], "--hosts", "2")["energy_kwh"]
+                           for last in (0, "0\r")))
+
+    def test_has_a_host_for_each_time_that_the_trace_is_taken(self):
+        self.assertIn("2 hosts are too few for a trace that is taken 3 times",
+                      self.study([IDLE], "--hosts", "2", "--repeat", "3", status=1))
+
+
+class TheScript(unittest.TestCase):
+    def refusal(self, *args):
+        script = pathlib.Path(__file__).resolve().parent.parent.parent / "scripts/study"
+        done = subprocess.run([script, "--no-build", *args], capture_output=True, text=True,
+                              timeout=50)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertRegex(done.stderr, r"^study: .*\n$")
+        return done.stderr
+
+    def test_says_which_trace_is_broken(self):
+        whole = gzip.compress(b"1,2,3\n" * 1000)
+        for broken in (whole[:-20], whole[:12] + b"\xff" * 20):
+            with tempfile.NamedTemporaryFile(suffix=".csv.gz") as file:
+                file.write(broken)
+                file.flush()
+                self.assertIn(f"{file.name} is no whole gzip file", self.refusal("--trace", file.name))
+        self.assertIn("No such file", self.refusal("--trace", "/nowhere.csv"))
 
 
 class Table1(Study):
