@@ -72,6 +72,7 @@ class Session final : public Controlled {
   [[nodiscard]] vmm::Machine& machine_for(const char* what) const;
   /// Conflict where the VM cannot, or not yet: `what` is that.
   void check_may_leave(const char* what, const vmm::Machine& machine) const;
+  static void acquire_to_leave(vmm::Machine& machine);
   void stop_migration();
   void in_doubt();
   void migration_ended(migration::SourceMigration::Result result);

@@ -83,11 +83,12 @@ asio::awaitable<void> Session::settled() { return arrival_.settled(); }
 
 std::shared_ptr<ReportStream> Session::migrate(const json& request) {
   migration::MigrateOptions options = migrate_options_from_json(request);
-  const vmm::Machine& machine = machine_for("migrate");
+  vmm::Machine& machine = machine_for("migrate");
   if (options.keep_image) options.keep_in = room_.store_for_image();
   options.tracked_since = arrival_.tracked_since();
   options.memory_room = memory_room();
   check_may_leave("migrate", machine);
+  acquire_to_leave(machine);
   foresight_.end();
   std::unique_ptr<vmm::Machine> lent = vm_.lend();
   try {
@@ -113,6 +114,16 @@ void Session::check_may_leave(const char* what, const vmm::Machine& machine) con
   }
   if (const auto arrival = arrival_.status(); arrival && arrival->unheard) {
     throw Conflict(fmt::format("cannot {}: {}", what, arrival->detail));
+  }
+}
+
+/// A VM that may not run here, such as one whose disk another has written to, runs nowhere else
+/// either.
+void Session::acquire_to_leave(vmm::Machine& machine) {
+  try {
+    machine.acquire();
+  } catch (const std::exception& failure) {
+    throw Conflict(fmt::format("cannot migrate: {}", failure.what()));
   }
 }
 

@@ -111,17 +111,19 @@ void FileStorage::check_same(const DiskIdentity& other) {
   }
   of_other_kernel_ = here.boot != other.boot;
   if (!of_other_kernel_) {
-    if (here.device == other.device && here.inode == other.inode) return;
-    throw std::invalid_argument(fmt::format(
-        "{} is another file than the guest's disk: both sides must have the same", name_));
+    if (here.device != other.device || here.inode != other.inode) {
+      throw std::invalid_argument(fmt::format(
+          "{} is another file than the guest's disk: both sides must have the same", name_));
+    }
   }
+  // On one host, too, a name of the image may have no mark, or another one.
   if (here.mark == other.mark) return;
   const bool in_both = here.mark != DiskIdentity::kNoMark && other.mark != DiskIdentity::kNoMark;
   throw std::invalid_argument(fmt::format(
-      "{} is not the guest's disk: its mark, '{}' beside it, is {}. Both hosts must see the same "
-      "disk and what is beside it",
+      "{} is not the guest's disk: its mark, '{}' beside it, is {}. Both sides must see the same "
+      "disk, by the same name, and what is beside it",
       name_, mark_.path().empty() ? "IMAGE.ferry" : mark_.path().filename().string(),
-      in_both ? "another" : "on one of the hosts alone"));
+      in_both ? "another" : "on one of the sides alone"));
 }
 
 void FileStorage::acquire() {
@@ -210,32 +212,31 @@ void FileStorage::transfer_all(std::uint64_t offset, std::span<iovec> parts, con
   }
 }
 
-/// The host tells of a write that it has lost once: this time the guest does not hear of it.
-void FileStorage::write_back() {
-  if (lost_) tell_loss();
+void FileStorage::write_back() { sync(Asked::by_host); }
+
+void FileStorage::flush() { sync(Asked::by_guest); }
+
+/// The host tells of a write that it has lost once, to whoever asks first. So one asks at a time:
+/// who waited meanwhile hears of it too, and the guest does the next time, if it was not the guest
+/// who asked.
+void FileStorage::sync(Asked asked) {
+  const std::uint64_t losses = losses_;
+  const vmm::Lock lock(sync_mutex_);
+  if (lost_ || losses != losses_) {
+    if (asked == Asked::by_guest) lost_ = false;
+    throw std::system_error(EIO, std::generic_category(), name_ + ": has lost what was written");
+  }
   try {
-    sync();
+    unflushed_.flush([this] {
+      while (::fdatasync(file_.get()) < 0) {
+        if (errno != EINTR) fail("cannot flush (fdatasync)");
+      }
+    });
   } catch (...) {
-    lost_ = true;
+    ++losses_;
+    lost_ = asked == Asked::by_host;
     throw;
   }
-}
-
-void FileStorage::flush() {
-  if (lost_.exchange(false)) tell_loss();
-  sync();
-}
-
-void FileStorage::tell_loss() const {
-  throw std::system_error(EIO, std::generic_category(), name_ + ": has lost what was written");
-}
-
-void FileStorage::sync() {
-  unflushed_.flush([this] {
-    while (::fdatasync(file_.get()) < 0) {
-      if (errno != EINTR) fail("cannot flush (fdatasync)");
-    }
-  });
 }
 
 /// A hole reads as zeros, which also tells the guest nothing of what was there.

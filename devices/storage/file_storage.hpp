@@ -11,6 +11,7 @@
 #include "devices/storage/disk_mark.hpp"
 #include "devices/storage/storage.hpp"
 #include "devices/storage/unflushed.hpp"
+#include "vmm/os/mutex.hpp"
 #include "vmm/os/unique_fd.hpp"
 
 namespace devices::storage {
@@ -58,9 +59,9 @@ class FileStorage final : public Storage {
  private:
   [[nodiscard]] vmm::UniqueFd open(const std::filesystem::path& path) const;
   [[nodiscard]] std::uint64_t measure() const;
+  enum class Asked { by_guest, by_host };
   void write_back();
-  void sync();
-  [[noreturn]] void tell_loss() const;
+  void sync(Asked asked);
   void set_lock(short type) const;
   void check_unwritten();
   void forget_cached() const;
@@ -78,6 +79,8 @@ class FileStorage final : public Storage {
   bool of_other_kernel_ = false;  ///< another one may have written since this one last read
   bool acquired_ = false;
   Unflushed unflushed_;
+  vmm::Mutex sync_mutex_;                  ///< held while the host writes back
+  std::atomic<std::uint64_t> losses_{0};   ///< of what was written, as far as the host has told
   std::atomic<bool> lost_{false};          ///< a write, and the guest does not know it
   std::atomic<bool> tells_at_hand_{true};  ///< the file system knows RWF_NOWAIT
 };

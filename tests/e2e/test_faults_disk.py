@@ -136,6 +136,14 @@ class ADiskWhenTheLinkBreaks(HandoverTest):
             rb"paused until it can be resumed: .* written to by process %d on .* Start the VM anew"
             % writer)
         self.assert_stands_still(self.source)
+        # Nor by who takes it over: the migration's own tries to resume it end first.
+        self.source.wait_info(lambda info: info["state"] == "paused", "paused", 60)
+        other = self.receive("tcp", *self.parts)
+        refused = self.migrate(self.source, other)
+        self.assertEqual(refused.wait(), 1, refused.stderr.text())
+        self.assertIn("cannot migrate: ", refused.stderr.text())
+        self.assertIn("written to by", refused.stderr.text())
+        self.assertEqual(other.info()["state"], "listening")
         anew = self.run_vm(f"tick=2 {self.workload}", *self.devices)
         anew.wait_ticks(20)
 

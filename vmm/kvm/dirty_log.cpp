@@ -60,6 +60,8 @@ void DirtyLog::start() {
   pending_ = PageSet(memory_.page_count());
   // Otherwise KVM's own log has all of them.
   if (!manual_) pending_.set(PageRange{0, memory_.page_count()});
+  // Before the log began, as all that is in it at first.
+  memory_.take_host_writes(pending_);
   set_logging(true);
 }
 

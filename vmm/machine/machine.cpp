@@ -198,7 +198,7 @@ void Machine::release() {
 }
 
 void Machine::begin_drain() {
-  draining_ = true;
+  draining_ = running_;
   for (const auto& device : devices_) device->request_pause();
 }
 
@@ -246,7 +246,6 @@ void Machine::pause() {
   if (!std::exchange(running_, false)) return;
   begin_drain();
   static_cast<void>(drained(std::max(deadline, std::chrono::steady_clock::now())));
-  draining_ = false;
 }
 
 bool Machine::tells_free_pages() const {

@@ -84,6 +84,7 @@ class Machine final : public DeviceHost {
   [[nodiscard]] bool drained(std::chrono::steady_clock::time_point deadline);
   /// The device that still has some, for people.
   [[nodiscard]] std::string undrained();
+  /// While it runs: of one that is paused, devices begin none anyhow.
   [[nodiscard]] bool draining() const { return draining_; }
   void end_drain();
   /// The vCPUs stop, then the devices. While pages are missing, a vCPU that waits for one counts as

@@ -6,8 +6,10 @@
 
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <filesystem>
 #include <functional>
+#include <future>
 #include <iterator>
 #include <stdexcept>
 #include <string>
@@ -21,11 +23,25 @@ namespace {
 std::atomic<int> flushes{0};
 std::atomic<int> fails_with{0};
 
+/// One flush, the next, which ends with EIO when it may.
+struct FailsLater {
+  FailsLater() { next = this; }
+  std::promise<void> begun, may_end;
+  static std::atomic<FailsLater*> next;
+};
+std::atomic<FailsLater*> FailsLater::next{nullptr};
+
 }  // namespace
 
 /// In place of the C library's.
 extern "C" int fdatasync(int file) {
   ++flushes;
+  if (FailsLater* const later = FailsLater::next.exchange(nullptr)) {
+    later->begun.set_value();
+    later->may_end.get_future().wait();
+    errno = EIO;
+    return -1;
+  }
   if (fails_with == 0) return static_cast<int>(::syscall(SYS_fdatasync, file));
   errno = fails_with;
   return -1;
@@ -178,6 +194,14 @@ TEST_F(FileStorageTest, KnowsTheSameDisk) {
   EXPECT_NO_THROW(same.check_same(other));
 }
 
+TEST_F(FileStorageTest, IsNotKnownByANameThatHasAnotherMark) {
+  FileStorage disk = storage();
+  disk.acquire();
+  std::filesystem::rename(path_, directory_ / "renamed");
+  FileStorage renamed({.path = directory_ / "renamed", .read_only = false, .id = "some disk"});
+  EXPECT_THROW(renamed.check_same(disk_identity(disk.host_part())), std::invalid_argument);
+}
+
 TEST_F(FileStorageTest, IsNotAcquiredAgainOnceAnotherHasWritten) {
   FileStorage first = storage();
   FileStorage second = storage();
@@ -236,6 +260,26 @@ TEST_F(FileStorageTest, IsNotReleasedBeforeTheGuestHasHeardOfALoss) {
   }
   EXPECT_EQ(code_of([&] { disk.flush(); }).value(), EIO);
   EXPECT_NO_THROW(disk.release());
+}
+
+/// The host tells of it once, and a flush beside it may be told that all is well.
+TEST_F(FileStorageTest, TellsALossToAFlushBesideTheOneThatHearsOfIt) {
+  FileStorage disk = storage();
+  disk.acquire();
+  write_some(disk);
+  const auto code = [&](void (FileStorage::*flush)()) {
+    return std::async(std::launch::async,
+                      [&disk, flush] { return code_of([&] { (disk.*flush)(); }).value(); });
+  };
+  FailsLater failing;
+  std::future<int> first = code(&FileStorage::prepare_release);
+  failing.begun.get_future().wait();
+  std::future<int> second = code(&FileStorage::flush);
+  second.wait_for(std::chrono::milliseconds(50));  // time for it to be told so
+  failing.may_end.set_value();
+  EXPECT_EQ(first.get(), EIO);
+  EXPECT_EQ(second.get(), EIO);
+  EXPECT_NO_THROW(disk.flush());
 }
 
 TEST_F(FileStorageTest, NamesItsWriterBeforeTheWrite) {

@@ -140,5 +140,15 @@ TEST_F(DevicePause, AndTheDeviceAreInTheConfiguration) {
   EXPECT_EQ(make_empty(machine_->config())->config().devices.size(), 7U);
 }
 
+TEST_F(DevicePause, OfAMachineThatIsPausedIsNotUnderWay) {
+  const auto machine = make_guest("tick=1");
+  machine->resume();
+  machine->begin_drain();
+  EXPECT_TRUE(machine->draining());
+  machine->pause();
+  machine->begin_drain();  // a migration of a paused one, which then fails
+  EXPECT_FALSE(machine->draining());
+}
+
 }  // namespace
 }  // namespace vmm
