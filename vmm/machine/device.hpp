@@ -48,7 +48,7 @@ class Device {
   }
 
   /// What of the host it needs, as text for the devices of the machine that the guest goes on in:
-  /// one that needs nothing says nothing. At most kMaxHostPart bytes.
+  /// one that needs nothing says nothing. At most 256 bytes.
   [[nodiscard]] virtual std::string host_part() const { return {}; }
   /// The same for people, with what went wrong there; empty where it needs nothing. Any thread.
   [[nodiscard]] virtual std::string about() const { return {}; }

@@ -10,8 +10,7 @@
 namespace vmm {
 
 inline constexpr std::size_t kMaxDevices = 64;
-inline constexpr std::size_t kMaxDeviceId = 64;    ///< bytes
-inline constexpr std::size_t kMaxHostPart = 4096;  ///< bytes
+inline constexpr std::size_t kMaxDeviceId = 64;  ///< bytes
 
 /// A device of a machine, as its configuration lists it.
 struct DeviceVersion {

@@ -78,7 +78,6 @@ std::vector<DeviceVersion> devices_from(const json& list) {
     device.id = text(row, "id");
     device.version = static_cast<std::uint32_t>(number(row, "version", 1, UINT32_MAX));
     if (row.contains("host_part")) device.host_part = text(row, "host_part");
-    if (device.host_part.size() > kMaxHostPart) unsound("devices");
     if (!is_device_id(device.id)) unsound("devices");
     if (std::ranges::find(devices, device.id, &DeviceVersion::id) != devices.end()) {
       unsound("devices");

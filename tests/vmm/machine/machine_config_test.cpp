@@ -138,6 +138,12 @@ TEST(MachineConfig, ListsDevicesWithinBounds) {
        {json(0), json(-1), json(1.0), json("1"), json(nullptr), json(std::uint64_t{1} << 32)}) {
     EXPECT_NE(with(one("serial0", version)), "") << version;
   }
+  const auto on_host = [](const json& part) {
+    return json::array({{{"id", "disk0"}, {"version", 1}, {"host_part", part}}});
+  };
+  EXPECT_EQ(with(on_host(std::string(256, 'p'))), "");
+  EXPECT_NE(with(on_host(std::string(257, 'p'))), "");
+  EXPECT_NE(with(on_host(nullptr)), "");
   EXPECT_NE(with(json::array({"serial0"})), "");
   EXPECT_NE(with(json::array({{{"id", "serial0"}}})), "");
   json twice = one("serial0", 1);
