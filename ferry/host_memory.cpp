@@ -87,7 +87,7 @@ MemoryPromise::MemoryPromise(const migration::RoomLedger* ledger, std::uint64_t 
     : resident_before_(migration::resident_bytes() + there) {
   needed -= std::min(needed, there);
   std::vector<MemoryRoom> rooms = rooms_of_process();
-  const auto check = [&](std::span<const migration::Claim> others) {
+  const auto check = [&](std::span<const migration::Promised> others) {
     for (MemoryRoom& room : rooms) room.promised = migration::promised_of(others, room.where);
     if (overcommit) return;
     if (const auto why = room_refusal(needed, rooms)) throw Failure(ExitStatus::unavailable, *why);
@@ -96,7 +96,7 @@ MemoryPromise::MemoryPromise(const migration::RoomLedger* ledger, std::uint64_t 
     check({});
     return;
   }
-  migration::Claim wanted{{}, needed, 0};
+  migration::Promised wanted{{}, needed, 0};
   for (const MemoryRoom& room : rooms) {
     if (room.where.find('\n') == std::string::npos) wanted.of.push_back(room.where);
   }

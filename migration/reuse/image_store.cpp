@@ -62,7 +62,7 @@ std::string ImageStore::file_system() const {
   return fmt::format("file system {}:{}", major(device), minor(device));
 }
 
-std::uint64_t ImageStore::room_beside(std::span<const Claim> others) const {
+std::uint64_t ImageStore::room_beside(std::span<const Promised> others) const {
   const std::uint64_t available = directory_.available();
   return available - std::min(available, promised_of(others, file_system()));
 }
@@ -71,7 +71,7 @@ std::uint64_t ImageStore::room_beside(std::span<const Claim> others) const {
 void ImageStore::promise_room(std::uint64_t bytes, std::uint64_t there, const char* what) {
   promise_.reset();
   bool refused = false;
-  const auto check = [&](std::span<const Claim> others) {
+  const auto check = [&](std::span<const Promised> others) {
     if (room_beside(others) >= bytes - there) return;
     refused = true;
     throw std::system_error(

@@ -56,7 +56,7 @@ class ImageStore {
   /// write that finds it full would kill the process, or be waited for without end. That is told.
   /// The store promises room for the RAM of one VM: for that which was made or taken last.
   [[nodiscard]] vmm::GuestMemory memory_for(std::uint64_t bytes);
-  /// To be asked now and then, while `memory` is a file that memory_for() or take() gave: whether
+  /// To be asked now and then, while `memory` is a file that memory_for() or claim() gave: whether
   /// there is room for what it has not taken yet. Others than Ferry may have filled the store.
   /// std::runtime_error when the file is not what it was.
   [[nodiscard]] bool has_room_for_rest(const vmm::GuestMemory& memory);
@@ -153,7 +153,7 @@ class ImageStore {
                                            const std::vector<std::uint64_t>& digests) const;
   [[nodiscard]] vmm::UniqueFd copy(const vmm::GuestMemory& memory, const vmm::PageSet& pages) const;
   [[nodiscard]] std::string file_system() const;
-  [[nodiscard]] std::uint64_t room_beside(std::span<const Claim> others) const;
+  [[nodiscard]] std::uint64_t room_beside(std::span<const Promised> others) const;
   void promise_room(std::uint64_t bytes, std::uint64_t there, const char* what);
   [[nodiscard]] bool promise_ram(std::uint64_t bytes, std::uint64_t there);
   void tell_anonymous(const std::exception& why) const;

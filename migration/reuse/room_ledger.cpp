@@ -49,32 +49,33 @@ std::optional<std::uint64_t> take_number(std::string_view& text) {
 
 }  // namespace
 
-std::string encode(const Claim& claim) {
-  std::string text = fmt::format("{:0{}}\n{:0{}}\n", claim.promised, kDigits, claim.taken, kDigits);
-  for (const std::string& of : claim.of) text += of + '\n';
+std::string encode(const Promised& promised) {
+  std::string text =
+      fmt::format("{:0{}}\n{:0{}}\n", promised.bytes, kDigits, promised.taken, kDigits);
+  for (const std::string& of : promised.of) text += of + '\n';
   return text;
 }
 
-std::optional<Claim> decode_claim(std::string_view text) {
-  Claim claim;
-  const auto promised = take_number(text);
+std::optional<Promised> decode_promised(std::string_view text) {
+  Promised promised;
+  const auto bytes = take_number(text);
   const auto taken = take_number(text);
-  if (!promised || !taken) return std::nullopt;
-  claim.promised = *promised;
-  claim.taken = *taken;
+  if (!bytes || !taken) return std::nullopt;
+  promised.bytes = *bytes;
+  promised.taken = *taken;
   while (!text.empty()) {
     const auto of = take_line(text);
     if (!of) return std::nullopt;
-    claim.of.emplace_back(*of);
+    promised.of.emplace_back(*of);
   }
-  return claim;
+  return promised;
 }
 
-std::uint64_t promised_of(std::span<const Claim> claims, std::string_view of) {
+std::uint64_t promised_of(std::span<const Promised> all, std::string_view of) {
   std::uint64_t total = 0;
-  for (const Claim& claim : claims) {
-    if (std::ranges::count(claim.of, of) == 0) continue;
-    const std::uint64_t left = claim.promised - std::min(claim.promised, claim.taken);
+  for (const Promised& promised : all) {
+    if (std::ranges::count(promised.of, of) == 0) continue;
+    const std::uint64_t left = promised.bytes - std::min(promised.bytes, promised.taken);
     total += std::min(left, ~std::uint64_t{0} - total);
   }
   return total;
@@ -85,15 +86,15 @@ RoomLedger::RoomLedger(const std::filesystem::path& directory)
                                                           O_NOFOLLOW)) {}
 
 std::unique_ptr<RoomLedger::Promise> RoomLedger::promise(
-    Claim wanted, const std::function<void(std::span<const Claim>)>& check) const {
+    Promised wanted, const std::function<void(std::span<const Promised>)>& check) const {
   const vmm::UniqueFd guard = directory_->lock(kPatience);
-  check(claims());
+  check(all());
   return std::unique_ptr<Promise>(new Promise(directory_, std::move(wanted)));
 }
 
 /// Wants the lock. What cannot be read is nobody's.
-std::vector<Claim> RoomLedger::claims() const {
-  std::vector<Claim> claims;
+std::vector<Promised> RoomLedger::all() const {
+  std::vector<Promised> all;
   for (const std::string& name : directory_->names()) {
     if (!name.ends_with(kSuffix)) continue;
     try {
@@ -105,20 +106,20 @@ std::vector<Claim> RoomLedger::claims() const {
       }
       const wire::Bytes bytes = store::read_all(file->get(), kMostBytes);
       const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-      if (auto claim = decode_claim(text)) claims.push_back(std::move(*claim));
+      if (auto promised = decode_promised(text)) all.push_back(std::move(*promised));
     } catch (const std::exception&) {
       continue;
     }
   }
-  return claims;
+  return all;
 }
 
-RoomLedger::Promise::Promise(std::shared_ptr<const store::Directory> directory, Claim claim)
+RoomLedger::Promise::Promise(std::shared_ptr<const store::Directory> directory, Promised promised)
     : directory_(std::move(directory)),
-      claim_(std::move(claim)),
+      promised_(std::move(promised)),
       name_(new_name()),
       file_(directory_->make(name_)) {
-  const std::string text = encode(claim_);
+  const std::string text = encode(promised_);
   store::write_at(file_.get(), 0, std::as_bytes(std::span(text)));
   if (::flock(file_.get(), LOCK_EX | LOCK_NB) < 0) {
     throw std::system_error(errno, std::generic_category(),
@@ -135,10 +136,10 @@ RoomLedger::Promise::~Promise() {
 }
 
 void RoomLedger::Promise::consume(std::uint64_t bytes) {
-  if (bytes == claim_.taken) return;
-  claim_.taken = bytes;
+  if (bytes == promised_.taken) return;
+  promised_.taken = bytes;
   try {
-    const std::string text = encode(claim_);
+    const std::string text = encode(promised_);
     store::write_at(file_.get(), 0, std::as_bytes(std::span(text)));
   } catch (const std::exception&) {
     return;  // the others leave more room than they need to

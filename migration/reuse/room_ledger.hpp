@@ -16,20 +16,20 @@
 namespace migration {
 
 /// What one process has been promised of room that it shares with others.
-struct Claim {
+struct Promised {
   std::vector<std::string> of;  ///< whose room: names without a line break
-  std::uint64_t promised = 0;   ///< bytes
-  std::uint64_t taken = 0;      ///< of these by now: whoever measures the room sees them already
-  bool operator==(const Claim&) const = default;
+  std::uint64_t bytes = 0;
+  std::uint64_t taken = 0;  ///< of these by now: whoever measures the room sees them already
+  bool operator==(const Promised&) const = default;
 };
 
 /// The text of an entry: as long as `of` stays what it is, of the same length whatever the numbers.
-[[nodiscard]] std::string encode(const Claim& claim);
+[[nodiscard]] std::string encode(const Promised& promised);
 /// nullopt for what encode() does not make.
-[[nodiscard]] std::optional<Claim> decode_claim(std::string_view text);
+[[nodiscard]] std::optional<Promised> decode_promised(std::string_view text);
 
 /// Bytes of the room `of` that are promised and not taken.
-[[nodiscard]] std::uint64_t promised_of(std::span<const Claim> claims, std::string_view of);
+[[nodiscard]] std::uint64_t promised_of(std::span<const Promised> all, std::string_view of);
 
 /// Who has been promised how much, among the processes that use one directory: a file each, which
 /// its process holds locked. So what a process has been promised goes with it, however it ends.
@@ -49,10 +49,10 @@ class RoomLedger {
 
    private:
     friend RoomLedger;
-    Promise(std::shared_ptr<const store::Directory> directory, Claim claim);
+    Promise(std::shared_ptr<const store::Directory> directory, Promised promised);
 
     std::shared_ptr<const store::Directory> directory_;
-    Claim claim_;
+    Promised promised_;
     std::string name_;
     vmm::UniqueFd file_;
   };
@@ -61,10 +61,10 @@ class RoomLedger {
   /// nobody else is promised anything meanwhile. std::system_error or std::runtime_error when the
   /// directory cannot be used.
   [[nodiscard]] std::unique_ptr<Promise> promise(
-      Claim wanted, const std::function<void(std::span<const Claim>)>& check) const;
+      Promised wanted, const std::function<void(std::span<const Promised>)>& check) const;
 
  private:
-  [[nodiscard]] std::vector<Claim> claims() const;
+  [[nodiscard]] std::vector<Promised> all() const;
 
   std::shared_ptr<const store::Directory> directory_;
 };

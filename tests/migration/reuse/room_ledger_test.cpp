@@ -18,35 +18,37 @@
 namespace migration {
 namespace {
 
-TEST(AClaim, IsAsLongWhateverIsTakenOfIt) {
-  Claim claim{{"this host", "the cgroup /a b"}, 5 << 20, 0};
-  const std::string before = encode(claim);
-  EXPECT_EQ(decode_claim(before), claim);
-  claim.taken = std::numeric_limits<std::uint64_t>::max();
-  EXPECT_EQ(encode(claim).size(), before.size());
-  EXPECT_EQ(decode_claim(encode(claim)), claim);
-  EXPECT_EQ(decode_claim(encode(Claim{})), Claim{});
+TEST(Promised, IsAsLongWhateverIsTakenOfIt) {
+  Promised promised{{"this host", "the cgroup /a b"}, 5 << 20, 0};
+  const std::string before = encode(promised);
+  EXPECT_EQ(decode_promised(before), promised);
+  promised.taken = std::numeric_limits<std::uint64_t>::max();
+  EXPECT_EQ(encode(promised).size(), before.size());
+  EXPECT_EQ(decode_promised(encode(promised)), promised);
+  EXPECT_EQ(decode_promised(encode(Promised{})), Promised{});
 }
 
-TEST(AClaim, IsNotWhatIsCutShortOrOtherwise) {
+TEST(Promised, IsNotWhatIsCutShortOrOtherwise) {
   const std::string whole = encode({{"h"}, 1, 2});
   for (std::size_t size = 0; size < whole.size(); ++size) {
-    const auto cut = decode_claim(whole.substr(0, size));
+    const auto cut = decode_promised(whole.substr(0, size));
     EXPECT_TRUE(!cut || cut->of.empty()) << size;
   }
-  EXPECT_EQ(decode_claim("1\n2\n"), std::nullopt);
-  EXPECT_EQ(decode_claim(std::string(20, '9') + '\n' + std::string(20, '0') + '\n'), std::nullopt);
-  EXPECT_EQ(decode_claim(std::string(20, 'x') + '\n' + std::string(20, '0') + '\n'), std::nullopt);
+  EXPECT_EQ(decode_promised("1\n2\n"), std::nullopt);
+  EXPECT_EQ(decode_promised(std::string(20, '9') + '\n' + std::string(20, '0') + '\n'),
+            std::nullopt);
+  EXPECT_EQ(decode_promised(std::string(20, 'x') + '\n' + std::string(20, '0') + '\n'),
+            std::nullopt);
 }
 
 TEST(Promised, IsWhatIsNotTakenOfThatRoom) {
-  const std::vector<Claim> claims = {
+  const std::vector<Promised> all = {
       {{"a", "b"}, 10, 3}, {{"a"}, 5, 9}, {{"b"}, 100, 0}, {{"a", "c"}, 1, 0}};
-  EXPECT_EQ(promised_of(claims, "a"), 8U);
-  EXPECT_EQ(promised_of(claims, "b"), 107U);
-  EXPECT_EQ(promised_of(claims, "d"), 0U);
+  EXPECT_EQ(promised_of(all, "a"), 8U);
+  EXPECT_EQ(promised_of(all, "b"), 107U);
+  EXPECT_EQ(promised_of(all, "d"), 0U);
   constexpr std::uint64_t kMost = std::numeric_limits<std::uint64_t>::max();
-  const std::vector<Claim> large = {{{"a"}, kMost, 0}, {{"a"}, kMost, 1}};
+  const std::vector<Promised> large = {{{"a"}, kMost, 0}, {{"a"}, kMost, 1}};
   EXPECT_EQ(promised_of(large, "a"), kMost);
 }
 
@@ -55,33 +57,33 @@ class Ledger : public StoreFixture {
   Ledger() : StoreFixture("/dev/shm") {}
 
   /// What others have been promised, as somebody sees it who comes now.
-  std::vector<Claim> seen() {
-    std::vector<Claim> claims;
+  std::vector<Promised> seen() {
+    std::vector<Promised> all;
     static_cast<void>(RoomLedger(path_).promise(
-        {}, [&](std::span<const Claim> others) { claims.assign(others.begin(), others.end()); }));
-    return claims;
+        {}, [&](std::span<const Promised> others) { all.assign(others.begin(), others.end()); }));
+    return all;
   }
 };
 
-constexpr auto kAny = [](std::span<const Claim>) {};
+constexpr auto kAny = [](std::span<const Promised>) {};
 
 TEST_F(Ledger, ShowsEachWhatTheOthersHave) {
   const RoomLedger ledger(path_);
   auto first = ledger.promise({{"a"}, 10, 0}, kAny);
-  EXPECT_EQ(seen(), (std::vector<Claim>{{{"a"}, 10, 0}}));
+  EXPECT_EQ(seen(), (std::vector<Promised>{{{"a"}, 10, 0}}));
   first->consume(7);
-  const auto second = ledger.promise({{"b"}, 20, 0}, [](std::span<const Claim> others) {
+  const auto second = ledger.promise({{"b"}, 20, 0}, [](std::span<const Promised> others) {
     ASSERT_EQ(others.size(), 1U);
     EXPECT_EQ(promised_of(others, "a"), 3U);
   });
   EXPECT_EQ(seen().size(), 2U);
   first.reset();
-  EXPECT_EQ(seen(), (std::vector<Claim>{{{"b"}, 20, 0}}));
+  EXPECT_EQ(seen(), (std::vector<Promised>{{{"b"}, 20, 0}}));
 }
 
 TEST_F(Ledger, NotesNothingThatIsRefused) {
   const RoomLedger ledger(path_);
-  const auto refuse = [](std::span<const Claim>) { throw std::runtime_error("no room"); };
+  const auto refuse = [](std::span<const Promised>) { throw std::runtime_error("no room"); };
   EXPECT_THROW(static_cast<void>(ledger.promise({{"a"}, 10, 0}, refuse)), std::runtime_error);
   EXPECT_TRUE(seen().empty());
 }
@@ -154,13 +156,13 @@ TEST_F(Ledger, KeepsTheRoomOfAStoreForThoseWhoWereThereFirst) {
   const vmm::GuestMemory memory = first.memory_for(kRam);
   EXPECT_GE(memory.file(), 0);
   ASSERT_EQ(seen().size(), 1U);
-  const Claim claim = seen().front();
-  EXPECT_EQ(claim.promised, kRam);
+  const Promised first_has = seen().front();
+  EXPECT_EQ(first_has.bytes, kRam);
 
   // Somebody else has been promised all the rest, but for a little.
   struct statvfs room {};
   ASSERT_EQ(::statvfs(directory_.c_str(), &room), 0);
-  const auto neighbour = ledger->promise({claim.of, room.f_bavail * room.f_bsize, 0}, kAny);
+  const auto neighbour = ledger->promise({first_has.of, room.f_bavail * room.f_bsize, 0}, kAny);
   ImageStore second(directory_ / "second", ImageStore::kUnlimited, message, ledger);
   EXPECT_LT(second.memory_for(kRam).file(), 0);
   EXPECT_TRUE(was_told("has no room for the VM's RAM"));
