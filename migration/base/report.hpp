@@ -13,7 +13,7 @@ enum class Outcome { running, completed, cancelled, failed, in_doubt };
 
 /// One round of pre-copy, or the last pages at the stop.
 struct RoundReport {
-  std::uint64_t pages = 0;       ///< taken up in this round: zero, raw and compressed
+  std::uint64_t pages = 0;       ///< sent in this round, in whatever form
   std::uint64_t wire_bytes = 0;  ///< written to the sockets for it
   double duration_ms = 0;        ///< from its first page until the peer said that all landed
   std::uint64_t dirtied = 0;     ///< pages the guest wrote meanwhile

@@ -49,7 +49,7 @@ enum class FrameType : std::uint8_t {
   landed = 20,      ///< to source, u32 round: every page of it is in place
   state = 21,       ///< to destination: machine state sections
   last_round = 22,  ///< to destination, u32 round: the one after which there is no more
-  digests = 23,     ///< to destination, only with verify: ranges, then u64 XXH3 of each page
+  digests = 23,     ///< to destination, only with verify: one range, then u64 XXH3 of each page
   prepared = 24,    ///< to source, JSON
   commit = 25,      ///< to destination, u64 ns: since the guest's clocks were saved
   running = 26,     ///< to source, JSON
@@ -65,7 +65,7 @@ enum class FrameType : std::uint8_t {
   held = 34,     ///< to source, as missing: pages of its kept image that the destination holds
   hashes = 35,   ///< either way: ranges of held pages, after each 16 bytes for each of its pages
   copies = 36,   ///< to destination: pages to copy within its RAM, in order
-  changed = 37,  ///< to source, as hashes: pages that the guest may have changed since it left
+  changed = 37,  ///< to source, as hashes: pages that the guest may have changed since it arrived
   dropped = 38,  ///< to destination, as missing: those of them that the source has given up
   // control connections: the last words of a handover
   released = 39,      ///< to destination, empty: the source knows that the VM is there

@@ -26,7 +26,7 @@ struct Offer {
   std::string mode;
   bool verify = false;
   bool paused = false;           ///< the VM was paused at the source, and shall arrive so
-  std::uint64_t used_bytes = 0;  ///< of RAM that the guest has touched so far
+  std::uint64_t used_bytes = 0;  ///< resident at the source, RAM above all
   bool keep = false;             ///< the source keeps the image for the VM's return
   HashKey image_key{};           ///< of the hashes of that image
   /// Of the handover since which it knows exactly what has changed.

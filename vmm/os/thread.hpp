@@ -19,7 +19,7 @@ enum class ThreadRole {
   messages,
   look_up,
   forecast,
-  device,  ///< serves a queue of a device; its number is of the queue
+  device,  ///< serves the queue of its number, or waits for the host on a device's behalf
 };
 
 /// For a body that throws nothing.
