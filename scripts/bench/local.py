@@ -16,6 +16,7 @@ SIZES_GIB = (1, 4, 16)
 FILLED_MIB = 64
 GIB = 1 << 30
 HOLE_START, HOLE_END = 3 * GIB, 4 * GIB
+LEAST_SLOT, SLOTS_OF_MUCH_RAM = 4 * GIB, 64
 MAP_NORESERVE = 0x4000  # <sys/mman.h>
 KVM_CREATE_VM = 0xAE01
 KVM_SET_USER_MEMORY_REGION = 0x4020AE46
@@ -32,6 +33,15 @@ class LocalArm(FerryArm):
         return Ferry(self.program, f"{self.directory}/target", "receive", "--listen", address)
 
 
+def _slots(size):
+    """Of RAM, as Ferry tells KVM of it (vmm/kvm/memory_slots.cpp): guest address, offset, bytes."""
+    most = max(size // SLOTS_OF_MUCH_RAM // LEAST_SLOT, 1) * LEAST_SLOT
+    low = min(size, HOLE_START)
+    for address, start, end in ((0, 0, low), (HOLE_END, low, size)):
+        for offset in range(start, end, most):
+            yield address + offset - start, offset, min(most, end - offset)
+
+
 def make_slots(gib):
     """Milliseconds that KVM takes for the slots of so much RAM."""
     size = gib * GIB
@@ -42,13 +52,11 @@ def make_slots(gib):
     ):
         pin = ctypes.c_char.from_buffer(ram)
         base = ctypes.addressof(pin)
-        low = min(size, HOLE_START)
-        slots = [(0, low, base)]
-        if size > low:
-            slots.append((HOLE_END, size - low, base + low))
+        regions = [struct.pack("=IIQQQ", number, 0, address, length, base + offset)
+                   for number, (address, offset, length) in enumerate(_slots(size))]
         start = time.monotonic()
-        for number, slot in enumerate(slots):
-            fcntl.ioctl(vm, KVM_SET_USER_MEMORY_REGION, struct.pack("=IIQQQ", number, 0, *slot))
+        for region in regions:
+            fcntl.ioctl(vm, KVM_SET_USER_MEMORY_REGION, region)
         spent = time.monotonic() - start
         del pin
     return spent * 1e3
