@@ -117,9 +117,9 @@ void define_migrate(CLI::App& app, MigrateCommand& migrate) {
       ->type_name("N");
   add(command, "--stop-policy", options.stop_policy,
       one_of(&migration::stop_policy_from, "first-fit, density"),
-      "first-fit (the default: stop as soon as the rest fits), or density: then wait, for a "
-      "quarter "
-      "of the time so far at most, for a moment at which the guest writes little")
+      "first-fit (the default: stop as soon as the rest fits), or density: then wait for a moment "
+      "at which the guest writes little, for an eighth of the time so far at most, or a quarter if "
+      "it writes by bursts")
       ->type_name("POLICY");
   add(command, "--max-bandwidth", options.max_bandwidth, &parse_bandwidth,
       "cap, as 1Gbit or 125MB a second (default unlimited)")
@@ -145,7 +145,8 @@ void define_migrate(CLI::App& app, MigrateCommand& migrate) {
       "a destination that is silent so long is lost (default 10s)")
       ->type_name("TIME");
   command.add_flag("--keep-image", options.keep_image,
-                   "keep the image here for the VM's return, in the --image-store of its process");
+                   "keep the image here for the VM's return, in the --image-store of its process, "
+                   "or in the user's own store where it has none");
   add(command, "--reuse", options.reuse,
       one_of(&migration::reuse_from, "auto, generation, content, off"),
       "what the destination has kept of the VM is not sent again: by generation (exactly what has "
