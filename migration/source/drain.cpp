@@ -6,10 +6,12 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <exception>
-#include <functional>
 #include <memory>
 #include <stdexcept>
+#include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "migration/base/elapsed.hpp"
 #include "vmm/os/mutex.hpp"
@@ -33,14 +35,19 @@ asio::awaitable<void> give_way() {
   co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
 }
 
-/// Work in a thread that nobody joins: the host may never answer.
-class Aside {
+/// What the host has cached of devices is written back, one after the other, in a thread that
+/// nobody joins: the host may never answer.
+class WritingBack {
  public:
-  explicit Aside(std::function<void()> work) {
+  explicit WritingBack(std::vector<std::shared_ptr<vmm::Device>> devices) {
+    state_->busy = devices.front()->id();
     vmm::Thread thread(
         vmm::ThreadRole::device,
-        [state = state_, work = std::move(work)] {
-          work();
+        [state = state_, devices = std::move(devices)] {
+          for (const auto& device : devices) {
+            state->begin(device->id());
+            device->prepare_release();
+          }
           state->finish(nullptr);
         },
         [state = state_](const std::exception_ptr& failure) { state->finish(failure); });
@@ -55,13 +62,24 @@ class Aside {
     return done;
   }
 
+  /// The device that is being written back.
+  [[nodiscard]] std::string busy() const {
+    const vmm::Lock lock(state_->mutex);
+    return state_->busy;
+  }
+
  private:
   struct State {
     vmm::Mutex mutex;
     vmm::Condition changed;
     bool done = false;
+    std::string busy;
     std::exception_ptr failure;
 
+    void begin(std::string_view device) {
+      const vmm::Lock lock(mutex);
+      busy = device;
+    }
     void finish(std::exception_ptr why) {
       const vmm::Lock lock(mutex);
       done = true;
@@ -71,6 +89,13 @@ class Aside {
   };
   std::shared_ptr<State> state_ = std::make_shared<State>();
 };
+
+std::runtime_error not_written_back(const std::string& device, Drain::Clock::duration after) {
+  return std::runtime_error(fmt::format(
+      "the host has been writing back what it has cached of {} for {:.1f} s, and is not "
+      "done: see what keeps the host's end of it",
+      device, std::chrono::duration<double>(after).count()));
+}
 
 }  // namespace
 
@@ -86,7 +111,8 @@ asio::awaitable<bool> Drain::within(Clock::duration most) {
   machine_.begin_drain();
   bool done = co_await wait(most);
   if (done) {
-    done = co_await write_back_rest(most);
+    const std::string busy = co_await write_back_rest(most);
+    done = busy.empty();
   } else {
     machine_.end_drain();
   }
@@ -105,8 +131,8 @@ asio::awaitable<void> Drain::finish() {
                     "it: see what keeps the host's end of it",
                     busy, std::chrono::duration<double>(timeout_).count()));
   }
-  const bool written = co_await write_back_rest(timeout_);
-  if (!written) throw std::runtime_error(kNotWrittenBack);
+  const std::string busy = co_await write_back_rest(timeout_);
+  if (!busy.empty()) throw not_written_back(busy, timeout_);
 }
 
 asio::awaitable<bool> Drain::wait(Clock::duration most) {
@@ -121,36 +147,36 @@ asio::awaitable<bool> Drain::wait(Clock::duration most) {
 }
 
 /// What has come since write_back(), with the devices quiet; when it takes too long they go on.
-asio::awaitable<bool> Drain::write_back_rest(Clock::duration most) {
-  bool done = false;
+asio::awaitable<std::string> Drain::write_back_rest(Clock::duration most) {
+  std::string busy;
   std::exception_ptr failure;
   try {
-    done = co_await written_back(most);
+    busy = co_await written_back(most);
   } catch (...) {
     failure = std::current_exception();
   }
-  if (!done) machine_.end_drain();
+  if (failure || !busy.empty()) machine_.end_drain();
   if (failure) std::rethrow_exception(failure);
-  co_return done;
+  co_return busy;
 }
 
 asio::awaitable<void> Drain::write_back(Clock::duration most) {
-  const bool done = co_await written_back(most);
-  if (!done) throw std::runtime_error(kNotWrittenBack);
+  const std::string busy = co_await written_back(most);
+  if (!busy.empty()) throw not_written_back(busy, most);
 }
 
-asio::awaitable<bool> Drain::written_back(Clock::duration most) {
-  auto work = machine_.preparation_of_release();
-  if (!work) co_return true;
+asio::awaitable<std::string> Drain::written_back(Clock::duration most) {
+  auto devices = machine_.devices_of_host();
+  if (devices.empty()) co_return std::string();
   const auto start = Clock::now();
-  Aside aside(std::move(work));
-  bool done = aside.done(start + kAtATime);
+  WritingBack writing(std::move(devices));
+  bool done = writing.done(start + kAtATime);
   while (!done && Clock::now() - start < most) {
     co_await give_way();
-    done = aside.done(Clock::now() + kAtATime);
+    done = writing.done(Clock::now() + kAtATime);
   }
   journal_.write([&](MigrationReport& report) { report.phases_ms.drain += ms_since(start); });
-  co_return done;
+  co_return done ? std::string() : writing.busy();
 }
 
 }  // namespace migration::source

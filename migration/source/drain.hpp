@@ -2,7 +2,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
-#include <optional>
+#include <string>
 
 #include "migration/source/journal.hpp"
 #include "vmm/machine/machine.hpp"
@@ -23,18 +23,16 @@ class Drain {
   /// Whether all has ended within `most`; if not, the devices go on, and the stop has to wait for a
   /// while. After some tries it is waited for as long as in finish().
   boost::asio::awaitable<bool> within(Clock::duration most);
-  /// std::runtime_error that names the device whose I/O has not ended within the timeout.
+  /// std::runtime_error that names the device whose I/O has not ended within the timeout, or that
+  /// the host has not written back within several.
   boost::asio::awaitable<void> finish();
 
  private:
-  static constexpr const char* kNotWrittenBack =
-      "the host does not finish writing to the guest's disks what it has cached of them: see what "
-      "keeps their storage";
-
   boost::asio::awaitable<bool> wait(Clock::duration most);
-  boost::asio::awaitable<bool> write_back_rest(Clock::duration most);
+  /// These two name the device that is not done by then, if any.
+  boost::asio::awaitable<std::string> write_back_rest(Clock::duration most);
+  boost::asio::awaitable<std::string> written_back(Clock::duration most);
   boost::asio::awaitable<void> write_back(Clock::duration most);
-  boost::asio::awaitable<bool> written_back(Clock::duration most);
 
   vmm::Machine& machine_;
   Journal& journal_;

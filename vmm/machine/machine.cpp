@@ -183,14 +183,13 @@ void Machine::acquire() {
   for (const auto& device : devices_) device->acquire();
 }
 
-std::function<void()> Machine::preparation_of_release() const {
-  std::vector<std::shared_ptr<Device>> holders;
-  std::ranges::copy_if(devices_, std::back_inserter(holders),
-                       [](const auto& device) { return !device->host_part().empty(); });
-  if (holders.empty()) return nullptr;
-  return [devices = std::move(holders)] {
-    for (const auto& device : devices) device->prepare_release();
-  };
+std::vector<std::shared_ptr<Device>> Machine::devices_of_host() const {
+  std::vector<std::shared_ptr<Device>> found;
+  // As they were added, and not asked again: who has to look at a disk for it may hang.
+  for (const DeviceVersion& known : config_.devices) {
+    if (!known.host_part.empty()) found.push_back(device(known.id));
+  }
+  return found;
 }
 
 void Machine::release() {

@@ -72,9 +72,8 @@ class Machine final : public DeviceHost {
   void acquire();
   /// The opposite, while paused.
   void release();
-  /// What release() would take long for, to be called in any thread, also when this machine is gone
-  /// by then. Empty when no device needs anything of the host.
-  [[nodiscard]] std::function<void()> preparation_of_release() const;
+  /// The devices that have something of the host's, as they said when they were added.
+  [[nodiscard]] std::vector<std::shared_ptr<Device>> devices_of_host() const;
   /// Returns when every vCPU runs (or waits in KVM), or when none does any more. Idempotent.
   /// std::system_error when somebody else has what its devices need: it stays paused.
   void resume();

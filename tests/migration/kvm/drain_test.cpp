@@ -18,10 +18,10 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
-/// A device whose I/O takes until it is told otherwise.
+/// A device whose I/O takes until it is told otherwise, or what the host writes back for it.
 class Busy final : public vmm::Device {
  public:
-  explicit Busy(bool busy) : busy_(busy) {}
+  explicit Busy(bool busy, bool cached = false) : busy_(busy), cached_(cached) {}
 
   [[nodiscard]] std::string_view id() const override { return "busy0"; }
   [[nodiscard]] std::uint32_t version() const override { return 1; }
@@ -38,12 +38,17 @@ class Busy final : public vmm::Device {
     return changed_.wait_until(lock, deadline.value_or(Clock::now() + vmm::kDeadline),
                                [this]() FERRY_REQUIRES(mutex_) { return !busy_; });
   }
+  [[nodiscard]] std::string host_part() const override { return "something"; }
+  void prepare_release() override {
+    vmm::Lock lock(mutex_);
+    changed_.wait_for(lock, vmm::kDeadline, [this]() FERRY_REQUIRES(mutex_) { return !cached_; });
+  }
   [[nodiscard]] std::vector<std::byte> save() override { return {}; }
   void load(std::uint32_t /*version*/, std::span<const std::byte> /*bytes*/) override {}
 
   void finish() {
     const vmm::Lock lock(mutex_);
-    busy_ = false;
+    busy_ = cached_ = false;
     changed_.notify_all();
   }
   [[nodiscard]] bool paused() {
@@ -66,6 +71,7 @@ class Busy final : public vmm::Device {
   vmm::Mutex mutex_;
   vmm::Condition changed_;
   bool busy_ FERRY_GUARDED_BY(mutex_);
+  bool cached_ FERRY_GUARDED_BY(mutex_);
   bool paused_ FERRY_GUARDED_BY(mutex_) = true;
   int asked_ FERRY_GUARDED_BY(mutex_) = 0;
 };
@@ -90,7 +96,7 @@ class Drain : public HandoverTest {
     });
   }
 
-  const std::shared_ptr<Busy> device_ = std::make_shared<Busy>(true);
+  std::shared_ptr<Busy> device_ = std::make_shared<Busy>(true);
 };
 
 class DrainInEachMode : public Drain, public ::testing::WithParamInterface<Mode> {};
@@ -136,6 +142,22 @@ std::string name_of(const ::testing::TestParamInfo<Mode>& mode) {
 INSTANTIATE_TEST_SUITE_P(Modes, DrainInEachMode,
                          ::testing::Values(Mode::pre_copy, Mode::post_copy, Mode::stop_and_copy),
                          name_of);
+
+TEST_F(Drain, ThatTheHostDoesNotWriteBackFailsTheMigrationByName) {
+  device_ = std::make_shared<Busy>(false, true);
+  auto machine = run();
+  migrate(std::move(machine),
+          {.to = receive_with_device(), .mode = Mode::pre_copy, .timeout = 500ms});
+  const auto result = wait_ended();
+  EXPECT_EQ(result.report.outcome, Outcome::failed);
+  EXPECT_EQ(
+      result.report.error.value_or(""),
+      "the host has been writing back what it has cached of busy0 for 6.0 s, and is not done: "
+      "see what keeps the host's end of it");
+  EXPECT_EQ(result.report.downtime_ms, 0);
+  expect_runs_here(result);
+  device_->finish();
+}
 
 // In pre-copy: what is written meanwhile would otherwise be sent while the guest stands.
 TEST_F(Drain, ThatTakesLongerThanTheGuestMayStandAddsRounds) {
