@@ -1,6 +1,7 @@
 #include "placement/balance.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <optional>
 #include <set>
 #include <utility>
@@ -40,26 +41,27 @@ class Balancing {
   }
 
  private:
-  /// Of what is scarcer there.
   [[nodiscard]] double load(HostIndex host) const {
+    return share(host, loads_.at(host).cpu, loads_.at(host).memory);
+  }
+
+  /// Of a host, that these take: of what is scarcer there.
+  [[nodiscard]] double share(HostIndex host, double cpu, std::uint64_t memory) const {
     const Host& size = fleet_.hosts[host];
-    const Load& load = loads_.at(host);
-    return std::max(load.cpu / size.cpu,
-                    static_cast<double>(load.memory) / static_cast<double>(size.memory));
+    return std::max(cpu / size.cpu, static_cast<double>(memory) / static_cast<double>(size.memory));
   }
 
   /// By how much the fuller one of the two is less full after the move.
-  double gain(VmIndex vm, HostIndex from, HostIndex to) {
-    const double before = load(from);
-    loads_.remove(vm, from);
-    loads_.add(vm, to);
-    const double after = std::max(load(from), load(to));
-    loads_.remove(vm, to);
-    loads_.add(vm, from);
-    return before - after;
+  [[nodiscard]] double gain(VmIndex vm, HostIndex from, HostIndex to) const {
+    const Load& here = loads_.at(from);
+    const Load& there = loads_.at(to);
+    const double cpu = loads_.needs(vm);
+    const std::uint64_t memory = fleet_.vms[vm].memory;
+    return load(from) - std::max(share(from, here.cpu - cpu, here.memory - memory),
+                                 share(to, there.cpu + cpu, there.memory + memory));
   }
 
-  std::optional<VmIndex> best(HostIndex from, HostIndex to) {
+  [[nodiscard]] std::optional<VmIndex> best(HostIndex from, HostIndex to) const {
     std::optional<VmIndex> found;
     double most = 0;
     for (const VmIndex vm : at_[from]) {
