@@ -240,6 +240,12 @@ class Consolidation {
 
   // Switching hosts off.
 
+  /// Where nobody does, a host that is off is worth any move.
+  [[nodiscard]] bool knows_watts(HostIndex host) const { return !fleet_.hosts[host].watts.empty(); }
+  [[nodiscard]] double watts_of(HostIndex host) const {
+    return at_[host].empty() ? 0 : watts(fleet_.hosts[host], sums_[host].needs);
+  }
+
   [[nodiscard]] double joules_to_empty(HostIndex host) const {
     double joules = 0;
     for (const VmIndex vm : at_[host]) {
@@ -258,9 +264,8 @@ class Consolidation {
       if (at_[host].empty()) continue;
       const double saved = watts(fleet_.hosts[host], 0) * settings_.horizon_seconds;
       const double joules = joules_to_empty(host);
-      // Where watts are not known, a host that is off is worth any move.
-      if (saved > 0 && joules > saved) continue;
-      order.emplace_back(saved > 0 ? joules / saved : joules, host);
+      if (knows_watts(host) && joules >= saved) continue;
+      order.emplace_back(knows_watts(host) ? joules / saved : joules, host);
     }
     std::ranges::sort(order);
     std::vector<bool> filled(at_.size(), false);
@@ -270,24 +275,32 @@ class Consolidation {
     }
   }
 
-  /// All VMs of a host, or none: where to.
+  /// All VMs of a host, or none where one finds no room or all hosts together save too little:
+  /// where to.
   std::vector<HostIndex> move_all(HostIndex host) {
-    const std::vector<VmIndex> before = at_[host];
-    if (std::ranges::any_of(before, [&](VmIndex vm) { return fleet_.vms[vm].pinned; })) return {};
+    if (std::ranges::any_of(at_[host], [&](VmIndex vm) { return fleet_.vms[vm].pinned; })) {
+      return {};
+    }
     const Kind kind = kind_of_host_[host];
-    std::vector<VmIndex> here = before;
+    std::vector<VmIndex> here = at_[host];
     std::ranges::stable_sort(here, std::greater<>{}, [&](VmIndex vm) { return parts_[vm].needs; });
     std::vector<HostIndex> targets;
+    double watts_saved = 0;
+    double joules = 0;
     for (const VmIndex vm : here) {
       const auto to = best_fit(vm, kind, host);
-      if (!to) {
-        for (std::size_t i = 0; i < targets.size(); ++i) move(here[i], host, kind);
-        return {};
-      }
+      if (!to) break;
+      watts_saved += watts_of(host) + watts_of(*to);
       move(vm, *to, kind);
+      watts_saved -= watts_of(host) + watts_of(*to);
+      const double link = std::min(fleet_.hosts[host].link, fleet_.hosts[*to].link);
+      joules += cost_of(fleet_.vms[vm], *to, migration::Mode::automatic, link).joules;
       targets.push_back(*to);
     }
-    return targets;
+    const bool pays = !knows_watts(host) || watts_saved * settings_.horizon_seconds > joules;
+    if (targets.size() == here.size() && pays) return targets;
+    for (std::size_t i = 0; i < targets.size(); ++i) move(here[i], host, kind);
+    return {};
   }
 
   /// At hosts that may have room, before one that has it is taken.

@@ -10,9 +10,9 @@ namespace placement {
 ///
 /// - A VM moves when it is clearly of the other kind than its host, when its host is
 ///   overloaded, or when its going helps to switch a host off. Otherwise it stays.
-/// - A host is emptied when what that saves within an hour is more than the moves cost, the
-/// cheapest
-///   watt first, so that a host whose VMs have images elsewhere comes early.
+/// - A host is emptied when what that saves within an hour, at all hosts together, is more than the
+///   moves cost; the cheapest watt first, so that a host whose VMs have images elsewhere comes
+///   early.
 /// - VMs are packed by mean and variance: the peaks of many small ones seldom come together.
 class IdleTogether final : public Policy {
  public:

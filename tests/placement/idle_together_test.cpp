@@ -66,6 +66,37 @@ TEST(IdleTogether, EmptiesNoHostWhenThatCostsMoreThanItSaves) {
   EXPECT_EQ(IdleTogether(settings).place(fleet), places_of(fleet));
 }
 
+/// A host that takes little and one that takes much, each with a VM that is busy.
+Fleet thrifty_and_greedy() {
+  Fleet fleet = hosts(2);
+  fleet.hosts[0].watts = {50, 60};
+  fleet.hosts[1].watts = {50, 500};
+  fleet.hosts[1].cpu = fleet.hosts[1].core = 8;
+  fleet.vms = {vm("a", 0, {75}), vm("b", 1, {100})};
+  fleet.vms[0].cpu_size = 4;
+  fleet.vms[1].cpu_size = 2;
+  fleet.vms[1].used *= 2;
+  return fleet;
+}
+
+TEST(IdleTogether, EmptiesNoHostWhenItsVmsTakeMoreElsewhere) {
+  const Fleet fleet = thrifty_and_greedy();
+  EXPECT_EQ(IdleTogether().place(fleet), places_of(fleet));
+}
+
+TEST(IdleTogether, EmptiesAnyHostOfWhichWattsAreNotKnown) {
+  Fleet fleet = thrifty_and_greedy();
+  for (Host& host : fleet.hosts) host.watts.clear();
+  EXPECT_EQ(IdleTogether().place(fleet), (std::vector<HostIndex>{1, 1}));
+}
+
+TEST(IdleTogether, EmptiesNoHostThatTakesNothingWhenIdle) {
+  Fleet fleet = hosts(2);
+  for (Host& host : fleet.hosts) host.watts = {0, 100};
+  fleet.vms = {vm("a", 0, {2}), vm("b", 1, {2})};
+  EXPECT_EQ(IdleTogether().place(fleet), places_of(fleet));
+}
+
 TEST(IdleTogether, PrefersAHostThatKeepsAnImage) {
   Fleet fleet = hosts(3);
   fleet.vms = {vm("a", 0, {2}), vm("b", 1, {9}), vm("c", 1, {9}), vm("d", 2, {5}), vm("e", 2, {5})};
