@@ -58,6 +58,7 @@ class Placing {
     }
     for (HostIndex host = 0; host < sums_.size(); ++host) {
       before_.push_back(sums_[host].requested);
+      was_on_.push_back(settings.careless ? before_[host] > 0 : sums_[host].vms > 0);
       closed_.push_back(overloaded(host, sums_[host]));
     }
   }
@@ -130,7 +131,7 @@ class Placing {
   void empty() {
     std::vector<HostIndex> order;
     for (HostIndex host = 0; host < sums_.size(); ++host) {
-      if (!closed_[host] && before_[host] > 0) order.push_back(host);
+      if (!closed_[host] && was_on_[host]) order.push_back(host);
     }
     std::vector<double> use;
     for (HostIndex host = 0; host < sums_.size(); ++host) {
@@ -184,7 +185,7 @@ class Placing {
     double least = std::numeric_limits<double>::infinity();
     const Sum& part = parts_[vm];
     for (HostIndex host = 0; host < sums_.size(); ++host) {
-      if (closed_[host] || (!may_switch_on && before_[host] == 0)) continue;
+      if (closed_[host] || (!may_switch_on && !was_on_[host])) continue;
       const Sum after = with(sums_[host], part);
       if (!has_room(host, part, after)) continue;
       const double cost = added_watts(host, part, after);
@@ -200,7 +201,7 @@ class Placing {
     if (after.memory > size.memory || part.requested > size.core || after.requested > size.cpu) {
       return false;
     }
-    if (settings_.careless ? before_[host] == 0 : after.vms == 1) return true;
+    if (settings_.careless ? !was_on_[host] : after.vms == 1) return true;
     return !overloaded(host, after);
   }
 
@@ -220,6 +221,7 @@ class Placing {
   std::vector<Sum> sums_;
   std::vector<std::vector<VmIndex>> at_;
   std::vector<double> before_;  ///< of CPU that was asked for, before anything moved
+  std::vector<bool> was_on_;    ///< by then
   std::vector<bool> closed_;    ///< overloaded, or to be emptied: nothing goes there
 };
 

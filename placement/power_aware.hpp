@@ -28,7 +28,7 @@ class PowerAware final : public Policy {
     bool late_ones_weigh_more = true;
     /// As the program does by which the published figures were found: it leaves out of account that
     /// a host which is off costs its idle power, and that a VM may need again what it used before
-    /// its latest sample.
+    /// its latest sample; and it takes a host for off whose VMs use no CPU.
     bool careless = false;
   };
 

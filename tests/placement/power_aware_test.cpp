@@ -38,6 +38,13 @@ TEST(PowerAware, EmptiesTheHostThatDoesLeast) {
   EXPECT_EQ(PowerAware().place(fleet), (std::vector<HostIndex>{1, 1}));
 }
 
+TEST(PowerAware, EmptiesAHostWhoseVmsUseNoCpu) {
+  Fleet fleet = hosts(2);
+  fleet.vms = {vm("a", 0, {}), vm("b", 1, {})};
+  EXPECT_EQ(PowerAware().place(fleet), (std::vector<HostIndex>{1, 1}));
+  EXPECT_EQ(PowerAware::as_published().place(fleet), places_of(fleet));
+}
+
 TEST(PowerAware, ChoosesTheHostWhereAVmCostsLeastPower) {
   Fleet fleet = hosts(3);
   fleet.hosts[2].watts = {100, 120};
