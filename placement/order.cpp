@@ -162,14 +162,31 @@ class Ordering {
     for (const auto& step : order_.steps) {
       for (const Leg& leg : step) places[leg.vm] = leg.to;
     }
+    Loads wanted(fleet_);
+    for (VmIndex vm = 0; vm < places.size(); ++vm) {
+      wanted.remove(vm, fleet_.vms[vm].host);
+      wanted.add(vm, targets_[vm]);
+    }
     for (VmIndex vm = 0; vm < places.size(); ++vm) {
       if (places[vm] == targets_[vm]) continue;
-      order_.stuck.push_back(
-          {vm, places[vm], targets_[vm],
-           fmt::format("there is no room for it at {} until others have left, these wait for "
-                       "others in turn, and no third host has room for one of them meanwhile",
-                       fleet_.hosts[targets_[vm]].name)});
+      wanted.remove(vm, targets_[vm]);
+      order_.stuck.push_back({vm, places[vm], targets_[vm], why_stuck(vm, wanted)});
+      wanted.add(vm, targets_[vm]);
     }
+  }
+
+  [[nodiscard]] std::string why_stuck(VmIndex vm, const Loads& without_it) const {
+    const std::string& target = fleet_.hosts[targets_[vm]].name;
+    if (!without_it.fits(vm, targets_[vm])) {
+      return fmt::format(
+          "{} has no room for it beside what else is to be there, since for CPU "
+          "counts the latest sample, or the mean if that is more",
+          target);
+    }
+    return fmt::format(
+        "there is no room for it at {} until others have left, these wait for "
+        "others in turn, and no third host has room for one of them meanwhile",
+        target);
   }
 
   const Fleet& fleet_;

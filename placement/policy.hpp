@@ -6,9 +6,9 @@
 
 namespace placement {
 
-/// Says where each VM of a fleet should be, and not how it gets there. All of them fit there
-/// (Loads); a VM for which there is no better place stays where it is, as does one that is pinned.
-/// Equal fleets have equal answers.
+/// Says where each VM of a fleet should be, and not how it gets there. What moves fits there beside
+/// all that is to be there (Loads), but for PowerAware as published; a VM for which there is no
+/// better place stays where it is, as does one that is pinned. Equal fleets have equal answers.
 class Policy {
  public:
   virtual ~Policy() = default;

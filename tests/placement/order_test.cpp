@@ -56,6 +56,20 @@ TEST(OrderOfMoves, SaysWhyACircleCannotBeBroken) {
   EXPECT_NE(order.stuck[0].why.find("no third host"), std::string::npos);
 }
 
+TEST(OrderOfMoves, SaysThatATargetHasNoRoom) {
+  Fleet fleet = hosts(2);
+  // 51 % each on average: by the latest sample alone they would have room together.
+  for (Host& host : fleet.hosts) host.cpu = host.core = 1;
+  const std::vector<double> falls = {90, 90, 90, 80, 70, 60, 50, 40, 30, 20, 10, 5};
+  fleet.vms = {vm("a", 0, falls), vm("b", 1, falls)};
+  const Order order = order_moves(fleet, std::vector<HostIndex>{1, 1});
+  EXPECT_TRUE(order.steps.empty());
+  ASSERT_EQ(order.stuck.size(), 1U);
+  EXPECT_EQ(order.stuck[0].why,
+            "h1 has no room for it beside what else is to be there, since for CPU counts the "
+            "latest sample, or the mean if that is more");
+}
+
 std::size_t count_moves(const Order& order) {
   std::size_t count = 0;
   for (const auto& step : order.steps) count += step.size();
