@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <optional>
+#include <unordered_set>
 #include <utility>
 
 #include "placement/cost.hpp"
@@ -15,6 +16,8 @@ namespace placement {
 
 namespace {
 
+using Steps = std::vector<std::vector<Leg>>;
+
 /// What one direction of a host's link carries in a step.
 struct Traffic {
   std::size_t moves = 0;
@@ -24,31 +27,36 @@ struct Traffic {
 
 class Ordering {
  public:
-  Ordering(const Fleet& fleet, std::span<const HostIndex> targets)
-      : fleet_(fleet), targets_(targets), loads_(fleet), parked_(fleet.vms.size(), false) {
-    for (VmIndex vm = 0; vm < fleet.vms.size(); ++vm) {
-      const HostIndex from = fleet.vms[vm].host;
-      if (targets[vm] != from) waiting_.push_back({vm, from, targets[vm]});
-    }
-    // Those that take most go first: they are hardest to find room for.
-    std::ranges::stable_sort(waiting_, [&fleet](const Leg& a, const Leg& b) {
-      return fleet.vms[a.vm].memory > fleet.vms[b.vm].memory;
-    });
+  /// Of those for which there is room, the first of `moving` go first. `in_turn`: nothing goes
+  /// where an earlier one waits to go, as long as anything else can.
+  Ordering(const Fleet& fleet, std::span<const HostIndex> targets, std::span<const VmIndex> moving,
+           bool in_turn)
+      : fleet_(fleet),
+        targets_(targets),
+        in_turn_(in_turn),
+        loads_(fleet),
+        parked_(fleet.vms.size(), false) {
+    for (const VmIndex vm : moving) waiting_.push_back({vm, fleet.vms[vm].host, targets[vm]});
   }
 
-  Order run() {
-    while (!waiting_.empty() && (take_step() || park_one())) continue;
+  Steps run() {
+    while (!waiting_.empty() && (take_step(in_turn_) || take_step(false) || park_one())) continue;
     leave_out_detours();
-    name_stuck();
-    return std::move(order_);
+    return std::move(steps_);
   }
 
  private:
-  bool take_step() {
+  bool take_step(bool in_turn) {
     std::vector<Leg> step;
+    std::vector<bool> awaited(fleet_.hosts.size(), false);
     share_anew();
     std::erase_if(waiting_, [&](const Leg& leg) {
-      if (!loads_.fits(leg.vm, leg.to) || !shares_links(leg)) return false;
+      if (in_turn && awaited[leg.to]) return false;
+      if (!loads_.fits(leg.vm, leg.to)) {
+        awaited[leg.to] = true;
+        return false;
+      }
+      if (!shares_links(leg)) return false;
       loads_.add(leg.vm, leg.to);
       step.push_back(leg);
       return true;
@@ -89,7 +97,7 @@ class Ordering {
   bool end_step(std::vector<Leg> step) {
     if (step.empty()) return false;
     for (const Leg& leg : step) loads_.remove(leg.vm, leg.from);
-    order_.steps.push_back(std::move(step));
+    steps_.push_back(std::move(step));
     return true;
   }
 
@@ -130,20 +138,20 @@ class Ordering {
 
   /// Some went to a third host for nothing: all that came of it is possible without.
   void leave_out_detours() {
-    for (std::size_t step = order_.steps.size(); step-- > 0;) {
-      const Leg& leg = order_.steps[step].front();
+    for (std::size_t step = steps_.size(); step-- > 0;) {
+      const Leg& leg = steps_[step].front();
       if (leg.to == targets_[leg.vm]) continue;
-      auto direct = order_.steps;
+      auto direct = steps_;
       direct.erase(direct.begin() + static_cast<std::ptrdiff_t>(step));
       for (auto& later : std::span(direct).subspan(step)) {
         const auto next = std::ranges::find(later, leg.vm, &Leg::vm);
         if (next != later.end()) next->from = leg.from;
       }
-      if (is_possible(direct)) order_.steps = std::move(direct);
+      if (is_possible(direct)) steps_ = std::move(direct);
     }
   }
 
-  bool is_possible(const std::vector<std::vector<Leg>>& steps) {
+  bool is_possible(const Steps& steps) {
     Loads loads(fleet_);
     for (const auto& step : steps) {
       share_anew();
@@ -156,53 +164,109 @@ class Ordering {
     return true;
   }
 
-  /// Those that are not at their targets in the end.
-  void name_stuck() {
-    std::vector<HostIndex> places = places_of(fleet_);
-    for (const auto& step : order_.steps) {
-      for (const Leg& leg : step) places[leg.vm] = leg.to;
-    }
-    Loads wanted(fleet_);
-    for (VmIndex vm = 0; vm < places.size(); ++vm) {
-      wanted.remove(vm, fleet_.vms[vm].host);
-      wanted.add(vm, targets_[vm]);
-    }
-    for (VmIndex vm = 0; vm < places.size(); ++vm) {
-      if (places[vm] == targets_[vm]) continue;
-      wanted.remove(vm, targets_[vm]);
-      order_.stuck.push_back({vm, places[vm], targets_[vm], why_stuck(vm, wanted)});
-      wanted.add(vm, targets_[vm]);
-    }
-  }
-
-  [[nodiscard]] std::string why_stuck(VmIndex vm, const Loads& without_it) const {
-    const std::string& target = fleet_.hosts[targets_[vm]].name;
-    if (!without_it.fits(vm, targets_[vm])) {
-      return fmt::format(
-          "{} has no room for it beside what else is to be there, since for CPU "
-          "counts the latest sample, or the mean if that is more",
-          target);
-    }
-    return fmt::format(
-        "there is no room for it at {} until others have left, these wait for "
-        "others in turn, and no third host has room for one of them meanwhile",
-        target);
-  }
-
   const Fleet& fleet_;
   std::span<const HostIndex> targets_;
+  bool in_turn_;
   Loads loads_;
   std::vector<Leg> waiting_;
   std::vector<bool> parked_;
   std::vector<Traffic> in_;
   std::vector<Traffic> out_;
-  Order order_;
+  Steps steps_;
 };
+
+/// At an order that leaves nothing stuck.
+constexpr std::size_t kTries = 8;
+
+/// All that move, those that take most before the others: they are hardest to find room for.
+std::vector<VmIndex> largest_first(const Fleet& fleet, std::span<const HostIndex> targets) {
+  std::vector<VmIndex> moving;
+  for (VmIndex vm = 0; vm < fleet.vms.size(); ++vm) {
+    if (targets[vm] != fleet.vms[vm].host) moving.push_back(vm);
+  }
+  std::ranges::stable_sort(moving, std::greater<>{},
+                           [&fleet](VmIndex vm) { return fleet.vms[vm].memory; });
+  return moving;
+}
+
+/// Those that are not at their targets in the end.
+std::vector<Stuck> stuck_after(const Fleet& fleet, std::span<const HostIndex> targets,
+                               const Steps& steps) {
+  std::vector<HostIndex> places = places_of(fleet);
+  for (const auto& step : steps) {
+    for (const Leg& leg : step) places[leg.vm] = leg.to;
+  }
+  std::vector<Stuck> stuck;
+  for (VmIndex vm = 0; vm < places.size(); ++vm) {
+    if (places[vm] != targets[vm]) stuck.push_back({vm, places[vm], targets[vm], ""});
+  }
+  return stuck;
+}
+
+/// Whether there is room for it once all are at their targets.
+bool fits_in_the_end(Loads& at_targets, const Stuck& stuck) {
+  at_targets.remove(stuck.vm, stuck.to);
+  const bool fits = at_targets.fits(stuck.vm, stuck.to);
+  at_targets.add(stuck.vm, stuck.to);
+  return fits;
+}
+
+Loads loads_at(const Fleet& fleet, std::span<const HostIndex> targets) {
+  Loads loads(fleet);
+  for (VmIndex vm = 0; vm < targets.size(); ++vm) {
+    loads.remove(vm, fleet.vms[vm].host);
+    loads.add(vm, targets[vm]);
+  }
+  return loads;
+}
+
+std::string why_stuck(const Fleet& fleet, const Stuck& stuck, bool fits) {
+  const std::string& target = fleet.hosts[stuck.to].name;
+  if (!fits) {
+    return fmt::format(
+        "{} has no room for it beside what else is to be there, since for CPU "
+        "counts the latest sample, or the mean if that is more",
+        target);
+  }
+  return fmt::format(
+      "there is no room for it at {} until others have left, these wait for "
+      "others in turn, and no third host has room for one of them meanwhile",
+      target);
+}
+
+Order order_by(const Fleet& fleet, std::span<const HostIndex> targets,
+               std::span<const VmIndex> moving, bool in_turn) {
+  Order order;
+  order.steps = Ordering(fleet, targets, moving, in_turn).run();
+  order.stuck = stuck_after(fleet, targets, order.steps);
+  return order;
+}
+
+/// Those that were stuck go first: others took the room that they waited for.
+void let_pass(const std::vector<Stuck>& stuck, std::vector<VmIndex>& moving) {
+  std::unordered_set<VmIndex> waiting;
+  for (const Stuck& each : stuck) waiting.insert(each.vm);
+  std::ranges::stable_partition(moving, [&](VmIndex vm) { return waiting.contains(vm); });
+}
 
 }  // namespace
 
 Order order_moves(const Fleet& fleet, std::span<const HostIndex> targets) {
-  return Ordering(fleet, targets).run();
+  std::vector<VmIndex> moving = largest_first(fleet, targets);
+  Loads at_targets = loads_at(fleet, targets);
+  const auto fits = [&](const Stuck& stuck) { return fits_in_the_end(at_targets, stuck); };
+  Order best = order_by(fleet, targets, moving, false);
+  if (std::ranges::all_of(best.stuck, fits)) {
+    std::vector<Stuck> stuck = best.stuck;
+    for (std::size_t tries = 1; tries < kTries && !best.stuck.empty(); ++tries) {
+      let_pass(stuck, moving);
+      Order order = order_by(fleet, targets, moving, true);
+      stuck = order.stuck;
+      if (stuck.size() < best.stuck.size()) best = std::move(order);
+    }
+  }
+  for (Stuck& stuck : best.stuck) stuck.why = why_stuck(fleet, stuck, fits(stuck));
+  return best;
 }
 
 }  // namespace placement

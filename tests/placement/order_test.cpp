@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "fleets.hpp"
 #include "placement/policy.hpp"
 
@@ -108,6 +110,29 @@ TEST(OrderOfMoves, SaysWhereAVmIsThatMadeRoomAndGetsNoFurther) {
   EXPECT_EQ(order.stuck[0].vm, 0U);
   EXPECT_EQ(order.stuck[0].at, 2U);
   EXPECT_EQ(order.stuck[0].to, 1U);
+}
+
+constexpr std::uint64_t kGibibyte = 1024 * kMebibyte;
+
+Vm sized(std::string name, HostIndex where, std::uint64_t gibibytes, double cpu) {
+  Vm guest = vm(std::move(name), where, {100});
+  guest.memory = gibibytes * kGibibyte;
+  guest.cpu_size = cpu;
+  return guest;
+}
+
+TEST(OrderOfMoves, HasNoneTakeTheRoomThatOthersNeedFirst) {
+  Fleet fleet = hosts(3);
+  const std::array<std::uint64_t, 3> memory = {12, 4, 8};
+  for (HostIndex host = 0; host < 3; ++host) fleet.hosts[host].memory = memory[host] * kGibibyte;
+  for (const HostIndex host : {0, 2}) fleet.hosts[host].cpu = fleet.hosts[host].core = 8;
+  fleet.hosts[1].cpu = fleet.hosts[1].core = 1;
+  // Should b go to host 0 before y, neither x nor y gets any further.
+  fleet.vms = {sized("t", 0, 1, 2), sized("x", 0, 6, 0.02), sized("b", 1, 4, 0.9),
+               sized("u", 2, 1, 2), sized("y", 2, 4, 1.8)};
+  const Order order = order_moves(fleet, std::vector<HostIndex>{0, 2, 0, 2, 0});
+  EXPECT_TRUE(order.stuck.empty());
+  EXPECT_EQ(count_moves(order), 3U);
 }
 
 TEST(OrderOfMoves, UsesLinksThatAreNotShared) {

@@ -7,6 +7,7 @@
 #include "placement/balance.hpp"
 #include "placement/drain.hpp"
 #include "placement/loads.hpp"
+#include "placement/order.hpp"
 #include "placement/plan.hpp"
 #include "placement/policies.hpp"
 
@@ -114,7 +115,10 @@ TEST_P(EveryPolicy, FitsAtEveryStep) {
     const std::vector<HostIndex> targets = policy->place(fleet);
     check(fleet, targets);
     // That one goes by the latest sample alone.
-    if (std::string_view(GetParam()) != "baseline") check_room(fleet, targets);
+    if (std::string_view(GetParam()) != "baseline") {
+      check_room(fleet, targets);
+      EXPECT_TRUE(order_moves(fleet, targets).stuck.empty());
+    }
     if (HasFatalFailure()) return;
   }
 }
