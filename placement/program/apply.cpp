@@ -3,8 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <utility>
+#include <cstddef>
+#include <stdexcept>
+#include <unordered_map>
+#include <unordered_set>
 
+#include "migration/base/address.hpp"
 #include "placement/policy.hpp"
 #include "vmm/text/json_text.hpp"
 #include "vmm/text/printable.hpp"
@@ -29,13 +33,24 @@ std::vector<std::string> command_of(const std::string& ferry, const Move& move,
           "--json"};
 }
 
-/// The last line that was said.
+/// The last message that was said, in one line.
 std::string last_words(const Ended& ended) {
   std::string_view text = ended.err;
-  while (!text.empty() && text.back() == '\n') text.remove_suffix(1);
-  const auto newline = text.rfind('\n');
-  if (newline != std::string_view::npos) text.remove_prefix(newline + 1);
-  return vmm::printable(vmm::start_of(text, kMaxWhy));
+  while (text.ends_with('\n')) text.remove_suffix(1);
+  while (text.starts_with('\n')) text.remove_prefix(1);
+  constexpr std::string_view kBegin = "\nferry: ";
+  if (const auto begin = text.rfind(kBegin); begin != std::string_view::npos) {
+    text.remove_prefix(begin + 1);
+  }
+  std::string line;
+  for (const char c : vmm::start_of(text, kMaxWhy)) {
+    if (c == '\n') {
+      line += "; ";
+    } else {
+      line += c;
+    }
+  }
+  return vmm::printable(line);
 }
 
 Outcome outcome_of(const Ended& ended) {
@@ -47,6 +62,39 @@ Outcome outcome_of(const Ended& ended) {
   outcome.why = last_words(ended);
   if (outcome.why.empty()) outcome.why = fmt::format("ferry migrate ended with {}", ended.status);
   return outcome;
+}
+
+/// By each, how many processes of the file are asked.
+std::unordered_map<std::string, std::size_t> count_sockets(const Fleet& fleet) {
+  std::unordered_map<std::string, std::size_t> count;
+  for (const Vm& vm : fleet.vms) ++count[vm.api_socket];
+  for (const Receiver& receiver : fleet.receivers) ++count[receiver.api_socket];
+  return count;
+}
+
+/// By it one process is asked, and no other.
+void check_socket(const Fleet& fleet, const Move& move, const std::string& socket,
+                  std::size_t processes) {
+  const std::string& vm = fleet.vms[move.vm].name;
+  const std::string& host = fleet.hosts[move.from].name;
+  if (socket.empty()) {
+    throw CannotApply(
+        fmt::format("the file names no api_socket by which {} at {} can be asked", vm, host));
+  }
+  if (processes > 1) {
+    throw CannotApply(fmt::format("the api_socket {} of {} at {} is that of another process too",
+                                  socket, vm, host));
+  }
+}
+
+/// As `ferry migrate --to` takes it, and in one form.
+std::string address_of(const Fleet& fleet, const Receiver& receiver) {
+  try {
+    return migration::to_string(migration::parse_destination(receiver.listen));
+  } catch (const std::invalid_argument& error) {
+    throw CannotApply(
+        fmt::format("the receiver at {}: {}", fleet.hosts[receiver.host].name, error.what()));
+  }
 }
 
 }  // namespace
@@ -67,22 +115,28 @@ std::vector<Errand> errands_of(const Fleet& fleet, std::span<const Move> moves) 
   for (auto& receivers : free) std::ranges::reverse(receivers);
   std::vector<std::string> sockets;
   for (const Vm& vm : fleet.vms) sockets.push_back(vm.api_socket);
+  const auto processes = count_sockets(fleet);
+  std::unordered_set<std::string> addresses;
   std::vector<Errand> errands;
   for (const Move& move : moves) {
+    const std::string& to = fleet.hosts[move.to].name;
     auto& receivers = free[move.to];
     if (receivers.empty()) {
       throw CannotApply(
           fmt::format("moves to {}: {}, receivers there that the file names: {}; each takes one VM",
-                      fleet.hosts[move.to].name, std::ranges::count(moves, move.to, &Move::to),
+                      to, std::ranges::count(moves, move.to, &Move::to),
                       std::ranges::count(fleet.receivers, move.to, &Receiver::host)));
     }
-    if (sockets[move.vm].empty()) {
-      throw CannotApply(fmt::format("the file names no api_socket by which {} at {} can be asked",
-                                    fleet.vms[move.vm].name, fleet.hosts[move.from].name));
-    }
+    const std::string socket = sockets[move.vm];
+    check_socket(fleet, move, socket, processes.at(socket));
     const Receiver& receiver = *receivers.back();
     receivers.pop_back();
-    errands.push_back({std::exchange(sockets[move.vm], receiver.api_socket), receiver.listen});
+    if (!addresses.insert(address_of(fleet, receiver)).second) {
+      throw CannotApply(
+          fmt::format("the receiver at {}: another one listens on {} too", to, receiver.listen));
+    }
+    errands.push_back({socket, receiver.listen});
+    sockets[move.vm] = receiver.api_socket;
   }
   return errands;
 }

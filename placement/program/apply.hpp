@@ -26,7 +26,8 @@ struct Errand {
 };
 
 /// One for each move: every one is given a receiver of its own at the host that it goes to, and a
-/// VM that moves twice is asked for at the receiver that took it. CannotApply says what is missing.
+/// VM that moves twice is asked for at the receiver that took it. CannotApply says what is missing,
+/// no address to dial, or that of two processes.
 [[nodiscard]] std::vector<Errand> errands_of(const Fleet& fleet, std::span<const Move> moves);
 
 /// What became of a move.

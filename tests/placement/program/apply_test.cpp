@@ -73,6 +73,35 @@ TEST(ErrandsOfAPlan, AreRefusedForWhatIsMissing) {
             "the file names no api_socket by which v at a can be asked");
 }
 
+TEST(ErrandsOfAPlan, AreRefusedForAReceiverThatCannotBeDialled) {
+  for (const char* listen : {"tcp:0.0.0.0:7000", "tcp:b:0", "tcp:b", "b:7000", "unix:"}) {
+    Fleet wrong = fleet();
+    wrong.receivers[1].listen = listen;
+    EXPECT_EQ(refusal(wrong, {move(0, 0, 1, 1)}), "none");
+    const std::string why = refusal(wrong, {move(0, 0, 1, 1), move(1, 0, 1, 2)});
+    EXPECT_TRUE(why.starts_with("the receiver at b: address '" + std::string(listen) + "': "))
+        << why;
+  }
+}
+
+TEST(ErrandsOfAPlan, AreRefusedForTwoReceiversThatAreOne) {
+  Fleet wrong = fleet();
+  wrong.receivers[1].listen = "tcp:b:01";
+  EXPECT_EQ(refusal(wrong, {move(0, 0, 1, 1), move(1, 0, 1, 2)}),
+            "the receiver at b: another one listens on tcp:b:01 too");
+}
+
+TEST(ErrandsOfAPlan, AreRefusedForAnApiSocketOfTwoProcesses) {
+  Fleet wrong = fleet();
+  wrong.vms[1].api_socket = "/v";
+  EXPECT_EQ(refusal(wrong, {move(0, 0, 2, 1)}),
+            "the api_socket /v of v at a is that of another process too");
+  wrong = fleet();
+  wrong.receivers[2].api_socket = "/b1";
+  EXPECT_EQ(refusal(wrong, {move(0, 0, 1, 1), move(0, 1, 2, 2)}),
+            "the api_socket /b1 of v at b is that of another process too");
+}
+
 TEST(ApplyingAPlan, RunsAStepAtOnceAndStepsInTurn) {
   const std::vector<Move> moves = {move(0, 0, 1, 1), move(1, 0, 2, 1), move(0, 1, 2, 2)};
   std::vector<Commands> ran;
@@ -112,6 +141,20 @@ TEST(ApplyingAPlan, StopsAtTheFirstStepThatFailsAndSaysWhatStandsWhere) {
   EXPECT_EQ(standing(fleet(), moves, outcomes),
             "w is at a (its move failed: 'ferry info' says more)\n"
             "v is at b (its move was not begun)\n");
+}
+
+TEST(ApplyingAPlan, TellsTheWholeOfTheLastMessage) {
+  const auto why = [](const char* said) {
+    const auto run = [&](const Commands& commands) { return all_ended(commands, {64, "", said}); };
+    return apply("ferry", std::vector{move(0, 0, 1, 1)}, std::vector<Errand>(1), run,
+                 [](const Move&, const Outcome&) {})
+        .outcomes[0]
+        .why;
+  };
+  EXPECT_EQ(why("ferry: a\nferry: --to: no port\nTry 'ferry migrate --help'.\n"),
+            "ferry: --to: no port; Try 'ferry migrate --help'.");
+  EXPECT_EQ(why("\ncannot start\n"), "cannot start");
+  EXPECT_EQ(why(""), "ferry migrate ended with 64");
 }
 
 TEST(ApplyingAPlan, StopsAfterTheStepInWhichASignalComes) {
