@@ -61,7 +61,11 @@ void print(std::string_view text) {
   throw std::system_error(errno, std::generic_category(), "cannot write to standard output");
 }
 
-void say(std::string_view text) { fmt::print(stderr, "{}\n", vmm::printable(text, "\n")); }
+/// A plan is carried out whether anybody hears of it or not.
+void say(std::string_view text) {
+  const std::string line = vmm::printable(text, "\n") + '\n';
+  static_cast<void>(std::fwrite(line.data(), 1, line.size(), stderr));
+}
 
 /// The ferry beside this program.
 std::string own_ferry() {

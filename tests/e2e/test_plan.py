@@ -97,17 +97,17 @@ class APlan(Planned):
                     self.assertEqual((done.returncode, done.stdout), (64, ""), (program, words))
                     self.assertIn(option, done.stderr)
 
-    def apply_by(self, script, status):
+    def apply_by(self, script, status, receivers=("tcp:b:1", "tcp:b:2"), stderr=subprocess.PIPE):
         """Drains a, where two VMs are, in two steps, by a program in the place of ferry."""
         ferry = self.path("sh")
         with open(ferry, "w", encoding="ascii") as file:
             file.write("#!/bin/sh\n" + script)
         os.chmod(ferry, 0o700)
         path = self.write("ab", [(None, "v", "a", 2), (None, "w", "a", 3)],
-                          [("b", "tcp:b:1", ""), ("b", "tcp:b:2", "")], used=32 * MIB)
+                          [("b", listen, "") for listen in receivers], used=32 * MIB)
         done = subprocess.run(
             [PLANNER, path, "--drain=a", "--apply", "--json", f"--ferry={ferry}"], timeout=60,
-            stdin=subprocess.DEVNULL, capture_output=True, text=True)
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True)
         self.assertEqual(done.returncode, status, done.stderr)
         return json.loads(done.stdout), done.stderr
 
@@ -118,6 +118,18 @@ class APlan(Planned):
             self.assertEqual(plan["places"], {"v": "b", "w": "a"})
             self.assertIn(f"SIG{signal}: no further move begins", said)
             self.assertIn("v is at b (as planned)\nw is at a (its move was not begun)", said)
+
+    def test_begins_nothing_where_a_receiver_cannot_be_dialled(self):
+        begun = self.path("begun")
+        said = self.apply_by(f"touch {begun}; echo {{}}", status=1,
+                             receivers=("tcp:b:1", "tcp:0.0.0.0:7000"))[1]
+        self.assertIn("the receiver at b: address 'tcp:0.0.0.0:7000': ", said)
+        self.assertFalse(os.path.exists(begun))
+
+    def test_goes_on_though_it_cannot_say_so(self):
+        with open("/dev/full", "w", encoding="ascii") as full:
+            plan, _ = self.apply_by("echo {}", status=0, stderr=full)
+        self.assertEqual([move["outcome"] for move in plan["moves"]], ["moved", "moved"])
 
     def test_needs_the_planner(self):
         alone = os.path.join(self.directory, "ferry")
