@@ -60,6 +60,7 @@ struct Demand {
   [[nodiscard]] double needs() const { return latest > mean ? latest : mean; }
 };
 
+/// Of a history, those that count.
 inline constexpr std::size_t kRecentSamples = 12;
 
 [[nodiscard]] Demand demand_of(const Vm& vm);

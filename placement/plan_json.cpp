@@ -81,10 +81,13 @@ class Fields {
   [[nodiscard]] std::uint64_t memory() const {
     return static_cast<std::uint64_t>(required("memory", kMemory));
   }
-  [[nodiscard]] std::vector<double> numbers(const char* field) const {
+  /// The last ones of so many as there are: the file has its bound.
+  [[nodiscard]] std::vector<double> last_numbers(const char* field, std::size_t count) const {
+    const json& all = array(field, kMaxFileBytes);
     std::vector<double> values;
-    for (const json& value : array(field, kMaxSamples)) {
-      values.push_back(number_of(value, field, kAnyNumber));
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      const double value = number_of(all[i], field, kAnyNumber);
+      if (all.size() - i <= count) values.push_back(value);
     }
     return values;
   }
@@ -108,7 +111,7 @@ class Fields {
   }
   [[nodiscard]] std::vector<HostIndex> hosts(const char* field, const Names& hosts) const {
     std::vector<HostIndex> found;
-    for (const json& value : array(field, kMaxSamples)) {
+    for (const json& value : array(field, kMaxHosts)) {
       found.push_back(known(field, text_of(value, field, kMaxName), hosts));
     }
     return found;
@@ -180,7 +183,7 @@ Vm vm_of(const Fields& fields, const Names& hosts) {
       static_cast<std::uint64_t>(fields.number("used").value_or(static_cast<double>(vm.memory)));
   if (vm.used > vm.memory) fields.fail("used", "is more than its memory");
   vm.cpu_size = fields.number("cpu_size", kSize).value_or(1);
-  vm.cpu = fields.numbers("cpu");
+  vm.cpu = fields.last_numbers("cpu", kRecentSamples);
   vm.dirty_pages_per_s = fields.number("dirty_pages_per_s").value_or(0);
   vm.kept_at = fields.hosts("kept_at", hosts);
   vm.api_socket = fields.text("api_socket", kMaxPath);

@@ -22,7 +22,6 @@ class InputError : public std::runtime_error {
 inline constexpr std::size_t kMaxFileBytes = 256 << 20;
 inline constexpr std::size_t kMaxHosts = 100'000;
 inline constexpr std::size_t kMaxVms = 1'000'000;
-inline constexpr std::size_t kMaxSamples = 10'000;
 inline constexpr std::size_t kMaxName = 255;  ///< bytes
 
 /// InputError when the text is none.

@@ -22,7 +22,7 @@ class PowerAware final : public Policy {
  public:
   struct Settings {
     double safety = 1.2;
-    std::size_t samples = 10;
+    std::size_t samples = 10;  ///< at most kRecentSamples
     /// Where samples are missing, a host is overloaded above this share of its CPU.
     double threshold = 0.7;
     bool late_ones_weigh_more = true;

@@ -104,6 +104,19 @@ TEST(PlanFile, SaysWhichVmsStay) {
             "vms[0].pinned is neither true nor false");
 }
 
+TEST(PlanFile, HasHistoriesOfAnyLengthOfWhichTheLastSamplesAreKept) {
+  std::string samples;
+  for (int i = 0; i < 20'000; ++i) samples += fmt::format("{}, ", i % 100);
+  const auto vm = [](const std::string& cpu) {
+    return with_vm(R"({"name": "v", "host": "a", "memory": 1, "cpu": [)" + cpu + "]}");
+  };
+  std::vector<double> last(12, 7);
+  last.back() = 9;
+  EXPECT_EQ(fleet_from_json(vm(samples + "7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 9")).vms.at(0).cpu,
+            last);
+  EXPECT_EQ(error_of(vm("\"x\", " + samples + "1")), "vms[0].cpu is no number");
+}
+
 class QuantityOfAFile : public testing::TestWithParam<const char*> {};
 
 TEST_P(QuantityOfAFile, IsRefusedOutOfItsBounds) {
