@@ -41,8 +41,23 @@ class Ordering {
 
   Steps run() {
     while (!waiting_.empty() && (take_step(in_turn_) || take_step(false) || park_one())) continue;
-    leave_out_detours();
     return std::move(steps_);
+  }
+
+  /// Some went to a third host for nothing: all that came of it is possible without.
+  Steps without_detours(Steps steps) {
+    for (std::size_t step = steps.size(); step-- > 0;) {
+      const Leg& leg = steps[step].front();
+      if (leg.to == targets_[leg.vm]) continue;
+      auto direct = steps;
+      direct.erase(direct.begin() + static_cast<std::ptrdiff_t>(step));
+      for (auto& later : std::span(direct).subspan(step)) {
+        const auto next = std::ranges::find(later, leg.vm, &Leg::vm);
+        if (next != later.end()) next->from = leg.from;
+      }
+      if (is_possible(direct)) steps = std::move(direct);
+    }
+    return steps;
   }
 
  private:
@@ -136,21 +151,6 @@ class Ordering {
     return found;
   }
 
-  /// Some went to a third host for nothing: all that came of it is possible without.
-  void leave_out_detours() {
-    for (std::size_t step = steps_.size(); step-- > 0;) {
-      const Leg& leg = steps_[step].front();
-      if (leg.to == targets_[leg.vm]) continue;
-      auto direct = steps_;
-      direct.erase(direct.begin() + static_cast<std::ptrdiff_t>(step));
-      for (auto& later : std::span(direct).subspan(step)) {
-        const auto next = std::ranges::find(later, leg.vm, &Leg::vm);
-        if (next != later.end()) next->from = leg.from;
-      }
-      if (is_possible(direct)) steps_ = std::move(direct);
-    }
-  }
-
   bool is_possible(const Steps& steps) {
     Loads loads(fleet_);
     for (const auto& step : steps) {
@@ -176,7 +176,7 @@ class Ordering {
 };
 
 /// At an order that leaves nothing stuck.
-constexpr std::size_t kTries = 8;
+constexpr std::size_t kTries = 4;
 
 /// All that move, those that take most before the others: they are hardest to find room for.
 std::vector<VmIndex> largest_first(const Fleet& fleet, std::span<const HostIndex> targets) {
@@ -246,7 +246,8 @@ Order order_by(const Fleet& fleet, std::span<const HostIndex> targets,
 void let_pass(const std::vector<Stuck>& stuck, std::vector<VmIndex>& moving) {
   std::unordered_set<VmIndex> waiting;
   for (const Stuck& each : stuck) waiting.insert(each.vm);
-  std::ranges::stable_partition(moving, [&](VmIndex vm) { return waiting.contains(vm); });
+  std::stable_partition(moving.begin(), moving.end(),
+                        [&](VmIndex vm) { return waiting.contains(vm); });
 }
 
 }  // namespace
@@ -265,6 +266,8 @@ Order order_moves(const Fleet& fleet, std::span<const HostIndex> targets) {
       if (stuck.size() < best.stuck.size()) best = std::move(order);
     }
   }
+  best.steps = Ordering(fleet, targets, {}, false).without_detours(std::move(best.steps));
+  best.stuck = stuck_after(fleet, targets, best.steps);
   for (Stuck& stuck : best.stuck) stuck.why = why_stuck(fleet, stuck, fits(stuck));
   return best;
 }

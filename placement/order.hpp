@@ -31,7 +31,8 @@ struct Order {
 /// An order of moves in which every VM fits where it goes, at every step, beside all that is still
 /// there: what leaves in the same step takes its room until the step has ended. Where VMs wait for
 /// each other's room in a circle, one of them waits on a third host, and stays there if its target
-/// turns out to have no room. What is stuck in one order goes first in the next, a few times over.
+/// turns out to have no room. What is stuck in one order goes first in the next, four orders at
+/// most.
 ///
 /// Moves share a link only while all of them converge (K < bandwidth / dirty rate), and while that
 /// saves time: as long as one makes ready, others send.

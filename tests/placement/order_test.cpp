@@ -124,9 +124,11 @@ Vm sized(std::string name, HostIndex where, std::uint64_t gibibytes, double cpu)
 TEST(OrderOfMoves, HasNoneTakeTheRoomThatOthersNeedFirst) {
   Fleet fleet = hosts(3);
   const std::array<std::uint64_t, 3> memory = {12, 4, 8};
-  for (HostIndex host = 0; host < 3; ++host) fleet.hosts[host].memory = memory[host] * kGibibyte;
-  for (const HostIndex host : {0, 2}) fleet.hosts[host].cpu = fleet.hosts[host].core = 8;
-  fleet.hosts[1].cpu = fleet.hosts[1].core = 1;
+  const std::array<double, 3> cpu = {8, 1, 8};
+  for (HostIndex host = 0; host < 3; ++host) {
+    fleet.hosts[host].memory = memory[host] * kGibibyte;
+    fleet.hosts[host].cpu = fleet.hosts[host].core = cpu[host];
+  }
   // Should b go to host 0 before y, neither x nor y gets any further.
   fleet.vms = {sized("t", 0, 1, 2), sized("x", 0, 6, 0.02), sized("b", 1, 4, 0.9),
                sized("u", 2, 1, 2), sized("y", 2, 4, 1.8)};
