@@ -128,6 +128,8 @@ bool parse_word(Options& options, Word word) {
     return word.last_number(options.change_pages, 1, kMostMib * kPagesPerMib);
   }
   if (word.skip("disk=")) return word.last_number(options.disk_blocks, 1, kMostMib * kPagesPerMib);
+  if (word.skip("disk-reads=")) return word.last_number(options.disk_reads, 1, 32);
+  if (word.skip("disk-kib=")) return word.last_number(options.disk_read_kib, 4, 1024);
   if (word.skip("hints=")) return word.last_number(options.hints_mib, 1, kMostMib);
   if (word.skip("net=")) return word.last_number(options.frames_per_second, 1, 1'000'000);
   if (word.skip("check=")) {
@@ -155,6 +157,9 @@ void require_consistency(const Options& options) {
   }
   if (options.dirty.quiet_ms != 0 && options.dirty.writes_per_second == 0) {
     refuse("burst needs dirty");
+  }
+  if (options.disk_reads != 0 && options.disk_blocks * 4 < options.disk_read_kib) {
+    refuse("disk-reads needs a disk of at least disk-kib");
   }
   if (options.dirty.working_set_mib > options.fill_mib) refuse("ws must not exceed fill");
   if (options.end_after_ticks != 0 && options.tick_ms == 0) refuse("end=ticks needs tick");

@@ -42,6 +42,8 @@ struct Options {
   TouchOptions touch;
   std::uint64_t change_pages = 0;
   std::uint64_t disk_blocks = 0;
+  std::uint64_t disk_reads = 0;  ///< at a time; 0: blocks are written, and checked as they are read
+  std::uint64_t disk_read_kib = 4;
   bool entropy = false;
   std::uint64_t frames_per_second = 0;
   std::uint64_t hints_mib = 0;

@@ -70,7 +70,7 @@ class Virtio {
   struct CommonConfig;
   struct Ring;
 
-  static constexpr std::uint32_t kMostEntries = 64;
+  static constexpr std::uint32_t kMostEntries = 128;
 
   struct Queue {
     Ring* ring = nullptr;

@@ -6,44 +6,25 @@
 namespace guest {
 namespace {
 
-constexpr std::uint16_t kBlockDevice = 0x1042;
 constexpr std::uint64_t kReadOnly = 1 << 5;
 constexpr std::uint64_t kFlush = 1 << 9;
 
-constexpr std::uint32_t kBlock = 4096;
-constexpr std::uint32_t kSectorsPerBlock = kBlock / 512;
-constexpr std::uint8_t kDone = 0;
-constexpr std::uint8_t kUnanswered = 0xff;
 constexpr std::uint64_t kWritesPerFlush = 256;
 constexpr std::uint64_t kFirstBlocks = 64;
 
 }  // namespace
-
-/// What a request begins and ends with.
-struct Disk::Header {
-  static constexpr std::uint32_t kSentBytes = 16;
-
-  Kind kind;
-  std::uint32_t reserved;
-  std::uint64_t sector;
-  volatile std::uint8_t status;
-};
 
 Disk::Disk(const Options& options, Processor& cpu, MemoryMap& memory)
     : device_(kBlockDevice, kReadOnly | kFlush, {.slots = kDepth}, "disk", ExitCode::disk_error,
               cpu, memory),
       blocks_(options.disk_blocks),
       flush_due_((device_.features() & kFlush) != 0 ? kWritesPerFlush : ~std::uint64_t{0}) {
-  const std::uint64_t sectors = device_.config(0) | std::uint64_t{device_.config(4)} << 32;
   if ((device_.features() & kReadOnly) != 0) {
     fail(ExitCode::bad_options, Line() << "option disk: it is read-only");
   }
-  if (sectors / kSectorsPerBlock < blocks_) {
-    fail(ExitCode::bad_options, Line() << "option disk=" << blocks_ << " exceeds its "
-                                       << sectors / kSectorsPerBlock << " blocks");
-  }
+  check_disk_size(device_, blocks_);
   const std::uint64_t table = memory.take(blocks_ * sizeof(std::uint32_t));
-  buffers_ = memory.take((kDepth + 1) * kBlock);
+  buffers_ = memory.take((kDepth + 1) * kDiskBlock);
   if (table == 0 || buffers_ == 0) {
     fail(ExitCode::bad_options, Line() << "option disk=" << blocks_ << " needs more memory");
   }
@@ -51,10 +32,10 @@ Disk::Disk(const Options& options, Processor& cpu, MemoryMap& memory)
   memset(generations_, 0, blocks_ * sizeof(std::uint32_t));
 }
 
-std::uint64_t Disk::data(std::uint32_t slot) const { return buffers_ + slot * kBlock; }
+std::uint64_t Disk::data(std::uint32_t slot) const { return buffers_ + slot * kDiskBlock; }
 
-Disk::Header& Disk::header(std::uint32_t slot) const {
-  return reinterpret_cast<Header*>(data(kDepth))[slot];
+BlockRequest& Disk::request(std::uint32_t slot) const {
+  return reinterpret_cast<BlockRequest*>(data(kDepth))[slot];
 }
 
 std::uint64_t Disk::step(std::uint64_t now) {
@@ -68,21 +49,17 @@ std::uint64_t Disk::step(std::uint64_t now) {
 }
 
 void Disk::finish(const VirtioAnswer& answer) {
-  const Request& request = requests_[answer.slot];
-  if (const std::uint8_t status = header(answer.slot).status; status != kDone) {
-    fail(ExitCode::disk_error, Line() << "disk status=" << std::uint64_t{status}
-                                      << " kind=" << static_cast<std::uint64_t>(request.kind)
-                                      << " block=" << request.block);
-  }
-  const std::uint32_t written = request.kind == Kind::read ? kBlock + 1 : 1;
+  const Wanted& wanted = wanted_[answer.slot];
+  request(answer.slot).check_done();
+  const std::uint32_t written = wanted.kind == Kind::read ? kDiskBlock + 1 : 1;
   if (answer.bytes != written) device_.fail_with("tells a wrong length");
-  if (request.kind == Kind::write) {
-    ++generations_[request.block];
+  if (wanted.kind == Kind::write) {
+    ++generations_[wanted.block];
     ++writes_;
-  } else if (request.kind == Kind::read) {
-    const PageVerdict verdict = verify_page_as(request.block * kBlock, data(answer.slot),
-                                               PageKind::random, generations_[request.block]);
-    if (verdict.fault != PageFault::none) report(request.block, verdict);
+  } else if (wanted.kind == Kind::read) {
+    const PageVerdict verdict = verify_page_as(wanted.block * kDiskBlock, data(answer.slot),
+                                               PageKind::random, generations_[wanted.block]);
+    if (verdict.fault != PageFault::none) report(wanted.block, verdict);
     ++reads_;
   }
 }
@@ -112,33 +89,21 @@ void Disk::begin(std::uint32_t slot) {
 /// Whether a request is under way: of two at once, nobody says which is first.
 bool Disk::in_use(std::uint64_t block) const {
   for (std::uint32_t slot = 0; slot < kDepth; ++slot) {
-    const Request& other = requests_[slot];
+    const Wanted& other = wanted_[slot];
     if (device_.busy(slot) && other.kind != Kind::flush && other.block == block) return true;
   }
   return false;
 }
 
-void Disk::post(std::uint32_t slot, Request request) {
-  requests_[slot] = request;
-  Header& head = header(slot);
-  head.kind = request.kind;
-  head.reserved = 0;
-  head.sector = request.block * kSectorsPerBlock;
-  head.status = kUnanswered;
-  const bool read = request.kind == Kind::read;
-  if (read) memset(reinterpret_cast<void*>(data(slot)), 0, kBlock);
-  if (request.kind == Kind::write) {
-    fill_page_as(request.block * kBlock, data(slot), PageKind::random,
-                 generations_[request.block] + 1);
+void Disk::post(std::uint32_t slot, Wanted wanted) {
+  wanted_[slot] = wanted;
+  const std::uint64_t offset = wanted.block * kDiskBlock;
+  if (wanted.kind == Kind::read) memset(reinterpret_cast<void*>(data(slot)), 0, kDiskBlock);
+  if (wanted.kind == Kind::write) {
+    fill_page_as(offset, data(slot), PageKind::random, generations_[wanted.block] + 1);
   }
-  const auto address = reinterpret_cast<std::uint64_t>(&head);
-  const VirtioPiece first{address, Header::kSentBytes, false};
-  const VirtioPiece last{address + Header::kSentBytes, 1, true};
-  if (request.kind == Kind::flush) {
-    device_.post(slot, {first, last});
-  } else {
-    device_.post(slot, {first, {data(slot), kBlock, read}, last});
-  }
+  request(slot).post(device_, slot, wanted.kind, offset,
+                     {data(slot), kDiskBlock, wanted.kind == Kind::read});
 }
 
 }  // namespace guest

@@ -6,6 +6,7 @@
 #include "guest/cpu/processor.hpp"
 #include "guest/io/command_line.hpp"
 #include "guest/io/virtio.hpp"
+#include "guest/workload/block_request.hpp"
 #include "guest/workload/page.hpp"
 
 namespace guest {
@@ -26,10 +27,8 @@ class Disk {
  private:
   static constexpr std::uint32_t kDepth = 8;
 
-  struct Header;
-
-  enum class Kind : std::uint32_t { read = 0, write = 1, flush = 4 };  // as the device knows them
-  struct Request {
+  using Kind = BlockRequest::Kind;
+  struct Wanted {
     Kind kind = Kind::read;
     std::uint64_t block = 0;
   };
@@ -37,17 +36,17 @@ class Disk {
   void finish(const VirtioAnswer& answer);
   void begin(std::uint32_t slot);
   bool in_use(std::uint64_t block) const;
-  void post(std::uint32_t slot, Request request);
+  void post(std::uint32_t slot, Wanted wanted);
   [[noreturn]] void report(std::uint64_t block, const PageVerdict& verdict) const;
 
   std::uint64_t data(std::uint32_t slot) const;
-  Header& header(std::uint32_t slot) const;
+  BlockRequest& request(std::uint32_t slot) const;
 
   Virtio device_;
   std::uint64_t blocks_;
   std::uint64_t buffers_ = 0;
   std::uint32_t* generations_ = nullptr;  // of each block; 0: not written yet
-  Request requests_[kDepth];
+  Wanted wanted_[kDepth];
   Random random_{1};
   std::uint64_t writes_ = 0;
   std::uint64_t reads_ = 0;

@@ -101,6 +101,7 @@ class Loop {
     if (input.take_change_request()) change_control_.begin();
     change_control_.step();
     if (devices_->disk) next = earlier(next, devices_->disk->step(now));
+    if (devices_->disk_reader) next = earlier(next, devices_->disk_reader->step(now));
     if (devices_->entropy) next = earlier(next, devices_->entropy->step(now));
     if (devices_->net) next = earlier(next, devices_->net->step(now));
     if (devices_->balloon) next = earlier(next, devices_->balloon->step(now));
@@ -204,7 +205,11 @@ class Loop {
 }  // namespace
 
 Devices::Devices(const Options& options, Processor& cpu, MemoryMap& memory) : input(options, cpu) {
-  if (options.disk_blocks != 0) disk.emplace(options, cpu, memory);
+  if (options.disk_reads != 0) {
+    disk_reader.emplace(options, cpu, memory);
+  } else if (options.disk_blocks != 0) {
+    disk.emplace(options, cpu, memory);
+  }
   if (options.entropy) entropy.emplace(cpu, memory);
   if (options.frames_per_second != 0) net.emplace(options, cpu, memory);
   if (options.hints_mib != 0) balloon.emplace(options, cpu, memory);

@@ -7,6 +7,7 @@
 #include "guest/io/command_line.hpp"
 #include "guest/workload/balloon.hpp"
 #include "guest/workload/disk.hpp"
+#include "guest/workload/disk_reader.hpp"
 #include "guest/workload/entropy.hpp"
 #include "guest/workload/input.hpp"
 #include "guest/workload/net.hpp"
@@ -20,6 +21,7 @@ struct Devices {
 
   Input input;
   Optional<Disk> disk;
+  Optional<DiskReader> disk_reader;
   Optional<Entropy> entropy;
   Optional<Net> net;
   Optional<Balloon> balloon;

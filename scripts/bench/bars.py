@@ -19,6 +19,8 @@ COLUMNS = [
     ("beyond_source", "+ source MiB", 1),
     ("beyond_target", "+ dest. MiB", 1),
     ("first_byte", "first byte ms", 1),
+    ("reads", "reads/s", 0),
+    ("read_cpu", "CPU us a read", 1),
     ("both_ways", "wire, both ways MiB", 1),
     ("pages", "pages", 0),
     ("reused", "pages reused", 0),

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
+DISK_READS = rb"^# disk reads=(\d+) time_us=(\d+)\n"
 FILLED = rb"^# fill done .*\n"
 TICK_LINE = rb"^# tick .*\n"
 _TICK = re.compile(r"# tick \d+ time_us=(?P<time_us>\d+) stall_us=(?P<stall_us>\d+)")

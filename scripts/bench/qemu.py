@@ -53,16 +53,17 @@ class Qmp:
 
 
 class Qemu(Child):
-    def __init__(self, kernel, memory_mib, cmdline, incoming=False, spawn_only=False):
+    def __init__(self, kernel, memory_mib, cmdline, incoming=False, spawn_only=False,
+                 machine="microvm", devices=()):
         ours, theirs = socket.socketpair()
         args = [
             # QEMU sets the MSR of this feature at start, and gives up where KVM does not let it.
-            PROGRAM, "-M", "microvm,accel=kvm", "-cpu", "host,arch-capabilities=off",
+            PROGRAM, "-M", f"{machine},accel=kvm", "-cpu", "host,arch-capabilities=off",
             "-m", memory_mib,
             "-kernel", kernel, "-append", cmdline,
             "-nodefaults", "-no-user-config", "-nographic", "-serial", "stdio",
             "-device", "isa-debug-exit,iobase=0xf4,iosize=1",
-            "-chardev", f"socket,id=qmp,fd={theirs.fileno()}", "-mon", "chardev=qmp,mode=control",
+            "-chardev", f"socket,id=qmp,fd={theirs.fileno()}", "-mon", "chardev=qmp,mode=control", *devices,
         ]
         if incoming:
             args += ["-incoming", "defer"]

@@ -104,6 +104,13 @@ TEST(GuestCommandLine, UsesDevicesWhenItIsTold) {
   const Options net = parse_command_line("net=500");
   EXPECT_EQ(net.frames_per_second, 500U);
   EXPECT_TRUE(net.any_workload());
+  EXPECT_EQ(none.disk_reads, 0U);
+  const Options reads = parse_command_line("disk=256 disk-reads=32 disk-kib=1024");
+  EXPECT_EQ(reads.disk_reads, 32U);
+  EXPECT_EQ(reads.disk_read_kib, 1024U);
+  EXPECT_EQ(refusal("disk=256 disk-reads=33"), "option disk-reads=33");
+  EXPECT_EQ(refusal("disk=255 disk-reads=1 disk-kib=1024"),
+            "options disk-reads needs a disk of at least disk-kib");
   EXPECT_EQ(refusal("disk=0"), "option disk=0");
   EXPECT_EQ(refusal("net=0"), "option net=0");
 }
