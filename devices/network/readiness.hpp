@@ -16,6 +16,7 @@ class Readiness {
   [[nodiscard]] int get() const { return fd_.get(); }
   /// `events`, of epoll: ready is what has them, or is at its end.
   void add(int descriptor, std::uint32_t events) const;
+  /// Of one that was removed, maybe by another thread: nothing.
   void change(int descriptor, std::uint32_t events) const;
   void remove(int descriptor) const;
 
