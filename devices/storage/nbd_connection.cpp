@@ -238,9 +238,7 @@ void NbdConnection::take(const std::shared_ptr<Command>& command) {
   if (!ready_) return refuse(*command, {code_of(ENOTCONN), "the connection is lost"});
   if (command->request.kind == Kind::flush && lost_writes_) {
     lost_writes_ = !command->request.of_guest;
-    return refuse(*command, {code_of(EIO),
-                             "the connection was lost, and what had been written "
-                             "and not flushed may be lost too"});
+    return refuse(*command, {code_of(EIO), "what had been written and not flushed may be lost"});
   }
   command->written_before = written_;
   in_flight_.push_back(command);
@@ -289,7 +287,12 @@ void NbdConnection::settle_answered() {
 }
 
 void NbdConnection::settle(Command& command, const Failure& failure) {
-  if (!command.answered || command.error != 0) return finish(command, failure);
+  if (!command.answered) return finish(command, failure);
+  if (command.error != 0) {
+    // A server may tell of a loss once: this time the guest has not heard of it.
+    if (command.request.kind == Kind::flush && !command.request.of_guest) lost_writes_ = true;
+    return finish(command, failure);
+  }
   note(command);
   finish(command, std::nullopt);
 }

@@ -26,8 +26,8 @@ struct NbdOptions {
 /// A disk that a server has, over NBD: for hosts that share no file.
 ///
 /// There is no lock. A machine that releases it has flushed it, and one that acquires it sees that.
-/// Where a connection is lost, so may be what was written and not flushed: of that the next flush
-/// tells, by failing.
+/// Where a connection is lost, or a flush of ours fails, so may be what was written and not
+/// flushed: of that the guest's next flush tells, by failing.
 class NbdStorage final : public Storage {
  public:
   /// std::system_error when it is not to be had, std::invalid_argument when it is no disk; both

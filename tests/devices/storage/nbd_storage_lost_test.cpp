@@ -2,6 +2,8 @@
 
 #include <cerrno>
 #include <chrono>
+#include <filesystem>
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <string>
@@ -54,6 +56,27 @@ TEST_F(NbdStorageTest, TellsOnceThatWritesMayBeLost) {
   EXPECT_NE(what.find("not flushed may be lost"), std::string::npos) << what;
   EXPECT_NO_THROW(storage.flush());
   EXPECT_NO_THROW(storage.release());
+}
+
+// A server that tells of a loss once, as kernels do.
+TEST_F(NbdStorageTest, TellsTheGuestOfALossThatItHeardItself) {
+  serve(kMemory);
+  const std::string file = server_->path("fail");
+  server_->kill();
+  server_->start({"eval", "get_size=echo 1M", "pread=head -c $3 /dev/zero", "pwrite=cat >/dev/null",
+                  "flush=if rm " + file + "; then echo EIO >&2; exit 1; fi"});
+  NbdStorage storage(options());
+  storage.acquire();
+  write(storage, 0, std::string(512, 'a'));
+  std::ofstream(file) << "now";
+  const std::string first = what_of([&] { storage.prepare_release(); });
+  EXPECT_NE(first.find("the server says no"), std::string::npos) << first;
+  const std::string again = what_of([&] { storage.prepare_release(); });
+  EXPECT_NE(again.find("not flushed may be lost"), std::string::npos) << again;
+  const std::string told = what_of([&] { storage.flush(); });
+  EXPECT_NE(told.find("not flushed may be lost"), std::string::npos) << told;
+  EXPECT_NO_THROW(storage.flush());
+  EXPECT_NO_THROW(storage.prepare_release());
 }
 
 TEST_F(NbdStorageTest, FlushesNothingTwiceAsItIsReleased) {
