@@ -73,7 +73,7 @@ class NbdConnection final : public std::enable_shared_from_this<NbdConnection> {
   /// Where there is a connection, that one; `anew`: another one.
   void connect(bool anew);
   [[nodiscard]] NbdExport server() const;
-  /// What was read.
+  /// What was read. A request of the guest that has no answer ends the connection.
   std::vector<std::byte> perform(NbdRequest request);
 
  private:

@@ -1,5 +1,8 @@
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <filesystem>
@@ -8,9 +11,11 @@
 #include <memory>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <vector>
 
 #include "tests/devices/storage/nbd_storage_fixture.hpp"
+#include "vmm/os/unique_fd.hpp"
 
 namespace devices::storage {
 namespace {
@@ -77,6 +82,33 @@ TEST_F(NbdStorageTest, TellsTheGuestOfALossThatItHeardItself) {
   EXPECT_NE(told.find("not flushed may be lost"), std::string::npos) << told;
   EXPECT_NO_THROW(storage.flush());
   EXPECT_NO_THROW(storage.prepare_release());
+}
+
+// A migration that gives up leaves the guest's requests alone.
+TEST_F(NbdStorageTest, KeepsAConnectionWhereAFlushOfItsOwnTakesTooLong) {
+  serve(kMemory);
+  const std::string gate = server_->path("gate");
+  server_->kill();
+  ASSERT_EQ(::mkfifo(gate.c_str(), 0600), 0);
+  server_->start({"eval", "thread_model=echo parallel", "get_size=echo 1M",
+                  "pread=head -c $3 /dev/zero", "pwrite=cat >/dev/null",
+                  "flush=if [ -p " + gate + " ]; then cat " + gate + "; fi"});
+  NbdOptions options = this->options();
+  options.limit = milliseconds(1000);
+  NbdStorage storage(options);
+  storage.acquire();
+  write(storage, 0, std::string(512, 'a'));
+  std::atomic<bool> over{false};
+  std::thread reader([&] {
+    while (!over) EXPECT_NO_THROW(read(storage, 0, 512));
+  });
+  const std::string what = what_of([&] { storage.prepare_release(); });
+  EXPECT_NE(what.find("does not answer"), std::string::npos) << what;
+  { const vmm::UniqueFd opened(::open(gate.c_str(), O_WRONLY | O_CLOEXEC)); }
+  std::filesystem::remove(gate);
+  EXPECT_NO_THROW(storage.flush());
+  over = true;
+  reader.join();
 }
 
 TEST_F(NbdStorageTest, FlushesNothingTwiceAsItIsReleased) {
