@@ -73,11 +73,13 @@ std::shared_ptr<storage::FileStorage> open_file(const DiskChoice& disk) {
       storage::FileOptions{.path = disk.path, .read_only = disk.read_only, .id = disk.id});
 }
 
-std::shared_ptr<storage::NbdStorage> open_nbd(const DiskChoice& disk) {
+std::shared_ptr<storage::NbdStorage> open_nbd(const DiskChoice& disk,
+                                              std::function<void(std::string)> report) {
   return std::make_shared<storage::NbdStorage>(
       storage::NbdOptions{.uri = disk.path.string().substr(kNbdPrefix.size()),
                           .read_only = disk.read_only,
-                          .id = disk.id});
+                          .id = disk.id,
+                          .report = std::move(report)});
 }
 
 bool is_over_nbd(const DiskChoice& disk) { return disk.path.string().starts_with(kNbdPrefix); }
@@ -107,7 +109,8 @@ PciDevice disk_for(const vmm::DeviceVersion& wanted, const HostParts& parts) {
         wanted.id, over_nbd ? "over NBD" : "a file or block device",
         over_nbd ? "a file or block device" : "over NBD"));
   }
-  auto storage = over_nbd ? open_same(open_nbd, *given, storage::nbd_identity(wanted.host_part))
+  const auto open = [&parts](const DiskChoice& disk) { return open_nbd(disk, parts.report); };
+  auto storage = over_nbd ? open_same(open, *given, storage::nbd_identity(wanted.host_part))
                           : open_same(open_file, *given, storage::disk_identity(wanted.host_part));
   return {wanted.id, std::make_shared<virtio::Block>(std::move(storage), parts.report)};
 }
@@ -157,7 +160,7 @@ std::shared_ptr<Serial> attach_devices(vmm::Machine& machine, const std::vector<
 PciDevice disk_device(const DiskChoice& disk, std::function<void(std::string)> report) {
   std::shared_ptr<storage::Storage> storage;
   if (is_over_nbd(disk)) {
-    storage = open_nbd(disk);
+    storage = open_nbd(disk, report);
   } else {
     storage = open_file(disk);
   }

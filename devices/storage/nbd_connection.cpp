@@ -58,20 +58,25 @@ void NbdConnection::end() {
 
 milliseconds NbdConnection::connect_limit() const { return std::min(limit_, kConnectLimit); }
 
-void NbdConnection::connect(bool anew) {
+void NbdConnection::connect(NbdConnecting how) {
   vmm::Lock lock(mutex_);
-  if (state_ == State::lost || (state_ == State::connected && anew)) {
+  const std::uint64_t before = losses_;
+  if (state_ == State::connected && how.anew) {
+    state_ = State::lost;
+    why_lost_ = {code_of(ENOTCONN), "another one is made"};
+  }
+  if (state_ == State::lost) {
     state_ = State::connecting;
     anew_ = true;
     wake_.signal();
   }
   // The thread keeps to the limit too, unless it looks up a name.
-  const bool settled = changed_.wait_until(lock, Clock::now() + connect_limit() + kFirstPause,
-                                           [this, before = losses_]() FERRY_REQUIRES(mutex_) {
-                                             return state_ == State::connected || losses_ != before;
-                                           });
-  if (!settled) throw std::system_error(code_of(ETIMEDOUT), "cannot connect");
+  static_cast<void>(changed_.wait_until(
+      lock, Clock::now() + connect_limit() + kFirstPause, [&]() FERRY_REQUIRES(mutex_) {
+        return state_ == State::connected || (losses_ != before && !how.patient);
+      }));
   if (state_ == State::connected) return;
+  if (losses_ == before) throw std::system_error(code_of(ETIMEDOUT), "cannot connect");
   throw std::system_error(why_lost_.code, "cannot connect: " + why_lost_.why);
 }
 

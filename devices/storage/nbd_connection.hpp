@@ -52,6 +52,11 @@ struct NbdRequest {
   std::vector<std::byte> data = {};
 };
 
+struct NbdConnecting {
+  bool anew = false;     ///< where there is a connection, too
+  bool patient = false;  ///< an attempt that fails is followed by others, as long as the limit is
+};
+
 /// A connection to a server, and the thread that drives it. When it is lost, another one is made,
 /// by and by; meanwhile requests fail.
 ///
@@ -69,9 +74,7 @@ class NbdConnection final : public std::enable_shared_from_this<NbdConnection> {
   void end();
 
   /// Any thread, several at a time; std::system_error says why not.
-  ///
-  /// Where there is a connection, that one; `anew`: another one.
-  void connect(bool anew);
+  void connect(NbdConnecting how);
   [[nodiscard]] NbdExport server() const;
   /// What was read. A request of the guest that has no answer ends the connection.
   std::vector<std::byte> perform(NbdRequest request);

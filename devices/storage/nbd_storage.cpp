@@ -53,6 +53,7 @@ NbdStorage::NbdStorage(NbdOptions options)
     : name_(fmt::format("disk 'nbd:{}'", options.uri)),
       read_only_(options.read_only),
       id_(std::move(options.id)),
+      report_(std::move(options.report)),
       connection_(named("cannot open", [&] {
         return std::make_shared<NbdConnection>(std::move(options.uri), options.limit);
       })) {
@@ -62,7 +63,7 @@ NbdStorage::NbdStorage(NbdOptions options)
   }
   connection_->start();
   try {
-    named("cannot open", [&] { connection_->connect(false); });
+    named("cannot open", [&] { connection_->connect({}); });
     check(connection_->server());
   } catch (...) {
     connection_->end();
@@ -119,11 +120,18 @@ void NbdStorage::check_same(const NbdIdentity& other) const {
   }
 }
 
-/// What a connection has in a cache of its own is old once another host has written.
+/// What a connection has in a cache of its own is old once another host has written. A guest that
+/// ran here runs on, be it without its disk for now: there is no lock that waiting would keep.
 void NbdStorage::acquire() {
   if (acquired_) return;
-  named("cannot acquire", [&] { connection_->connect(!connection_->server().one_cache); });
-  acquired_ = true;
+  const NbdConnecting how{.anew = !connection_->server().one_cache, .patient = was_acquired_};
+  try {
+    named("cannot acquire", [&] { connection_->connect(how); });
+  } catch (const std::system_error& error) {
+    if (!was_acquired_) throw;
+    report_(fmt::format("the guest's requests fail until its disk is there: {}", error.what()));
+  }
+  acquired_ = was_acquired_ = true;
 }
 
 /// As of FileStorage.

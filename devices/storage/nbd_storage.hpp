@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -21,6 +22,8 @@ struct NbdOptions {
   std::string id;
   /// For a request; connecting has no more than some seconds.
   std::chrono::milliseconds limit{30'000};
+  /// Is told when the guest goes on without it. Any thread.
+  std::function<void(std::string)> report = {};
 };
 
 /// A disk that a server has, over NBD: for hosts that share no file.
@@ -70,11 +73,13 @@ class NbdStorage final : public Storage {
   const std::string name_;  ///< for people
   const bool read_only_;
   const std::string id_;
+  const std::function<void(std::string)> report_;
   const std::shared_ptr<NbdConnection> connection_;
   std::uint64_t size_ = 0;
   std::string export_;
   Unflushed unflushed_;
   bool acquired_ = false;
+  bool was_acquired_ = false;  ///< ever
 };
 
 }  // namespace devices::storage

@@ -45,6 +45,45 @@ TEST_F(NbdStorageTest, FindsADeadServerAgainWhenItIsAcquired) {
   EXPECT_NO_THROW(read(storage, 0, 512));
 }
 
+TEST_F(NbdStorageTest, IsAcquiredAgainWithoutItsServerByWhoHadIt) {
+  const std::vector<std::string> caches = {"--filter=multi-conn", "memory", "1M",
+                                           "multi-conn-mode=disable"};
+  for (const auto& arguments : {kMemory, caches}) {
+    serve(arguments);
+    std::vector<std::string> told;
+    NbdOptions options = this->options();
+    options.limit = milliseconds(1000);
+    options.report = [&told](const std::string& what) { told.push_back(what); };
+    NbdStorage storage(options);
+    storage.acquire();
+    write(storage, 0, std::string(512, 'a'));
+    storage.release();
+    server_->kill();
+    ASSERT_TRUE(fails_at_last(storage));
+    EXPECT_NO_THROW(storage.acquire());
+    ASSERT_EQ(told.size(), 1U);
+    EXPECT_NE(told[0].find(disk() + ": cannot acquire: cannot connect"), std::string::npos)
+        << told[0];
+    EXPECT_NE(what_of([&] { read(storage, 0, 512); }), "none");
+    server_->start(arguments);
+    EXPECT_TRUE(works_again([&] { read(storage, 0, 512); }));
+    EXPECT_NO_THROW(storage.release());
+  }
+}
+
+TEST_F(NbdStorageTest, WaitsForItsServerWhereItIsAcquiredAgain) {
+  serve(kMemory);
+  NbdStorage storage(options());
+  storage.acquire();
+  storage.release();
+  server_->kill();
+  ASSERT_TRUE(fails_at_last(storage));
+  std::thread acquiring([&] { EXPECT_NO_THROW(storage.acquire()); });
+  server_->start(kMemory);
+  acquiring.join();
+  EXPECT_NO_THROW(read(storage, 0, 512));
+}
+
 TEST_F(NbdStorageTest, TellsOnceThatWritesMayBeLost) {
   serve(kMemory);
   NbdStorage storage(options());
