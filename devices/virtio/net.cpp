@@ -176,8 +176,8 @@ class Net::Buffers {
       auto request = queue_.take();
       if (!request) break;
       const std::uint64_t bytes = bytes_of(request->writable);
-      // Of no use to any frame. Behind others it waits for them: what is put back is the last.
-      if (taken_.empty() && (bytes == 0 || (!mergeable_ && bytes < kLeastRoom))) {
+      // No frame can begin in it. Behind others it waits for them: what is put back is the last.
+      if (taken_.empty() && bytes < kLeastRoom) {
         queue_.complete(*request, 0);
         continue;
       }

@@ -55,6 +55,20 @@ TEST_F(NetTest, DropsFramesThatDoNotFitAndThoseThatTheGuestDoesNotTake) {
   EXPECT_EQ(driver_.used(), 2);
 }
 
+// It would wait for frames that have come, without end.
+TEST_F(NetTest, GivesBackABufferThatNoFrameCanBeginIn) {
+  net().acquire();
+  bring_up(Net::kReceiveQueue, Net::kMergeableBuffers);
+  ask({20});
+  port_->give({{}, bytes_of(60, 0)});
+  wait_used(1);
+  EXPECT_EQ(driver_.used_element(0).length, 0U);
+  ask({kHeader + 60});
+  wait_used(2);
+  EXPECT_EQ(driver_.used_element(1).length, kHeader + 60);
+  EXPECT_EQ(port_->dropped(), 0U);
+}
+
 // What is in the guest's memory travels, whatever it is.
 TEST_F(NetTest, NotesWhatItWroteOfAFrameThatIsDropped) {
   net().acquire();
