@@ -84,6 +84,12 @@ Net::Net(const NetIdentity& identity, std::shared_ptr<network::NetworkPort> port
     throw std::invalid_argument(fmt::format("the guest may rely on offloads that {} has not: {}",
                                             port_->name(), network::offload_names(lacking)));
   }
+  if (const auto mtu = port_->mtu(); identity.mtu && mtu && *mtu < *identity.mtu) {
+    throw std::invalid_argument(
+        fmt::format("{0} has an MTU of {1}, and the guest was told of {2}: raise it here, and that "
+                    "of its bridge ('ip link set dev IFNAME mtu {2}')",
+                    port_->name(), *mtu, *identity.mtu));
+  }
 }
 
 std::string Net::about() const {

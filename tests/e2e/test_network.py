@@ -100,6 +100,14 @@ class OnATap(WithEcho):
         # It had let its interface go, and took it again.
         self.assertLess(self.frames(vm)[2], 100)
 
+    def test_a_guest_stays_where_it_is_when_the_other_network_has_shorter_packets(self):
+        self.use_switch("tap0", "tap1")
+        vm = self.run_vm("tick=2 net=500 end=byte", "--net", "tap:tap0", inside=self.inside)
+        vm.wait_ticks(20)
+        self.inside.run("ip", "link", "set", "tap1", "nomaster", "mtu", "1400")
+        self.assertIn("mtu 1500", self.refusal(vm, "--net", "id=net0,tap:tap1"))
+        self.end(vm)
+
     def refusal_of_busy(self, vm):
         other = self.run_vm("tick=2 end=byte", "--net", "tap:tap1", inside=self.inside)
         other.wait_ticks(5)

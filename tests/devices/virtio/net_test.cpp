@@ -53,6 +53,20 @@ TEST(NetDevice, NeedsTheOffloadsOfItsGuest) {
   EXPECT_EQ(net.features() & Offloads::kAll, identity.offloads);
 }
 
+TEST(NetDevice, NeedsPacketsAsLongAsThoseOfItsGuest) {
+  NetIdentity identity{.mac = kMac, .mtu = 9000};
+  const auto error_with = [&](std::optional<std::uint16_t> mtu) {
+    return error_of([&] { Net(identity, std::make_shared<FakePort>(0, mtu), nullptr); });
+  };
+  const auto error = error_with(1500);
+  EXPECT_NE(error.find("fake has an MTU of 1500"), std::string::npos) << error;
+  EXPECT_NE(error.find("mtu 9000"), std::string::npos) << error;
+  EXPECT_EQ(error_with(9000), "none");
+  EXPECT_EQ(error_with(std::nullopt), "none");
+  identity.mtu.reset();
+  EXPECT_EQ(error_with(1500), "none");
+}
+
 TEST_F(NetTest, HasAConfiguration) {
   net().acquire();
   EXPECT_EQ(core_.offered() & 0xffffff, Net::kMac | Net::kMtu | Net::kMergeableBuffers |
