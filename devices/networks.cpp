@@ -43,8 +43,9 @@ PciDevice network_device_for(const vmm::DeviceVersion& wanted, const HostParts& 
                     wanted.id));
   }
   try {
-    return {wanted.id,
-            std::make_shared<virtio::Net>(identity, port_of(*given, parts.report), parts.report)};
+    auto port = port_of(*given, parts.report);
+    port->check();
+    return {wanted.id, std::make_shared<virtio::Net>(identity, std::move(port), parts.report)};
   } catch (const std::invalid_argument& error) {
     throw std::invalid_argument(
         fmt::format("the guest's network device {}: {}", wanted.id, error.what()));

@@ -53,6 +53,9 @@ class NetworkPort {
   /// The longest packet of its network, where that is known.
   [[nodiscard]] virtual std::optional<std::uint16_t> mtu() const { return std::nullopt; }
 
+  /// As open(), of which nothing stays: somebody else may have it now. Does nothing where a network
+  /// may end with whoever was connected for a moment.
+  virtual void check() {}
   /// Takes what one machine at a time may use. What is open stays so. std::system_error that says
   /// why it is not to be had.
   virtual void open() = 0;

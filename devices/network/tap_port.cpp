@@ -81,6 +81,16 @@ TapPort::TapPort(std::string interface, std::function<void(std::string)> report)
   mtu_ = mtu_of(interface_);
 }
 
+void TapPort::check() {
+  if (fd_.get() >= 0) return;
+  try {
+    open();
+  } catch (const std::system_error& error) {
+    if (error.code() != std::errc::device_or_resource_busy) throw;
+  }
+  close();
+}
+
 void TapPort::open() {
   if (fd_.get() >= 0) return;
   vmm::UniqueFd tap(::open(kTun, O_RDWR | O_NONBLOCK | O_CLOEXEC));

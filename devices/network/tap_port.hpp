@@ -20,6 +20,7 @@ class TapPort final : public NetworkPort {
   [[nodiscard]] std::string name() const override { return "tap:" + interface_; }
   [[nodiscard]] std::uint64_t offloads() const override { return Offloads::kAll; }
   [[nodiscard]] std::optional<std::uint16_t> mtu() const override { return mtu_; }
+  void check() override;
   void open() override;
   void close() override;
   void use(std::uint64_t offloads) override;

@@ -4,6 +4,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <vector>
 
 namespace devices {
@@ -52,6 +53,15 @@ TEST(StandardDevices, IncludeANetworkThatTheHostHas) {
   EXPECT_NE(refusal.find("csum"), std::string::npos) << refusal;
   wanted.back().host_part = "net mac=nobody";
   EXPECT_NE(refusal_of(wanted, parts), "accepted");
+}
+
+// Later the guest would have stopped already.
+TEST(StandardDevices, IncludeNoInterfaceThatCannotBeUsed) {
+  auto wanted = kDocumented;
+  wanted.push_back({"lan", 1, "net mac=02:00:00:00:00:01 offloads=0x0"});
+  HostParts parts;
+  parts.networks = {{.id = "lan", .kind = NetworkChoice::Kind::tap, .place = "lo"}};
+  EXPECT_THROW(static_cast<void>(pci_devices_for(wanted, parts)), std::system_error);
 }
 
 }  // namespace

@@ -160,7 +160,19 @@ TEST_F(TapPortTest, IsFreeOnceItIsClosedWhoeverWaitsForIt) {
 
 TEST_F(TapPortTest, RefusesAnInterfaceThatIsNoTap) {
   TapPort port("lo", report_);
+  EXPECT_NE(error_of([&] { port.check(); }).find("no TAP"), std::string::npos);
   EXPECT_NE(error_of([&] { port.open(); }).find("no TAP"), std::string::npos);
+}
+
+TEST_F(TapPortTest, IsCheckedWhoeverHasIt) {
+  TapPort one("tap0", report_);
+  TapPort other("tap0", report_);
+  EXPECT_EQ(error_of([&] { one.check(); }), "none");
+  EXPECT_FALSE(one.linked());
+  other.open();
+  EXPECT_EQ(error_of([&] { one.check(); }), "none");
+  EXPECT_EQ(error_of([&] { other.check(); }), "none");
+  EXPECT_TRUE(other.linked());
 }
 
 TEST_F(TapPortTest, ReportsOnceThatItsInterfaceHasGone) {
