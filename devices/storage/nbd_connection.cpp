@@ -31,6 +31,7 @@ constexpr milliseconds kLongestPause{5000};
 /// that, if it does not say otherwise.
 constexpr std::int64_t kMostBytes = std::int64_t{2} << 20;
 constexpr std::int64_t kSector = kSectorSize;
+constexpr const char* kLoss = "what had been written and not flushed may be lost";
 
 std::error_code code_of(int error) { return {error == 0 ? EIO : error, std::generic_category()}; }
 
@@ -244,15 +245,18 @@ int NbdConnection::wait_ms() const {
 
 void NbdConnection::take(const std::shared_ptr<Command>& command) {
   if (!ready_) return refuse(*command, {code_of(ENOTCONN), "the connection is lost"});
-  if (command->request.kind == Kind::flush && lost_writes_) {
-    lost_writes_ = !command->request.of_guest;
-    return refuse(*command, {code_of(EIO), "what had been written and not flushed may be lost"});
-  }
+  if (tells_loss(command->request)) return refuse(*command, {code_of(EIO), kLoss});
   command->written_before = written_;
   in_flight_.push_back(command);
   if (issue(*command) >= 0 || command->answered) return;
   in_flight_.pop_back();
   refuse(*command, failure());
+}
+
+bool NbdConnection::tells_loss(const NbdRequest& request) {
+  if (request.kind != Kind::flush || !lost_writes_) return false;
+  lost_writes_ = !request.of_guest;
+  return true;
 }
 
 void NbdConnection::refuse(Command& command, const Failure& failure) {
@@ -301,6 +305,7 @@ void NbdConnection::settle(Command& command, const Failure& failure) {
     if (command.request.kind == Kind::flush && !command.request.of_guest) lost_writes_ = true;
     return finish(command, failure);
   }
+  if (tells_loss(command.request)) return finish(command, Failure{code_of(EIO), kLoss});
   note(command);
   finish(command, std::nullopt);
 }

@@ -109,6 +109,8 @@ class NbdConnection final : public std::enable_shared_from_this<NbdConnection> {
   [[nodiscard]] int wait_ms() const;
   void take(const std::shared_ptr<Command>& command);
   [[nodiscard]] std::int64_t issue(Command& command);
+  /// Whether it is a flush that is to fail, as writes may be lost.
+  [[nodiscard]] bool tells_loss(const NbdRequest& request);
   void refuse(Command& command, const Failure& failure);
   void settle_answered();
   /// As it was answered, or else with `failure`.

@@ -123,6 +123,33 @@ TEST_F(NbdStorageTest, TellsTheGuestOfALossThatItHeardItself) {
   EXPECT_NO_THROW(storage.prepare_release());
 }
 
+TEST_F(NbdStorageTest, TellsAFlushOfTheGuestThatIsUnderWayOfALossThatItHeardItself) {
+  serve(kMemory);
+  const std::string gate = server_->path("gate");
+  const std::string file = server_->path("fail");
+  server_->kill();
+  ASSERT_EQ(::mkfifo(gate.c_str(), 0600), 0);
+  server_->start({"eval", "thread_model=echo parallel", "get_size=echo 1M",
+                  "pread=head -c $3 /dev/zero", "pwrite=cat >/dev/null",
+                  "flush=if rm " + file + "; then echo EIO >&2; exit 1; fi; if [ -p " + gate +
+                      " ]; then cat " + gate + "; fi"});
+  NbdStorage storage(options());
+  storage.acquire();
+  write(storage, 0, std::string(512, 'a'));
+  std::string told;
+  std::thread guest([&] { told = what_of([&] { storage.flush(); }); });
+  vmm::UniqueFd opened(::open(gate.c_str(), O_WRONLY | O_CLOEXEC));  // it is under way
+  std::filesystem::remove(gate);
+  std::ofstream(file) << "now";
+  const std::string ours = what_of([&] { storage.prepare_release(); });
+  opened = vmm::UniqueFd();
+  guest.join();
+  EXPECT_NE(ours.find("the server says no"), std::string::npos) << ours;
+  EXPECT_NE(told.find("not flushed may be lost"), std::string::npos) << told;
+  EXPECT_NO_THROW(storage.flush());
+  EXPECT_NO_THROW(storage.prepare_release());
+}
+
 // A migration that gives up leaves the guest's requests alone.
 TEST_F(NbdStorageTest, KeepsAConnectionWhereAFlushOfItsOwnTakesTooLong) {
   serve(kMemory);
