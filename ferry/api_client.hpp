@@ -14,9 +14,9 @@ inline constexpr std::chrono::seconds kAnswerPatience{20};
 
 /// A client of the control API: one request on a connection of its own.
 ///
-/// Returns the JSON object that was answered, which may take `patience` to begin. `on_line` gets each line of an answer that comes in
-/// pieces, as it comes; the last is returned. It throws nlohmann::json::exception or
-/// std::invalid_argument for one that no ferry would answer.
+/// Returns the JSON object that was answered, which may take `patience` to begin. `on_line` gets
+/// each line of an answer that comes in pieces, as it comes; the last is returned. It throws
+/// nlohmann::json::exception or std::invalid_argument for one that no ferry would answer.
 ///
 /// Failure: nobody answers (unavailable), who answers is no ferry (protocol), or the request was
 /// refused (failed, with the reason).

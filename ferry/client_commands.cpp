@@ -223,8 +223,8 @@ int migrate(const MigrateCommand& command) {
 }
 
 int predict(const PredictCommand& command) {
-  json forecast = request(command.api_socket, "GET", "/forecast", to_json(command.request),
-                          kForecastPatience);
+  json forecast =
+      request(command.api_socket, "GET", "/forecast", to_json(command.request), kForecastPatience);
   if (command.json) {
     print_out(vmm::json_text(forecast, 2) + '\n');
     return static_cast<int>(ExitStatus::ok);
