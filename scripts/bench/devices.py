@@ -1,6 +1,7 @@
 """The cases of virtio devices: what they add to a migration, and how fast they are."""
 
 import os
+import tempfile
 import time
 from dataclasses import dataclass, replace
 
@@ -91,12 +92,14 @@ def _reading(programs, how, ferry_disk, qemu_drive):
 
 
 def reads(programs, run):
-    disk = f"{programs.directory}/disk"
-    with open(disk, "wb") as file:
-        for _ in range(READ_BLOCKS // 256):
-            file.write(os.urandom(256 * 4096))
-    run.interleaved({name: arm for how in READS
-                     for name, arm in _reading(programs, how, disk, f"file={disk}").items()})
+    # In a file system as images are in, which a tmpfs is not.
+    with tempfile.TemporaryDirectory(prefix="ferry-bench-", dir="/var/tmp") as directory:
+        disk = f"{directory}/disk"
+        with open(disk, "wb") as file:
+            for _ in range(READ_BLOCKS // 256):
+                file.write(os.urandom(256 * 4096))
+        run.interleaved({name: arm for how in READS
+                         for name, arm in _reading(programs, how, disk, f"file={disk}").items()})
 
 
 def reads_bars(samples):
