@@ -4,6 +4,7 @@
 
 #include "migration/base/usage.hpp"
 #include "migration/source/source.hpp"
+#include "vmm/os/scheduling.hpp"
 
 /// The stop: the guest's last pages and its state go over, then the VM itself. The rules are in
 /// docs/protocol.md, "Who owns the VM".
@@ -21,6 +22,8 @@ constexpr double kVerifyRate = 100e6;
 }  // namespace
 
 asio::awaitable<void> SourceMigration::Source::hand_over() {
+  // The guest waits for each step of this thread from here on.
+  vmm::wake_first();
   journal_.reached(Moment::stopping);
   happened(Event::guest_stopped);
   if (stage() != Stage::stopped) throw std::runtime_error(kCancelled);
