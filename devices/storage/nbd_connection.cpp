@@ -124,6 +124,7 @@ void NbdConnection::run() {
     if (hangs) lose({code_of(ETIMEDOUT), "the server does not answer"});
     if (anew) {
       drop_handle();
+      pause_ = milliseconds(0);
       next_ = Clock::now();
     }
     if (handle_ == nullptr && Clock::now() >= next_) begin_connecting();

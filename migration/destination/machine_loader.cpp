@@ -18,6 +18,7 @@ std::optional<std::string> MachineLoader::compare_ram(const vmm::PageSet* missin
 }
 
 std::optional<std::string> MachineLoader::load() {
+  first_.emplace();
   const auto start = std::chrono::steady_clock::now();
   machine_.load(*state_, writes_);
   restore_ms_ = ms_since(start);

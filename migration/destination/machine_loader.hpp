@@ -6,11 +6,13 @@
 
 #include "migration/pages/verify.hpp"
 #include "vmm/machine/machine.hpp"
+#include "vmm/os/scheduling.hpp"
 
 namespace migration::destination {
 
 /// What has to come before a machine can be loaded, and its loading. With `verify` what is here is
-/// compared with what the source has.
+/// compared with what the source has. From load() on, until it goes, the guest waits for each step
+/// of its thread.
 class MachineLoader {
  public:
   using PageWrites = vmm::Machine::PageWrites;
@@ -54,6 +56,7 @@ class MachineLoader {
   std::optional<vmm::MachineState> state_;
   std::optional<std::uint32_t> last_round_;
   std::optional<RamVerifier> verifier_;
+  std::optional<vmm::WakesFirst> first_;
   double restore_ms_ = 0;
 };
 

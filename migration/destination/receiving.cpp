@@ -5,7 +5,6 @@
 
 #include "migration/destination/destination.hpp"
 #include "migration/pages/ram_sink.hpp"
-#include "vmm/os/scheduling.hpp"
 
 /// What the source sends of the VM, and what is done once all has come that the guest needs to run
 /// here.
@@ -112,7 +111,6 @@ void DestinationMigration::Destination::prepare_if_complete() {
   // In post-copy loading waits for pages.
   if (!fetch_.begin_loading()) return;  // why is on its way to this thread
   try {
-    vmm::wake_first();  // as the source's thread: the guest waits for it
     machine_->acquire();
     if (!difference) difference = loader_->load();
   } catch (const std::exception& error) {

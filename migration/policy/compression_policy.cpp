@@ -44,15 +44,14 @@ bool CompressionPolicy::comparison_due() const {
 
 void CompressionPolicy::share_link(double cap, unsigned channels) {
   if (cap == cap_ && channels == channels_) return;
-  if (cap > 0) {
-    const double factor = cap_ > 0 ? cap / cap_ : 1;
+  double factor = static_cast<double>(channels_) / channels;
+  if (cap > 0) factor = cap_ > 0 ? cap / cap_ : 1;
+  // Without a cap raw pages may not have been held up by the link. The next window tells.
+  if (cap > 0 || compressing_) {
+    const double most = cap > 0 ? cap : std::numeric_limits<double>::infinity();
     for (double* seen : {&raw_link_, &raw_seen_, &zstd_.lz4_sent}) {
-      *seen = std::min(*seen * factor, cap);
+      *seen = std::min(*seen * factor, most);
     }
-  } else {
-    zstd_.lz4_sent *= static_cast<double>(channels_) / channels;
-    // What several carry raw only a raw window tells.
-    look_at_raw_ = compressing_;
   }
   cap_ = cap;
   channels_ = channels;

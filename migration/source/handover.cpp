@@ -23,7 +23,7 @@ constexpr double kVerifyRate = 100e6;
 
 asio::awaitable<void> SourceMigration::Source::hand_over() {
   // The guest waits for each step of this thread from here on.
-  vmm::wake_first();
+  const vmm::WakesFirst first;
   journal_.reached(Moment::stopping);
   happened(Event::guest_stopped);
   if (stage() != Stage::stopped) throw std::runtime_error(kCancelled);

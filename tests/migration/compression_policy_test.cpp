@@ -165,15 +165,24 @@ TEST(CompressionPolicy, IsNotMisledByWhatItCarriedOfAHigherCap) {
   EXPECT_TRUE(policy.compress());
 }
 
-TEST(CompressionPolicy, LooksAtRawDataWhereChannelsShareALinkWithoutACap) {
+TEST(CompressionPolicy, GoesOnCompressingWhereMoreChannelsShareALinkWithoutACap) {
   CompressionPolicy policy(Compression::automatic, 0, false);
   send_raw(policy, 100 * kMiB);
   probe(policy);
   ASSERT_TRUE(policy.compress());
-  policy.share_link(0, 2);
-  EXPECT_FALSE(policy.compress());
-  send_raw(policy, 50 * kMiB);
+  policy.share_link(0, 4);
   EXPECT_TRUE(policy.compress());
+  send_halved(policy, 25 * kMiB);  // 50 MiB/s of pages: more than raw ones could be now
+  EXPECT_TRUE(policy.compress());
+}
+
+TEST(CompressionPolicy, SendsRawWhereMoreChannelsAreFasterThanTheCompressor) {
+  CompressionPolicy policy(Compression::automatic, 0, false);
+  probe(policy);
+  send_raw(policy, 2000 * kMiB);
+  policy.share_link(0, 4);
+  probe(policy);  // 800 MiB/s, and 500 would be a fourth
+  EXPECT_FALSE(policy.compress());
 }
 
 TEST(CompressionPolicy, LooksAtTheLinkAgainWhenTheCompressorLimits) {

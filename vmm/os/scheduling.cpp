@@ -33,12 +33,18 @@ struct SchedulingAttributes {
 };
 static_assert(sizeof(SchedulingAttributes) == 48);
 
-/// The calling thread's, with a short slice; none where it is not an ordinary thread.
-std::optional<SchedulingAttributes> prompt() {
+/// The calling thread's; none where it is not an ordinary thread.
+std::optional<SchedulingAttributes> ordinary() {
   SchedulingAttributes attributes;
   if (::syscall(SYS_sched_getattr, 0, &attributes, sizeof(attributes), 0U) < 0) return std::nullopt;
   if (attributes.policy != SCHED_OTHER) return std::nullopt;
-  attributes.runtime = static_cast<std::uint64_t>(kSlice.count());
+  return attributes;
+}
+
+/// The same with a short slice.
+std::optional<SchedulingAttributes> prompt() {
+  auto attributes = ordinary();
+  if (attributes) attributes->runtime = static_cast<std::uint64_t>(kSlice.count());
   return attributes;
 }
 
@@ -57,7 +63,23 @@ void wake_first() {
   auto attributes = prompt();
   if (!attributes || attributes->nice != 0) return wake_promptly();
   attributes->nice = kFirst;
+  attributes->flags |= kResetOnFork;
   if (!set(*attributes)) wake_promptly();
+}
+
+WakesFirst::WakesFirst() {
+  if (const auto before = ordinary()) {
+    ordinary_ = true;
+    nice_ = before->nice;
+  }
+  wake_first();
+}
+
+WakesFirst::~WakesFirst() {
+  if (!ordinary_) return;
+  SchedulingAttributes as_before;  // with the slice of any thread
+  as_before.nice = nice_;
+  set(as_before);
 }
 
 bool wake_at_once() {

@@ -1,6 +1,7 @@
 #pragma once
 
-/// What a thread asks of the kernel's scheduler, for itself, and for good but for keep_off(). None
+/// What a thread asks of the kernel's scheduler, for itself, and for good but for WakesFirst and
+/// keep_off(). None
 /// of it fails: what is not permitted or not known to the kernel is done without. Whoever started
 /// the program under another policy than SCHED_OTHER, or at another nice value than 0, has said
 /// what its threads are worth: they rise no further.
@@ -15,6 +16,20 @@ void wake_promptly();
 /// The same for a thread that works little each time, so that a larger share of the processor does
 /// no harm: with the privilege (CAP_SYS_NICE, or RLIMIT_NICE) it gets the highest nice value.
 void wake_first();
+
+/// wake_first() for as long as it lives. The thread that made it also destroys it. Threads that are
+/// made meanwhile are ordinary ones.
+class WakesFirst {
+ public:
+  WakesFirst();
+  ~WakesFirst();
+  WakesFirst(const WakesFirst&) = delete;
+  WakesFirst& operator=(const WakesFirst&) = delete;
+
+ private:
+  bool ordinary_ = false;  ///< it was, and
+  int nice_ = 0;           ///< had this nice value
+};
 
 /// For a thread that does the same small piece of work for each thing that it is asked for, and
 /// sleeps in between: with the privilege (CAP_SYS_NICE, or RLIMIT_RTPRIO) it becomes a real-time

@@ -160,7 +160,7 @@ TEST_F(NbdStorageTest, KeepsAConnectionWhereAFlushOfItsOwnTakesTooLong) {
                   "pread=head -c $3 /dev/zero", "pwrite=cat >/dev/null",
                   "flush=if [ -p " + gate + " ]; then cat " + gate + "; fi"});
   NbdOptions options = this->options();
-  options.limit = milliseconds(1000);
+  options.limit = milliseconds(3000);
   NbdStorage storage(options);
   storage.acquire();
   write(storage, 0, std::string(512, 'a'));

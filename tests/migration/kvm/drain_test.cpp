@@ -146,13 +146,12 @@ INSTANTIATE_TEST_SUITE_P(Modes, DrainInEachMode,
 TEST_F(Drain, ThatTheHostDoesNotWriteBackFailsTheMigrationByName) {
   device_ = std::make_shared<Busy>(false, true);
   auto machine = run();
-  migrate(std::move(machine),
-          {.to = receive_with_device(), .mode = Mode::pre_copy, .timeout = 500ms});
+  migrate(std::move(machine), {.to = receive_with_device(), .mode = Mode::pre_copy, .timeout = 1s});
   const auto result = wait_ended();
   EXPECT_EQ(result.report.outcome, Outcome::failed);
   EXPECT_EQ(
       result.report.error.value_or(""),
-      "the host has been writing back what it has cached of busy0 for 6.0 s, and is not done: "
+      "the host has been writing back what it has cached of busy0 for 12.0 s, and is not done: "
       "see what keeps the host's end of it");
   EXPECT_EQ(result.report.downtime_ms, 0);
   expect_runs_here(result);

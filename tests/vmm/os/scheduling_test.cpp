@@ -77,7 +77,21 @@ TEST(Scheduling, WakesFirstByTheHighestNiceValue) {
     static_cast<void>(::setpriority(PRIO_PROCESS, 0, 0));
     wake_first();
     EXPECT_EQ(nice_value(), permitted ? -20 : 0);
+    EXPECT_EQ(policy(), permitted ? SCHED_OTHER | SCHED_RESET_ON_FORK : SCHED_OTHER);
+    in_a_thread([] { EXPECT_EQ(nice_value(), 0); });
+  });
+}
+
+TEST(Scheduling, WakesFirstForAWhile) {
+  in_a_thread([nice = nice_value(), before = slice()] {
+    {
+      const WakesFirst first;
+      in_a_thread([nice] { EXPECT_EQ(nice_value(), nice); });
+    }
+    EXPECT_EQ(nice_value(), nice);
     EXPECT_EQ(policy(), SCHED_OTHER);
+    EXPECT_EQ(slice(), before);
+    in_a_thread([nice] { EXPECT_EQ(nice_value(), nice); });
   });
 }
 
