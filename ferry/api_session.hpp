@@ -68,8 +68,7 @@ class ApiSession {
   boost::asio::awaitable<bool> serve_one();
   boost::asio::awaitable<boost::system::error_code> read(Parser& parser);
   boost::asio::awaitable<bool> answer(const ApiRequest& request);
-  /// When the client goes. One that has said all that it will say waits for its answer all the
-  /// same.
+  /// When the client goes. One that has said all that it will say still waits for its answer.
   boost::asio::awaitable<void> client_gone();
   /// False where the client goes first.
   boost::asio::awaitable<bool> settled_for_client();

@@ -39,7 +39,7 @@ using nlohmann::json;
 namespace {
 
 constexpr double kPlainLineEveryMs = 1000;
-/// The model of a migration of hours over a slow link thinks for a minute.
+/// The model of a migration of an hour over a slow link thinks for half a minute and more.
 constexpr std::chrono::minutes kForecastPatience{5};
 
 /// A bar that is drawn over on a terminal; elsewhere a line now and then.

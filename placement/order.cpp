@@ -40,9 +40,7 @@ class Ordering {
   }
 
   Steps run() {
-    while (!waiting_.empty() &&
-           (take_step(in_turn_) || (in_turn_ && take_step(false)) || park_one()))
-      continue;
+    while (!waiting_.empty() && advance()) continue;
     return std::move(steps_);
   }
 
@@ -63,6 +61,8 @@ class Ordering {
   }
 
  private:
+  bool advance() { return take_step(in_turn_) || (in_turn_ && take_step(false)) || park_one(); }
+
   bool take_step(bool in_turn) {
     std::vector<Leg> step;
     std::vector<bool> awaited(fleet_.hosts.size(), false);

@@ -141,30 +141,6 @@ void send_halved(CompressionPolicy& policy, double rate) {
   for (int i = 0; i < 8; ++i) policy.sent_compressed(kMiB, kMiB / 2, 0, kMiB / 2 / rate);
 }
 
-TEST(CompressionPolicy, IsNotMisledByWhatItCarriedOfALargerShare) {
-  CompressionPolicy policy(Compression::automatic, 0, false);
-  policy.share_link(100 * kMiB, 1);
-  send_raw(policy, 100 * kMiB);
-  probe(policy);
-  ASSERT_TRUE(policy.compress());
-  policy.share_link(25 * kMiB, 4);
-  send_halved(policy, 25 * kMiB);  // 50 MiB/s of pages: more than raw ones could be now
-  EXPECT_TRUE(policy.compress());
-  policy.share_link(100 * kMiB, 1);
-  send_halved(policy, 45 * kMiB);  // 90 MiB/s of pages: less than raw ones can be again
-  EXPECT_FALSE(policy.compress());
-}
-
-TEST(CompressionPolicy, IsNotMisledByWhatItCarriedOfAHigherCap) {
-  CompressionPolicy policy(Compression::automatic, 0, false);
-  send_raw(policy, 100 * kMiB);
-  probe(policy);
-  policy.share_link(10 * kMiB, 1);
-  ASSERT_TRUE(policy.compress());
-  send_halved(policy, 10 * kMiB);
-  EXPECT_TRUE(policy.compress());
-}
-
 TEST(CompressionPolicy, GoesOnCompressingWhereMoreChannelsShareALinkWithoutACap) {
   CompressionPolicy policy(Compression::automatic, 0, false);
   send_raw(policy, 100 * kMiB);
@@ -279,6 +255,22 @@ TEST(CompressionPolicy, LeavesZstandardThatCarriesLessForAWhileThatDoubles) {
   };
   EXPECT_GE(windows_until_compared(), 64 / 8);
   EXPECT_GE(windows_until_compared(), 128 / 8);
+}
+
+TEST(CompressionPolicy, ASmallerShareIsNoReasonToLeaveZstandard) {
+  for (const unsigned channels : {1U, 4U}) {  // a lower cap, and a part of it
+    CompressionPolicy policy = compared(25 * kMiB);
+    policy.share_link(5 * kMiB, channels);
+    send_compressed(policy, 0.3, 5 * kMiB);
+    EXPECT_EQ(policy.format(), BlockFormat::zstd) << channels;
+  }
+}
+
+TEST(CompressionPolicy, ALargerShareIsNoReasonToKeepZstandard) {
+  CompressionPolicy policy = compared(5 * kMiB);
+  policy.share_link(25 * kMiB, 1);
+  send_compressed(policy, 0.3, 10 * kMiB);  // the peer cannot unpack it that fast
+  EXPECT_EQ(policy.format(), BlockFormat::lz4);
 }
 
 TEST(CompressionPolicy, PagesThatShrinkLessAreNoReasonToLeaveZstandard) {
