@@ -99,6 +99,7 @@ bool parse_flag(Options& options, Word word) {
   if (word.is("echo")) return options.echo = true;
   if (word.is("irq")) return options.receive_interrupts = true;
   if (word.is("rng")) return options.entropy = true;
+  if (word.is("net-counts")) return options.counts_frames = true;
   if (word.is("touch-endless")) return options.touch.endless = true;
   if (word.is("dirty-block")) return options.dirty.block = true;
   if (word.is("spin")) return options.spin = true;
@@ -132,6 +133,7 @@ bool parse_word(Options& options, Word word) {
   if (word.skip("disk-kib=")) return word.last_number(options.disk_read_kib, 4, 1024);
   if (word.skip("hints=")) return word.last_number(options.hints_mib, 1, kMostMib);
   if (word.skip("net=")) return word.last_number(options.frames_per_second, 1, 1'000'000);
+  if (word.skip("net-sends=")) return word.last_number(options.frame_bytes, 60, 1514);
   if (word.skip("check=")) {
     options.check = true;
     return word.last_number(options.check_pages_per_second, 1, kMostRate);
@@ -160,6 +162,9 @@ void require_consistency(const Options& options) {
   }
   if (options.disk_reads != 0 && options.disk_blocks * 4 < options.disk_read_kib) {
     refuse("disk-reads needs a disk of at least disk-kib");
+  }
+  if ((options.frames_per_second != 0) + (options.frame_bytes != 0) + options.counts_frames > 1) {
+    refuse("only one of net, net-sends and net-counts");
   }
   if (options.dirty.working_set_mib > options.fill_mib) refuse("ws must not exceed fill");
   if (options.end_after_ticks != 0 && options.tick_ms == 0) refuse("end=ticks needs tick");

@@ -46,6 +46,8 @@ struct Options {
   std::uint64_t disk_read_kib = 4;
   bool entropy = false;
   std::uint64_t frames_per_second = 0;
+  std::uint64_t frame_bytes = 0;  ///< of frames that are sent without pause
+  bool counts_frames = false;     ///< those that come without pause
   std::uint64_t hints_mib = 0;
   bool check = false;
   std::uint64_t check_pages_per_second = 0;  ///< 0: without pause
@@ -57,10 +59,12 @@ struct Options {
   std::uint64_t end_after_ticks = 0;
   bool end_on_byte = false;
 
+  bool measures_frames() const { return frame_bytes != 0 || counts_frames; }
+
   bool any_workload() const {
     return tick_ms != 0 || timer_hz != 0 || fill_mib != 0 || registers || echo ||
-           disk_blocks != 0 || entropy || frames_per_second != 0 || hints_mib != 0 ||
-           end_after_ms != 0 || end_on_byte;
+           disk_blocks != 0 || entropy || frames_per_second != 0 || measures_frames() ||
+           hints_mib != 0 || end_after_ms != 0 || end_on_byte;
   }
 };
 

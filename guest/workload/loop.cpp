@@ -104,6 +104,7 @@ class Loop {
     if (devices_->disk_reader) next = earlier(next, devices_->disk_reader->step(now));
     if (devices_->entropy) next = earlier(next, devices_->entropy->step(now));
     if (devices_->net) next = earlier(next, devices_->net->step(now));
+    if (devices_->net_meter) next = earlier(next, devices_->net_meter->step(now));
     if (devices_->balloon) next = earlier(next, devices_->balloon->step(now));
     next = earlier(next, ticker_.step(now));
     if (ticker_.block_completed()) report_ticks(now);
@@ -212,6 +213,7 @@ Devices::Devices(const Options& options, Processor& cpu, MemoryMap& memory) : in
   }
   if (options.entropy) entropy.emplace(cpu, memory);
   if (options.frames_per_second != 0) net.emplace(options, cpu, memory);
+  if (options.measures_frames()) net_meter.emplace(options, cpu, memory);
   if (options.hints_mib != 0) balloon.emplace(options, cpu, memory);
 }
 

@@ -11,6 +11,7 @@
 #include "guest/workload/entropy.hpp"
 #include "guest/workload/input.hpp"
 #include "guest/workload/net.hpp"
+#include "guest/workload/net_meter.hpp"
 #include "guest/workload/page_set.hpp"
 
 namespace guest {
@@ -24,6 +25,7 @@ struct Devices {
   Optional<DiskReader> disk_reader;
   Optional<Entropy> entropy;
   Optional<Net> net;
+  Optional<NetMeter> net_meter;
   Optional<Balloon> balloon;
 };
 

@@ -5,7 +5,7 @@
 #include "guest/cpu/memory_map.hpp"
 #include "guest/cpu/processor.hpp"
 #include "guest/io/command_line.hpp"
-#include "guest/io/virtio.hpp"
+#include "guest/workload/net_device.hpp"
 
 namespace guest {
 
@@ -27,21 +27,13 @@ class Net {
 
  private:
   static constexpr std::uint32_t kSlots = 16;
-  static constexpr std::uint32_t kReceive = 0;  // the queues
-  static constexpr std::uint32_t kSend = 1;
 
-  struct Frame;
+  void check(const NetFrame& frame, std::uint32_t bytes);
+  void send();
 
-  void check(const Frame& frame, std::uint32_t bytes);
-  void offer(std::uint32_t slot);
-  void send(std::uint32_t slot);
-  Frame& frame(std::uint32_t queue, std::uint32_t slot) const;
-
-  Virtio device_;
+  NetDevice device_;
   std::uint64_t period_;
   std::uint64_t due_ = 0;
-  std::uint64_t buffers_ = 0;
-  std::uint8_t address_[6] = {};
   std::uint64_t sent_ = 0;
   std::uint64_t came_ = 0;
   std::uint64_t next_ = 0;  // the least number that may come

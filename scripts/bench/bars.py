@@ -7,6 +7,7 @@ COLUMNS = [
     ("total", "total ms", 0),
     ("wall", "wall ms", 0),
     ("downtime", "downtime ms", 1),
+    ("blackout", "network blackout ms", 1),
     ("gap", "tick gap ms", 1),
     ("stall", "guest stall ms", 1),
     ("wire", "wire MiB", 1),
@@ -21,6 +22,8 @@ COLUMNS = [
     ("first_byte", "first byte ms", 1),
     ("reads", "reads/s", 0),
     ("read_cpu", "CPU us a read", 1),
+    ("frames", "frames/s", 0),
+    ("frame_cpu", "CPU us a frame", 1),
     ("both_ways", "wire, both ways MiB", 1),
     ("pages", "pages", 0),
     ("reused", "pages reused", 0),
@@ -53,7 +56,8 @@ total, downtime, wire: by the program's own report. wall: seen from outside, req
 tick gap: the longest silence on the consoles, by the host's clock. guest stall: the worst delay
 that the guest saw by its TSC. lo: by the counters of the loopback device. CPU, peak: both
 processes, their vCPUs included. +: resident memory beyond the guest's RAM. fault: from when the
-program learns of a missing page until it is in place, by its own report. wait: reads of 20 us and
+program learns of a missing page until it is in place, by its own report. network blackout: the
+longest time between two frames of the guest, one a millisecond, at a third host. wait: reads of 20 us and
 more from the switch to the end, as the guest saw them by its TSC."""
 
 

@@ -1,79 +1,103 @@
 """The cases of virtio devices: what they add to a migration, and how fast they are."""
 
+import contextlib
 import os
 import tempfile
 import time
-from dataclasses import dataclass, replace
 
-from . import guest
+from . import guest, network
 from .bars import Bar
 from .cases import Case
 from .child import DEADLINE, Child, Failed
 from .ferry import Ferry, FerryArm
+from .migration import measure_start
 from .qemu import Qemu
+from .rate import rate
 
 MEMORY_MIB = 256
 DISK_BLOCKS = 4096  # of 4 KiB
-BUSY, BARE = "ferry, busy disk", "ferry, no device"
+QEMU_MODES = ("pre-copy", "post-copy")
+FERRY, BARE, QEMU = "ferry, busy devices", "ferry, no device", "qemu, busy devices"
+
+
+def _all_devices(disk, net):
+    return "--rng", "--balloon", "--disk", disk, "--net", net
 
 
 def _in_mode(mode):
+    cmdline = "tick=2 fill=100"
+    busy = f"{cmdline} disk={DISK_BLOCKS} rng net=1000"
+
     def measure(programs, run):
         disk = f"{programs.directory}/disk"
         with open(disk, "wb") as file:
             file.truncate(DISK_BLOCKS * 4096)
-        bare = FerryArm(programs.ferry, programs.directory, programs.kernel, MEMORY_MIB,
-                        "tick=2 fill=100", ("--mode", mode))
-        run.migrations({
-            BARE: bare,
-            BUSY: replace(bare, cmdline=f"{bare.cmdline} disk={DISK_BLOCKS} rng",
-                          run_options=("--rng", "--disk", disk),
-                          receive_options=("--disk", f"id=disk0,{disk}")),
-        })
+        with contextlib.ExitStack() as stack:
+            switch = stack.enter_context(contextlib.closing(network.Switch(*network.TAPS)))
+            observer = stack.enter_context(contextlib.closing(network.Observer(switch)))
+            here, there = (f"tap:{tap}" for tap in network.TAPS)
+            run.migrations({
+                BARE: FerryArm(programs.ferry, programs.directory, programs.kernel, MEMORY_MIB,
+                               cmdline, ("--mode", mode)),
+                FERRY: network.ObservedFerry(
+                    programs.ferry, programs.directory, programs.kernel, MEMORY_MIB, busy,
+                    ("--mode", mode), _all_devices(disk, here),
+                    ("--disk", f"id=disk0,{disk}", "--net", f"id=net0,{there}"),
+                    inside=switch.inside, observer=observer),
+            } | ({
+                QEMU: network.ObservedQemu(
+                    programs.kernel, MEMORY_MIB, busy, post_copy=mode == "post-copy", machine="pc",
+                    devices=network.qemu_devices(network.TAPS[0], disk),
+                    devices_there=network.qemu_devices(network.TAPS[1], disk),
+                    inside=switch.inside, observer=observer),
+            } if mode in QEMU_MODES else {}))
 
     return measure
 
 
 def _downtime_bars(samples):
-    busy, bare = samples[BUSY], samples[BARE]
+    busy, bare = samples[FERRY], samples[BARE]
     return [
-        Bar("downtime with a busy disk against 2 x that without devices", busy.median("downtime"),
+        Bar("downtime with busy devices against 2 x that without", busy.median("downtime"),
             2 * bare.median("downtime"), "ms"),
-        Bar("downtime with a busy disk", busy.median("downtime"), 5, "ms"),
+        Bar("downtime with busy devices", busy.median("downtime"), 5, "ms"),
+        Bar("network blackout against downtime + 5 ms", busy.median("blackout"),
+            busy.median("downtime") + 5, "ms"),
+        Bar("beyond guest RAM, running, with all devices", busy.median("beyond_running"), 10, "MiB"),
     ]
+
+
+def start(programs, run):
+    disk = f"{programs.directory}/disk"
+    with open(disk, "wb") as file:
+        file.truncate(DISK_BLOCKS * 4096)
+    with contextlib.closing(network.Switch(*network.TAPS)) as switch:
+        run.interleaved({
+            "ferry": lambda: {"first_byte": measure_start(lambda: Ferry(
+                programs.ferry, f"{programs.directory}/api", "run", "--kernel", programs.kernel,
+                "--memory", f"{MEMORY_MIB}M", *_all_devices(disk, f"tap:{network.TAPS[0]}"),
+                inside=switch.inside))},
+            "qemu": lambda: {"first_byte": measure_start(lambda: Qemu(
+                programs.kernel, MEMORY_MIB, "", spawn_only=True, machine="microvm,pcie=on",
+                devices=network.qemu_devices(network.TAPS[0], disk), inside=switch.inside))},
+        })
+
+
+def start_bars(samples):
+    return [Bar("first serial byte against 0.2 x QEMU", samples["ferry"].median("first_byte"),
+                0.2 * samples["qemu"].median("first_byte"), "ms")]
 
 
 # So many reads at once, each of so many KiB.
 READS = {"4 KiB, one at a time": (1, 4), "4 KiB, 32 at a time": (32, 4),
          "1 MiB, 4 at a time": (4, 1024)}
 READ_BLOCKS = 65536
-WARM_UP_SECONDS, READ_SECONDS = 0.5, 2
-
-
-@dataclass
-class ReadsSoFar:
-    reads: int
-    microseconds: int  # since the guest began
-    cpu: float  # seconds, of the process
 
 
 def _reads(boot):
-    """Reads a second, by the guest's clock, and what each takes of the processor."""
     with boot() as vm:
-        begun = time.monotonic()
-        first = last = _reads_so_far(vm)
-        while time.monotonic() < begun + WARM_UP_SECONDS:
-            first = last = _reads_so_far(vm)
-        while last.microseconds < first.microseconds + 1e6 * READ_SECONDS:
-            last = _reads_so_far(vm)
-    reads = last.reads - first.reads
-    return {"reads": 1e6 * reads / (last.microseconds - first.microseconds),
-            "read_cpu": 1e6 * (last.cpu - first.cpu) / reads}
-
-
-def _reads_so_far(vm):
-    told = vm.stdout.wait_for(guest.DISK_READS, start=vm.stdout.size())
-    return ReadsSoFar(int(told[1]), int(told[2]), vm.cpu_seconds())
+        reads, cpu = rate(vm, guest.DISK_READS)
+        return {"reads": reads, "read_cpu": cpu}
 
 
 def _reading(programs, how, ferry_disk, qemu_drive):
@@ -147,10 +171,14 @@ def slow_reads_bars(samples):
 
 CASES = {
     f"downtime-{mode}": Case(
-        f"100 MiB filled; a disk as busy as the guest can keep it; {mode}", _in_mode(mode),
+        f"100 MiB filled; a disk as busy as the guest can keep it, a frame each ms; {mode}", _in_mode(mode),
         _downtime_bars)
     for mode in ("pre-copy", "post-copy", "hybrid", "auto")
 } | {
+    "start": Case("from starting the program with all devices to the guest's first serial byte",
+                  start, start_bars),
+    "frames": Case("a guest that sends frames through a TAP, or takes them, without pause",
+                   network.frames, network.frames_bars),
     "reads": Case("a guest that reads a disk image, cached by the host, in random order", reads,
                   reads_bars),
     "slow-reads": Case("the same of a server that answers after 1 ms", slow_reads, slow_reads_bars),

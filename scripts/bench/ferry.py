@@ -10,9 +10,12 @@ PROGRAM = "build/release/ferry"
 
 
 class Ferry(Child):
-    def __init__(self, program, api, *args):
+    """`inside`: the network namespace (netns.Namespace) that it runs in."""
+
+    def __init__(self, program, api, *args, inside=None):
         self.api = api
-        super().__init__([program, *args, "--api-socket", api])
+        args = [program, *args, "--api-socket", api]
+        super().__init__(inside.command(args) if inside else args)
 
 
 @dataclass
@@ -29,13 +32,14 @@ class FerryArm:
     run_options: tuple = ()
     receive_options: tuple = ()
     ram_mib: int = 0  # of RAM, where that is more than `memory_mib`, which is what is warm
+    inside: object = None  # the network namespace of both processes
     _report: dict = field(default_factory=dict)
 
     def boot(self):
         return Ferry(
             self.program, f"{self.directory}/source", "run", "--kernel", self.kernel,
             "--memory", f"{self.ram_mib or self.memory_mib}M", "--cmdline", self.cmdline,
-            *self.run_options,
+            *self.run_options, inside=self.inside,
         )
 
     # Bytes for the guest that wait at the destination until it runs there.
@@ -44,7 +48,7 @@ class FerryArm:
     def receiver(self):
         return Ferry(
             self.program, f"{self.directory}/target", "receive", "--listen", "tcp:127.0.0.1:0",
-            *self.receive_options,
+            *self.receive_options, inside=self.inside,
         )
 
     def prepare(self, source, target):

@@ -3,7 +3,9 @@
 import re
 from dataclasses import dataclass, field
 
-DISK_READS = rb"^# disk reads=(\d+) time_us=(\d+)\n"
+DISK_READS = rb"^# disk reads=(?P<count>\d+) time_us=(?P<time>\d+)\n"
+FRAMES_SENT = rb"^# net sent=(?P<count>\d+) came=\d+ time_us=(?P<time>\d+)\n"
+FRAMES_CAME = rb"^# net sent=\d+ came=(?P<count>\d+) time_us=(?P<time>\d+)\n"
 FILLED = rb"^# fill done .*\n"
 TICK_LINE = rb"^# tick .*\n"
 _TICK = re.compile(r"# tick \d+ time_us=(?P<time_us>\d+) stall_us=(?P<stall_us>\d+)")

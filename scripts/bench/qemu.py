@@ -53,8 +53,10 @@ class Qmp:
 
 
 class Qemu(Child):
+    """`inside`: the network namespace (netns.Namespace) that it runs in."""
+
     def __init__(self, kernel, memory_mib, cmdline, incoming=False, spawn_only=False,
-                 machine="microvm", devices=()):
+                 machine="microvm", devices=(), inside=None):
         ours, theirs = socket.socketpair()
         args = [
             # QEMU sets the MSR of this feature at start, and gives up where KVM does not let it.
@@ -68,7 +70,7 @@ class Qemu(Child):
         if incoming:
             args += ["-incoming", "defer"]
         with theirs:
-            super().__init__(args, pass_fds=[theirs.fileno()])
+            super().__init__(inside.command(args) if inside else args, pass_fds=[theirs.fileno()])
         self._socket = ours
         try:
             self.qmp = None if spawn_only else Qmp(ours)
@@ -97,18 +99,26 @@ class QemuArm:
     xbzrle: int = 0  # bytes of its cache; 0: it is off
     post_copy: bool = False
     preempt: bool = False  # pages that are asked for have a connection of their own
+    machine: str = "microvm"
+    devices: tuple = ()
+    devices_there: tuple = ()  # at the destination
+    inside: object = None  # the network namespace of both processes
 
     # Its serial port takes one byte before the guest's state comes, which overwrites it.
     input_at_switch = b"tt"
 
     def boot(self):
-        return Qemu(self.kernel, self.memory_mib, self.cmdline)
+        return self._qemu(self.devices)
 
     def receiver(self):
-        target = Qemu(self.kernel, self.memory_mib, self.cmdline, incoming=True)
+        target = self._qemu(self.devices_there, incoming=True)
         self._configure(target.qmp)
         target.qmp.command("migrate-incoming", uri="tcp:127.0.0.1:0")
         return target
+
+    def _qemu(self, devices, **options):
+        return Qemu(self.kernel, self.memory_mib, self.cmdline, machine=self.machine,
+                    devices=devices, inside=self.inside, **options)
 
     def _configure(self, qmp):
         capabilities = [{"capability": "events", "state": True}]

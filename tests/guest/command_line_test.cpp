@@ -113,6 +113,14 @@ TEST(GuestCommandLine, UsesDevicesWhenItIsTold) {
             "options disk-reads needs a disk of at least disk-kib");
   EXPECT_EQ(refusal("disk=0"), "option disk=0");
   EXPECT_EQ(refusal("net=0"), "option net=0");
+  const Options sends = parse_command_line("net-sends=1514");
+  EXPECT_EQ(sends.frame_bytes, 1514U);
+  EXPECT_TRUE(sends.any_workload());
+  const Options counts = parse_command_line("net-counts");
+  EXPECT_TRUE(counts.counts_frames);
+  EXPECT_TRUE(counts.any_workload());
+  EXPECT_EQ(refusal("net-sends=59"), "option net-sends=59");
+  EXPECT_EQ(refusal("net=1 net-counts"), "options only one of net, net-sends and net-counts");
 }
 
 TEST(GuestCommandLine, NamesTheOptionThatItDoesNotKnow) {
