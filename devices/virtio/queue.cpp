@@ -214,7 +214,7 @@ bool Queue::await_notification() {
         std::memory_order_relaxed);
   memory_.note_written(device_.subspan(place, sizeof(std::uint16_t)));
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  return available() != state_.next_available;
+  return any();
 }
 
 /// With event indices there is nothing to do: none is given out.

@@ -91,6 +91,8 @@ class Queue {
   /// Whether the driver is to be interrupted for what was completed since the last call.
   [[nodiscard]] bool wants_interrupt();
 
+  /// Whether there are requests. In the thread that takes them.
+  [[nodiscard]] bool any() const { return available() != state_.next_available; }
   /// From now on the driver notifies when there are requests. True when there are some already, of
   /// which nothing may tell.
   [[nodiscard]] bool await_notification();

@@ -1,5 +1,6 @@
 #include "devices/virtio/served_queue.hpp"
 
+#include <immintrin.h>
 #include <poll.h>
 
 #include <array>
@@ -8,6 +9,8 @@
 namespace devices::virtio {
 
 namespace {
+
+using Clock = std::chrono::steady_clock;
 
 /// Nothing tells when a file has room again.
 constexpr int kLookForRoomMs = 100;
@@ -39,7 +42,9 @@ void ServedQueue::stop() {
 void ServedQueue::run() {
   Left left = Left::nothing;
   for (;;) {
+    const auto begun = Clock::now();
     wait(left);
+    if (left == Left::nothing) poll_.came_after(Clock::now() - begun);
     {
       const vmm::Lock lock(mutex_);
       if (over_) return;
@@ -71,6 +76,7 @@ ServedQueue::Left ServedQueue::serve_all() {
     }
     lacks_room_ = false;
     callbacks_.serve(*this);
+    if (poll()) continue;
     const vmm::Lock lock(queue_mutex_);
     const bool more = queue_.await_notification();
     const vmm::Lock state(mutex_);
@@ -78,6 +84,24 @@ ServedQueue::Left ServedQueue::serve_all() {
     if (lacks_room_) return Left::for_room;
     if (callbacks_.source >= 0) return Left::for_source;
   }
+}
+
+/// Whether there are requests, for which the driver has not been asked to notify.
+bool ServedQueue::poll() {
+  if (poll_.length() == PollWindow::Duration::zero()) return false;
+  {
+    const vmm::Lock lock(queue_mutex_);
+    // The driver may wait for what is under way, and what was left in the queue waits for something
+    // else.
+    if (queue_.in_flight() > 0 || queue_.any()) return false;
+  }
+  const auto end = Clock::now() + poll_.length();
+  while (!queue_.any()) {
+    if (Clock::now() > end) return false;
+    _mm_pause();
+  }
+  const vmm::Lock lock(mutex_);
+  return !paused_ && !broken_;
 }
 
 std::optional<Request> ServedQueue::take() {

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 
+#include "devices/virtio/poll_window.hpp"
 #include "devices/virtio/queue.hpp"
 #include "vmm/os/event_fd.hpp"
 #include "vmm/os/mutex.hpp"
@@ -85,6 +86,7 @@ class ServedQueue {
   void run();
   void wait(Left left) const;
   [[nodiscard]] Left serve_all();
+  [[nodiscard]] bool poll();
   [[nodiscard]] bool begin();
   void finish(unsigned count = 1);
   void fail(const std::string& why);
@@ -93,6 +95,7 @@ class ServedQueue {
   const Callbacks callbacks_;
   vmm::Mutex queue_mutex_;   ///< whoever holds it may wait for a page
   Queue queue_;              ///< its changes
+  PollWindow poll_;          ///< in its thread
   bool lacks_room_ = false;  ///< in its thread: RAM is a file without room for the next request
   vmm::Mutex mutex_;
   vmm::Condition idle_;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <string>
 
@@ -27,9 +28,9 @@ class ServedQueueInAFile : public ::testing::Test {
     changed_.notify_all();
   }
   /// Until the device has found nothing to do so many times.
-  [[nodiscard]] bool wait_looked(int times) {
+  [[nodiscard]] bool wait_looked(int times, std::chrono::milliseconds patience = kPatience) {
     vmm::Lock lock(mutex_);
-    return changed_.wait_for(lock, kPatience, [&] { return looked_ >= times; });
+    return changed_.wait_for(lock, patience, [&] { return looked_ >= times; });
   }
   void completed() {
     const vmm::Lock lock(mutex_);
@@ -91,6 +92,46 @@ TEST_F(ServedQueueInAFile, TouchesNothingThatItsDeviceDoesNotWrite) {
                     0U);
   queue.resume();
   EXPECT_TRUE(wait_completed());
+}
+
+/// A receive queue, whose buffers wait for frames.
+TEST_F(ServedQueueInAFile, SleepsWhileItsRequestsWaitForTheSource) {
+  driver_.describe(0, {.address = Driver::kData, .length = 64, .flags = kDescriptorWrite});
+  vmm::EventFd notified;
+  const vmm::EventFd source;
+  std::atomic<bool> leaves = false;
+  ServedQueue queue(Queue(memory_, Driver::state(), false), notified,
+                    {.serve =
+                         [&](ServedQueue& served) {
+                           if (!leaves) return serve(served);
+                           const vmm::Lock lock(mutex_);
+                           ++looked_;
+                           changed_.notify_all();
+                         },
+                     .source = source.get(),
+                     .interrupt = [this] { completed(); },
+                     .broken = [](const std::string&) {}},
+                    0U);
+  queue.resume();
+  for (int round = 0; round < 20; ++round) {
+    leaves = false;
+    // A driver that is so quick that its requests may be polled for.
+    for (int i = 0; i < 20; ++i) {
+      driver_.offer(0);
+      notified.signal();
+      ASSERT_TRUE(wait_completed());
+      const vmm::Lock lock(mutex_);
+      completed_ = false;
+    }
+    {
+      const vmm::Lock lock(mutex_);
+      looked_ = 0;
+    }
+    leaves = true;
+    driver_.offer(0);
+    notified.signal();
+    EXPECT_FALSE(wait_looked(100, std::chrono::milliseconds(5)));
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(ToReadAndToWrite, ServedQueueInAFileThatIsFull,
