@@ -44,7 +44,7 @@ PciDevice network_device_for(const vmm::DeviceVersion& wanted, const HostParts& 
   }
   try {
     auto port = port_of(*given, parts.report);
-    port->check();
+    port->reserve();
     return {wanted.id, std::make_shared<virtio::Net>(identity, std::move(port), parts.report)};
   } catch (const std::invalid_argument& error) {
     throw std::invalid_argument(

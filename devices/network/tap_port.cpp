@@ -19,6 +19,9 @@ namespace {
 
 constexpr const char* kTun = "/dev/net/tun";
 
+/// As many frames as an interface keeps unless it is told to keep more.
+constexpr int kMostWaiting = 1024;
+
 [[noreturn]] void fail(int error, const std::string& what) {
   throw std::system_error(error, std::generic_category(), what);
 }
@@ -81,18 +84,35 @@ TapPort::TapPort(std::string interface, std::function<void(std::string)> report)
   mtu_ = mtu_of(interface_);
 }
 
-void TapPort::check() {
+void TapPort::reserve() {
   if (fd_.get() >= 0) return;
   try {
-    open();
+    attach();
+    reserved_ = true;
   } catch (const std::system_error& error) {
     if (error.code() != std::errc::device_or_resource_busy) throw;
   }
-  close();
 }
 
 void TapPort::open() {
-  if (fd_.get() >= 0) return;
+  if (std::exchange(reserved_, false)) {
+    drop_waiting();
+  } else if (fd_.get() >= 0) {
+    return;
+  } else {
+    attach();
+  }
+  linked_ = true;
+}
+
+/// What came while it was reserved was for others, or has come to the guest where it ran.
+void TapPort::drop_waiting() {
+  std::byte spill{};
+  const iovec part{&spill, 1};
+  for (int i = 0; i<kMostWaiting&& ::readv(fd_.get(), &part, 1)> 0; ++i) continue;
+}
+
+void TapPort::attach() {
   vmm::UniqueFd tap(::open(kTun, O_RDWR | O_NONBLOCK | O_CLOEXEC));
   if (tap.get() < 0) {
     fail(errno, fmt::format("opening {}, which the interface '{}' needs", kTun, interface_));
@@ -110,11 +130,11 @@ void TapPort::open() {
   }
   ready_.add(tap.get(), EPOLLIN);
   fd_ = std::move(tap);
-  linked_ = true;
 }
 
 void TapPort::close() {
   linked_ = false;
+  reserved_ = false;
   fd_ = vmm::UniqueFd();
 }
 

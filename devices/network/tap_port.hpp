@@ -20,7 +20,8 @@ class TapPort final : public NetworkPort {
   [[nodiscard]] std::string name() const override { return "tap:" + interface_; }
   [[nodiscard]] std::uint64_t offloads() const override { return Offloads::kAll; }
   [[nodiscard]] std::optional<std::uint16_t> mtu() const override { return mtu_; }
-  void check() override;
+  /// A bridge takes up to some ms to use a port from when its TAP is opened.
+  void reserve() override;
   void open() override;
   void close() override;
   void use(std::uint64_t offloads) override;
@@ -31,6 +32,8 @@ class TapPort final : public NetworkPort {
   [[nodiscard]] bool do_send(const FrameHeader& header, std::span<const iovec> frame) override;
   [[nodiscard]] std::optional<std::size_t> do_receive(FrameHeader& header,
                                                       std::span<const iovec> into) override;
+  void attach();
+  void drop_waiting();
   void lost();
 
   const std::string interface_;
@@ -39,6 +42,7 @@ class TapPort final : public NetworkPort {
   const Readiness ready_;
   vmm::UniqueFd fd_;
   std::uint64_t offloads_ = 0;
+  bool reserved_ = false;
   std::atomic<bool> linked_{false};
 };
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <bit>
 #include <cstring>
@@ -79,6 +80,45 @@ std::uint16_t Queue::available() const {
   return load(driver_, DriverArea::kIndex, std::memory_order_acquire);
 }
 
+std::uint16_t Queue::available_head(std::uint16_t index) const {
+  const std::uint64_t slot = index % state_.size;
+  return load(driver_, DriverArea::kRing + slot * sizeof(std::uint16_t), std::memory_order_relaxed);
+}
+
+std::vector<vmm::PageIndex> Queue::working_set(std::size_t most) const {
+  std::vector<vmm::PageIndex> pages;
+  const auto add_pages = [&](std::span<const std::byte> bytes) {
+    const vmm::PageIndex last = memory_.page_at(&bytes.back());
+    for (auto page = memory_.page_at(&bytes.front()); page <= last && pages.size() < most; ++page) {
+      if (!std::ranges::count(pages, page)) pages.push_back(page);
+    }
+  };
+  const auto add_request = [&](std::uint32_t head) {
+    if (head >= state_.size) return;
+    Request request;
+    follow(descriptor_at(descriptors_, head), request);
+    std::ranges::for_each(request.readable, add_pages);
+    std::ranges::for_each(request.writable, add_pages);
+  };
+  std::ranges::for_each(std::array<std::span<const std::byte>, 3>{descriptors_, driver_, device_},
+                        add_pages);
+  const auto waiting = static_cast<std::uint16_t>(available() - state_.next_available);
+  const auto near = static_cast<std::uint16_t>(std::min<std::size_t>(state_.size, most));
+  try {
+    for (std::uint16_t i = 0; i < std::min(waiting, near); ++i) {
+      add_request(available_head(static_cast<std::uint16_t>(state_.next_available + i)));
+    }
+    for (std::uint16_t i = 1; i <= near; ++i) {
+      const std::uint64_t slot = static_cast<std::uint16_t>(state_.next_used - i) % state_.size;
+      UsedElement element;
+      std::memcpy(&element, &device_[DeviceArea::kRing + slot * sizeof(element)], sizeof(element));
+      add_request(element.head);
+    }
+  } catch (const QueueError&) {  // its driver hears of that when the request is taken
+  }
+  return pages;
+}
+
 std::optional<Request> Queue::take() {
   const auto waiting = static_cast<std::uint16_t>(available() - state_.next_available);
   if (waiting == 0) return std::nullopt;
@@ -87,9 +127,7 @@ std::optional<Request> Queue::take() {
                                  state_.size));
   }
   if (in_flight_ == state_.size) throw QueueError("the driver offers a request that is under way");
-  const std::uint64_t slot = state_.next_available % state_.size;
-  const std::uint16_t head =
-      load(driver_, DriverArea::kRing + slot * sizeof(std::uint16_t), std::memory_order_relaxed);
+  const std::uint16_t head = available_head(state_.next_available);
   if (head >= state_.size) {
     throw QueueError(fmt::format("a request begins at descriptor {} of {}", head, state_.size));
   }
@@ -125,7 +163,7 @@ void Queue::put_back() {
 
 /// No chain is longer than the queue, so that one that leads into itself ends. Nor does it name so
 /// much memory, over and over, that going through it takes longer than through RAM.
-void Queue::follow(Descriptor descriptor, Request& request) {
+void Queue::follow(Descriptor descriptor, Request& request) const {
   std::span<const std::byte> table = descriptors_;
   std::uint64_t entries = state_.size;
   if ((descriptor.flags & kDescriptorIndirect) != 0) {
@@ -153,7 +191,7 @@ void Queue::follow(Descriptor descriptor, Request& request) {
   }
 }
 
-void Queue::add(const Descriptor& descriptor, Request& request) {
+void Queue::add(const Descriptor& descriptor, Request& request) const {
   if ((descriptor.flags & kDescriptorIndirect) != 0) {
     throw QueueError("an indirect descriptor within a chain");
   }

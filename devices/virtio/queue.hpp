@@ -91,6 +91,10 @@ class Queue {
   /// Whether the driver is to be interrupted for what was completed since the last call.
   [[nodiscard]] bool wants_interrupt();
 
+  /// Pages that the driver or the device will most likely touch first, at most `most`: the queue's
+  /// areas, then what the requests name that wait, and those that were done last. A guess: of a
+  /// driver that breaks the rules, fewer.
+  [[nodiscard]] std::vector<vmm::PageIndex> working_set(std::size_t most) const;
   /// Whether there are requests. In the thread that takes them.
   [[nodiscard]] bool any() const { return available() != state_.next_available; }
   /// From now on the driver notifies when there are requests. True when there are some already, of
@@ -100,8 +104,9 @@ class Queue {
   void look_by_itself();
 
  private:
-  void follow(Descriptor descriptor, Request& request);
-  void add(const Descriptor& descriptor, Request& request);
+  [[nodiscard]] std::uint16_t available_head(std::uint16_t index) const;
+  void follow(Descriptor descriptor, Request& request) const;
+  void add(const Descriptor& descriptor, Request& request) const;
   [[nodiscard]] std::uint16_t available() const;
 
   vmm::GuestMemory& memory_;

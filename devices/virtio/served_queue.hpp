@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "devices/virtio/poll_window.hpp"
 #include "devices/virtio/queue.hpp"
@@ -78,6 +79,9 @@ class ServedQueue {
   void stop();
   /// While it is paused.
   [[nodiscard]] QueueState state() const { return queue_.state(); }
+  [[nodiscard]] std::vector<vmm::PageIndex> working_set(std::size_t most) const {
+    return queue_.working_set(most);
+  }
 
  private:
   /// What requests are left in the queue for.

@@ -7,6 +7,13 @@
 
 namespace devices::virtio {
 
+namespace {
+
+/// Pages; what more it needs is waited for.
+constexpr std::size_t kWorkingSetOfQueue = 24;
+
+}  // namespace
+
 VirtioCore::VirtioCore(std::shared_ptr<VirtioDevice> device, vmm::DeviceHost& host,
                        Callbacks callbacks)
     : device_(std::move(device)),
@@ -202,6 +209,15 @@ void VirtioCore::request_pause() {
 bool VirtioCore::wait_paused(const ServedQueue::Deadline& deadline) {
   return std::ranges::all_of(queues(),
                              [&](const auto& queue) { return queue->wait_paused(deadline); });
+}
+
+std::vector<vmm::PageIndex> VirtioCore::working_set() {
+  std::vector<vmm::PageIndex> pages;
+  for (const auto& queue : queues()) {
+    const auto its = queue->working_set(kWorkingSetOfQueue);
+    pages.insert(pages.end(), its.begin(), its.end());
+  }
+  return pages;
 }
 
 void VirtioCore::save(vmm::ByteWriter& out) {

@@ -85,6 +85,7 @@ class VirtioCore {
   void resumed();
   void request_pause();
   [[nodiscard]] bool wait_paused(const ServedQueue::Deadline& deadline);
+  [[nodiscard]] std::vector<vmm::PageIndex> working_set();
   void save(vmm::ByteWriter& out);
   void load(vmm::ByteReader<std::invalid_argument>& from);
 

@@ -55,6 +55,7 @@ class VirtioPci final : public vmm::Device, public PciFunction {
   void acquire() override { core_.device().acquire(); }
   void release() override { core_.device().release(); }
   void prepare_release() override { core_.device().prepare_release(); }
+  [[nodiscard]] std::vector<vmm::PageIndex> working_set() override { return core_.working_set(); }
   [[nodiscard]] bool tells_free_pages() const override { return core_.device().tells_free_pages(); }
   void ask_for_free_pages(vmm::FreePageListener& listener) override {
     core_.device().ask_for_free_pages(listener);

@@ -15,8 +15,8 @@ using wire::FrameType;
 
 namespace {
 
-/// Pages that go with the state, as the guest will touch them in its first moments: 512 KiB.
-constexpr std::size_t kInitialWorkingSet = 128;
+/// Pages that go with the state, as the guest will touch them in its first moments: 768 KiB.
+constexpr std::size_t kInitialWorkingSet = 192;
 
 }  // namespace
 

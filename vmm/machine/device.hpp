@@ -63,6 +63,10 @@ class Device {
   /// any thread, while the guest runs or not.
   virtual void prepare_release() {}
 
+  /// Pages that it and its driver in the guest will most likely touch first when they go on, in
+  /// that order; not each once. While it is paused; a guess.
+  [[nodiscard]] virtual std::vector<PageIndex> working_set() { return {}; }
+
   /// Whether the guest can be asked by it which of its pages are free.
   [[nodiscard]] virtual bool tells_free_pages() const { return false; }
   /// Asks, if so: `listener` hears what the guest answers, until end_free_pages(). A page that the

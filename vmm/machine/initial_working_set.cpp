@@ -36,8 +36,13 @@ class Collector {
     if (!page) return;
     const PageIndex first = *page / group * group;
     for (PageIndex near = first; near < first + group && near < memory_.page_count(); ++near) {
-      if (pages_.size() < most_ && !std::ranges::count(pages_, near)) pages_.push_back(near);
+      add_page(near, most_);
     }
+  }
+
+  /// As long as there are fewer than so many.
+  void add_page(PageIndex page, std::size_t most) {
+    if (pages_.size() < most && !std::ranges::count(pages_, page)) pages_.push_back(page);
   }
 
   /// What `linear` leads to, and the page tables on the way. Where that is, if anywhere.
@@ -119,6 +124,9 @@ std::vector<PageIndex> initial_working_set(Machine& machine, std::size_t most) {
       collector.follow(sregs, linear);
     }
     collector.guess(sregs, sregs.gs.base);
+  }
+  for (const auto& device : machine.devices()) {
+    for (const PageIndex page : device->working_set()) collector.add_page(page, most / 2);
   }
   for (const auto& [regs, sregs] : vcpus) {
     for (const std::uint64_t word :

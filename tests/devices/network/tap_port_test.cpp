@@ -91,6 +91,15 @@ class TapPortTest : public ::testing::Test {
     while (!receive(port, 200, 10).empty()) continue;
   }
 
+  /// Until a frame waits in one that is only reserved.
+  void wait_until_waiting(const TapPort& port) {
+    const auto probe = raw_frame(60);
+    pollfd watched{port.descriptor(), POLLIN, 0};
+    for (int tried = 0; tried < 1000 && ::poll(&watched, 1, 10) == 0; ++tried) {
+      static_cast<void>(::send(wire_.get(), probe.data(), probe.size(), 0));
+    }
+  }
+
   /// The frames of ours among those that a kernel sends by itself.
   static Bytes receive(TapPort& port, std::size_t room, int milliseconds = 2000) {
     for (;;) {
@@ -160,19 +169,35 @@ TEST_F(TapPortTest, IsFreeOnceItIsClosedWhoeverWaitsForIt) {
 
 TEST_F(TapPortTest, RefusesAnInterfaceThatIsNoTap) {
   TapPort port("lo", report_);
-  EXPECT_NE(error_of([&] { port.check(); }).find("no TAP"), std::string::npos);
+  EXPECT_NE(error_of([&] { port.reserve(); }).find("no TAP"), std::string::npos);
   EXPECT_NE(error_of([&] { port.open(); }).find("no TAP"), std::string::npos);
 }
 
-TEST_F(TapPortTest, IsCheckedWhoeverHasIt) {
+TEST_F(TapPortTest, IsReservedUnlessAnotherHasIt) {
   TapPort one("tap0", report_);
   TapPort other("tap0", report_);
-  EXPECT_EQ(error_of([&] { one.check(); }), "none");
+  one.reserve();
   EXPECT_FALSE(one.linked());
+  EXPECT_NE(error_of([&] { other.open(); }).find("in use"), std::string::npos);
+  one.close();
   other.open();
-  EXPECT_EQ(error_of([&] { one.check(); }), "none");
-  EXPECT_EQ(error_of([&] { other.check(); }), "none");
+  EXPECT_EQ(error_of([&] { one.reserve(); }), "none");
+  other.reserve();
   EXPECT_TRUE(other.linked());
+  other.close();
+  one.open();
+  EXPECT_TRUE(one.linked());
+}
+
+/// The link is up by then, and what came before was for another machine of the guest.
+TEST_F(TapPortTest, TakesFramesFromWhenItIsOpened) {
+  TapPort port("tap0", report_);
+  port.reserve();
+  wait_until_waiting(port);
+  port.open();
+  const auto frame = raw_frame(100);
+  ASSERT_EQ(::send(wire_.get(), frame.data(), frame.size(), 0), 100);
+  EXPECT_EQ(receive(port, 200), frame);
 }
 
 TEST_F(TapPortTest, ReportsOnceThatItsInterfaceHasGone) {

@@ -309,5 +309,28 @@ TEST_F(QueueTest, TakesAChainAsLongAsItself) {
   EXPECT_EQ(error_of_take(), "none");
 }
 
+TEST_F(QueueTest, NamesThePagesThatAreTouchedFirst) {
+  const auto page_at = [](std::uint64_t number) { return Driver::kData + number * vmm::kPageSize; };
+  Queue queue = this->queue();
+  for (std::uint16_t head = 0; head < 3; ++head) {
+    driver_.describe(head, {page_at(head), 100, kDescriptorWrite, 0});
+    driver_.offer(head);
+    queue.complete(*queue.take(), 100);
+  }
+  driver_.describe(3, {page_at(10), 2 * vmm::kPageSize, kDescriptorNext, 4});
+  driver_.describe(4, {page_at(20), 1, kDescriptorWrite, 0});
+  driver_.offer(3);
+  using Pages = std::vector<vmm::PageIndex>;
+  // Its areas, what waits, what was done last.
+  EXPECT_EQ(queue.working_set(100), (Pages{1, 2, 3, 26, 27, 36, 18, 17, 16}));
+  EXPECT_EQ(queue.working_set(5), (Pages{1, 2, 3, 26, 27}));
+  EXPECT_EQ(queue.working_set(0), Pages{});
+  // What waits is not sound: the guess ends there.
+  driver_.describe(4, {kRam, 1, kDescriptorWrite, 0});
+  EXPECT_EQ(queue.working_set(100), (Pages{1, 2, 3}));
+  driver_.set_index(0x7777);
+  EXPECT_LE(queue.working_set(100).size(), 100U);
+}
+
 }  // namespace
 }  // namespace devices::virtio

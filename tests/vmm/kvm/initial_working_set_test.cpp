@@ -5,8 +5,11 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "tests/vmm/kvm/tiny_kernel.hpp"
 
@@ -84,6 +87,31 @@ TEST_F(InitialWorkingSet, AreThoseThatRegistersAndTheStackPointTo) {
     EXPECT_TRUE(has(GuestAddress{page})) << std::hex << page;
   }
   EXPECT_FALSE(has(GuestAddress{0x731000}));
+}
+
+/// A device that names pages.
+class NamingDevice final : public Device {
+ public:
+  [[nodiscard]] std::string_view id() const override { return "naming"; }
+  [[nodiscard]] std::uint32_t version() const override { return 1; }
+  void read(std::uint64_t /*offset*/, std::span<std::byte> /*data*/) override {}
+  void write(std::uint64_t /*offset*/, std::span<const std::byte> /*data*/) override {}
+  [[nodiscard]] std::vector<PageIndex> working_set() override {
+    return {0x600, 0x601, 0x600, 0x602, 0x603, 0x604, 0x605, 0x606, 0x607, 0x608, 0x609, 0x60a};
+  }
+  [[nodiscard]] std::vector<std::byte> save() override { return {}; }
+  void load(std::uint32_t /*version*/, std::span<const std::byte> /*bytes*/) override {}
+};
+
+TEST_F(InitialWorkingSet, AreThoseThatTheDevicesNameUpToHalfOfAll) {
+  machine_->attach_ports(std::make_shared<NamingDevice>(), 0x700, 1);
+  EXPECT_TRUE(has(GuestAddress{0x600000}));
+  EXPECT_TRUE(has(GuestAddress{0x60a000}));
+  const auto pages = initial_working_set(*machine_, 64);
+  const auto certain = std::ranges::find(pages, 0x600U) - pages.begin();
+  const auto most = static_cast<std::size_t>(2 * (certain + 3));
+  EXPECT_TRUE(has(GuestAddress{0x602000}, most));
+  EXPECT_FALSE(has(GuestAddress{0x603000}, most));
 }
 
 TEST_F(InitialWorkingSet, AreBoundedAndNeverOutsideOfRam) {
