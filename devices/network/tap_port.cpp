@@ -109,7 +109,9 @@ void TapPort::open() {
 void TapPort::drop_waiting() {
   std::byte spill{};
   const iovec part{&spill, 1};
-  for (int i = 0; i<kMostWaiting&& ::readv(fd_.get(), &part, 1)> 0; ++i) continue;
+  for (int i = 0; i < kMostWaiting; ++i) {
+    if (::readv(fd_.get(), &part, 1) <= 0) return;
+  }
 }
 
 void TapPort::attach() {

@@ -77,7 +77,7 @@ class ServedQueue {
   /// Nothing is under way any more on return, nor will be: the thread is over. Once; the destructor
   /// does it, too.
   void stop();
-  /// While it is paused.
+  // While it is paused: as of its Queue.
   [[nodiscard]] QueueState state() const { return queue_.state(); }
   [[nodiscard]] std::vector<vmm::PageIndex> working_set(std::size_t most) const {
     return queue_.working_set(most);
