@@ -63,9 +63,10 @@ class Placing {
     }
   }
 
-  std::vector<HostIndex> run() {
+  std::vector<HostIndex> run(std::vector<VmIndex>& moved_on) {
     relieve();
     empty();
+    moved_on = std::move(moved_on_);
     return std::move(places_);
   }
 
@@ -169,6 +170,7 @@ class Placing {
   }
 
   void note(VmIndex vm, HostIndex from, HostIndex to) {
+    if (from != fleet_.vms[vm].host) moved_on_.push_back(vm);
     std::erase(at_[from], vm);
     at_[to].push_back(vm);
     places_[vm] = to;
@@ -188,7 +190,7 @@ class Placing {
       if (closed_[host] || (!may_switch_on && !was_on_[host])) continue;
       const Sum after = with(sums_[host], part);
       if (!has_room(host, part, after)) continue;
-      const double cost = added_watts(host, part, after);
+      const double cost = added_watts(host, after);
       if (cost >= least) continue;
       least = cost;
       best = host;
@@ -201,14 +203,14 @@ class Placing {
     if (after.memory > size.memory || part.requested > size.core || after.requested > size.cpu) {
       return false;
     }
-    if (settings_.careless ? !was_on_[host] : after.vms == 1) return true;
+    if (settings_.careless ? sums_[host].requested <= 0 : after.vms == 1) return true;
     return !overloaded(host, after);
   }
 
-  [[nodiscard]] double added_watts(HostIndex host, const Sum& part, const Sum& after) const {
+  [[nodiscard]] double added_watts(HostIndex host, const Sum& after) const {
     const Host& size = fleet_.hosts[host];
     if (settings_.careless) {
-      return watts(size, before_[host] + part.requested) - watts(size, before_[host]);
+      return watts(size, after.requested) - watts(size, before_[host]);
     }
     const double before = sums_[host].vms > 0 ? watts(size, sums_[host].requested) : 0;
     return watts(size, after.requested) - before;
@@ -222,13 +224,19 @@ class Placing {
   std::vector<std::vector<VmIndex>> at_;
   std::vector<double> before_;  ///< of CPU that was asked for, before anything moved
   std::vector<bool> was_on_;    ///< by then
-  std::vector<bool> closed_;    ///< overloaded, or to be emptied: nothing goes there
+  std::vector<VmIndex> moved_on_;
+  std::vector<bool> closed_;  ///< overloaded, or to be emptied: nothing goes there
 };
 
 }  // namespace
 
 std::vector<HostIndex> PowerAware::place(const Fleet& fleet) const {
-  return Placing(fleet, settings_).run();
+  std::vector<VmIndex> moved_on;
+  return place(fleet, moved_on);
+}
+
+std::vector<HostIndex> PowerAware::place(const Fleet& fleet, std::vector<VmIndex>& moved_on) const {
+  return Placing(fleet, settings_).run(moved_on);
 }
 
 }  // namespace placement

@@ -28,7 +28,8 @@ class PowerAware final : public Policy {
     bool late_ones_weigh_more = true;
     /// As the program does by which the published figures were found: it leaves out of account that
     /// a host which is off costs its idle power, and that a VM may need again what it used before
-    /// its latest sample; and it takes a host for off whose VMs use no CPU.
+    /// its latest sample; it takes a host for off whose VMs use no CPU; and to each VM that goes to
+    /// a host it charges all watts that the host takes more than before anything moved.
     bool careless = false;
   };
 
@@ -40,6 +41,10 @@ class PowerAware final : public Policy {
   }
 
   [[nodiscard]] std::vector<HostIndex> place(const Fleet& fleet) const override;
+  /// The same, with the VMs that were given a place, and then another as that host was emptied: the
+  /// published program moves them twice.
+  [[nodiscard]] std::vector<HostIndex> place(const Fleet& fleet,
+                                             std::vector<VmIndex>& moved_on) const;
 
  private:
   Settings settings_;

@@ -6,6 +6,7 @@
 #include "cpu_time.hpp"
 #include "placement/cost.hpp"
 #include "placement/order.hpp"
+#include "placement/power_aware.hpp"
 
 namespace study {
 
@@ -30,7 +31,9 @@ class Day {
         policy_(policy),
         charge_(charge),
         network_(fleet_.hosts),
-        metrics_(fleet_) {}
+        metrics_(fleet_) {
+    for (VmIndex vm = 0; vm < fleet_.vms.size(); ++vm) trace_of_.push_back(vm % traces.size());
+  }
 
   Figures run() {
     network_.run([this] {
@@ -48,11 +51,26 @@ class Day {
   }
 
  private:
+  /// Those that ask for nothing, now and at the next sample.
+  void end_idle_vms(std::size_t sample) {
+    std::size_t left = 0;
+    for (VmIndex vm = 0; vm < fleet_.vms.size(); ++vm) {
+      const Trace& trace = traces_[trace_of_[vm]];
+      if (trace[sample] == 0 && trace[sample + 1] == 0) continue;
+      if (left != vm) fleet_.vms[left] = std::move(fleet_.vms[vm]);
+      trace_of_[left++] = trace_of_[vm];
+    }
+    fleet_.vms.resize(left);
+    trace_of_.resize(left);
+  }
+
   void take(std::size_t sample) {
+    const bool has_next = sample + 1 < traces_.front().size();
+    if (!charge_.vms_stay && sample > 0 && has_next) end_idle_vms(sample);
     for (VmIndex index = 0; index < fleet_.vms.size(); ++index) {
       Vm& vm = fleet_.vms[index];
       if (vm.cpu.size() == placement::kRecentSamples) vm.cpu.erase(vm.cpu.begin());
-      vm.cpu.push_back(traces_[index % traces_.size()][sample]);
+      vm.cpu.push_back(traces_[trace_of_[index]][sample]);
       vm.dirty_pages_per_s = kPagesPerMillion * vm.cpu.back() / 100 * vm.cpu_size;
     }
     metrics_.sampled(network_.now(), kInterval);
@@ -60,8 +78,13 @@ class Day {
 
   std::vector<HostIndex> decide() {
     const double start = cpu_seconds();
-    std::vector<HostIndex> targets = policy_.place(fleet_);
+    const auto* published =
+        charge_.published ? dynamic_cast<const placement::PowerAware*>(&policy_) : nullptr;
+    std::vector<VmIndex> moved_on;
+    std::vector<HostIndex> targets =
+        published != nullptr ? published->place(fleet_, moved_on) : policy_.place(fleet_);
     policy_seconds_ += cpu_seconds() - start;
+    for (const VmIndex vm : moved_on) metrics_.moved_on(static_cast<double>(fleet_.vms[vm].used));
     return targets;
   }
 
@@ -117,6 +140,7 @@ class Day {
   }
 
   Fleet fleet_;
+  std::vector<std::size_t> trace_of_;  ///< of each VM
   const std::vector<Trace>& traces_;
   const placement::Policy& policy_;
   const Charge charge_;

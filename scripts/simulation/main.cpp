@@ -25,6 +25,7 @@ struct Options {
   std::string mode = "auto";
   Setting setting{.hosts = 0};
   bool reuse = false;
+  bool vms_stay = false;
   bool as_json = false;
   std::size_t table1 = 0;  ///< guests; then this and nothing else
   bool at_once = false;
@@ -34,7 +35,8 @@ struct Options {
 };
 
 Charge charge_of(const Options& options) {
-  Charge charge{.reuse = options.reuse, .none = options.policy == "none"};
+  Charge charge{
+      .reuse = options.reuse, .none = options.policy == "none", .vms_stay = options.vms_stay};
   charge.published = options.mode == "published";
   if (charge.published && (options.table1 > 0 || options.rack || options.reuse)) {
     throw std::invalid_argument("--mode published is of a day, and of hosts that keep no images");
@@ -132,7 +134,8 @@ void define(CLI::App& app, Options& options) {
   for (CLI::Option* option :
        {app.add_option("--hosts", options.setting.hosts)->check(CLI::Range(1, 1'000'000)),
         app.add_option("--repeat", options.setting.repeat)->check(CLI::Range(1, 1'000)),
-        app.add_flag("--memory", options.setting.memory_counts)}) {
+        app.add_flag("--memory", options.setting.memory_counts),
+        app.add_flag("--vms-stay", options.vms_stay)}) {
     option->excludes(table1)->excludes(growth)->excludes(rack);
   }
 }

@@ -86,6 +86,11 @@ void Metrics::ended(double now, VmIndex vm, HostIndex from, HostIndex to, double
   ++figures_.migrations;
 }
 
+void Metrics::moved_on(double bytes) {
+  figures_.bytes += bytes;
+  ++figures_.migrations;
+}
+
 Figures Metrics::figures(double now) {
   Figures figures = figures_;
   double joules = 0;

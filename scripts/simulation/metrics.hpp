@@ -31,6 +31,8 @@ class Metrics {
   void begins(double now, placement::VmIndex vm, placement::HostIndex to);
   void ended(double now, placement::VmIndex vm, placement::HostIndex from, placement::HostIndex to,
              double bytes);
+  /// A VM moved on at once from where another move had brought it.
+  void moved_on(double bytes);
 
   [[nodiscard]] Figures figures(double now);
 
