@@ -53,9 +53,9 @@ class NetworkPort {
   /// The longest packet of its network, where that is known.
   [[nodiscard]] virtual std::optional<std::uint16_t> mtu() const { return std::nullopt; }
 
-  /// What of open() can be done while another machine of the guest runs: it says now why it is not
-  /// to be had, and takes less time then. What another process has is left for open(). Does nothing
-  /// where a network may end with whoever was connected for a moment.
+  /// Does what of open() can be done while another machine of the guest runs, so that open() takes
+  /// less time. std::system_error as of open(), but not for what another process has: open() takes
+  /// that. Does nothing where a network may end with whoever was connected for a moment.
   virtual void reserve() {}
   /// Takes what one machine at a time may use. What is open stays so. std::system_error that says
   /// why it is not to be had.

@@ -95,23 +95,23 @@ void TapPort::reserve() {
 }
 
 void TapPort::open() {
-  if (std::exchange(reserved_, false)) {
-    drop_waiting();
-  } else if (fd_.get() >= 0) {
-    return;
-  } else {
-    attach();
-  }
+  const bool reserved = std::exchange(reserved_, false);
+  // One that has gone meanwhile is not to be had, or was made anew.
+  if (reserved && !drop_waiting()) close();
+  if (fd_.get() >= 0 && !reserved) return;
+  if (fd_.get() < 0) attach();
   linked_ = true;
 }
 
-/// What came while it was reserved was for others, or has come to the guest where it ran.
-void TapPort::drop_waiting() {
-  std::byte spill{};
-  const iovec part{&spill, 1};
+/// What came while it was reserved was for others, or has come to the guest where it ran, but for
+/// the little that came since it was stopped. Whether the interface is still there.
+bool TapPort::drop_waiting() {
+  FrameHeader header;  // the least that a read takes
+  const iovec part = part_of(header);
   for (int i = 0; i < kMostWaiting; ++i) {
-    if (::readv(fd_.get(), &part, 1) <= 0) return;
+    if (::readv(fd_.get(), &part, 1) < 0) return errno == EAGAIN;
   }
+  return true;
 }
 
 void TapPort::attach() {

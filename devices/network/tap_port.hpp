@@ -33,7 +33,7 @@ class TapPort final : public NetworkPort {
   [[nodiscard]] std::optional<std::size_t> do_receive(FrameHeader& header,
                                                       std::span<const iovec> into) override;
   void attach();
-  void drop_waiting();
+  [[nodiscard]] bool drop_waiting();
   void lost();
 
   const std::string interface_;

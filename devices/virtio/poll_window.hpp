@@ -19,11 +19,13 @@ class PollWindow {
   /// The next request came so long after there was none.
   void came_after(Duration wait) {
     if (wait > kMost) {
-      length_ = Duration::zero();
+      end();
     } else if (wait > length_) {
       length_ = std::clamp(2 * length_, kLeast, kMost);
     }
   }
+  /// The driver notified, and there was no request.
+  void end() { length_ = Duration::zero(); }
 
  private:
   Duration length_ = Duration::zero();

@@ -94,27 +94,31 @@ std::vector<vmm::PageIndex> Queue::working_set(std::size_t most) const {
     }
   };
   const auto add_request = [&](std::uint32_t head) {
-    if (head >= state_.size) return;
-    Request request;
-    follow(descriptor_at(descriptors_, head), request);
-    std::ranges::for_each(request.readable, add_pages);
-    std::ranges::for_each(request.writable, add_pages);
+    if (head >= state_.size || pages.size() >= most) return;
+    const Descriptor first = descriptor_at(descriptors_, head);
+    try {
+      if ((first.flags & kDescriptorIndirect) != 0) {
+        add_pages(area(memory_, first.address, std::max(first.length, 1U), 1, "indirect table"));
+      }
+      Request request;
+      follow(first, request);
+      std::ranges::for_each(request.readable, add_pages);
+      std::ranges::for_each(request.writable, add_pages);
+    } catch (const QueueError&) {  // the driver's again, for something else
+    }
   };
   std::ranges::for_each(std::array<std::span<const std::byte>, 3>{descriptors_, driver_, device_},
                         add_pages);
   const auto waiting = static_cast<std::uint16_t>(available() - state_.next_available);
   const auto near = static_cast<std::uint16_t>(std::min<std::size_t>(state_.size, most));
-  try {
-    for (std::uint16_t i = 0; i < std::min(waiting, near); ++i) {
-      add_request(available_head(static_cast<std::uint16_t>(state_.next_available + i)));
-    }
-    for (std::uint16_t i = 1; i <= near; ++i) {
-      const std::uint64_t slot = static_cast<std::uint16_t>(state_.next_used - i) % state_.size;
-      UsedElement element;
-      std::memcpy(&element, &device_[DeviceArea::kRing + slot * sizeof(element)], sizeof(element));
-      add_request(element.head);
-    }
-  } catch (const QueueError&) {  // its driver hears of that when the request is taken
+  for (std::uint16_t i = 0; i < std::min(waiting, near); ++i) {
+    add_request(available_head(static_cast<std::uint16_t>(state_.next_available + i)));
+  }
+  for (std::uint16_t i = 1; i <= near; ++i) {
+    const std::uint64_t slot = static_cast<std::uint16_t>(state_.next_used - i) % state_.size;
+    UsedElement element;
+    std::memcpy(&element, &device_[DeviceArea::kRing + slot * sizeof(element)], sizeof(element));
+    add_request(element.head);
   }
   return pages;
 }

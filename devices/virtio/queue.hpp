@@ -92,8 +92,8 @@ class Queue {
   [[nodiscard]] bool wants_interrupt();
 
   /// Pages that the driver or the device will most likely touch first, at most `most`: the queue's
-  /// areas, then what the requests name that wait, and those that were done last. A guess: of a
-  /// driver that breaks the rules, fewer.
+  /// areas, then what the requests name that wait, and those that were done last, as far as their
+  /// descriptors are still sound. A guess.
   [[nodiscard]] std::vector<vmm::PageIndex> working_set(std::size_t most) const;
   /// Whether there are requests. In the thread that takes them.
   [[nodiscard]] bool any() const { return available() != state_.next_available; }

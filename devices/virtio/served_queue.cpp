@@ -42,9 +42,10 @@ void ServedQueue::stop() {
 void ServedQueue::run() {
   Left left = Left::nothing;
   for (;;) {
-    const auto begun = Clock::now();
     wait(left);
-    if (left == Left::nothing) poll_.came_after(Clock::now() - begun);
+    if (left == Left::nothing) {
+      queue_.any() ? poll_.came_after(Clock::now() - empty_since_) : poll_.end();
+    }
     {
       const vmm::Lock lock(mutex_);
       if (over_) return;
@@ -76,6 +77,7 @@ ServedQueue::Left ServedQueue::serve_all() {
     }
     lacks_room_ = false;
     callbacks_.serve(*this);
+    empty_since_ = Clock::now();
     if (poll()) continue;
     const vmm::Lock lock(queue_mutex_);
     const bool more = queue_.await_notification();
@@ -95,13 +97,16 @@ bool ServedQueue::poll() {
     // else.
     if (queue_.in_flight() > 0 || queue_.any()) return false;
   }
-  const auto end = Clock::now() + poll_.length();
-  while (!queue_.any()) {
+  const auto end = empty_since_ + poll_.length();
+  for (;;) {
+    {
+      const vmm::Lock lock(mutex_);
+      if (paused_ || broken_) return false;
+    }
+    if (queue_.any()) return true;
     if (Clock::now() > end) return false;
     _mm_pause();
   }
-  const vmm::Lock lock(mutex_);
-  return !paused_ && !broken_;
 }
 
 std::optional<Request> ServedQueue::take() {

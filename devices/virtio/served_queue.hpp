@@ -97,9 +97,10 @@ class ServedQueue {
 
   vmm::EventFd& notified_;
   const Callbacks callbacks_;
-  vmm::Mutex queue_mutex_;   ///< whoever holds it may wait for a page
-  Queue queue_;              ///< its changes
-  PollWindow poll_;          ///< in its thread
+  vmm::Mutex queue_mutex_;                             ///< whoever holds it may wait for a page
+  Queue queue_;                                        ///< its changes
+  PollWindow poll_;                                    ///< in its thread
+  std::chrono::steady_clock::time_point empty_since_;  ///< likewise
   bool lacks_room_ = false;  ///< in its thread: RAM is a file without room for the next request
   vmm::Mutex mutex_;
   vmm::Condition idle_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
 #include <optional>
 #include <span>
 #include <utility>
@@ -43,6 +44,15 @@ class Collector {
   /// As long as there are fewer than so many.
   void add_page(PageIndex page, std::size_t most) {
     if (pages_.size() < most && !std::ranges::count(pages_, page)) pages_.push_back(page);
+  }
+
+  /// What devices name: so many at the most.
+  void add_of_devices(std::span<const std::shared_ptr<Device>> devices, std::size_t most) {
+    most = std::min(most_, pages_.size() + most);
+    for (const auto& device : devices) {
+      if (pages_.size() == most) return;
+      for (const PageIndex page : device->working_set()) add_page(page, most);
+    }
   }
 
   /// What `linear` leads to, and the page tables on the way. Where that is, if anywhere.
@@ -125,9 +135,7 @@ std::vector<PageIndex> initial_working_set(Machine& machine, std::size_t most) {
     }
     collector.guess(sregs, sregs.gs.base);
   }
-  for (const auto& device : machine.devices()) {
-    for (const PageIndex page : device->working_set()) collector.add_page(page, most / 2);
-  }
+  collector.add_of_devices(machine.devices(), most / 2);
   for (const auto& [regs, sregs] : vcpus) {
     for (const std::uint64_t word :
          {regs.rax, regs.rbx, regs.rcx, regs.rdx, regs.rsi, regs.rdi, regs.rbp, regs.r8, regs.r9,

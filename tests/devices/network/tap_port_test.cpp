@@ -194,10 +194,22 @@ TEST_F(TapPortTest, TakesFramesFromWhenItIsOpened) {
   TapPort port("tap0", report_);
   port.reserve();
   wait_until_waiting(port);
+  for (int i = 0; i < 3; ++i) {
+    const auto before = raw_frame(80);
+    ASSERT_EQ(::send(wire_.get(), before.data(), before.size(), 0), 80);
+  }
   port.open();
   const auto frame = raw_frame(100);
   ASSERT_EQ(::send(wire_.get(), frame.data(), frame.size(), 0), 100);
   EXPECT_EQ(receive(port, 200), frame);
+}
+
+TEST_F(TapPortTest, IsNotToBeHadWhereItHasGoneWhileItWasReserved) {
+  TapPort port("tap0", report_);
+  port.reserve();
+  ASSERT_EQ(std::system("ip link delete tap0 2> /dev/null"), 0);
+  EXPECT_NE(error_of([&] { port.open(); }).find("there is no interface"), std::string::npos);
+  EXPECT_FALSE(port.linked());
 }
 
 TEST_F(TapPortTest, ReportsOnceThatItsInterfaceHasGone) {

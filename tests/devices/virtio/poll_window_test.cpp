@@ -31,6 +31,9 @@ TEST(APollWindow, EndsWhenARequestComesLate) {
   window.came_after(microseconds(40));
   window.came_after(std::chrono::milliseconds(1));
   EXPECT_EQ(window.length(), microseconds(0));
+  window.came_after(microseconds(40));
+  window.end();
+  EXPECT_EQ(window.length(), microseconds(0));
 }
 
 }  // namespace

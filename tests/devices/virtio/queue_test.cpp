@@ -325,11 +325,17 @@ TEST_F(QueueTest, NamesThePagesThatAreTouchedFirst) {
   EXPECT_EQ(queue.working_set(100), (Pages{1, 2, 3, 26, 27, 36, 18, 17, 16}));
   EXPECT_EQ(queue.working_set(5), (Pages{1, 2, 3, 26, 27}));
   EXPECT_EQ(queue.working_set(0), Pages{});
-  // What waits is not sound: the guess ends there.
+  // What is not sound is left out, and nothing else.
   driver_.describe(4, {kRam, 1, kDescriptorWrite, 0});
-  EXPECT_EQ(queue.working_set(100), (Pages{1, 2, 3}));
+  EXPECT_EQ(queue.working_set(100), (Pages{1, 2, 3, 18, 17, 16}));
+  // A table of descriptors comes before what they name.
+  driver_.put(page_at(30), Descriptor{page_at(31), 1, kDescriptorWrite, 0});
+  driver_.describe(3, {page_at(30), sizeof(Descriptor), kDescriptorIndirect, 0});
+  EXPECT_EQ(queue.working_set(100), (Pages{1, 2, 3, 46, 47, 18, 17, 16}));
+  // An index of nonsense leads to no more than the queue's entries.
   driver_.set_index(0x7777);
-  EXPECT_LE(queue.working_set(100).size(), 100U);
+  for (const vmm::PageIndex page : queue.working_set(6)) EXPECT_LT(page, memory_.page_count());
+  EXPECT_EQ(queue.working_set(6).size(), 6U);
 }
 
 }  // namespace
