@@ -38,24 +38,28 @@ ContentSample::Kind ContentSample::look(std::span<const std::byte> page) {
 }
 
 void ContentSample::pack() {
-  const auto start = std::chrono::steady_clock::now();
-  const std::size_t size = codec_.pack(block_, packed_, BlockPacker::kAcceleration);
-  seconds_.push_back(seconds_since(start));
-  in_ += static_cast<double>(kBlock);
-  out_ += static_cast<double>(std::min(size, kBlock));
+  auto start = std::chrono::steady_clock::now();
+  const std::size_t by_lz4 = codec_.pack(block_, packed_, BlockPacker::kAcceleration);
+  lz4_.add(by_lz4, seconds_since(start));
+  start = std::chrono::steady_clock::now();
+  const std::size_t by_zstd = codec_.pack_zstd(block_, packed_);
+  zstd_.add(by_zstd, seconds_since(start));
 }
 
-double ContentSample::shrunk_bytes() const {
-  return in_ == 0 ? static_cast<double>(vmm::kPageSize) : vmm::kPageSize * out_ / in_;
+void ContentSample::Tally::add(std::size_t bytes, double seconds) {
+  out_ += static_cast<double>(std::min(bytes, kBlock));
+  seconds_.push_back(seconds);
 }
 
 /// By the middle one of the blocks: some were interrupted.
-double ContentSample::pack_rate() const {
-  if (seconds_.empty()) return 0;
+Packing ContentSample::Tally::packing() const {
+  if (seconds_.empty()) return {};
   std::vector<double> seconds = seconds_;
   const auto middle = seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2);
   std::ranges::nth_element(seconds, middle);
-  return static_cast<double>(kBlock) / std::max(*middle, 1e-9);
+  const double pages = static_cast<double>(seconds.size()) * wire::kMaxLz4Pages;
+  return {.page_bytes = out_ / pages,
+          .rate = static_cast<double>(kBlock) / std::max(*middle, 1e-9)};
 }
 
 }  // namespace migration::forecast

@@ -10,6 +10,13 @@
 
 namespace migration::forecast {
 
+/// Pages that shrink, in blocks of 16, by one of the formats.
+struct Packing {
+  double page_bytes = 4096;  ///< that it leaves of a page
+  /// Bytes of pages that it packs in a second, where nobody else takes the processor; 0: not known.
+  double rate = 0;
+};
+
 /// What pages of a sample would take on the wire, by the tests and the codec of PageSender.
 class ContentSample {
  public:
@@ -21,16 +28,24 @@ class ContentSample {
   /// One that was touched. Its bytes are read now.
   Kind look(std::span<const std::byte> page);
 
-  /// Of a page that shrinks: the bytes of it that LZ4 leaves, in a block of 16.
-  [[nodiscard]] double shrunk_bytes() const;
-  /// Of such pages, how many bytes it packs in a second, where nobody else takes the processor; 0:
-  /// none was seen.
-  [[nodiscard]] double pack_rate() const;
+  [[nodiscard]] Packing lz4() const { return lz4_.packing(); }
+  [[nodiscard]] Packing zstd() const { return zstd_.packing(); }
   /// Pages that are the same as an earlier one, but for zero pages.
   [[nodiscard]] std::uint64_t duplicates() const { return duplicates_; }
   [[nodiscard]] std::uint64_t data() const { return data_; }
 
  private:
+  /// Of blocks that were packed.
+  class Tally {
+   public:
+    void add(std::size_t bytes, double seconds);
+    [[nodiscard]] Packing packing() const;
+
+   private:
+    double out_ = 0;
+    std::vector<double> seconds_;  ///< that each block took
+  };
+
   void pack();
 
   PageCodec codec_;
@@ -38,8 +53,7 @@ class ContentSample {
   std::vector<std::byte> packed_;
   std::size_t filled_ = 0;  ///< bytes of block_
   unsigned blocks_ = 0;     ///< filled so far
-  double in_ = 0, out_ = 0;
-  std::vector<double> seconds_;  ///< that each block took
+  Tally lz4_, zstd_;
   std::unordered_set<std::uint64_t> digests_;
   std::uint64_t data_ = 0;
   std::uint64_t duplicates_ = 0;

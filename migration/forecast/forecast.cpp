@@ -6,10 +6,11 @@
 #include <array>
 #include <cmath>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
-#include "migration/policy/compression_policy.hpp"
+#include "migration/forecast/packing_choice.hpp"
 #include "migration/policy/delta_policy.hpp"
 #include "migration/wire/format.hpp"
 #include "vmm/memory/guest_address.hpp"
@@ -44,7 +45,7 @@ constexpr double kMissingSeconds = 0.5e-6;
 /// Of a page that goes as its difference, besides that.
 constexpr double kDeltaBytes = wire::kRangeBytes + wire::kDeltaHeadBytes;
 /// Those who push go behind all others: so much of their speed is left to pack pages.
-constexpr double kPackAside = 0.35;
+constexpr double kPackAside = 0.6;
 /// What does not depend on the pages of the stop takes from so many times to so many times as long.
 constexpr double kLeastFixed = 0.4;
 constexpr double kMostFixed = 5;
@@ -71,20 +72,10 @@ Shares shares_of(const GuestSample& sample) {
 /// How many it will be where nobody says is found as it runs: more than one where that is quicker.
 unsigned channels_of(const MigrateOptions& options) { return options.channels.value_or(1); }
 
-/// As the first probe of a sender decides.
-bool would_compress(const GuestSample& sample, double pack_rate, const LinkEstimate& link,
-                    double shrinking, const MigrateOptions& options) {
-  if (pack_rate == 0) return false;
-  constexpr double kSent = 64e6;
-  const double channel = link.bytes_per_second / channels_of(options);
-  CompressionPolicy policy(options.compression,
-                           static_cast<double>(link.cap) / channels_of(options), false);
-  if (link.cap == 0) policy.sent_raw(kSent, kSent / channel);
-  const double shrunk = shrinking * sample.shrunk_bytes / vmm::kPageSize + 1 - shrinking;
-  if (options.compression == Compression::automatic) {
-    policy.probed(kSent, {shrunk * kSent, kSent / pack_rate});
-  }
-  return policy.compress();
+/// One of those: `speed` is the share of that of packing which is left to it.
+Sending sending_of(const LinkEstimate& link, const MigrateOptions& options, double speed) {
+  const unsigned channels = channels_of(options);
+  return {link.bytes_per_second / channels, static_cast<double>(link.cap) / channels, speed};
 }
 
 double rate_of(const LinkEstimate& link) {
@@ -103,10 +94,11 @@ bool would_send_deltas(const GuestSample& sample, const LinkEstimate& link,
 }
 
 model::Scenario scenario_of(const GuestSample& sample, const LinkEstimate& link,
-                            const MigrateOptions& options, unsigned cpus, bool compressed,
-                            double shrinking) {
+                            const MigrateOptions& options, unsigned cpus,
+                            const std::optional<Packing>& packing, double shrinking) {
   model::Scenario with;
-  auto profile = std::make_shared<model::Profile>(profile_of(sample, compressed));
+  auto profile = std::make_shared<model::Profile>(
+      profile_of(sample, packing ? packing->page_bytes : vmm::kPageSize));
   const double scale = profile->scale;
   with.guest.pages = profile->pages.size();
   with.guest.state_bytes = kStateBytesPerCpu * cpus / scale;
@@ -119,7 +111,7 @@ model::Scenario scenario_of(const GuestSample& sample, const LinkEstimate& link,
         1, static_cast<std::uint64_t>(static_cast<double>(link.cap) / scale));
   }
   with.hosts = kHosts;
-  if (compressed) with.hosts.data_seconds += shrinking * vmm::kPageSize / sample.pack_rate;
+  if (packing) with.hosts.data_seconds += shrinking * vmm::kPageSize / packing->rate;
   if (would_send_deltas(sample, link, options)) {
     const std::uint64_t ram = sample.touched.pages() * vmm::kPageSize;
     const std::uint64_t bases = delta_cache_bytes(options, ram) / vmm::kPageSize;
@@ -225,19 +217,20 @@ Forecast forecast(const GuestSample& sample, const LinkEstimate& link,
   result.used_pages = sample.touched.count();
   result.zero_share = shares.zero;
   result.duplicate_share = sample.duplicates;
-  result.shrunk_share = sample.shrunk_bytes / vmm::kPageSize;
-  result.compressed = would_compress(sample, sample.pack_rate, link, shares.shrinking, options);
+  const auto packing_at = [&](double speed) {
+    return packing_for(sample, shares.shrinking, sending_of(link, options, speed),
+                       options.compression);
+  };
+  const auto packing = packing_at(1);
+  result.shrunk_share = packing.value_or(sample.lz4).page_bytes / vmm::kPageSize;
+  result.compressed = packing.has_value();
   result.energy = energy;
   result.bandwidth = rate_of(link);
-  model::Scenario with =
-      scenario_of(sample, link, options, cpus, result.compressed, shares.shrinking);
+  model::Scenario with = scenario_of(sample, link, options, cpus, packing, shares.shrinking);
   result.dirty_pages_per_second = pages_written(*with.profile, 1);
   result.working_set_pages = pages_written(*with.profile, kWorkingSetSeconds);
-  model::Scenario aside = with;
-  if (result.compressed &&
-      !would_compress(sample, kPackAside * sample.pack_rate, link, shares.shrinking, options)) {
-    aside = scenario_of(sample, link, options, cpus, false, shares.shrinking);
-  }
+  const model::Scenario aside =
+      scenario_of(sample, link, options, cpus, packing_at(kPackAside), shares.shrinking);
   for (const Mode mode : kModes) {
     result.modes.push_back(
         forecast_of(mode, mode == Mode::post_copy ? aside : with, runs, energy, stop));

@@ -81,8 +81,8 @@ class Rates {
 /// Says what a page that was not looked at is like.
 class Neighbourhoods {
  public:
-  Neighbourhoods(const GuestSample& sample, bool shrunk)
-      : sample_(sample), shrunk_(shrunk), zeros_(sample, false), data_(sample, true) {
+  Neighbourhoods(const GuestSample& sample, double shrunk_bytes)
+      : sample_(sample), shrunk_bytes_(shrunk_bytes), zeros_(sample, false), data_(sample, true) {
     for (std::size_t i = 0; i < sample.kinds.size(); ++i) {
       if (sample.kinds[i] != Kind::untouched) known_.push_back(i);
     }
@@ -98,8 +98,8 @@ class Neighbourhoods {
     go_to(page);
     const Kind kind = sample_.kinds[like_[random_.below(like_.size())]];
     traits.zero = kind == Kind::zero;
-    traits.bytes = static_cast<float>(kind == Kind::shrinking && shrunk_ ? sample_.shrunk_bytes
-                                                                         : double{vmm::kPageSize});
+    traits.bytes =
+        static_cast<float>(kind == Kind::shrinking ? shrunk_bytes_ : double{vmm::kPageSize});
     const WriteRates& rates = is_data(kind) ? data_here_ : zeros_here_;
     traits.writes_per_second = static_cast<float>(rates.rate(random_.share()));
     return traits;
@@ -122,7 +122,7 @@ class Neighbourhoods {
   }
 
   const GuestSample& sample_;
-  const bool shrunk_;
+  const double shrunk_bytes_;
   const Rates zeros_;
   const Rates data_;
   std::vector<std::size_t> known_;  ///< of the sample: what was touched
@@ -147,13 +147,13 @@ vmm::PageSet thinned(const vmm::PageSet& pages) {
   return thin;
 }
 
-model::Profile profile_of(const GuestSample& sample, bool shrunk) {
+model::Profile profile_of(const GuestSample& sample, double shrunk_bytes) {
   const std::uint64_t pages = sample.touched.pages();
   const std::uint64_t scale = pages_for_one(pages);
   model::Profile profile;
   profile.pages.resize(pages / scale);
   profile.scale = static_cast<double>(pages) / static_cast<double>(profile.pages.size());
-  Neighbourhoods neighbourhoods(sample, shrunk);
+  Neighbourhoods neighbourhoods(sample, shrunk_bytes);
   for (std::uint64_t n = 0; n < profile.pages.size(); ++n) {
     const vmm::PageIndex page = page_of(n, scale);
     if (page < pages && sample.touched.test(page)) profile.pages[n] = neighbourhoods.of(page);

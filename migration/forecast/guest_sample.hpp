@@ -17,18 +17,17 @@ struct GuestSample {
   std::vector<WriteSample::Seen> writes;   ///< of some pages, in order
   std::vector<ContentSample::Kind> kinds;  ///< of the same
   double step_seconds = 0;
-  double shrunk_bytes = 4096;  ///< of a page that shrinks
-  double pack_rate = 0;        ///< bytes per second; 0: not known
-  double delta_bytes = 0;      ///< of the difference of a page that was written; 0: not known
-  double delta_seconds = 0;    ///< that it takes to make it
-  double duplicates = 0;       ///< share of the pages that are not zero
+  Packing lz4, zstd;         ///< of pages that shrink
+  double delta_bytes = 0;    ///< of the difference of a page that was written; 0: not known
+  double delta_seconds = 0;  ///< that it takes to make it
+  double duplicates = 0;     ///< share of the pages that are not zero
   /// What differs from the image that another host keeps, if one does.
   std::optional<vmm::PageSet> changed;
 };
 
 /// What the model can take: all pages of the guest, those that were not looked at as those near
-/// them that were. `shrunk`: pages that shrink travel so.
-[[nodiscard]] model::Profile profile_of(const GuestSample& sample, bool shrunk);
+/// them that were. Those that shrink take `shrunk_bytes`.
+[[nodiscard]] model::Profile profile_of(const GuestSample& sample, double shrunk_bytes);
 /// What differs, by the pages of that profile.
 [[nodiscard]] vmm::PageSet thinned(const vmm::PageSet& pages);
 /// How many pages one of the profile stands for.

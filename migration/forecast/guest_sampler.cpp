@@ -89,8 +89,8 @@ void GuestSampler::look_at_deltas() {
 GuestSample GuestSampler::take() {
   sample_.writes = writes_.seen();
   sample_.step_seconds = writes_.step_seconds();
-  sample_.shrunk_bytes = content_.shrunk_bytes();
-  sample_.pack_rate = content_.pack_rate();
+  sample_.lz4 = content_.lz4();
+  sample_.zstd = content_.zstd();
   if (deltas_.tells()) {
     sample_.delta_bytes = deltas_.bytes();
     sample_.delta_seconds = deltas_.seconds();

@@ -40,11 +40,13 @@ TEST(ContentSample, SortsPagesAsASenderDoes) {
 TEST(ContentSample, KnowsNothingOfPagesThatShrinkBeforeItHasABlock) {
   ContentSample sample;
   for (unsigned i = 0; i < 15; ++i) static_cast<void>(sample.look(text(i)));
-  EXPECT_EQ(sample.shrunk_bytes(), 4096);
-  EXPECT_EQ(sample.pack_rate(), 0);
+  EXPECT_EQ(sample.lz4().page_bytes, 4096);
+  EXPECT_EQ(sample.lz4().rate, 0);
   static_cast<void>(sample.look(text(15)));
-  EXPECT_LT(sample.shrunk_bytes(), 2048);
-  EXPECT_GT(sample.pack_rate(), 0);
+  for (const Packing& packing : {sample.lz4(), sample.zstd()}) {
+    EXPECT_LT(packing.page_bytes, 2048);
+    EXPECT_GT(packing.rate, 0);
+  }
 }
 
 TEST(ContentSample, CountsDuplicatesButForZeroPages) {

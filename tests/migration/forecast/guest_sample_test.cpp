@@ -30,7 +30,7 @@ class OfAGuest : public testing::TestWithParam<Case> {};
 TEST_P(OfAGuest, TellsHowManyPagesAreWritten) {
   const model::Profile guest = guest_with(kRam, GetParam().rate);
   const GuestSample sample = look_at(guest);
-  const model::Profile seen = profile_of(sample, false);
+  const model::Profile seen = profile_of(sample, vmm::kPageSize);
   // The further ahead, the more is guessed.
   for (const auto& [seconds, error] : {std::pair{0.1, 0.12}, {1.0, 0.1}, {4.0, 0.2}, {10.0, 0.4}}) {
     const double truth = pages_written(guest, seconds);
@@ -48,7 +48,7 @@ TEST(GuestSample, IsThinnedWhereTheGuestIsLarge) {
   GuestSample sample = look_at(guest);
   sample.touched = vmm::PageSet(4 * kRam);
   sample.touched.set(vmm::PageRange{0, 2 * kRam});
-  const model::Profile thin = profile_of(sample, false);
+  const model::Profile thin = profile_of(sample, vmm::kPageSize);
   ASSERT_EQ(thin.pages.size(), kRam / 4);
   EXPECT_EQ(thin.scale, 16);
   EXPECT_TRUE(thin.pages[kRam / 8 - 1].touched);
