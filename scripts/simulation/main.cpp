@@ -11,6 +11,7 @@
 #include "data_center.hpp"
 #include "growth.hpp"
 #include "placement/policies.hpp"
+#include "plug_in.hpp"
 #include "rack.hpp"
 #include "table1.hpp"
 #include "vmm/text/json_text.hpp"
@@ -140,6 +141,13 @@ void define(CLI::App& app, Options& options) {
   }
 }
 
+Table1 by_plug_in(const Options& options) {
+  if (options.table1 == 0 || options.reuse) {
+    throw std::invalid_argument("--mode simgrid is of --table1, without --reuse");
+  }
+  return table1_by_plug_in(options.table1, options.at_once);
+}
+
 nlohmann::json run(Options options) {
   const auto start = std::chrono::steady_clock::now();
   const auto policy = placement::policy_of(options.policy == "none" ? "paper" : options.policy);
@@ -147,6 +155,7 @@ nlohmann::json run(Options options) {
     throw std::invalid_argument(fmt::format("there is no policy '{}': choose one of {}, none",
                                             options.policy, placement::kPolicyNames));
   }
+  if (options.mode == "simgrid") return to_json(options, by_plug_in(options));
   const Charge charge = charge_of(options);
   if (options.table1 > 0) {
     return to_json(options, table1(options.table1, charge.mode, options.reuse, options.at_once));

@@ -46,6 +46,8 @@ struct Network::UnderWay {
   const Breaks* breaks = nullptr;
 };
 
+void Network::prepare() { engine(); }
+
 Network::Network(const std::vector<placement::Host>& hosts, const Uplink& uplink, const Cut& cut)
     : cut_(cut), under_way_(std::make_unique<UnderWay>()) {
   engine();
@@ -56,6 +58,7 @@ Network::Network(const std::vector<placement::Host>& hosts, const Uplink& uplink
   }
   for (placement::HostIndex index = 0; index < hosts.size(); ++index) {
     auto* node = zone->create_host(fmt::format("{}", index), 1e9);
+    node->set_core_count(static_cast<int>(hosts[index].cpu / hosts[index].core));
     auto* link = zone->create_split_duplex_link(fmt::format("link-{}", index), hosts[index].link)
                      ->set_latency(kLatency);
     std::vector<s4u::LinkInRoute> route;

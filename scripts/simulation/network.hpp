@@ -37,6 +37,8 @@ class Network {
   /// Whether a move, of which this share is sent, cannot go on.
   using Breaks = std::function<bool(std::size_t, double)>;
 
+  /// Before what wants SimGrid's engine there before the hosts.
+  static void prepare();
   /// Each host is joined to one switch by its link, which carries as much each way.
   explicit Network(const std::vector<placement::Host>& hosts, const Uplink& uplink = {},
                    const Cut& cut = {});

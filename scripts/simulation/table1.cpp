@@ -17,24 +17,13 @@ namespace {
 
 constexpr HostIndex kHere = 0;
 constexpr HostIndex kThere = 1;
-constexpr double kLink = 1e9 / 8;
-/// What each of the paper's 15 guests had, and what they changed.
-constexpr std::uint64_t kGuestBytes = 125 << 20;
-constexpr double kDirtyPagesPerSecond = 500;
-
 Fleet guests_at_one_host(std::size_t count) {
   Fleet fleet;
-  for (const char* name : {"A", "B"}) {
-    placement::Host& host = fleet.hosts.emplace_back();
-    host.name = name;
-    host.memory = count * kGuestBytes;
-    host.cpu = host.core = 1;
-    host.link = kLink;
-  }
+  fleet.hosts = table1_hosts(count);
   fleet.vms.resize(count);
   for (Vm& vm : fleet.vms) {
-    vm.memory = vm.used = kGuestBytes;
-    vm.dirty_pages_per_s = kDirtyPagesPerSecond;
+    vm.memory = vm.used = kTable1GuestBytes;
+    vm.dirty_pages_per_s = kTable1DirtyPages;
   }
   return fleet;
 }
@@ -76,7 +65,7 @@ class Journey {
 
   void move(const std::vector<Leg>& step, double& bytes) {
     std::vector<Transfer> transfers;
-    const double share = kLink / static_cast<double>(step.size());
+    const double share = kTable1Link / static_cast<double>(step.size());
     for (const Leg& leg : step) {
       const auto cost = placement::cost_of(fleet_.vms[leg.vm], leg.to, mode_, share);
       bytes += cost.bytes;
@@ -94,6 +83,19 @@ class Journey {
 };
 
 }  // namespace
+
+std::vector<placement::Host> table1_hosts(std::size_t guests) {
+  std::vector<placement::Host> hosts;
+  for (const char* name : {"A", "B"}) {
+    placement::Host& host = hosts.emplace_back();
+    host.name = name;
+    host.memory = guests * kTable1GuestBytes;
+    host.core = 1;
+    host.cpu = static_cast<double>(guests);
+    host.link = kTable1Link;
+  }
+  return hosts;
+}
 
 Table1 table1(std::size_t guests, migration::Mode mode, bool reuse, bool at_once) {
   return Journey(guests, mode, at_once).run(reuse);

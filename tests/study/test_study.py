@@ -46,19 +46,25 @@ class ADay(Study):
 
     def test_without_moves_leaves_all_hosts_on(self):
         # Each of the first kind asks for more than half a host as it starts.
-        day = self.study([IDLE] * 1, "--policy", "none", "--hosts", "4", "--repeat", "2")
+        day = self.study([IDLE] * 1, "--policy", "none", "--hosts", "4", "--repeat", "2",
+                         "--vms-stay")
         self.assertAlmostEqual(day["hosts_on"], 2)
         self.assertAlmostEqual(day["energy_kwh"], 2 * IDLE_WATTS * 12 * SAMPLE_HOURS / 1e3, 6)
 
     def test_of_idle_vms_ends_on_one_host(self):
-        day = self.study([IDLE], "--hosts", "4", "--repeat", "2")
+        day = self.study([IDLE], "--hosts", "4", "--repeat", "2", "--vms-stay")
         self.assertEqual(day["migrations"], 1)
         self.assertAlmostEqual(day["bytes"], RAM, delta=1e5)
         self.assertLess(day["hosts_on"], 1.2)
 
     def test_charges_as_published(self):
-        day = self.study([IDLE], "--hosts", "4", "--repeat", "2", "--mode", "published")
+        day = self.study([IDLE], "--hosts", "4", "--repeat", "2", "--mode", "published",
+                         "--vms-stay")
         self.assertEqual(day["bytes"], RAM)
+
+    def test_is_over_for_vms_that_ask_for_nothing(self):
+        day = self.study([IDLE], "--policy", "none", "--hosts", "2")
+        self.assertAlmostEqual(day["hosts_on"], 1 / 12)
 
     def test_sees_overload(self):
         # The largest four have to share the one host that is fast enough for them.
@@ -121,6 +127,22 @@ class Table1(Study):
         alone = self.study([], "--table1", "150", "--mode", "pre-copy")
         together = self.study([], "--table1", "150", "--mode", "pre-copy", "--at-once")
         self.assertGreater(together["there_bytes"], 10 * alone["there_bytes"])
+
+    def test_sends_as_much_as_by_the_plug_in_of_simgrid(self):
+        for more in ([], ["--at-once"]):
+            ours, plug_in = (self.study([], "--table1", "15", "--mode", mode, *more)
+                             for mode in ("pre-copy", "simgrid"))
+            for way in ("there_bytes", "back_bytes"):
+                self.assertAlmostEqual(ours[way] / plug_in[way], 1, 2)
+            self.assertAlmostEqual(ours["there_seconds"] / plug_in["there_seconds"], 1, 1)
+            self.assertLess(plug_in["longest_stop_ms"], 30)
+
+    def test_does_not_end_by_the_plug_in_when_more_share_the_link_than_converge(self):
+        self.assertIn("does not end", self.study([], "--table1", "150", "--mode", "simgrid",
+                                                 "--at-once", status=1))
+        for option in (["--table1", "15", "--reuse"], []):
+            self.assertIn("--mode simgrid is of --table1",
+                          self.study([IDLE], "--mode", "simgrid", *option, status=1))
 
     def test_refuses_what_is_of_a_day(self):
         self.assertIn("--mode published is of a day",
