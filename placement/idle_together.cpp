@@ -2,12 +2,13 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
+#include <limits>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "placement/cost.hpp"
+#include "placement/expected.hpp"
+#include "placement/host_trees.hpp"
 
 namespace placement {
 
@@ -15,40 +16,6 @@ namespace {
 
 enum Kind : std::size_t { idle, active };
 constexpr std::array kKinds = {idle, active};
-
-/// What a VM is expected to use, and what VMs are expected to use together.
-struct Expected {
-  double mean = 0;
-  double variance = 0;
-  double needs = 0;  ///< what a host must have
-  double latest = 0;
-  std::uint64_t memory = 0;
-  std::size_t vms = 0;
-
-  Expected& operator+=(const Expected& other) {
-    mean += other.mean;
-    variance += other.variance;
-    needs += other.needs;
-    latest += other.latest;
-    memory += other.memory;
-    vms += other.vms;
-    return *this;
-  }
-  Expected& operator-=(const Expected& other) {
-    vms -= other.vms;
-    memory -= other.memory;
-    if (vms == 0) return *this = {};
-    mean -= other.mean;
-    variance = std::max(0.0, variance - other.variance);
-    needs -= other.needs;
-    latest -= other.latest;
-    return *this;
-  }
-  /// With so many standard deviations.
-  [[nodiscard]] double peak(double deviations) const {
-    return std::max(needs, mean + deviations * std::sqrt(variance));
-  }
-};
 
 class Consolidation {
  public:
@@ -58,7 +25,9 @@ class Consolidation {
         places_(places_of(fleet)),
         at_(fleet.hosts.size()),
         sums_(fleet.hosts.size()),
-        kind_of_host_(fleet.hosts.size(), idle) {
+        kind_of_host_(fleet.hosts.size(), idle),
+        cores_(cores_of(fleet)),
+        trees_(fleet.hosts.size(), kTrees * cores_.size()) {
     for (VmIndex vm = 0; vm < places_.size(); ++vm) {
       const Demand demand = demand_of(fleet.vms[vm]);
       parts_.push_back(
@@ -140,24 +109,46 @@ class Consolidation {
     }
   }
 
-  // Hosts that are on, of each kind, by what they have left.
+  // Hosts in order: those that are on, of each kind, by the CPU that they have left; those that are
+  // off by their worth. Each size of core has trees of its own.
+
+  [[nodiscard]] static std::vector<double> cores_of(const Fleet& fleet) {
+    std::vector<double> cores;
+    for (const Host& host : fleet.hosts) cores.push_back(host.core);
+    std::ranges::sort(cores);
+    cores.erase(std::ranges::unique(cores).begin(), cores.end());
+    return cores;
+  }
+  [[nodiscard]] std::size_t tree_of(HostIndex host) const {
+    const auto core = std::ranges::lower_bound(cores_, fleet_.hosts[host].core) - cores_.begin();
+    const std::size_t order = at_[host].empty() ? kOff : kind_of_host_[host];
+    return order * cores_.size() + static_cast<std::size_t>(core);
+  }
+  [[nodiscard]] HostTrees::Key key_of(HostIndex host) const {
+    return {at_[host].empty() ? worth(host) : left(host), host};
+  }
+  void enter(HostIndex host) {
+    const Host& size = fleet_.hosts[host];
+    const std::uint64_t used = std::min(size.memory, sums_[host].memory);
+    trees_.insert(tree_of(host), key_of(host), {size.memory - used, size.cpu});
+  }
+  void leave(HostIndex host) { trees_.erase(tree_of(host), key_of(host)); }
+  /// The first host in this order, `from` or behind it, with memory and a core for the VM; one that
+  /// is off has all that it needs.
+  [[nodiscard]] std::optional<HostTrees::Key> first(std::size_t order, HostTrees::Key from,
+                                                    VmIndex vm) const {
+    const HostTrees::Has wanted{parts_[vm].memory,
+                                order == kOff ? parts_[vm].peak(settings_.room) : 0};
+    std::optional<HostTrees::Key> best;
+    for (std::size_t core = cores_.size(); core-- > 0 && cores_[core] >= parts_[vm].needs;) {
+      const auto found = trees_.first(order * cores_.size() + core, from, wanted);
+      if (found && (!best || *found < *best)) best = found;
+    }
+    return best;
+  }
 
   [[nodiscard]] double left(HostIndex host) const {
     return fleet_.hosts[host].cpu - sums_[host].peak(settings_.room);
-  }
-  void enter(HostIndex host) {
-    if (at_[host].empty()) {
-      off_.insert({worth(host), host});
-    } else {
-      on_[kind_of_host_[host]].insert({left(host), host});
-    }
-  }
-  void leave(HostIndex host) {
-    if (at_[host].empty()) {
-      off_.erase({worth(host), host});
-    } else {
-      on_[kind_of_host_[host]].erase({left(host), host});
-    }
   }
   /// Watts for each unit of CPU, when busy: what is least is switched on first.
   [[nodiscard]] double worth(HostIndex host) const {
@@ -200,22 +191,21 @@ class Consolidation {
     const Expected& part = parts_[vm];
     const double least = std::min(part.mean, part.needs);
     const double enough = part.peak(settings_.room);
-    const auto& hosts = on_[kind];
     std::size_t looks = 0;
-    for (auto at = hosts.lower_bound({least, 0}); at != hosts.end(); ++at) {
+    for (auto at = first(kind, {least, 0}, vm); at;) {
       if (suits(at->second)) return at->second;
-      if (++looks != kLooks || at->first >= enough) continue;
-      at = std::prev(hosts.lower_bound({enough, 0}));
+      const bool skips = ++looks == kLooks && at->first < enough;
+      at = first(kind,
+                 skips ? HostTrees::Key{enough, 0} : HostTrees::Key{at->first, at->second + 1}, vm);
     }
     return std::nullopt;
   }
 
   /// One that is off, and saves most.
   [[nodiscard]] std::optional<HostIndex> off_host(VmIndex vm) const {
-    for (const auto& [watts, host] : off_) {
-      if (fits(vm, host)) return host;
-    }
-    return std::nullopt;
+    const auto at = first(kOff, kFirst, vm);
+    if (!at) return std::nullopt;
+    return at->second;
   }
 
   /// Gives away what costs least for the relief that it brings.
@@ -305,6 +295,10 @@ class Consolidation {
 
   /// At hosts that may have room, before one that has it is taken.
   static constexpr std::size_t kLooks = 64;
+  /// An order besides those of the kinds.
+  static constexpr std::size_t kOff = kKinds.size();
+  static constexpr std::size_t kTrees = kOff + 1;
+  static constexpr HostTrees::Key kFirst{-std::numeric_limits<double>::infinity(), 0};
 
   const Fleet& fleet_;
   const IdleTogether::Settings& settings_;
@@ -313,8 +307,8 @@ class Consolidation {
   std::vector<std::vector<VmIndex>> at_;
   std::vector<Expected> sums_;
   std::vector<Kind> kind_of_host_;
-  std::array<std::set<std::pair<double, HostIndex>>, 2> on_;
-  std::set<std::pair<double, HostIndex>> off_;
+  std::vector<double> cores_;  ///< that hosts have, each once
+  HostTrees trees_;
 };
 
 }  // namespace

@@ -37,8 +37,9 @@ std::pair<std::vector<HostIndex>, double> decide(const placement::Policy& policy
 }
 
 Decision decision(const placement::Policy& policy, const std::vector<Trace>& traces,
-                  std::size_t repeat) {
-  Fleet fleet = make_fleet({.hosts = kHosts * repeat, .repeat = repeat}, traces.size());
+                  std::size_t repeat, bool memory_counts) {
+  const Setting setting{.hosts = kHosts * repeat, .repeat = repeat, .memory_counts = memory_counts};
+  Fleet fleet = make_fleet(setting, traces.size());
   for (std::size_t sample = 0; sample < placement::kRecentSamples; ++sample) {
     take(fleet, traces, sample);
   }
@@ -54,13 +55,13 @@ Decision decision(const placement::Policy& policy, const std::vector<Trace>& tra
 }  // namespace
 
 std::vector<Decision> growth(const placement::Policy& policy, const std::vector<Trace>& traces,
-                             std::size_t most) {
+                             std::size_t most, bool memory_counts) {
   if (traces.front().size() <= placement::kRecentSamples) {
     throw std::runtime_error("the trace is too short: decisions are made of an hour of it");
   }
   std::vector<Decision> decisions;
   for (std::size_t repeat = 1; repeat <= most; repeat *= 2) {
-    decisions.push_back(decision(policy, traces, repeat));
+    decisions.push_back(decision(policy, traces, repeat, memory_counts));
   }
   return decisions;
 }

@@ -17,8 +17,9 @@ struct Decision {
 };
 
 /// Of fleets twice as large each time, of the published setting: from the traces taken once to
-/// `most` times.
+/// `most` times. `memory_counts`: as of Setting.
 [[nodiscard]] std::vector<Decision> growth(const placement::Policy& policy,
-                                           const std::vector<Trace>& traces, std::size_t most);
+                                           const std::vector<Trace>& traces, std::size_t most,
+                                           bool memory_counts);
 
 }  // namespace study

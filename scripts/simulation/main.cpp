@@ -132,10 +132,10 @@ void define(CLI::App& app, Options& options) {
   cut_at->needs(rack)->needs(cut);
   cut->needs(rack)->needs(cut_at);
   app.add_option("--policy", options.policy)->excludes(table1)->excludes(rack);
+  app.add_flag("--memory", options.setting.memory_counts)->excludes(table1)->excludes(rack);
   for (CLI::Option* option :
        {app.add_option("--hosts", options.setting.hosts)->check(CLI::Range(1, 1'000'000)),
         app.add_option("--repeat", options.setting.repeat)->check(CLI::Range(1, 1'000)),
-        app.add_flag("--memory", options.setting.memory_counts),
         app.add_flag("--vms-stay", options.vms_stay)}) {
     option->excludes(table1)->excludes(growth)->excludes(rack);
   }
@@ -164,7 +164,10 @@ nlohmann::json run(Options options) {
     options.rack_setting.mode = charge.mode;
     return to_json(empty_rack(options.rack_setting));
   }
-  if (options.growth > 0) return to_json(growth(*policy, read_traces(std::cin), options.growth));
+  if (options.growth > 0) {
+    return to_json(
+        growth(*policy, read_traces(std::cin), options.growth, options.setting.memory_counts));
+  }
   if (options.setting.hosts == 0) options.setting.hosts = kHosts * options.setting.repeat;
   const std::vector<Trace> traces = read_traces(std::cin);
   const Figures figures =
