@@ -17,11 +17,17 @@ Loads::Loads(const Fleet& fleet) : fleet_(fleet), loads_(fleet.hosts.size()) {
   for (VmIndex vm = 0; vm < fleet.vms.size(); ++vm) add(vm, fleet.vms[vm].host);
 }
 
-bool Loads::fits(VmIndex vm, HostIndex host) const {
+Load Loads::room(HostIndex host) const {
   const Host& there = fleet_.hosts[host];
   const Load& load = loads_[host];
-  return load.memory <= there.memory && fleet_.vms[vm].memory <= there.memory - load.memory &&
-         needs_[vm] <= there.core && load.cpu + needs_[vm] <= there.cpu * (1 + kRounding);
+  return {.memory = there.memory - std::min(there.memory, load.memory),
+          .cpu = std::min(there.core, there.cpu * (1 + kRounding) - load.cpu)};
+}
+
+bool Loads::fits(VmIndex vm, HostIndex host) const {
+  const Load left = room(host);
+  return loads_[host].memory <= fleet_.hosts[host].memory && fleet_.vms[vm].memory <= left.memory &&
+         needs_[vm] <= left.cpu;
 }
 
 void Loads::add(VmIndex vm, HostIndex host) {

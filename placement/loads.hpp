@@ -28,6 +28,8 @@ class Loads {
   void remove(VmIndex vm, HostIndex host);
 
   [[nodiscard]] const Load& at(HostIndex host) const { return loads_[host]; }
+  /// What no VM takes, of which one more may take all.
+  [[nodiscard]] Load room(HostIndex host) const;
   /// What a VM takes of the CPU.
   [[nodiscard]] double needs(VmIndex vm) const { return needs_[vm]; }
 

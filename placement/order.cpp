@@ -35,8 +35,13 @@ class Ordering {
         targets_(targets),
         in_turn_(in_turn),
         loads_(fleet),
-        parked_(fleet.vms.size(), false) {
-    for (const VmIndex vm : moving) waiting_.push_back({vm, fleet.vms[vm].host, targets[vm]});
+        cheapest_first_(moving.begin(), moving.end()),
+        may_park_(fleet.vms.size(), false) {
+    for (const VmIndex vm : moving) {
+      waiting_.push_back({vm, fleet.vms[vm].host, targets[vm]});
+      may_park_[vm] = true;
+    }
+    std::ranges::stable_sort(cheapest_first_, {}, [&](VmIndex vm) { return fleet.vms[vm].used; });
   }
 
   Steps run() {
@@ -46,16 +51,20 @@ class Ordering {
 
   /// Some went to a third host for nothing: all that came of it is possible without.
   Steps without_detours(Steps steps) {
+    for (const auto& step : steps) make(step, loads_);
     for (std::size_t step = steps.size(); step-- > 0;) {
-      const Leg& leg = steps[step].front();
-      if (leg.to == targets_[leg.vm]) continue;
-      auto direct = steps;
-      direct.erase(direct.begin() + static_cast<std::ptrdiff_t>(step));
-      for (auto& later : std::span(direct).subspan(step)) {
-        const auto next = std::ranges::find(later, leg.vm, &Leg::vm);
-        if (next != later.end()) next->from = leg.from;
+      unmake(steps[step], loads_);
+      const Leg detour = steps[step].front();
+      if (detour.to == targets_[detour.vm]) continue;
+      // Until it goes on from there the steps are others; after that all is as before.
+      const auto later = std::span(steps).subspan(step + 1);
+      const auto [until, next] = next_leg(later, detour.vm);
+      if (next != nullptr) next->from = detour.from;
+      if (is_possible(later.first(until))) {
+        steps.erase(steps.begin() + static_cast<std::ptrdiff_t>(step));
+      } else if (next != nullptr) {
+        next->from = detour.to;
       }
-      if (is_possible(direct)) steps = std::move(direct);
     }
     return steps;
   }
@@ -76,6 +85,7 @@ class Ordering {
       if (!shares_links(leg)) return false;
       loads_.add(leg.vm, leg.to);
       step.push_back(leg);
+      may_park_[leg.vm] = false;
       return true;
     });
     return end_step(std::move(step));
@@ -123,20 +133,30 @@ class Ordering {
   bool park_one() {
     std::vector<bool> wanted(fleet_.hosts.size(), false);
     for (const Leg& leg : waiting_) wanted[leg.to] = true;
-    Leg* cheapest = nullptr;
-    std::optional<HostIndex> place;
-    for (Leg& leg : waiting_) {
-      if (parked_[leg.vm] || !wanted[leg.from]) continue;
-      if (cheapest != nullptr && fleet_.vms[leg.vm].used >= fleet_.vms[cheapest->vm].used) continue;
-      if (const auto found = place_to_wait(leg, wanted)) {
-        cheapest = &leg;
-        place = found;
-      }
+    const Load most = most_room();
+    for (const VmIndex vm : cheapest_first_) {
+      const HostIndex from = fleet_.vms[vm].host;
+      if (!may_park_[vm] || !wanted[from]) continue;
+      if (fleet_.vms[vm].memory > most.memory || loads_.needs(vm) > most.cpu) continue;
+      const auto place = place_to_wait({vm, from, targets_[vm]}, wanted);
+      if (!place) continue;
+      may_park_[vm] = false;
+      loads_.add(vm, *place);
+      std::ranges::find(waiting_, vm, &Leg::vm)->from = *place;
+      return end_step({{vm, from, *place}});
     }
-    if (cheapest == nullptr) return false;
-    parked_[cheapest->vm] = true;
-    loads_.add(cheapest->vm, *place);
-    return end_step({{cheapest->vm, std::exchange(cheapest->from, *place), *place}});
+    return false;
+  }
+
+  /// No host has more of either.
+  [[nodiscard]] Load most_room() const {
+    Load most;
+    for (HostIndex host = 0; host < fleet_.hosts.size(); ++host) {
+      const Load room = loads_.room(host);
+      most.memory = std::max(most.memory, room.memory);
+      most.cpu = std::max(most.cpu, room.cpu);
+    }
+    return most;
   }
 
   /// Rather a host that is on, and rather one that nobody waits for.
@@ -153,8 +173,28 @@ class Ordering {
     return found;
   }
 
-  bool is_possible(const Steps& steps) {
-    Loads loads(fleet_);
+  static void make(const std::vector<Leg>& step, Loads& loads) {
+    for (const Leg& leg : step) loads.add(leg.vm, leg.to);
+    for (const Leg& leg : step) loads.remove(leg.vm, leg.from);
+  }
+  static void unmake(const std::vector<Leg>& step, Loads& loads) {
+    for (const Leg& leg : step) loads.add(leg.vm, leg.from);
+    for (const Leg& leg : step) loads.remove(leg.vm, leg.to);
+  }
+
+  /// The VM's first leg in these steps, and how many they are with its step; null and all of them
+  /// if it has none.
+  static std::pair<std::size_t, Leg*> next_leg(std::span<std::vector<Leg>> steps, VmIndex vm) {
+    for (std::size_t step = 0; step < steps.size(); ++step) {
+      const auto leg = std::ranges::find(steps[step], vm, &Leg::vm);
+      if (leg != steps[step].end()) return {step + 1, &*leg};
+    }
+    return {steps.size(), nullptr};
+  }
+
+  /// From the loads as they are.
+  bool is_possible(std::span<const std::vector<Leg>> steps) {
+    Loads loads = loads_;
     for (const auto& step : steps) {
       share_anew();
       for (const Leg& leg : step) {
@@ -171,7 +211,8 @@ class Ordering {
   bool in_turn_;
   Loads loads_;
   std::vector<Leg> waiting_;
-  std::vector<bool> parked_;
+  std::vector<VmIndex> cheapest_first_;
+  std::vector<bool> may_park_;  ///< by VM: those that wait where they were
   std::vector<Traffic> in_;
   std::vector<Traffic> out_;
   Steps steps_;

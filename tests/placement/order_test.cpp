@@ -137,6 +137,28 @@ TEST(OrderOfMoves, HasNoneTakeTheRoomThatOthersNeedFirst) {
   EXPECT_EQ(count_moves(order), 3U);
 }
 
+/// Each VM in the place of another of its size, hosts without room, and one that is empty: a detour
+/// for every pair. To look at all VMs and hosts for each takes a minute.
+TEST(OrderOfMoves, OfManyPairsThatChangePlacesIsFoundSoon) {
+  constexpr std::size_t kHosts = 1000;
+  constexpr std::size_t kVmsOfEach = 10;
+  Fleet fleet = hosts(kHosts + 1);
+  std::vector<HostIndex> targets;
+  for (HostIndex at = 0; at < kHosts; ++at) {
+    fleet.hosts[at].memory = 0;
+    for (std::size_t i = 0; i < kVmsOfEach; ++i) {
+      Vm& guest = fleet.vms.emplace_back(vm("v", at, {1}));
+      guest.memory = guest.used = (1 + at / 2 * kVmsOfEach + i) * kMebibyte;
+      fleet.hosts[at].memory += guest.memory;
+      targets.push_back(at ^ 1U);
+    }
+  }
+  fleet.hosts[kHosts].memory = kHosts * kVmsOfEach * kMebibyte;
+  const Order order = order_moves(fleet, targets);
+  EXPECT_TRUE(order.stuck.empty());
+  EXPECT_EQ(count_moves(order), kHosts * kVmsOfEach * 3 / 2);
+}
+
 TEST(OrderOfMoves, UsesLinksThatAreNotShared) {
   Fleet fleet = hosts(4);
   fleet.vms = {vm("a", 0, {1}), vm("b", 1, {1})};
