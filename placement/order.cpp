@@ -218,9 +218,8 @@ class Ordering {
   Steps steps_;
 };
 
-/// At an order that leaves nothing stuck. Of many moves, which take long to order, one.
+/// At an order that leaves nothing stuck.
 constexpr std::size_t kTries = 4;
-constexpr std::size_t kManyMoves = 2000;
 
 /// All that move, those that take most before the others: they are hardest to find room for.
 std::vector<VmIndex> largest_first(const Fleet& fleet, std::span<const HostIndex> targets) {
@@ -301,7 +300,7 @@ Order order_moves(const Fleet& fleet, std::span<const HostIndex> targets) {
   Loads at_targets = loads_at(fleet, targets);
   const auto fits = [&](const Stuck& stuck) { return fits_in_the_end(at_targets, stuck); };
   Order best = order_by(fleet, targets, moving, false);
-  if (moving.size() < kManyMoves && std::ranges::all_of(best.stuck, fits)) {
+  if (std::ranges::all_of(best.stuck, fits)) {
     std::vector<Stuck> stuck = best.stuck;
     for (std::size_t tries = 1; tries < kTries && !best.stuck.empty(); ++tries) {
       let_pass(stuck, moving);
