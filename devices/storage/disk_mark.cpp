@@ -26,6 +26,10 @@ constexpr std::size_t kNameDigits = 32;
 constexpr std::string_view kNobody = "00000000000000000000000000000000";
 /// All of a mark: it is written in one piece, over the one before.
 constexpr std::size_t kBytes = 192;
+constexpr std::size_t kRunnerDigits = 16;
+constexpr std::string_view kRunner = "\nrunner ";
+/// What there is room for.
+constexpr std::size_t kLongestProcess = 76;
 
 std::string random_name() {
   std::array<std::uint64_t, 2> number{};
@@ -38,18 +42,20 @@ std::string random_name() {
 std::string this_process() {
   std::array<char, HOST_NAME_MAX + 1> host{};
   static_cast<void>(::gethostname(host.data(), host.size() - 1));
-  return fmt::format("process {} on {}", ::getpid(), vmm::printable(host.data()));
+  return fmt::format("process {} on {}", ::getpid(), vmm::printable(host.data()))
+      .substr(0, kLongestProcess);
 }
 
 std::string to_text(const DiskMark::Content& content) {
   std::string text =
       fmt::format("{}disk {}\nwriter {}\n{}", kKind, content.disk, content.writer, content.process);
+  if (!content.runner.empty()) text.append(kRunner).append(content.runner);
   text.resize(kBytes - 1, ' ');
   return text + '\n';
 }
 
-bool is_name(std::string_view text) {
-  return text.size() == kNameDigits &&
+bool is_name(std::string_view text, std::size_t digits = kNameDigits) {
+  return text.size() == digits &&
          text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
@@ -71,6 +77,11 @@ std::optional<DiskMark::Content> parsed(std::string_view text) {
   content.writer = take_line(text, "writer ");
   if (!is_name(content.disk) || !is_name(content.writer)) return std::nullopt;
   text = text.substr(0, text.find_last_not_of(" \n") + 1);
+  if (const std::size_t at = text.find(kRunner); at != std::string_view::npos) {
+    const std::string_view runner = text.substr(at + kRunner.size());
+    if (is_name(runner, kRunnerDigits)) content.runner = runner;
+    text = text.substr(0, at);
+  }
   content.process = vmm::printable(text);
   return content;
 }
@@ -136,6 +147,7 @@ std::optional<std::string> DiskMark::look_for_writer() {
   if (writer_ && writer != *writer_ && writer != kNobody) return content->process;
   writer_ = writer;
   claimed_.store(writer == self_, std::memory_order_release);
+  runner_noted_.store(content->runner == runner(), std::memory_order_release);
   return std::nullopt;
 }
 
@@ -152,8 +164,10 @@ void DiskMark::make() const {
       static_cast<void>(::fchown(file.get(), static_cast<uid_t>(-1), image.st_gid));
     }
   }
-  const std::string text =
-      to_text({.disk = random_name(), .writer = std::string(kNobody), .process = "nobody yet"});
+  const std::string text = to_text({.disk = random_name(),
+                                    .writer = std::string(kNobody),
+                                    .process = "nobody yet",
+                                    .runner = {}});
   static_cast<void>(::pwrite(file.get(), text.data(), text.size(), 0));
 }
 
@@ -164,11 +178,8 @@ void DiskMark::note_writer() {
   if (auto content = read(file)) {
     content->writer = self_;
     content->process = this_process();
-    const std::string text = to_text(*content);
-    const auto size = static_cast<ssize_t>(text.size());
-    if (::pwrite(file.get(), text.data(), text.size(), 0) != size || ::fdatasync(file.get()) < 0) {
-      fail("cannot note who writes to the disk");
-    }
+    rewrite(file, *content);
+    if (::fdatasync(file.get()) < 0) fail("cannot note who writes to the disk");
     // Of a directory that may not be read, or that is of no such file system, it is not asked.
     const vmm::UniqueFd directory(::open(path_.parent_path().c_str(), O_RDONLY | O_CLOEXEC));
     static_cast<void>(::fsync(directory.get()));
@@ -176,6 +187,30 @@ void DiskMark::note_writer() {
   }
   claimed_.store(true, std::memory_order_release);
 }
+
+void DiskMark::rewrite(const vmm::UniqueFd& file, const Content& content) const {
+  const std::string text = to_text(content);
+  const ssize_t written = ::pwrite(file.get(), text.data(), text.size(), 0);
+  if (written != static_cast<ssize_t>(text.size())) fail("cannot note who has the disk");
+}
+
+void DiskMark::note_runner() {
+  if (runner_noted_.load(std::memory_order_acquire)) return;
+  const vmm::Lock lock(mutex_);
+  const vmm::UniqueFd file = open(O_RDWR);
+  if (auto content = read(file)) {
+    content->runner = runner();
+    rewrite(file, *content);
+  }
+  runner_noted_.store(true, std::memory_order_release);
+}
+
+bool DiskMark::names_this_runner() const {
+  const auto content = read();
+  return content && content->runner == runner();
+}
+
+std::string DiskMark::runner() const { return self_.substr(0, kRunnerDigits); }
 
 void DiskMark::fail(const char* what) const {
   throw std::system_error(errno, std::generic_category(),

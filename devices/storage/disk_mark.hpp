@@ -11,9 +11,10 @@
 
 namespace devices::storage {
 
-/// A small file beside an image, `IMAGE.ferry`. It names the disk, for two hosts to compare, and
-/// who wrote to the disk last: a lock tells only who has it now. An image in a directory where no
-/// file can be made has none, nor has a block device, and nothing is told of them.
+/// A small file beside an image, `IMAGE.ferry`. It names the disk, for two hosts to compare, who
+/// wrote to the disk last, and who ran a machine with it last: a lock tells only who has it now. An
+/// image in a directory where no file can be made has none, nor has a block device, and nothing is
+/// told of them.
 ///
 /// The file is opened anew each time, as another host may have made or changed it. What the host
 /// refuses otherwise is a std::system_error that names the file.
@@ -24,6 +25,7 @@ class DiskMark {
     std::string disk;     ///< 32 hexadecimal digits
     std::string writer;   ///< the same
     std::string process;  ///< of the writer, for people
+    std::string runner;   ///< 16 hexadecimal digits, or empty: nobody knows
   };
 
   /// Of the image that is open as `image`.
@@ -37,6 +39,12 @@ class DiskMark {
   /// The process that has written since the last call, if another than this has.
   [[nodiscard]] std::optional<std::string> look_for_writer();
 
+  /// Before the machine runs: this process is noted as the one that ran it last. Not durably: it is
+  /// for those under this kernel, and what they read is there for as long as they are.
+  void note_runner();
+  /// Whether the mark says that this process was the last.
+  [[nodiscard]] bool names_this_runner() const;
+
   /// Before each write. The first is noted, durably on return.
   void claim() {
     if (!claimed_.load(std::memory_order_acquire)) note_writer();
@@ -47,12 +55,15 @@ class DiskMark {
   [[nodiscard]] std::optional<Content> read(const vmm::UniqueFd& file) const;
   void make() const;
   void note_writer();
+  void rewrite(const vmm::UniqueFd& file, const Content& content) const;
+  [[nodiscard]] std::string runner() const;
   [[noreturn]] void fail(const char* what) const;
 
   const int image_;
   const std::filesystem::path path_;  ///< empty when there can be none: no file has that name
   const std::string self_;
   std::atomic<bool> claimed_{false};
+  std::atomic<bool> runner_noted_{false};
   vmm::Mutex mutex_;
   /// As it was when the disk was last locked, or written to, here.
   std::optional<std::string> writer_ FERRY_GUARDED_BY(mutex_);

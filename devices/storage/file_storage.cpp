@@ -116,6 +116,7 @@ void FileStorage::check_same(const DiskIdentity& other) {
           "{} is another file than the guest's disk: both sides must have the same", name_));
     }
   }
+  tells_runs_ = !read_only_ && !of_other_kernel_ && here.mark != DiskIdentity::kNoMark;
   // On one host, too, a name of the image may have no mark, or another one.
   if (here.mark == other.mark) return;
   const bool in_both = here.mark != DiskIdentity::kNoMark && other.mark != DiskIdentity::kNoMark;
@@ -145,6 +146,20 @@ void FileStorage::release() {
   if (lost_ || unflushed_.any()) write_back();
   set_lock(F_UNLCK);
   acquired_ = false;
+}
+
+void FileStorage::prepare_release() {
+  if (read_only_) return;
+  mark_.note_runner();  // not yet, where it came from another kernel
+  write_back();
+}
+
+std::optional<bool> FileStorage::held_elsewhere() const {
+  struct flock all {};
+  all.l_type = F_WRLCK;
+  all.l_whence = SEEK_SET;
+  if (read_only_ || ::fcntl(file_.get(), F_OFD_GETLK, &all) != 0) return std::nullopt;
+  return all.l_type != F_UNLCK;
 }
 
 void FileStorage::check_unwritten() {

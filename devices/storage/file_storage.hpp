@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -49,8 +50,14 @@ class FileStorage final : public Storage {
   void read(std::uint64_t offset, std::span<iovec> parts) override;
   [[nodiscard]] bool try_read(std::uint64_t offset, std::span<const iovec> parts) override;
   void write(std::uint64_t offset, std::span<iovec> parts) override;
-  void prepare_release() override {
-    if (!read_only_) write_back();
+  void prepare_release() override;
+  void note_run() override {
+    if (!read_only_ && !of_other_kernel_) mark_.note_runner();
+  }
+  [[nodiscard]] bool tells_runs() const override { return tells_runs_; }
+  [[nodiscard]] std::optional<bool> held_elsewhere() const override;
+  [[nodiscard]] bool last_ran_here() const override {
+    return !read_only_ && mark_.names_this_runner();
   }
   void flush() override;
   void discard(std::uint64_t offset, std::uint64_t length) override;
@@ -77,6 +84,7 @@ class FileStorage final : public Storage {
   const std::uint64_t size_;
   DiskMark mark_;
   bool of_other_kernel_ = false;  ///< another one may have written since this one last read
+  bool tells_runs_ = false;
   bool acquired_ = false;
   Unflushed unflushed_;
   vmm::Mutex sync_mutex_;                  ///< held while the host writes back

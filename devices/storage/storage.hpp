@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -42,6 +43,10 @@ class Storage {
   virtual void acquire() = 0;
   virtual void release() = 0;
   virtual void prepare_release() {}
+  virtual void note_run() {}
+  [[nodiscard]] virtual bool tells_runs() const { return false; }
+  [[nodiscard]] virtual std::optional<bool> held_elsewhere() const { return std::nullopt; }
+  [[nodiscard]] virtual bool last_ran_here() const { return false; }
 
   /// All bytes from `offset` on that `parts` have room for. `parts` are used up.
   virtual void read(std::uint64_t offset, std::span<iovec> parts) = 0;

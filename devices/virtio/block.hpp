@@ -64,6 +64,12 @@ class Block final : public VirtioDevice {
   void acquire() override { storage_->acquire(); }
   void release() override { storage_->release(); }
   void prepare_release() override { storage_->prepare_release(); }
+  void note_run() override { storage_->note_run(); }
+  [[nodiscard]] bool tells_runs() const override { return storage_->tells_runs(); }
+  [[nodiscard]] std::optional<bool> held_elsewhere() const override {
+    return storage_->held_elsewhere();
+  }
+  [[nodiscard]] bool last_ran_here() const override { return storage_->last_ran_here(); }
   void begin(std::uint64_t features) override;
   void serve(unsigned index, ServedQueue& queue) override;
 

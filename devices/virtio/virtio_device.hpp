@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -51,6 +52,10 @@ class VirtioDevice {
   virtual void acquire() {}
   virtual void release() {}
   virtual void prepare_release() {}
+  virtual void note_run() {}
+  [[nodiscard]] virtual bool tells_runs() const { return false; }
+  [[nodiscard]] virtual std::optional<bool> held_elsewhere() const { return std::nullopt; }
+  [[nodiscard]] virtual bool last_ran_here() const { return false; }
   [[nodiscard]] virtual bool tells_free_pages() const { return false; }
   virtual void ask_for_free_pages(vmm::FreePageListener& /*listener*/) {}
   virtual void end_free_pages() {}

@@ -55,6 +55,12 @@ class VirtioPci final : public vmm::Device, public PciFunction {
   void acquire() override { core_.device().acquire(); }
   void release() override { core_.device().release(); }
   void prepare_release() override { core_.device().prepare_release(); }
+  void note_run() override { core_.device().note_run(); }
+  [[nodiscard]] bool tells_runs() const override { return core_.device().tells_runs(); }
+  [[nodiscard]] std::optional<bool> held_elsewhere() const override {
+    return core_.device().held_elsewhere();
+  }
+  [[nodiscard]] bool last_ran_here() const override { return core_.device().last_ran_here(); }
   [[nodiscard]] std::vector<vmm::PageIndex> working_set() override { return core_.working_set(); }
   [[nodiscard]] bool tells_free_pages() const override { return core_.device().tells_free_pages(); }
   void ask_for_free_pages(vmm::FreePageListener& listener) override {

@@ -237,6 +237,7 @@ asio::awaitable<void> DestinationMigration::Destination::take_vm(ConnectionPtr c
     accept.no_post_copy = fetch_.open_userfault();
   }
   accept.features = offer_.features & wire::Features::all();
+  if (!machine_->tells_runs()) accept.features.remove(wire::Feature::marks);
   accept.timeout = options_.timeout;
   connection->send(FrameType::accept, wire::encode(accept));
   co_await image_.send(connection, accept);

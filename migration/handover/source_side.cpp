@@ -44,7 +44,8 @@ constexpr auto kRules = std::to_array<Rule<SourceSide>>({
     {S::completing, E::overdue, {run_guest, send_abort}, S::here_telling},
     {S::completing, E::cancel, {run_guest, send_abort}, S::here_telling},
 
-    // From here on it runs here again only by the destination's word, or the operator's.
+    // From here on it runs here again only by the destination's word, by its disks, or by the
+    // operator's word.
     {S::committed, E::running, kLetGo, S::there_telling},
     {S::committed, E::running_lacking, kNothing, S::serving},
     {S::committed, E::ended, kLetGo, S::there_telling},
@@ -52,6 +53,7 @@ constexpr auto kRules = std::to_array<Rule<SourceSide>>({
     {S::committed, E::link_lost, kNothing, S::in_doubt},
     {S::committed, E::overdue, {close_link}, S::in_doubt},
     {S::in_doubt, E::connected, {send_inquire}, S::asking},
+    {S::in_doubt, E::unused_there, {run_guest}, S::here},
     {S::in_doubt, E::force, {run_guest}, S::here_telling},
     {S::asking, E::status_prepared, {send_commit}, S::committed},
     {S::asking, E::status_running, kNothing, S::committed},
@@ -158,26 +160,14 @@ std::string_view SourceSide::name(Stage stage) {
 }
 
 std::string_view SourceSide::name(Event event) {
-  static constexpr std::array<std::string_view, kEvents> kNames = {"accept",
-                                                                   "prepared",
-                                                                   "running, pages missing",
-                                                                   "running",
-                                                                   "refused",
-                                                                   "ended",
-                                                                   "acknowledged",
-                                                                   "status prepared",
-                                                                   "status running",
-                                                                   "status refused",
-                                                                   "status unknown",
-                                                                   "guest stopped",
-                                                                   "all sent",
-                                                                   "connected",
-                                                                   "link lost",
-                                                                   "overdue",
-                                                                   "telling over",
-                                                                   "guest ended",
-                                                                   "cancel",
-                                                                   "force"};
+  static constexpr std::array<std::string_view, kEvents> kNames = {
+      "accept",         "prepared",        "running, pages missing",
+      "running",        "refused",         "ended",
+      "acknowledged",   "status prepared", "status running",
+      "status refused", "status unknown",  "guest stopped",
+      "all sent",       "connected",       "link lost",
+      "overdue",        "telling over",    "unused there",
+      "guest ended",    "cancel",          "force"};
   return kNames.at(static_cast<std::size_t>(event));
 }
 

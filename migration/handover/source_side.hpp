@@ -53,6 +53,7 @@ struct SourceSide {
     link_lost,      ///< the control connection, the inquiry, or one for pages that are needed
     overdue,        ///< the peer lives, and has not answered in time
     telling_over,   ///< the time for telling is over
+    unused_there,   ///< this side has the VM's disks again, and they show that it never ran there
     guest_ended,
     // wishes
     cancel,

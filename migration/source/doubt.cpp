@@ -17,6 +17,10 @@ namespace {
 /// A link that is lost while pages are being served is told to people once it has been away for so
 /// many timeouts: until then it may well come back by itself.
 constexpr int kTimeoutsUntilTold = 3;
+constexpr const char* kUnused =
+    "the destination was lost before it ran the VM, as the VM's disks show";
+constexpr const char* kFree =
+    ". No process has its disks now: so nobody runs it, which does not say that nobody has run it";
 constexpr const char* kRefused =
     "the link was lost during the handover, and the destination refused";
 
@@ -54,6 +58,11 @@ asio::awaitable<void> SourceMigration::Source::find_owner() {
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     if (!Side::searches(stage())) break;
     drop_link();
+    if (unused_there()) {
+      failure_ = std::make_exception_ptr(std::runtime_error(kUnused));
+      happened(Event::unused_there);
+      break;
+    }
     tell_doubt(problem);
     co_await redial_.pause();
   }
@@ -69,9 +78,28 @@ asio::awaitable<void> SourceMigration::Source::ask_who_runs() {
   if (stage() == Stage::serving) co_await take_up_link();
 }
 
+/// Who gives the disks up, or dies, does not run the VM later; and who has run it has said so
+/// beside them before its first instruction.
+bool SourceMigration::Source::unused_there() {
+  if (!disks_tell_ || stage() != Stage::in_doubt || local_.ran_there()) return false;
+  try {
+    machine_->acquire();
+    if (machine_->last_ran_here()) return true;
+  } catch (const std::exception&) {
+    // The destination has them, most likely.
+  }
+  try {
+    machine_->release();
+  } catch (const std::exception& error) {
+    callbacks_.message(fmt::format("the VM's devices hold on to the host: {}", error.what()));
+  }
+  return false;
+}
+
 /// What is told while the destination is searched for.
 void SourceMigration::Source::tell_doubt(const std::string& problem) {
   const handover::Advice advice = Side::advice(stage());
+  const auto held = machine_->held_elsewhere();
   bool news = false;
   journal_.write([&](MigrationReport& report) {
     report.phase = post_copy_ ? "link lost" : "in doubt";
@@ -80,6 +108,7 @@ void SourceMigration::Source::tell_doubt(const std::string& problem) {
         "the link {}: {}",
         post_copy_ ? "to the destination is lost" : "was lost during the handover", problem);
     report.owner = fmt::format(fmt::runtime(advice.text), to_string(options_.to));
+    if (!held.value_or(true)) report.owner += kFree;
     if (report.outcome == Outcome::in_doubt) return;
     // A link that is lost while pages are served may be back in a moment.
     if (post_copy_ && redial_.away() < kTimeoutsUntilTold * options_.timeout) return;

@@ -82,6 +82,8 @@ void SourceMigration::Source::on_prepared(const Frame& frame) {
   journal_.reached(Moment::prepared);
   owner_.hands_pages_over(post_copy_.has_value());
   if (failure_) std::rethrow_exception(failure_);  // a page channel's, say
+  disks_tell_ =
+      accept_.features.has(wire::Feature::marks) && machine_->held_elsewhere().value_or(false);
   happened(Event::prepared);
   if (stage() != Stage::committed) throw std::runtime_error(kCancelled);
 }

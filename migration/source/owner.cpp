@@ -61,6 +61,12 @@ void SourceMigration::Source::act(Action action) {
       if (link_.up() && !keeper_) link_.control().close_when_drained(failure_, kWordGrace);
       return;
     case Action::warn_two_owners:
+      if (!machine_->running()) {  // a disk has kept it from that
+        return callbacks_.message(fmt::format(
+            "the VM runs at {}. Here it is paused, and cannot be resumed: 'ferry stop' ends this "
+            "process",
+            to_string(options_.to)));
+      }
       return callbacks_.message(fmt::format(
           "the VM was resumed here by force and runs at {} too: stop one of them at once",
           to_string(options_.to)));

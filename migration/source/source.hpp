@@ -122,6 +122,8 @@ class SourceMigration::Source {
   boost::asio::awaitable<void> find_owner();
   boost::asio::awaitable<void> ask_who_runs();
   boost::asio::awaitable<void> inquire();
+  /// Whether the VM's disks are here again and show that it has not run there.
+  [[nodiscard]] bool unused_there();
   void tell_doubt(const std::string& problem);
 
   // serving.cpp
@@ -144,7 +146,8 @@ class SourceMigration::Source {
   PageAccount pages_;
   source::Link link_;
   source::Ownership owner_;
-  wire::Accept accept_;  ///< what the destination answered to the offer
+  wire::Accept accept_;      ///< what the destination answered to the offer
+  bool disks_tell_ = false;  ///< if it has run the VM: it has had them, and has this kernel
   std::exception_ptr failure_;
   boost::asio::cancellation_signal interrupt_;  ///< of run(), wherever it waits
   boost::asio::steady_timer ticker_;

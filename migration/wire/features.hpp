@@ -18,17 +18,19 @@ enum class Feature : std::uint32_t {
   duplicates = 8,  ///< `pages_same` and `pages_alike` frames
   zstd = 16,       ///< `pages_zstd` frames
   local = 32,      ///< RAM comes as a descriptor, with `offer`
+  marks = 64,      ///< the disk's mark names who has run the VM, and both sides have one kernel
 };
 
 class Features {
  public:
-  static constexpr std::array<std::pair<Feature, std::string_view>, 6> kNames = {
+  static constexpr std::array<std::pair<Feature, std::string_view>, 7> kNames = {
       {{Feature::lz4, "lz4"},
        {Feature::report, "report"},
        {Feature::delta, "delta"},
        {Feature::duplicates, "duplicates"},
        {Feature::zstd, "zstd"},
-       {Feature::local, "local"}}};
+       {Feature::local, "local"},
+       {Feature::marks, "marks"}}};
   /// Names in one list, and bytes of one, that a peer may send. Those of features that are not
   /// known here are passed over.
   static constexpr std::size_t kMaxNames = 64;

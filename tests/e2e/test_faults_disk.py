@@ -112,16 +112,28 @@ class ADiskWhenTheLinkBreaks(HandoverTest):
         self.end(self.target)
         self.assert_sound(self.source, self.target)
 
-    def test_before_commit_force_at_the_source_runs_it_once_the_target_is_dead(self):
+    def test_before_commit_the_source_runs_it_by_itself_once_the_target_is_dead(self):
         self.begin()
         self.break_at("commit", cut, "before")
         self.assert_source_in_doubt()
         os.kill(self.target.pid, signal.SIGKILL)
         self.target.wait()
-        self.source.cli("resume", "--force")
         self.source.wait_ticks(20)
-        self.end(self.source)
-        self.assert_sound(self.source)
+        told = self.source.wait_info(lambda info: info["state"] == "running", "running")["migration"]
+        self.assertEqual(told["outcome"], "failed")
+        self.assertIn("was lost before it ran the VM, as the VM's disks show", told["error"])
+        self.assertEqual(told["owner"], "the VM is here and runs on")
+        self.assert_moves_elsewhere()
+
+    def test_that_a_stopped_target_has_is_not_taken_from_it(self):
+        self.begin()
+        self.break_at("commit", cut, "before")
+        self.assert_source_in_doubt()
+        self.target.suspend()
+        self.assert_stands_still(self.source)
+        self.target.signal(signal.SIGCONT)
+        self.between.restore()
+        self.assert_moved()
 
     def test_that_the_guest_has_written_elsewhere_is_not_run_with_its_old_memory(self):
         self.begin()
@@ -131,6 +143,9 @@ class ADiskWhenTheLinkBreaks(HandoverTest):
         writer = self.target.pid
         os.kill(writer, signal.SIGKILL)
         self.target.wait()
+        self.source.wait_info(lambda info: "No process has its disks now" in info["migration"]["owner"],
+                              "told that the disks are free")
+        self.assert_stands_still(self.source)
         self.source.cli("resume", "--force")  # true that the other side is dead, and no use
         self.source.stderr.wait_for(
             rb"paused until it can be resumed: .* written to by process %d on .* Start the VM anew"

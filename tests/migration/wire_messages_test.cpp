@@ -98,7 +98,8 @@ TEST(Features, AreThoseThatBothKnow) {
   };
   Features all_but_local = Features::all();
   all_but_local.remove(Feature::local);
-  EXPECT_EQ(accept(R"(["lz4","report","delta","duplicates","zstd"])").features, all_but_local);
+  EXPECT_EQ(accept(R"(["lz4","report","delta","duplicates","zstd","marks"])").features,
+            all_but_local);
   EXPECT_EQ(accept("[]").features, Features());
   const Features one = accept(R"(["teleport","lz4","lz4"])").features;
   EXPECT_TRUE(one.has(Feature::lz4));

@@ -63,6 +63,18 @@ class Device {
   /// any thread, while the guest runs or not.
   virtual void prepare_release() {}
 
+  /// After acquire(): the guest is about to run here. What it has may be noted beside what others
+  /// of this kernel find: std::system_error when it cannot be, and the guest does not run.
+  virtual void note_run() {}
+  /// Whether a source of this kernel can find out by that whether the guest has run here.
+  [[nodiscard]] virtual bool tells_runs() const { return false; }
+  /// Whether another process has now what acquire() takes; nullopt when that is nothing, or nobody
+  /// can tell.
+  [[nodiscard]] virtual std::optional<bool> held_elsewhere() const { return std::nullopt; }
+  /// After acquire(): whether what note_run() notes still says this process. False where nobody
+  /// knows.
+  [[nodiscard]] virtual bool last_ran_here() const { return false; }
+
   /// Pages that it and its driver in the guest will most likely touch first when they go on, in
   /// that order; not each once. While it is paused; a guess.
   [[nodiscard]] virtual std::vector<PageIndex> working_set() { return {}; }

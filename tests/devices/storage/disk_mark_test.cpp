@@ -92,6 +92,57 @@ TEST_F(DiskMarkTest, IsWrittenInPlaceAndOnce) {
   EXPECT_EQ(text(), before);
 }
 
+TEST_F(DiskMarkTest, NamesWhoRanAMachineWithTheDiskLast) {
+  DiskMark one(image_.get());
+  DiskMark other(image_.get());
+  EXPECT_EQ(one.look_for_writer(), std::nullopt);
+  EXPECT_FALSE(one.names_this_runner());
+  one.note_runner();
+  EXPECT_TRUE(one.names_this_runner());
+  EXPECT_FALSE(other.names_this_runner());
+  const std::string before = text();
+  other.note_runner();
+  EXPECT_TRUE(other.names_this_runner());
+  EXPECT_FALSE(one.names_this_runner());
+  EXPECT_EQ(text().size(), before.size());
+  // It has written nothing: the first may have its disk again, and run.
+  EXPECT_EQ(one.look_for_writer(), std::nullopt);
+  EXPECT_FALSE(one.names_this_runner());
+  one.note_runner();
+  EXPECT_TRUE(one.names_this_runner());
+}
+
+TEST_F(DiskMarkTest, NamesTheRunnerAndTheWriterApart) {
+  DiskMark runs(image_.get());
+  DiskMark writes(image_.get());
+  EXPECT_EQ(runs.look_for_writer(), std::nullopt);
+  EXPECT_EQ(writes.look_for_writer(), std::nullopt);
+  runs.note_runner();
+  writes.claim();
+  EXPECT_TRUE(runs.names_this_runner());
+  const auto content = writes.read();
+  ASSERT_TRUE(content);
+  EXPECT_TRUE(content->process.starts_with("process ")) << content->process;
+  EXPECT_EQ(content->process.find('\n'), std::string::npos);
+  EXPECT_NE(content->writer.substr(0, 16), content->runner);
+}
+
+/// As a release makes it that knows no runners.
+TEST_F(DiskMarkTest, WithoutARunnerNamesNobody) {
+  DiskMark mark(image_.get());
+  EXPECT_EQ(mark.look_for_writer(), std::nullopt);
+  mark.note_runner();
+  std::string old = text();
+  const std::size_t at = old.find("\nrunner ");
+  ASSERT_NE(at, std::string::npos);
+  old.replace(at, 24, std::string(24, ' '));
+  write(old);
+  const auto content = mark.read();
+  ASSERT_TRUE(content);
+  EXPECT_EQ(content->runner, "");
+  EXPECT_FALSE(mark.names_this_runner());
+}
+
 TEST_F(DiskMarkTest, LeavesAnotherFileOfItsNameAlone) {
   DiskMark made(image_.get());
   EXPECT_EQ(made.look_for_writer(), std::nullopt);

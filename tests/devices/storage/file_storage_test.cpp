@@ -224,6 +224,56 @@ TEST_F(FileStorageTest, IsNotAcquiredAgainOnceAnotherHasWritten) {
 }
 
 // The guest stands meanwhile.
+/// As a source asks that does not know whether its destination has run the machine.
+TEST_F(FileStorageTest, TellsWhetherAMachineHasRunWithItElsewhere) {
+  FileStorage source = storage();
+  FileStorage destination = storage();
+  source.acquire();
+  source.note_run();
+  EXPECT_TRUE(source.last_ran_here());
+  destination.check_same(source.identity());
+  EXPECT_TRUE(destination.tells_runs());
+  source.release();
+  EXPECT_EQ(source.held_elsewhere(), false);
+  destination.acquire();
+  EXPECT_EQ(source.held_elsewhere(), true);
+  EXPECT_TRUE(source.last_ran_here());
+  destination.note_run();
+  EXPECT_FALSE(source.last_ran_here());
+  destination.release();
+  source.acquire();  // nothing was written
+  EXPECT_FALSE(source.last_ran_here());
+}
+
+TEST_F(FileStorageTest, OfAnotherKernelTellsNothing) {
+  FileStorage source = storage();
+  FileStorage destination = storage();
+  source.acquire();
+  source.note_run();
+  DiskIdentity elsewhere = source.identity();
+  elsewhere.boot = "another";
+  destination.check_same(elsewhere);
+  EXPECT_FALSE(destination.tells_runs());
+  source.release();
+  destination.acquire();
+  destination.note_run();  // costs nothing while the guest stands
+  EXPECT_TRUE(source.last_ran_here());
+  destination.prepare_release();  // but before it is a source itself
+  EXPECT_FALSE(source.last_ran_here());
+  EXPECT_TRUE(destination.last_ran_here());
+}
+
+TEST_F(FileStorageTest, ThatIsOnlyReadTellsNothing) {
+  FileStorage source = storage(true);
+  FileStorage destination = storage(true);
+  destination.check_same(source.identity());
+  EXPECT_FALSE(destination.tells_runs());
+  destination.acquire();
+  destination.note_run();
+  EXPECT_EQ(source.held_elsewhere(), std::nullopt);
+  EXPECT_FALSE(destination.last_ran_here());
+}
+
 TEST_F(FileStorageTest, FlushesNothingTwiceAsItIsReleased) {
   FileStorage disk = storage();
   const auto flushes_of = [](const std::function<void()>& act) {

@@ -69,10 +69,18 @@ const char* Alone::judge(const World& world) {
 const char* Alone::judge_source(const World& world) {
   Step dead(*tables_, world);
   dead.kill_destination();
-  const bool may_run =
-      world.owners() == 0 && !world.past.guest_over && world.source_guest != SourceGuest::dropped;
+  const bool written_there = world.disk != Disk::none && world.past.has_run_there;
+  const bool may_run = world.owners() == 0 && !world.past.guest_over && !written_there &&
+                       world.source_guest != SourceGuest::dropped;
   if (may_run && !comes_to({0, true, true, somebody_runs}, dead.world())) {
     return "the destination is dead, and the source cannot be made to run the VM";
+  }
+  const bool disk_tells = world.seen_held && !world.marked &&
+                          world.source >= SourceStage::committed &&
+                          world.source <= SourceStage::asking;
+  if (disk_tells && may_run && !comes_to({7, true, false, somebody_runs}, dead.world())) {
+    return "the destination is dead, its disk shows that it has not run the VM, and the source "
+           "waits";
   }
   if (!comes_to({1, true, false, source_rests}, dead.world())) {
     return "the destination is dead, and the source does not come to rest";
@@ -80,7 +88,9 @@ const char* Alone::judge_source(const World& world) {
   if (!world.destination_alive()) return nullptr;
   World hung = world;
   hung.destination_life = Life::hung;
-  if (may_run && !comes_to({2, true, true, somebody_runs}, hung)) {
+  // Who hangs keeps the disk.
+  const bool may_have_disk = world.disk != Disk::elsewhere;
+  if (may_run && may_have_disk && !comes_to({2, true, true, somebody_runs}, hung)) {
     return "the destination hangs, and the source cannot be made to run the VM";
   }
   if (!comes_to({3, true, false, source_does_not_wait}, hung)) {

@@ -27,7 +27,7 @@ class Alone {
   struct Hash {
     std::size_t operator()(const World& world) const { return world.hash(); }
   };
-  static constexpr std::size_t kGoals = 7;
+  static constexpr std::size_t kGoals = 8;
 
   Mover mover_;
   const Tables* tables_;

@@ -61,9 +61,14 @@ void Mover::destination_loads(const Adder& add, std::size_t at) const {
     return [at, event](Step& step) {
       step.world().links.at(at).to_destination.pop();
       step.world().destination_guest = DestinationGuest::paused;
+      if (step.world().disk == Disk::free) step.world().disk = Disk::elsewhere;
       step.destination(event);
     };
   };
+  if (add.from().disk == Disk::source) {  // which runs the VM again
+    add.free(event_label(DestinationEvent::load_failed), load(DestinationEvent::load_failed));
+    return;
+  }
   const auto loaded =
       add.from().past.post_copy ? DestinationEvent::loaded_lacking : DestinationEvent::loaded;
   add.free(event_label(loaded), load(loaded));
@@ -72,12 +77,14 @@ void Mover::destination_loads(const Adder& add, std::size_t at) const {
 
 void Mover::destination_reads_from(const Adder& add, std::size_t at, bool twice) const {
   const ToDestination frame = add.from().links.at(at).to_destination.first();
-  const auto obey = [at, twice](DestinationEvent event) {
-    return [at, twice, event](Step& step) {
+  const bool unmarked = bounds_.unmarked;
+  const auto obey = [at, twice, unmarked](DestinationEvent event) {
+    return [at, twice, event, unmarked](Step& step) {
       step.world().links.at(at).accepted = true;
       if (twice) step.world().past.doubled = true;
       if (!twice) step.world().links.at(at).to_destination.pop();
       step.destination(event, &step.world().links.at(at));
+      if (unmarked) step.world().marked = false;
     };
   };
   const auto read = obey(event_of(frame));
@@ -94,6 +101,12 @@ void Mover::destination_reads_from(const Adder& add, std::size_t at, bool twice)
       read(step);
       if (was_paused && is_starting(step.world().destination)) step.destination_cannot_start();
     });
+    if (add.from().disk != Disk::none && was_paused) {
+      add.fault({What::destination_dies_starting}, [&read](Step& step) {
+        read(step);
+        step.kill_destination();
+      });
+    }
   } else if (add.from().destination == DestinationStage::listening) {
     add.fault(event_label(DestinationEvent::offer_unfit), obey(DestinationEvent::offer_unfit));
   }

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <exception>
 #include <span>
+#include <string>
 
 #include "tests/migration/handover/known_faults.hpp"
 #include "tests/migration/handover/mutants.hpp"
@@ -19,9 +20,15 @@ bool print(const char* what, const Exploration& found) {
   return !found.wrong;
 }
 
-bool explore_both(const Bounds& bounds) {
-  const bool pre_copy = print("pre-copy", explore(Tables{}, {bounds.faults, bounds.links, false}));
-  return print("post-copy", explore(Tables{}, {bounds.faults, bounds.links, true})) && pre_copy;
+bool explore_all(const Bounds& bounds) {
+  bool all = true;
+  for (const Bounds& each : kinds_of(bounds)) {
+    const char* const name = each.post_copy ? "post-copy" : "pre-copy";
+    all = print(each.disk ? (std::string(name) + " with a disk").c_str() : name,
+                explore(Tables{}, each)) &&
+          all;
+  }
+  return all;
 }
 
 void print_known_faults() {
@@ -60,7 +67,7 @@ int run(std::span<char*> arguments) {
                  World::kLinks);
     return 64;
   }
-  if (std::strcmp(command, "states") == 0) return explore_both(bounds) ? 0 : 1;
+  if (std::strcmp(command, "states") == 0) return explore_all(bounds) ? 0 : 1;
   if (std::strcmp(command, "mutants") == 0) {
     print_survivors(bounds);
   } else if (std::strcmp(command, "faults") == 0) {

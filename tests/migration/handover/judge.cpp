@@ -18,7 +18,10 @@ const char* judge_source_words(const Tables& tables, const World& world) {
   const Owner owner = tables.advice(world.source).owner;
   const bool stopped =
       world.source == SourceStage::stopped || world.source == SourceStage::completing;
-  if (running != (owner == Owner::here && !stopped) && !world.past.guest_over) {
+  // It has told people that it does not, and why.
+  const bool lacks_disk = SourceSide::stays(world.source) && !running &&
+                          (world.disk == Disk::elsewhere || world.disk == Disk::free);
+  if (running != (owner == Owner::here && !stopped) && !world.past.guest_over && !lacks_disk) {
     return "the source says that it runs the VM, and does not; or the other way round";
   }
   if (world.past.false_claim) return nullptr;
@@ -134,8 +137,18 @@ const char* judge_owners(const World& world) {
   return again ? "a guest that has ended runs again" : nullptr;
 }
 
+/// Whatever people claim: where there is a disk, its lock and its mark stand against that.
+const char* judge_disk(const World& world) {
+  if (world.disk == Disk::none) return nullptr;
+  if (world.owners() > 1) return "two owners of one disk";
+  const bool here = world.source_alive() && world.source_guest == SourceGuest::running;
+  if (here && world.past.has_run_there) return "the source's memory is older than the disk";
+  return nullptr;
+}
+
 const char* judge(const Tables& tables, const World& world) {
   if (const char* wrong = judge_owners(world)) return wrong;
+  if (const char* wrong = judge_disk(world)) return wrong;
   const bool nobody = world.source_guest == SourceGuest::dropped &&
                       world.destination_guest == DestinationGuest::none && !world.past.third_runs &&
                       !world.past.guest_over;
@@ -149,7 +162,10 @@ const char* judge(const Tables& tables, const World& world) {
 
 bool is_settled(const World& world) {
   if (world.past.gave_up) return true;
-  if (world.past.false_claim && world.owners() > 1) return world.past.warned;
+  // A disk keeps the one that was forced from running.
+  const bool kept_back =
+      world.disk != Disk::none && world.past.has_run_there && SourceSide::stays(world.source);
+  if (world.past.false_claim && (world.owners() > 1 || kept_back)) return world.past.warned;
   if (world.source != SourceStage::here && world.source != SourceStage::there) return false;
   return !world.destination_alive() || world.destination == DestinationStage::listening ||
          world.destination == DestinationStage::settled;

@@ -36,6 +36,30 @@ TEST(HandoverSimulation, FindsNothingWrongInPostCopy) {
   expect_nothing_wrong("post-copy", {kFaults, kLinks, true});
 }
 
+TEST(HandoverSimulation, FindsNothingWrongWithADisk) {
+  expect_nothing_wrong("pre-copy with a disk", {kFaults, kLinks, false, true});
+  expect_nothing_wrong("post-copy with a disk", {kFaults, kLinks, true, true});
+}
+
+/// Who ran the VM and has written nothing yet is not known by the disk.
+TEST(HandoverSimulation, ADiskWithoutAMarkDoesNotTellWhoHasRunTheVm) {
+  Bounds bounds{3, 2, false, true};
+  bounds.unmarked = true;
+  const Exploration found = explore(Tables{}, bounds);
+  ASSERT_TRUE(found.wrong);
+  EXPECT_EQ(found.wrong->what, "the source takes a VM for unused that has run there");
+}
+
+/// So that a free lock tells something only where one kernel keeps it.
+TEST(HandoverSimulation, ALockThatIsLostTellsNothing) {
+  Bounds bounds{3, 2, false, true};
+  bounds.lease_ends = bounds.owners_only = true;
+  const Exploration found = explore(Tables{}, bounds);
+  ASSERT_TRUE(found.wrong);
+  EXPECT_EQ(found.wrong->what, "two owners") << found.wrong->trace;
+  EXPECT_NE(found.wrong->trace.find("unused there"), std::string::npos) << found.wrong->trace;
+}
+
 TEST(HandoverSimulation, FindsEachFaultThatTheProtocolHad) {
   for (const KnownFault& fault : known_faults()) {
     const Exploration found = explore(fault.tables, {3, 2, false});

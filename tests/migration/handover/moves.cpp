@@ -8,10 +8,21 @@
 /// What can happen to connections and to whole sides, and how people are told of it.
 namespace migration::handover::model {
 
+std::array<Bounds, 4> kinds_of(Bounds bounds) {
+  std::array<Bounds, 4> all{};
+  for (std::size_t kind = 0; kind < all.size(); ++kind) {
+    bounds.post_copy = kind % 2 == 1;
+    bounds.disk = kind >= 2;
+    all.at(kind) = bounds;
+  }
+  return all;
+}
+
 World Mover::first() const {
   World world;
   world.faults_left = bounds_.faults;
   world.past.post_copy = world.past.pages_missing = bounds_.post_copy;
+  if (bounds_.disk) world.disk = Disk::source;
   world.links[0] = {{}, {}, true, true};
   world.links[0].to_destination.push(ToDestination::offer);
   return world;
@@ -24,6 +35,7 @@ void Mover::moves_of(const World& from, std::vector<Move>& moves) const {
   const Adder add(*this, from, moves);
   break_links(add);
   stop_sides(add);
+  move_disk(add);
 }
 
 void Mover::break_links(const Adder& add) const {
@@ -49,6 +61,21 @@ void Mover::stop_sides(const Adder& add) const {
               [](Step& step) { step.world().destination_life = Life::frozen; });
     add.fault({What::destination_freezes_whole},
               [](Step& step) { step.world().destination_life = Life::frozen_whole; });
+  }
+}
+
+/// Without the two sides' doing: theirs goes with what they do.
+void Mover::move_disk(const Adder& add) const {
+  const World& world = add.from();
+  const bool held_there = world.disk == Disk::elsewhere && world.destination_alive();
+  if (held_there && bounds_.lease_ends) {
+    add.fault({What::lease_ends}, [](Step& step) { step.world().disk = Disk::free; });
+  }
+  if (world.destination != DestinationStage::settled || !world.destination_alive()) return;
+  if (held_there) {
+    add.fault({What::disk_changes_hands}, [](Step& step) { step.world().disk = Disk::free; });
+  } else if (world.disk == Disk::free) {
+    add.free({What::disk_taken_again}, [](Step& step) { step.world().disk = Disk::elsewhere; });
   }
 }
 
@@ -86,6 +113,11 @@ std::string describe(Label label) {
       return text("destination reads: ", kToDestination.at(label.detail),
                   ", which will come again");
     case What::destination_cannot_start: return "destination is to run the VM, and cannot";
+    case What::destination_dies_starting: return "destination dies as it is to run the VM";
+    case What::source_takes_disk: return "source takes the disk, and runs the VM";
+    case What::disk_changes_hands: return "destination gives the disk's lock up for a third host";
+    case What::disk_taken_again: return "destination takes the disk's lock again";
+    case What::lease_ends: return "the disk's lock is lost";
     case What::destination_tells: return "destination tells how many pages are missing";
     case What::destination_event:
       return text("destination: ",

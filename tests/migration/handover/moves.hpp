@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -16,6 +17,13 @@ struct Bounds {
   std::uint8_t faults = 3;  ///< that happen in one history, of any kinds
   std::uint8_t links = 2;   ///< connections that exist at one time
   bool post_copy = false;
+  /// The VM has a disk to write, and both sides have one kernel, which keeps its lock.
+  bool disk = false;
+  /// The lock is lost though its holder lives, as that of another host may be: shows why both must
+  /// have one kernel.
+  bool lease_ends = false;
+  /// The destination does not note beside the disk that it is about to run the VM.
+  bool unmarked = false;
   /// The operator takes a host for dead whose clock stands still with it, and that counts as true:
   /// shows what no side can find out.
   bool believe_whole_freeze = false;
@@ -25,6 +33,9 @@ struct Bounds {
   /// Looks for two owners, and for a guest that runs again after its end, and at nothing else.
   bool owners_only = false;
 };
+
+/// Pre-copy and post-copy, without a disk and with one.
+[[nodiscard]] std::array<Bounds, 4> kinds_of(Bounds bounds);
 
 /// What happens in a move.
 enum class What : std::uint8_t {
@@ -38,7 +49,8 @@ enum class What : std::uint8_t {
   source_wakes,
   destination_reads,
   destination_reads_twice,
-  destination_cannot_start,  ///< what it has read told it to
+  destination_cannot_start,   ///< what it has read told it to
+  destination_dies_starting,  ///< likewise: the disk's mark names it, and the guest has not run
   destination_event,
   destination_tells,  ///< how many pages are missing
   destination_dies,
@@ -46,7 +58,11 @@ enum class What : std::uint8_t {
   destination_freezes_whole,
   destination_wakes,
   destination_wakes_after_gap,
-  link_breaks
+  link_breaks,
+  source_takes_disk,   ///< which it lacked to run the VM
+  disk_changes_hands,  ///< nobody has its lock for a moment, on its way to the third host
+  disk_taken_again,    ///< it does not go there after all
+  lease_ends
 };
 
 struct Label {
@@ -84,6 +100,7 @@ class Mover {
   void source_asks(const Adder& add) const;
   void source_times(const Adder& add) const;
   void source_wishes(const Adder& add) const;
+  void source_looks_at_disk(const Adder& add) const;
   void operator_forces_source(const Adder& add) const;
 
   // destination_moves.cpp
@@ -98,6 +115,7 @@ class Mover {
 
   void break_links(const Adder& add) const;
   void stop_sides(const Adder& add) const;
+  void move_disk(const Adder& add) const;
 
   const Tables* tables_;
   Bounds bounds_;

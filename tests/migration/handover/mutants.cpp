@@ -155,8 +155,8 @@ std::vector<Mutant> mutants(const Coverage& happens) {
 
 Coverage what_happens(const Bounds& bounds) {
   Coverage all;
-  for (const bool post_copy : {false, true}) {
-    const Coverage some = explore(Tables{}, {bounds.faults, bounds.links, post_copy}).coverage;
+  for (const Bounds& each : kinds_of(bounds)) {
+    const Coverage some = explore(Tables{}, each).coverage;
     for (std::size_t at = 0; at < all.source.size(); ++at) all.source.at(at) |= some.source.at(at);
     for (std::size_t at = 0; at < all.destination.size(); ++at) {
       all.destination.at(at) |= some.destination.at(at);
@@ -167,8 +167,9 @@ Coverage what_happens(const Bounds& bounds) {
 
 bool survives(const Mutant& mutant, const Bounds& bounds) {
   for (const std::uint8_t faults : {std::uint8_t{1}, std::uint8_t{2}, bounds.faults}) {
-    for (const bool post_copy : {false, true}) {
-      if (explore(mutant.tables, {faults, bounds.links, post_copy}).wrong) return false;
+    for (Bounds each : kinds_of(bounds)) {
+      each.faults = faults;
+      if (explore(mutant.tables, each).wrong) return false;
     }
   }
   return true;

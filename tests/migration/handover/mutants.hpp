@@ -20,11 +20,12 @@ struct Mutant {
 /// without a fault in it. Wishes and times may come at any time.
 [[nodiscard]] std::vector<Mutant> mutants(const Coverage& happens);
 
-/// What comes to the program's tables within the bounds, in pre-copy and in post-copy.
+/// What comes to the program's tables within the bounds, in pre-copy and in post-copy, without a
+/// disk and with one.
 [[nodiscard]] Coverage what_happens(const Bounds& bounds);
 
-/// Whether nothing is found wrong with the mutant, in either; with few faults first, as most are
-/// found so.
+/// Whether nothing is found wrong with the mutant, in any of these; with few faults first, as most
+/// are found so.
 [[nodiscard]] bool survives(const Mutant& mutant, const Bounds& bounds);
 
 }  // namespace migration::handover::model

@@ -65,6 +65,7 @@ void Mover::moves_of_source(const World& from, std::vector<Move>& moves) const {
   source_asks(add);
   source_times(add);
   source_wishes(add);
+  source_looks_at_disk(add);
   operator_forces_source(add);
 }
 
@@ -152,6 +153,23 @@ void Mover::source_wishes(const Adder& add) const {
     step.world().source_guest = SourceGuest::stopped;
     step.source(SourceEvent::guest_ended);
   });
+}
+
+/// Who goes on by the disk alone; and who is to run the VM, and lacks the disk.
+void Mover::source_looks_at_disk(const Adder& add) const {
+  const World& world = add.from();
+  if (world.disk != Disk::free) return;
+  if (world.source == SourceStage::in_doubt && world.seen_held && !world.marked) {
+    add.free(event_label(SourceEvent::unused_there), [](Step& step) {
+      step.world().disk = Disk::source;
+      step.source(SourceEvent::unused_there);
+    });
+  }
+  const bool lacks_it = SourceSide::stays(world.source) &&
+                        world.source_guest == SourceGuest::stopped && !world.past.guest_over;
+  if (lacks_it && !world.past.has_run_there) {
+    add.free({What::source_takes_disk}, [](Step& step) { step.run_at_source(); });
+  }
 }
 
 void Mover::operator_forces_source(const Adder& add) const {

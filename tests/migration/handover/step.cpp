@@ -33,6 +33,10 @@ void Step::source(SourceEvent event) {
   if (event == SourceEvent::running || event == SourceEvent::running_lacking) {
     world_.past.told_running = true;
   }
+  if (event == SourceEvent::prepared) world_.seen_held = world_.disk == Disk::elsewhere;
+  if (event == SourceEvent::unused_there && world_.past.has_run_there) {
+    violate("the source takes a VM for unused that has run there");
+  }
   for (const Action action : step.actions) act_at_source(action);
 }
 
@@ -102,7 +106,10 @@ void Step::act_at_source(Action action) {
       }
       world_.source_guest = SourceGuest::dropped;
       break;
-    case Action::send_last_round: send(ToDestination::last_round); break;
+    case Action::send_last_round:
+      if (world_.disk == Disk::source) world_.disk = Disk::free;
+      send(ToDestination::last_round);
+      break;
     case Action::send_commit:
       world_.past.commit_sent = true;
       send(ToDestination::commit);
@@ -127,11 +134,16 @@ void Step::act_at_destination(Action action, Link* link) {
       if (world_.destination_guest != DestinationGuest::paused) violate("starts what is not there");
       if (world_.past.guest_over) violate("a guest that has ended runs again");
       world_.destination_guest = DestinationGuest::running;
+      world_.marked = world_.disk != Disk::none;
       break;
-    case Action::drop_guest: world_.destination_guest = DestinationGuest::none; break;
+    case Action::drop_guest:
+      world_.destination_guest = DestinationGuest::none;
+      free_disk();
+      break;
     case Action::hand_on:
       world_.destination_guest = DestinationGuest::none;
       world_.past.third_runs = true;
+      if (world_.disk == Disk::free) world_.disk = Disk::elsewhere;
       break;
     case Action::send_accept: send(ToSource::accept); break;
     case Action::send_prepared: send(ToSource::prepared); break;
@@ -140,7 +152,10 @@ void Step::act_at_destination(Action action, Link* link) {
                                                             : ToSource::running);
       break;
     case Action::send_ended: send(ToSource::ended); break;
-    case Action::send_refused: send(ToSource::refused); break;
+    case Action::send_refused:
+      free_disk();
+      send(ToSource::refused);
+      break;
     case Action::send_acknowledged: send(ToSource::acknowledged); break;
     case Action::send_status_prepared: send(ToSource::status_prepared); break;
     case Action::send_status_running: send(ToSource::status_running); break;
@@ -158,7 +173,18 @@ void Step::run_at_source() {
   // What nobody can know once the time for answering is over.
   const bool unknowable = world_.past.gave_up || world_.past.false_claim;
   if (world_.past.guest_over && !unknowable) violate("a guest that has ended runs again");
-  world_.source_guest = SourceGuest::running;
+  if (source_has_disk()) world_.source_guest = SourceGuest::running;
+}
+
+/// It is taken if nobody has it, and nobody has written to it: who has run the VM has.
+bool Step::source_has_disk() {
+  if (world_.disk == Disk::free && !world_.past.has_run_there) world_.disk = Disk::source;
+  return world_.disk == Disk::none || world_.disk == Disk::source;
+}
+
+/// By a destination that will not run the VM any more, or that is dead.
+void Step::free_disk() {
+  if (world_.disk == Disk::elsewhere && !world_.past.third_runs) world_.disk = Disk::free;
 }
 
 void Step::send(ToDestination frame) {
@@ -206,6 +232,7 @@ void Step::close_by_destination(Link& link) {
 
 void Step::kill_source() {
   world_.source_life = Life::dead;
+  if (world_.disk == Disk::source) world_.disk = Disk::free;
   for (Link& link : world_.links) {
     if (link.source_open) close_by_source(link);
   }
@@ -213,6 +240,7 @@ void Step::kill_source() {
 
 void Step::kill_destination() {
   if (world_.destination_life != Life::hung) world_.destination_life = Life::dead;
+  free_disk();
   for (Link& link : world_.links) {
     if (link.destination_open) close_by_destination(link);
   }

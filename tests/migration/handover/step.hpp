@@ -65,11 +65,14 @@ class Step {
   void close_by_destination(Link& link);
   void kill_source();
   void kill_destination();
+  /// The VM runs, if the source has its disk or can have it.
+  void run_at_source();
 
  private:
   void act_at_source(Action action);
   void act_at_destination(Action action, Link* link);
-  void run_at_source();
+  [[nodiscard]] bool source_has_disk();
+  void free_disk();
   void send(ToDestination frame);
   void send(ToSource frame);
   void close_earlier(const Link* but);

@@ -29,7 +29,8 @@ std::array<std::uint64_t, 4> World::words() const {
   return {bits(source, 0) | bits(destination, 8) | bits(source_life, 16) |
               bits(destination_life, 20) | bits(source_guest, 24) | bits(destination_guest, 28) |
               bits(faults_left, 32) | bits(flags, 36) | ends(links[0]) << 48 |
-              ends(links[1]) << 52 | ends(links[2]) << 56,
+              ends(links[1]) << 52 | ends(links[2]) << 56 | bits(disk, 60) | bits(marked, 62) |
+              bits(seen_held, 63),
           packed(links[0]), packed(links[1]), packed(links[2])};
 }
 

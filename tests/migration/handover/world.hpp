@@ -88,6 +88,9 @@ enum class Life : std::uint8_t { lives, frozen, frozen_whole, hung, dead };
 enum class SourceGuest : std::uint8_t { running, stopped, dropped };
 enum class DestinationGuest : std::uint8_t { none, paused, running };
 
+/// Who has the lock of the VM's disk. `elsewhere`: the destination, or the third host.
+enum class Disk : std::uint8_t { none, free, source, elsewhere };
+
 struct World {
   static constexpr std::size_t kLinks = 3;
 
@@ -98,6 +101,9 @@ struct World {
   SourceGuest source_guest = SourceGuest::running;
   DestinationGuest destination_guest = DestinationGuest::none;
   std::uint8_t faults_left = 0;
+  Disk disk = Disk::none;
+  bool marked = false;     ///< the disk's mark names another than the source
+  bool seen_held = false;  ///< the source has seen, once told `prepared`, that the other has it
   /// What has happened, for the judge.
   struct Past {
     bool post_copy : 1;      ///< pages are missing at the handover
