@@ -116,7 +116,7 @@ class Consolidation {
     std::vector<double> cores;
     for (const Host& host : fleet.hosts) cores.push_back(host.core);
     std::ranges::sort(cores);
-    cores.erase(std::ranges::unique(cores).begin(), cores.end());
+    cores.erase(std::unique(cores.begin(), cores.end()), cores.end());
     return cores;
   }
   [[nodiscard]] std::size_t tree_of(HostIndex host) const {
