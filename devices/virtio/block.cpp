@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <exception>
 #include <limits>
+#include <system_error>
 #include <utility>
 
 #include "vmm/bytes/byte_writer.hpp"
@@ -110,6 +112,25 @@ std::vector<std::byte> Block::config() const {
   out.u32(kRangesOfARequest);
   out.u32(1);  // write_zeroes_may_unmap
   return config;
+}
+
+void Block::acquire() { take_or_give(&storage::Storage::acquire); }
+
+void Block::release() { take_or_give(&storage::Storage::release); }
+
+/// One at a time: who gave up a call that hangs, in another thread, does not hang in the next.
+void Block::take_or_give(void (storage::Storage::*call)()) {
+  if (taking_or_giving_.exchange(true)) {
+    throw std::system_error(EBUSY, std::generic_category(),
+                            storage_->name() + ": the host does not answer");
+  }
+  try {
+    (*storage_.*call)();
+  } catch (...) {
+    taking_or_giving_ = false;
+    throw;
+  }
+  taking_or_giving_ = false;
 }
 
 /// A driver that cannot flush takes a write that is complete for one that stays.

@@ -61,8 +61,8 @@ class Block final : public VirtioDevice {
   [[nodiscard]] std::vector<std::byte> config() const override;
   [[nodiscard]] std::string host_part() const override { return storage_->host_part(); }
   [[nodiscard]] std::string about() const override;
-  void acquire() override { storage_->acquire(); }
-  void release() override { storage_->release(); }
+  void acquire() override;
+  void release() override;
   void prepare_release() override { storage_->prepare_release(); }
   void note_run() override { storage_->note_run(); }
   [[nodiscard]] bool tells_runs() const override { return storage_->tells_runs(); }
@@ -97,12 +97,14 @@ class Block final : public VirtioDevice {
   [[nodiscard]] Status perform(Job& job);
   void ask_host(Job& job);
   static void finish(ServedQueue& queue, const Job& job, Status status);
+  void take_or_give(void (storage::Storage::*call)());
 
   const std::shared_ptr<storage::Storage> storage_;
   const Report report_;
   const std::uint64_t capacity_;            ///< sectors
   std::atomic<bool> write_through_{false};  ///< the driver flushes nothing
   std::atomic<bool> failing_{false};
+  std::atomic<bool> taking_or_giving_{false};
   Workers workers_{kMostThreads};  ///< last: they use all else
 };
 

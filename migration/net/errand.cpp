@@ -56,7 +56,7 @@ Errand::Errand(const asio::any_io_executor& loop, vmm::ThreadRole role, Call cal
     state_->returning = vmm::UniqueFd(ends[1]);
   }
   std::atomic<unsigned>& others = under_way(role);
-  if (++others > kMostAtOnce) {
+  if (++others > most_at_once(role)) {
     --others;
     fail(EBUSY, "as many calls as may be wait for the host already, and it does not answer");
   }
@@ -90,19 +90,22 @@ std::exception_ptr Errand::run(State& state, Call call) {
 }
 
 asio::awaitable<bool> Errand::done(std::chrono::steady_clock::duration limit) {
-  asio::steady_timer timer(here_->get_executor(), limit);
-  timer.async_wait([weak = std::weak_ptr(here_)](error_code early) {
+  // Who asks beside this one may drop the errand once it is done.
+  const auto state = state_;
+  const auto here = here_;
+  asio::steady_timer timer(here->get_executor(), limit);
+  timer.async_wait([weak = std::weak_ptr(here)](error_code early) {
     const auto waiting = weak.lock();
     if (!early && waiting) waiting->cancel();
   });
   error_code woken;
-  co_await here_->async_wait(Descriptor::wait_read,
-                             asio::redirect_error(asio::use_awaitable, woken));
+  co_await here->async_wait(Descriptor::wait_read,
+                            asio::redirect_error(asio::use_awaitable, woken));
   const auto cancelled = (co_await asio::this_coro::cancellation_state).cancelled();
   if (cancelled != asio::cancellation_type::none) fail(ECANCELED, "waiting for the host");
-  const vmm::Lock lock(state_->mutex);
-  if (state_->failure) std::rethrow_exception(state_->failure);
-  co_return state_->returned;
+  const vmm::Lock lock(state->mutex);
+  if (state->failure) std::rethrow_exception(state->failure);
+  co_return state->returned;
 }
 
 std::string Errand::busy_with() const {

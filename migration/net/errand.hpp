@@ -24,8 +24,10 @@ class Errand {
   using At = std::function<void(std::string)>;
   using Call = std::function<void(const At&)>;
 
-  /// Of each role there are so many under way at most.
-  static constexpr unsigned kMostAtOnce = 16;
+  /// How many of a role are under way at most. A machine has up to 64 devices.
+  [[nodiscard]] static constexpr unsigned most_at_once(vmm::ThreadRole role) {
+    return role == vmm::ThreadRole::look_up ? 16 : 128;
+  }
 
   /// Begins it. std::system_error when it cannot.
   Errand(const asio::any_io_executor& loop, vmm::ThreadRole role, Call call);

@@ -57,8 +57,7 @@ Errand begin(const asio::any_io_executor& loop, const Address& address,
             [address, answer](const Errand::At&) { answer->error = ask(address, answer->found); }};
   } catch (const std::system_error& error) {
     if (error.code().value() == EBUSY) {
-      fail(address,
-           "as many names are being looked up as may be, and the name server is silent");
+      fail(address, "as many names are being looked up as may be, and the name server is silent");
     }
     fail(address, error.what());
   }

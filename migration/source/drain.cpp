@@ -6,16 +6,12 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <exception>
-#include <memory>
 #include <stdexcept>
 #include <string>
-#include <string_view>
 #include <utility>
-#include <vector>
 
 #include "migration/base/elapsed.hpp"
-#include "vmm/os/mutex.hpp"
-#include "vmm/os/thread.hpp"
+#include "migration/source/device_calls.hpp"
 
 namespace migration::source {
 
@@ -34,61 +30,6 @@ constexpr std::chrono::milliseconds kAtATime{2};
 asio::awaitable<void> give_way() {
   co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
 }
-
-/// What the host has cached of devices is written back, one after the other, in a thread that
-/// nobody joins: the host may never answer.
-class WritingBack {
- public:
-  explicit WritingBack(std::vector<std::shared_ptr<vmm::Device>> devices) {
-    state_->busy = devices.front()->id();
-    vmm::Thread thread(
-        vmm::ThreadRole::device,
-        [state = state_, devices = std::move(devices)] {
-          for (const auto& device : devices) {
-            state->begin(device->id());
-            device->prepare_release();
-          }
-          state->finish(nullptr);
-        },
-        [state = state_](const std::exception_ptr& failure) { state->finish(failure); });
-    thread.detach();
-  }
-
-  /// Whether it is done by then. Throws what it threw.
-  [[nodiscard]] bool done(Drain::Clock::time_point deadline) {
-    vmm::Lock lock(state_->mutex);
-    const bool done = state_->changed.wait_until(lock, deadline, [this] { return state_->done; });
-    if (state_->failure) std::rethrow_exception(state_->failure);
-    return done;
-  }
-
-  /// The device that is being written back.
-  [[nodiscard]] std::string busy() const {
-    const vmm::Lock lock(state_->mutex);
-    return state_->busy;
-  }
-
- private:
-  struct State {
-    vmm::Mutex mutex;
-    vmm::Condition changed;
-    bool done = false;
-    std::string busy;
-    std::exception_ptr failure;
-
-    void begin(std::string_view device) {
-      const vmm::Lock lock(mutex);
-      busy = device;
-    }
-    void finish(std::exception_ptr why) {
-      const vmm::Lock lock(mutex);
-      done = true;
-      failure = std::move(why);
-      changed.notify_all();
-    }
-  };
-  std::shared_ptr<State> state_ = std::make_shared<State>();
-};
 
 std::runtime_error not_written_back(const std::string& device, Drain::Clock::duration after) {
   return std::runtime_error(fmt::format(
@@ -169,14 +110,11 @@ asio::awaitable<std::string> Drain::written_back(Clock::duration most) {
   auto devices = machine_.devices_of_host();
   if (devices.empty()) co_return std::string();
   const auto start = Clock::now();
-  WritingBack writing(std::move(devices));
-  bool done = writing.done(start + kAtATime);
-  while (!done && Clock::now() - start < most) {
-    co_await give_way();
-    done = writing.done(Clock::now() + kAtATime);
-  }
+  net::Errand writing = for_each_device(co_await asio::this_coro::executor, std::move(devices),
+                                        [](vmm::Device& device) { device.prepare_release(); });
+  const bool done = co_await writing.done(most);
   journal_.write([&](MigrationReport& report) { report.phases_ms.drain += ms_since(start); });
-  co_return done ? std::string() : writing.busy();
+  co_return done ? std::string() : writing.busy_with();
 }
 
 }  // namespace migration::source

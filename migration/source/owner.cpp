@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <utility>
 
@@ -41,7 +42,14 @@ void SourceMigration::Source::follow() {
 void SourceMigration::Source::act(Action action) {
   switch (action) {
     case Action::stop_guest: return machine_->pause();
-    case Action::run_guest: return static_cast<void>(run_guest());
+    case Action::run_guest:
+      if (hold_.complete()) {
+        trouble_ = run_guest();
+      } else if (!taking_again_) {
+        taking_again_ = true;
+        net::spawn(context_.get_executor(), run_guest_again());
+      }
+      return;
     case Action::send_last_round: {
       const source::MemoryTransfer::LastWord word = transfer().last_word();
       return link_.send(word.type, wire::encode_round(word.round));
@@ -76,16 +84,19 @@ void SourceMigration::Source::act(Action action) {
   }
 }
 
+bool SourceMigration::Source::guest_is_over() {
+  if (machine_->ended()) return true;
+  if (local_.may_run()) return false;
+  machine_->end({.kind = vmm::GuestEnd::Kind::crashed,
+                 .message = "its memory belongs to the process to which it was handed over, "
+                            "where the guest has run"});
+  return true;
+}
+
 std::string SourceMigration::Source::run_guest() {
   try {
     machine_->throttle(0);
-    if (machine_->ended()) return {};
-    if (!local_.may_run()) {
-      machine_->end({.kind = vmm::GuestEnd::Kind::crashed,
-                     .message = "its memory belongs to the process to which it was handed over, "
-                                "where the guest has run"});
-      return {};
-    }
+    if (guest_is_over()) return {};
     if (was_running_) {
       machine_->resume();
     } else {
@@ -97,23 +108,42 @@ std::string SourceMigration::Source::run_guest() {
   }
 }
 
+asio::awaitable<void> SourceMigration::Source::run_guest_again() {
+  taking_again_ = true;
+  trouble_.clear();
+  try {
+    if (!guest_is_over()) trouble_ = co_await hold_.take_again(options_.timeout);
+  } catch (const std::exception& failure) {
+    trouble_ = failure.what();
+  }
+  if (trouble_.empty()) trouble_ = run_guest();
+  taking_again_ = false;
+  taken_again_.cancel();
+}
+
 /// The guest runs again here. A destination that has got as far as `prepared` may hold what its
 /// devices need alone, such as a disk, and gives that back when it hears `abort`.
 asio::awaitable<void> SourceMigration::Source::take_back() {
   const auto give_up = Clock::now() + kTimeoutsToTakeBack * options_.timeout;
   redial_.start_over();
-  std::string trouble = run_guest();
-  if (!trouble.empty()) {
-    callbacks_.message(fmt::format("the VM is here, paused until it can be resumed: {}", trouble));
+  if (taking_again_) {
+    taken_again_.expires_at(Clock::time_point::max());
+    boost::system::error_code over;
+    co_await taken_again_.async_wait(asio::redirect_error(asio::use_awaitable, over));
+  } else {
+    co_await run_guest_again();
   }
-  while (!trouble.empty() && Clock::now() < give_up) {
+  if (!trouble_.empty()) {
+    callbacks_.message(fmt::format("the VM is here, paused until it can be resumed: {}", trouble_));
+  }
+  while (!trouble_.empty() && Clock::now() < give_up) {
     if (link_.up()) {
       co_await await_last_word();
     } else if (Side::tells(stage())) {
       co_await tell_by_inquiry();
     }
-    trouble = run_guest();
-    if (!trouble.empty()) co_await redial_.pause();
+    co_await run_guest_again();
+    if (!trouble_.empty()) co_await redial_.pause();
   }
 }
 
@@ -126,13 +156,12 @@ void SourceMigration::Source::complete(std::string owner) {
 }
 
 void SourceMigration::Source::stay() {
-  const std::string trouble = run_guest();
   std::string owner =
       was_running_ ? "the VM is here and runs on" : "the VM is here, paused as it was";
   if (machine_->ended()) {
     owner = "the guest has ended, here";
-  } else if (!trouble.empty()) {
-    owner = fmt::format("the VM is here, and cannot be resumed: {}", trouble);
+  } else if (!trouble_.empty()) {
+    owner = fmt::format("the VM is here, and cannot be resumed: {}", trouble_);
   }
   const bool cancelled = owner_.granted() == Event::cancel;
   journal_.stayed(cancelled ? Outcome::cancelled : Outcome::failed, why_it_stays(), owner);
@@ -203,6 +232,7 @@ asio::awaitable<void> SourceMigration::Source::tell_report() {
 }
 
 void SourceMigration::Source::finish() {
+  hold_.forget();  // the devices go with their machine
   Result result{live(), nullptr, false};
   if (result.report.outcome == Outcome::completed) {
     result.kept = keeper_ != nullptr;

@@ -11,6 +11,7 @@
 #include "migration/base/usage.hpp"
 #include "migration/net/event_loop.hpp"
 #include "migration/policy/delta_policy.hpp"
+#include "migration/source/device_calls.hpp"
 #include "vmm/machine/machine_config.hpp"
 
 namespace migration {
@@ -40,6 +41,7 @@ SourceMigration::Source::Source(std::unique_ptr<vmm::Machine>&& machine, Migrate
       grace_(context_),
       redial_(context_),
       drain_(*machine, journal_, options_.timeout),
+      taken_again_(context_),
       pre_copy_(context_, {*machine, options_, link_, journal_, pages_}),
       local_({*machine, options_, link_, journal_, pages_}) {
   net::spawn(context_.get_executor(), run(), interrupt_.slot());
@@ -159,12 +161,14 @@ asio::awaitable<void> SourceMigration::Source::connect(Comparison& comparison) {
   if (const std::string unfit = local_.why_not(); options_.mode == Mode::local && !unfit.empty()) {
     throw std::runtime_error(kNotHandedOver + unfit);
   }
+  const auto config = co_await source::config_to_offer(
+      machine_->config(), machine_->devices_of_host(), options_.timeout);
   co_await link_.dial(options_.to);
   Connection& control = link_.control();
   co_await control.greet(wire::Role::control);
   control.account([this](std::size_t bytes) { link_.limiter().charge(bytes); });
   control.keep_alive();
-  const wire::Offer offered = offer();
+  const wire::Offer offered = offer(config);
   if (offered.features.has(wire::Feature::local)) local_.offer();
   control.send(FrameType::offer, wire::encode(offered));
   if (offered.image_token && options_.reuse != Reuse::off && options_.reuse != Reuse::content) {
@@ -182,7 +186,7 @@ asio::awaitable<void> SourceMigration::Source::connect(Comparison& comparison) {
   co_await link_.open_channels();
 }
 
-wire::Offer SourceMigration::Source::offer() const {
+wire::Offer SourceMigration::Source::offer(const vmm::MachineConfig& config) const {
   const auto& since = options_.tracked_since;
   const bool local = options_.mode == Mode::local;
   wire::Features features = wire::Features::all();
@@ -190,7 +194,7 @@ wire::Offer SourceMigration::Source::offer() const {
     features.remove(wire::Feature::local);
   }
   return {.token = link_.token(),
-          .config = vmm::to_json(machine_->config_to_offer()),
+          .config = vmm::to_json(config),
           .channels = link_.channels().open(),
           .mode = std::string(to_string(local ? Mode::stop_and_copy : options_.mode)),
           .verify = options_.verify,

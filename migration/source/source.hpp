@@ -15,6 +15,7 @@
 #include "migration/policy/page_account.hpp"
 #include "migration/reuse/hash_pages.hpp"
 #include "migration/source/comparison.hpp"
+#include "migration/source/device_hold.hpp"
 #include "migration/source/image_keeper.hpp"
 #include "migration/source/journal.hpp"
 #include "migration/source/link.hpp"
@@ -66,7 +67,7 @@ class SourceMigration::Source {
   void failed(const std::exception_ptr& failure);
   void escaped(const std::exception_ptr& failure);
   boost::asio::awaitable<void> connect(Comparison& comparison);
-  [[nodiscard]] wire::Offer offer() const;
+  [[nodiscard]] wire::Offer offer(const vmm::MachineConfig& config) const;
   void agree();
   /// Whether the destination has RAM, and no page is sent.
   [[nodiscard]] bool agree_on_local();
@@ -105,8 +106,12 @@ class SourceMigration::Source {
   /// Does what they have said, also when a wish was granted in another thread.
   void follow();
   void act(handover::Action action);
+  /// Whether the guest has ended, or must not run here any more.
+  bool guest_is_over();
   /// Why the guest does not run again here; empty when it does.
   std::string run_guest();
+  /// The same once its devices have again what they need of the host.
+  boost::asio::awaitable<void> run_guest_again();
   boost::asio::awaitable<void> take_back();
   void complete(std::string owner);
   /// The VM stays here: it runs again, and the report says why.
@@ -149,11 +154,15 @@ class SourceMigration::Source {
   wire::Accept accept_;      ///< what the destination answered to the offer
   bool disks_tell_ = false;  ///< if it has run the VM: it has had them, and has this kernel
   std::exception_ptr failure_;
+  std::string trouble_;                         ///< why the guest does not run again here
   boost::asio::cancellation_signal interrupt_;  ///< of run(), wherever it waits
   boost::asio::steady_timer ticker_;
   boost::asio::steady_timer grace_;  ///< for the last word before run() is interrupted
   source::Redial redial_;
   source::Drain drain_;
+  source::DeviceHold hold_;
+  bool taking_again_ = false;              ///< what `hold_` lacks
+  boost::asio::steady_timer taken_again_;  ///< goes off when that is over
   source::PreCopy pre_copy_;
   source::Local local_;
   std::optional<source::PostCopy> post_copy_;

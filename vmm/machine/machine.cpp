@@ -150,12 +150,6 @@ void Machine::add_device(std::shared_ptr<Device> device) {
   devices_.push_back(std::move(device));
 }
 
-MachineConfig Machine::config_to_offer() const {
-  MachineConfig config = config_;
-  for (DeviceVersion& known : config.devices) known.host_part = device(known.id)->host_part();
-  return config;
-}
-
 std::shared_ptr<Device> Machine::device(std::string_view id) const {
   const auto found =
       std::ranges::find_if(devices_, [id](const auto& device) { return device->id() == id; });

@@ -45,8 +45,6 @@ class Machine final : public DeviceHost {
   Machine& operator=(const Machine&) = delete;
 
   [[nodiscard]] const MachineConfig& config() const { return config_; }
-  /// The same for another host to compare: with what the devices have of this one by now.
-  [[nodiscard]] MachineConfig config_to_offer() const;
   [[nodiscard]] GuestMemory& memory() override { return memory_; }
   [[nodiscard]] DirtyLog& dirty_log() { return dirty_log_; }
   [[nodiscard]] Vcpu& vcpu(std::uint32_t index) { return *vcpus_.at(index); }

@@ -38,8 +38,8 @@ class FakeStorage final : public Storage {
   [[nodiscard]] bool read_only() const override { return read_only_; }
   [[nodiscard]] std::string_view id() const override { return "a fake"; }
   [[nodiscard]] std::string host_part() const override { return "a fake"; }
-  void acquire() override {}
-  void release() override {}
+  void acquire() override { enter("acquire"); }
+  void release() override { enter("release"); }
 
   void read(std::uint64_t offset, std::span<iovec> parts) override {
     enter("read");

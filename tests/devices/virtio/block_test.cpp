@@ -4,6 +4,8 @@
 #include <cstring>
 #include <optional>
 #include <string>
+#include <system_error>
+#include <thread>
 
 #include "tests/devices/virtio/block_fixture.hpp"
 
@@ -173,6 +175,22 @@ TEST_F(BlockTest, DiscardsAndZeroes) {
   offer_range(Type::discard, kSectors, 0);
   EXPECT_EQ(next_status(), Status::ok);
   EXPECT_EQ(storage_->calls().size(), 3U);
+}
+
+// Who has given up one that hangs, in another thread, does not hang in the next.
+TEST_F(BlockTest, IsTakenOrGivenByOneAtATime) {
+  start();
+  storage_->hold("acquire");
+  std::thread hangs([this] { block_->acquire(); });
+  EXPECT_EQ(storage_->calls(1), Calls{"acquire"});
+  EXPECT_THROW(block_->acquire(), std::system_error);
+  EXPECT_THROW(block_->release(), std::system_error);
+  storage_->let_go();
+  hangs.join();
+  block_->release();
+  storage_->failing = true;
+  for (int i = 0; i < 2; ++i) EXPECT_THROW(block_->acquire(), std::system_error);
+  EXPECT_EQ(storage_->calls(), (Calls{"acquire", "release", "acquire", "acquire"}));
 }
 
 TEST_F(BlockTest, TellsOfAFailureOfTheHostOnce) {

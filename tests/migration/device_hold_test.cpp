@@ -1,0 +1,113 @@
+#include "migration/source/device_hold.hpp"
+
+#include <gtest/gtest.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/migration/hanging_device.hpp"
+
+namespace migration::source {
+namespace {
+
+using namespace std::chrono_literals;
+namespace asio = boost::asio;
+using Asked = std::vector<std::string>;
+
+class DeviceHoldTest : public testing::Test {
+ protected:
+  std::string give_back(std::chrono::milliseconds limit = 20s) {
+    return outcome([&]() -> asio::awaitable<std::string> {
+      Devices devices = {first_, second_};
+      co_await hold_.give_back(std::move(devices), limit);
+      co_return std::string();
+    });
+  }
+  std::string take_again(std::chrono::milliseconds limit = 20s) {
+    return outcome([&] { return hold_.take_again(limit); });
+  }
+
+  std::shared_ptr<HangingDevice> first_ = std::make_shared<HangingDevice>("disk0");
+  std::shared_ptr<HangingDevice> second_ = std::make_shared<HangingDevice>("disk1");
+  DeviceHold hold_;
+
+ private:
+  template <typename Call>
+  std::string outcome(Call call) {
+    std::string said = "nothing";
+    asio::co_spawn(context_, call, [&](const std::exception_ptr& failure, std::string trouble) {
+      try {
+        if (failure) std::rethrow_exception(failure);
+        said = std::move(trouble);
+      } catch (const std::exception& error) {
+        said = error.what();
+      }
+    });
+    context_.restart();
+    context_.run_for(20s);
+    return said;
+  }
+
+  asio::io_context context_;
+};
+
+TEST_F(DeviceHoldTest, IsGivenBackAndTakenAgain) {
+  EXPECT_TRUE(hold_.complete());
+  EXPECT_EQ(give_back(), "");
+  EXPECT_FALSE(hold_.complete());
+  EXPECT_EQ(take_again(), "");
+  EXPECT_TRUE(hold_.complete());
+  EXPECT_EQ(first_->asked(), Asked({"release", "acquire"}));
+  EXPECT_EQ(second_->asked(), Asked({"release", "acquire"}));
+}
+
+TEST_F(DeviceHoldTest, ThatIsNotGivenBackMayYetBe) {
+  first_->refuse("release");
+  EXPECT_EQ(give_back(), "disk0 is in use");
+  EXPECT_FALSE(hold_.complete());
+  first_->refuse("");
+  EXPECT_EQ(take_again(), "");
+  EXPECT_TRUE(hold_.complete());
+}
+
+TEST_F(DeviceHoldTest, IsWaitedForForAllDevicesAtOnce) {
+  EXPECT_EQ(give_back(), "");
+  first_->hang_at("acquire");
+  second_->hang_at("acquire");
+  EXPECT_EQ(take_again(100ms), "the host does not answer for disk0: see what keeps it there");
+  EXPECT_EQ(second_->asked().back(), "acquire");
+  first_->let_go();
+  EXPECT_EQ(take_again(100ms), "the host does not answer for disk1: see what keeps it there");
+  second_->let_go();
+  EXPECT_EQ(take_again(), "");
+  EXPECT_EQ(first_->asked(), Asked({"release", "acquire"}));
+  EXPECT_EQ(second_->asked(), Asked({"release", "acquire"}));
+}
+
+TEST_F(DeviceHoldTest, IsTriedAgainForThoseAloneThatAreLacking) {
+  EXPECT_EQ(give_back(), "");
+  second_->refuse("acquire");
+  EXPECT_EQ(take_again(), "disk1 is in use");
+  second_->refuse("");
+  EXPECT_EQ(take_again(), "");
+  EXPECT_EQ(first_->asked(), Asked({"release", "acquire"}));
+  EXPECT_EQ(second_->asked(), Asked({"release", "acquire", "acquire"}));
+}
+
+TEST_F(DeviceHoldTest, IsNotTakenAgainBeforeItIsGivenBack) {
+  first_->hang_at("release");
+  EXPECT_EQ(give_back(50ms), "the host does not answer for disk0: see what keeps it there");
+  EXPECT_EQ(take_again(50ms), "the host does not answer for disk0: see what keeps it there");
+  EXPECT_EQ(first_->asked(), Asked({"release"}));
+  first_->let_go();
+  EXPECT_EQ(take_again(), "");
+  EXPECT_EQ(first_->asked(), Asked({"release", "acquire"}));
+}
+
+}  // namespace
+}  // namespace migration::source
