@@ -31,6 +31,10 @@ constexpr std::string_view kRunner = "\nrunner ";
 /// What there is room for.
 constexpr std::size_t kLongestProcess = 76;
 
+constexpr const char* kCannotNote =
+    "whoever writes to the disk notes itself there before, and this process cannot: let it write "
+    "that file, and have room for it";
+
 std::string random_name() {
   std::array<std::uint64_t, 2> number{};
   if (::getrandom(number.data(), sizeof(number), 0) != sizeof(number)) {
@@ -169,6 +173,17 @@ void DiskMark::make() const {
                                     .process = "nobody yet",
                                     .runner = {}});
   static_cast<void>(::pwrite(file.get(), text.data(), text.size(), 0));
+}
+
+/// Others may write to it meanwhile.
+void DiskMark::try_writing() const {
+  const vmm::UniqueFd file = open(O_RDWR);
+  if (file.get() < 0 && !tells_of_none(errno)) fail(kCannotNote);
+  if (!read(file)) return;
+  const auto size = static_cast<ssize_t>(kKind.size());
+  if (::pwrite(file.get(), kKind.data(), kKind.size(), 0) != size || ::fdatasync(file.get()) < 0) {
+    fail(kCannotNote);
+  }
 }
 
 void DiskMark::note_writer() {

@@ -44,6 +44,9 @@ class DiskMark {
   void note_runner();
   /// Whether the mark says that this process was the last.
   [[nodiscard]] bool names_this_runner() const;
+  /// Whether this process can note itself there, durably, as it will have to: what any mark says is
+  /// written once more, and nothing else. std::system_error says what to do where it cannot.
+  void try_writing() const;
 
   /// Before each write. The first is noted, durably on return.
   void claim() {

@@ -43,6 +43,7 @@ class FileStorage final : public Storage {
   [[nodiscard]] DiskIdentity identity() const;
   /// Whether the disk of a machine on another host, or on this one, is this one, as far as one can
   /// tell: std::invalid_argument says why it is not.
+  /// Nor is it the same to a machine that cannot note itself as its writer: std::system_error.
   void check_same(const DiskIdentity& other);
 
   void acquire() override;
@@ -71,6 +72,7 @@ class FileStorage final : public Storage {
   void sync(Asked asked);
   void set_lock(short type) const;
   void check_unwritten();
+  void try_mark();
   void forget_cached() const;
   template <typename Call>
   void transfer_all(std::uint64_t offset, std::span<iovec> parts, const char* what, Call call);
@@ -86,6 +88,7 @@ class FileStorage final : public Storage {
   bool of_other_kernel_ = false;  ///< another one may have written since this one last read
   bool tells_runs_ = false;
   bool acquired_ = false;
+  bool mark_is_writable_ = false;  ///< as it was found
   Unflushed unflushed_;
   vmm::Mutex sync_mutex_;                  ///< held while the host writes back
   std::atomic<std::uint64_t> losses_{0};   ///< of what was written, as far as the host has told

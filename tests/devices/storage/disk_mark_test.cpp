@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/fsuid.h>
 #include <sys/stat.h>
 
 #include <cstdlib>
@@ -9,6 +10,7 @@
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <system_error>
 
 namespace devices::storage {
 namespace {
@@ -141,6 +143,40 @@ TEST_F(DiskMarkTest, WithoutARunnerNamesNobody) {
   ASSERT_TRUE(content);
   EXPECT_EQ(content->runner, "");
   EXPECT_FALSE(mark.names_this_runner());
+}
+
+TEST_F(DiskMarkTest, SaysTheSameOnceItIsTried) {
+  DiskMark mark(image_.get());
+  mark.try_writing();
+  EXPECT_FALSE(mark.read());
+  EXPECT_EQ(mark.look_for_writer(), std::nullopt);
+  mark.claim();
+  const std::string before = text();
+  mark.try_writing();
+  EXPECT_EQ(text(), before);
+  write("an image");
+  mark.try_writing();
+  EXPECT_EQ(text(), "an image");
+}
+
+TEST_F(DiskMarkTest, ThatMayNotBeWrittenIsFoundWhenItIsTried) {
+  std::filesystem::permissions(directory_, std::filesystem::perms{0711});
+  DiskMark mark(image_.get());
+  EXPECT_EQ(mark.look_for_writer(), std::nullopt);
+  std::filesystem::permissions(path_of_mark(), std::filesystem::perms{0444});
+  std::string why;
+  // Whoever may do anything is somebody else meanwhile.
+  const auto before = ::setfsuid(65534);
+  try {
+    mark.try_writing();
+  } catch (const std::system_error& error) {
+    why = error.what();
+  }
+  ::setfsuid(static_cast<uid_t>(before));
+  EXPECT_EQ(why, "'" + mark.path().string() +
+                     "', which marks a disk: whoever writes to the disk notes itself there before, "
+                     "and this process cannot: let it write that file, and have room for it: "
+                     "Permission denied");
 }
 
 TEST_F(DiskMarkTest, LeavesAnotherFileOfItsNameAlone) {

@@ -194,6 +194,35 @@ TEST_F(FileStorageTest, KnowsTheSameDisk) {
   EXPECT_NO_THROW(same.check_same(other));
 }
 
+// The guest runs at its source still, and nobody writes there yet.
+TEST_F(FileStorageTest, IsRefusedToWhoCannotNoteItselfAsItsWriter) {
+  FileStorage disk = storage();
+  disk.acquire();
+  const DiskIdentity identity = disk.identity();
+  FileStorage other = storage();
+  FileStorage reader = storage(true);
+  fails_with = ENOSPC;
+  const std::error_code code = code_of([&] { other.check_same(identity); });
+  EXPECT_NO_THROW(reader.check_same(identity));
+  fails_with = 0;
+  EXPECT_EQ(code.value(), ENOSPC);
+  EXPECT_NO_THROW(other.check_same(identity));
+  fails_with = ENOSPC;  // it has been tried, and the guest stands now
+  EXPECT_NO_THROW(disk.release());
+  EXPECT_NO_THROW(other.acquire());
+  fails_with = 0;
+}
+
+TEST_F(FileStorageTest, IsNotRunOnWithAMarkThatCannotBeWritten) {
+  FileStorage disk = storage();
+  fails_with = ENOSPC;
+  const std::error_code code = code_of([&] { disk.acquire(); });
+  fails_with = 0;
+  EXPECT_EQ(code.value(), ENOSPC);
+  FileStorage other = storage();
+  EXPECT_NO_THROW(other.acquire());  // nor is the lock kept
+}
+
 TEST_F(FileStorageTest, IsNotKnownByANameThatHasAnotherMark) {
   FileStorage disk = storage();
   disk.acquire();
