@@ -45,7 +45,8 @@ FileStorage::FileStorage(FileOptions options)
       id_(std::move(options.id)),
       file_(open(options.path)),
       size_(measure()),
-      mark_(file_.get()) {
+      mark_(file_.get()),
+      flushes_(name_, [this] { sync(); }) {
   if (id_.size() > kLongestId) {
     throw std::invalid_argument(
         fmt::format("{}: its id is longer than {} characters", name_, kLongestId));
@@ -144,7 +145,7 @@ void FileStorage::acquire() {
 /// Without a flush, which may take long, where prepare_release() was the last to have any.
 void FileStorage::release() {
   if (!acquired_) return;
-  if (lost_ || unflushed_.any()) write_back();
+  if (flushes_.lost() || unflushed_.any()) flushes_.flush(FlushRounds::Asked::by_host);
   set_lock(F_UNLCK);
   acquired_ = false;
 }
@@ -152,7 +153,7 @@ void FileStorage::release() {
 void FileStorage::prepare_release() {
   if (read_only_) return;
   mark_.note_runner();  // not yet, where it came from another kernel
-  write_back();
+  flushes_.flush(FlushRounds::Asked::by_host);
 }
 
 std::optional<bool> FileStorage::held_elsewhere() const {
@@ -235,31 +236,12 @@ void FileStorage::transfer_all(std::uint64_t offset, std::span<iovec> parts, con
   }
 }
 
-void FileStorage::write_back() { sync(Asked::by_host); }
-
-void FileStorage::flush() { sync(Asked::by_guest); }
-
-/// The host tells of a write that it has lost once, to whoever asks first. So one asks at a time:
-/// who waited meanwhile hears of it too, and the guest does the next time, if it was not the guest
-/// who asked.
-void FileStorage::sync(Asked asked) {
-  const std::uint64_t losses = losses_;
-  const vmm::Lock lock(sync_mutex_);
-  if (lost_ || losses != losses_) {
-    if (asked == Asked::by_guest) lost_ = false;
-    throw std::system_error(EIO, std::generic_category(), name_ + ": has lost what was written");
-  }
-  try {
-    unflushed_.flush([this] {
-      while (::fdatasync(file_.get()) < 0) {
-        if (errno != EINTR) fail("cannot flush (fdatasync)");
-      }
-    });
-  } catch (...) {
-    ++losses_;
-    lost_ = asked == Asked::by_host;
-    throw;
-  }
+void FileStorage::sync() {
+  unflushed_.flush([this] {
+    while (::fdatasync(file_.get()) < 0) {
+      if (errno != EINTR) fail("cannot flush (fdatasync)");
+    }
+  });
 }
 
 /// A hole reads as zeros, which also tells the guest nothing of what was there.

@@ -10,9 +10,9 @@
 
 #include "devices/storage/disk_identity.hpp"
 #include "devices/storage/disk_mark.hpp"
+#include "devices/storage/flush_rounds.hpp"
 #include "devices/storage/storage.hpp"
 #include "devices/storage/unflushed.hpp"
-#include "vmm/os/mutex.hpp"
 #include "vmm/os/unique_fd.hpp"
 
 namespace devices::storage {
@@ -60,16 +60,14 @@ class FileStorage final : public Storage {
   [[nodiscard]] bool last_ran_here() const override {
     return !read_only_ && mark_.names_this_runner();
   }
-  void flush() override;
+  void flush() override { flushes_.flush(FlushRounds::Asked::by_guest); }
   void discard(std::uint64_t offset, std::uint64_t length) override;
   void write_zeroes(std::uint64_t offset, std::uint64_t length, bool may_unmap) override;
 
  private:
   [[nodiscard]] vmm::UniqueFd open(const std::filesystem::path& path) const;
   [[nodiscard]] std::uint64_t measure() const;
-  enum class Asked { by_guest, by_host };
-  void write_back();
-  void sync(Asked asked);
+  void sync();
   void set_lock(short type) const;
   void check_unwritten();
   void try_mark();
@@ -90,9 +88,7 @@ class FileStorage final : public Storage {
   bool acquired_ = false;
   bool mark_is_writable_ = false;  ///< as it was found
   Unflushed unflushed_;
-  vmm::Mutex sync_mutex_;                  ///< held while the host writes back
-  std::atomic<std::uint64_t> losses_{0};   ///< of what was written, as far as the host has told
-  std::atomic<bool> lost_{false};          ///< a write, and the guest does not know it
+  FlushRounds flushes_;
   std::atomic<bool> tells_at_hand_{true};  ///< the file system knows RWF_NOWAIT
 };
 
