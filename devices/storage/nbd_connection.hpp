@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -63,6 +64,9 @@ struct NbdConnecting {
 ///   connecting --> connected --> lost, for a pause --> connecting
 ///       |                         ^
 ///       +-------------------------+
+///
+/// One that has no answer to a flush of ours, nor to anything else for as long again, is given up
+/// once nothing of the guest is under way; what the guest asks for waits for the next.
 class NbdConnection final : public std::enable_shared_from_this<NbdConnection> {
  public:
   /// A request has `limit`, and connecting no more than that.
@@ -76,7 +80,7 @@ class NbdConnection final : public std::enable_shared_from_this<NbdConnection> {
   /// Any thread, several at a time; std::system_error says why not.
   void connect(NbdConnecting how);
   [[nodiscard]] NbdExport server() const;
-  /// What was read. A request of the guest that has no answer ends the connection.
+  /// What was read. A request of the guest that has no answer in time ends the connection.
   std::vector<std::byte> perform(NbdRequest request);
 
  private:
@@ -98,6 +102,12 @@ class NbdConnection final : public std::enable_shared_from_this<NbdConnection> {
   };
   using Commands = std::deque<std::shared_ptr<Command>>;
 
+  static constexpr std::chrono::milliseconds kFirstPause{100};
+  static constexpr const char* kSilent = "the server does not answer";
+
+  [[nodiscard]] static std::error_code code_of(int error) {
+    return {error == 0 ? EIO : error, std::generic_category()};
+  }
   [[nodiscard]] static int answered(void* command, int* error);
   [[nodiscard]] std::chrono::milliseconds connect_limit() const;
 
@@ -107,6 +117,9 @@ class NbdConnection final : public std::enable_shared_from_this<NbdConnection> {
   void watch();
   void wait();
   [[nodiscard]] int wait_ms() const;
+  void doubt();
+  void give_up_silent();
+  [[nodiscard]] bool asks_for_guest() const;
   void take(const std::shared_ptr<Command>& command);
   [[nodiscard]] std::int64_t issue(Command& command);
   /// Whether it is a flush that is to fail, as writes may be lost.
@@ -118,7 +131,7 @@ class NbdConnection final : public std::enable_shared_from_this<NbdConnection> {
   void note(const Command& command);
   [[nodiscard]] NbdExport ask() const;
   [[nodiscard]] Failure failure() const;
-  void lose(const Failure& failure);
+  void lose(const Failure& failure, bool renews = false);
   void drop_handle();
   static void finish(Command& command, std::optional<Failure> failure);
 
@@ -136,6 +149,8 @@ class NbdConnection final : public std::enable_shared_from_this<NbdConnection> {
   Commands waiting_ FERRY_GUARDED_BY(mutex_);
   bool anew_ FERRY_GUARDED_BY(mutex_) = false;
   bool hangs_ FERRY_GUARDED_BY(mutex_) = false;
+  bool doubted_ FERRY_GUARDED_BY(mutex_) = false;
+  bool renews_ FERRY_GUARDED_BY(mutex_) = false;  ///< it was silent, and requests wait
   bool over_ FERRY_GUARDED_BY(mutex_) = false;
   bool ended_ FERRY_GUARDED_BY(mutex_) = false;
 
@@ -143,8 +158,9 @@ class NbdConnection final : public std::enable_shared_from_this<NbdConnection> {
   std::optional<NbdExport> first_;  ///< which it has to stay
   nbd_handle* handle_ = nullptr;
   bool ready_ = false;
-  Clock::time_point next_;              ///< when connecting begins, or has taken too long
-  std::chrono::milliseconds pause_{0};  ///< grows until a request succeeds
+  Clock::time_point next_;                       ///< when connecting begins, or has taken too long
+  std::chrono::milliseconds pause_{0};           ///< grows until a request succeeds
+  std::optional<Clock::time_point> doubt_ends_;  ///< when a silent server is given up
   Commands in_flight_;
   std::uint64_t written_ = 0;
   std::uint64_t flushed_ = 0;  ///< of these

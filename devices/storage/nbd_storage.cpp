@@ -120,11 +120,13 @@ void NbdStorage::check_same(const NbdIdentity& other) const {
   }
 }
 
-/// What a connection has in a cache of its own is old once another host has written. A guest that
-/// ran here runs on, be it without its disk for now: there is no lock that waiting would keep.
+/// What a connection has in a cache of its own is old once another host has written: none has where
+/// a guest that ran here is taken back. That runs on, be it without its disk for now: there is no
+/// lock that waiting would keep.
 void NbdStorage::acquire() {
   if (acquired_) return;
-  const NbdConnecting how{.anew = !connection_->server().one_cache, .patient = was_acquired_};
+  const NbdConnecting how{.anew = !was_acquired_ && !connection_->server().one_cache,
+                          .patient = was_acquired_};
   try {
     named("cannot acquire", [&] { connection_->connect(how); });
   } catch (const std::system_error& error) {
