@@ -44,4 +44,21 @@ asio::awaitable<vmm::MachineConfig> config_to_offer(vmm::MachineConfig config,
   co_return config;
 }
 
+asio::awaitable<std::optional<bool>> held_elsewhere(Devices devices,
+                                                    std::chrono::milliseconds timeout) {
+  const auto held = std::make_shared<std::optional<bool>>();
+  net::Errand asking = for_each_device(co_await asio::this_coro::executor, std::move(devices),
+                                       [held](vmm::Device& device) {
+                                         if (const auto of_it = device.held_elsewhere())
+                                           *held = held->value_or(false) || *of_it;
+                                       });
+  try {
+    const bool done = co_await asking.done(timeout);
+    if (done) co_return *held;
+  } catch (const std::exception&) {
+    // Then nobody can tell.
+  }
+  co_return std::nullopt;
+}
+
 }  // namespace migration::source

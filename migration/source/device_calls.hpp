@@ -5,6 +5,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "migration/net/errand.hpp"
@@ -25,5 +26,9 @@ using Devices = std::vector<std::shared_ptr<vmm::Device>>;
 /// one by now. std::runtime_error that names the device whose host has not said that in time.
 [[nodiscard]] boost::asio::awaitable<vmm::MachineConfig> config_to_offer(
     vmm::MachineConfig config, Devices devices_of_host, std::chrono::milliseconds timeout);
+
+/// Whether another process has what one of them needs alone; nullopt when nobody can tell in time.
+[[nodiscard]] boost::asio::awaitable<std::optional<bool>> held_elsewhere(
+    Devices devices, std::chrono::milliseconds timeout);
 
 }  // namespace migration::source

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
 #include <functional>
@@ -28,8 +29,14 @@ class DeviceHold {
   /// Why it is not complete within `limit`; empty when it is. One caller at a time, be it beside
   /// one that waits in give_back().
   [[nodiscard]] boost::asio::awaitable<std::string> take_again(Duration limit);
+  /// The same if they show, once they are here, that the guest has run nowhere else meanwhile; else
+  /// they are given back at once. False also when that is not known within `limit`.
+  [[nodiscard]] boost::asio::awaitable<bool> take_unused(Duration limit);
   /// It holds on to no device any more.
-  void forget() { given_.clear(); }
+  void forget() {
+    given_.clear();
+    trial_.reset();
+  }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -47,6 +54,15 @@ class DeviceHold {
     std::string trouble = {};
   };
 
+  /// By take_unused().
+  struct Trial {
+    std::shared_ptr<net::Errand> errand;
+    std::shared_ptr<std::atomic<bool>> unused;
+  };
+
+  [[nodiscard]] Trial try_unused(const boost::asio::any_io_executor& loop) const;
+  /// Whether the trial that has begun is over within `limit`.
+  [[nodiscard]] boost::asio::awaitable<bool> end_trial(Duration limit);
   [[nodiscard]] static std::shared_ptr<net::Errand> begin(
       const boost::asio::any_io_executor& loop, const std::shared_ptr<vmm::Device>& device,
       Call call);
@@ -55,6 +71,7 @@ class DeviceHold {
                                                             Clock::time_point deadline);
 
   std::vector<Given> given_;
+  std::optional<Trial> trial_;
 };
 
 }  // namespace migration::source

@@ -3,6 +3,7 @@
 #include <boost/asio/post.hpp>
 #include <stdexcept>
 
+#include "migration/source/device_calls.hpp"
 #include "migration/source/inquiry.hpp"
 #include "migration/source/source.hpp"
 
@@ -58,12 +59,14 @@ asio::awaitable<void> SourceMigration::Source::find_owner() {
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     if (!Side::searches(stage())) break;
     drop_link();
-    if (unused_there()) {
+    const bool unused = co_await unused_there();
+    if (unused) {
       failure_ = std::make_exception_ptr(std::runtime_error(kUnused));
       happened(Event::unused_there);
       break;
     }
-    tell_doubt(problem);
+    tell_doubt(problem,
+               co_await source::held_elsewhere(machine_->devices_of_host(), options_.timeout));
     co_await redial_.pause();
   }
   follow();  // the operator may have decided
@@ -80,26 +83,14 @@ asio::awaitable<void> SourceMigration::Source::ask_who_runs() {
 
 /// Who gives the disks up, or dies, does not run the VM later; and who has run it has said so
 /// beside them before its first instruction.
-bool SourceMigration::Source::unused_there() {
-  if (!disks_tell_ || stage() != Stage::in_doubt || local_.ran_there()) return false;
-  try {
-    machine_->acquire();
-    if (machine_->last_ran_here()) return true;
-  } catch (const std::exception&) {
-    // The destination has them, most likely.
-  }
-  try {
-    machine_->release();
-  } catch (const std::exception& error) {
-    callbacks_.message(fmt::format("the VM's devices hold on to the host: {}", error.what()));
-  }
-  return false;
+asio::awaitable<bool> SourceMigration::Source::unused_there() {
+  if (!disks_tell_ || stage() != Stage::in_doubt || local_.ran_there()) co_return false;
+  co_return co_await hold_.take_unused(options_.timeout);
 }
 
 /// What is told while the destination is searched for.
-void SourceMigration::Source::tell_doubt(const std::string& problem) {
+void SourceMigration::Source::tell_doubt(const std::string& problem, std::optional<bool> held) {
   const handover::Advice advice = Side::advice(stage());
-  const auto held = machine_->held_elsewhere();
   bool news = false;
   journal_.write([&](MigrationReport& report) {
     report.phase = post_copy_ ? "link lost" : "in doubt";

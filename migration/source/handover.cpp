@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "migration/base/usage.hpp"
+#include "migration/source/device_calls.hpp"
 #include "migration/source/source.hpp"
 #include "vmm/os/scheduling.hpp"
 
@@ -37,7 +38,13 @@ asio::awaitable<void> SourceMigration::Source::hand_over() {
   co_await hold_.give_back(machine_->devices_of_host(), options_.timeout);
   bound_stop(transfer().take_rest());
   co_await transfer().send_rest([this] { happened(Event::all_sent); });
-  on_prepared(co_await link_.expect(FrameType::prepared));
+  const Frame prepared = co_await link_.expect(FrameType::prepared);
+  if (accept_.features.has(wire::Feature::marks)) {
+    const auto held =
+        co_await source::held_elsewhere(machine_->devices_of_host(), options_.timeout);
+    disks_tell_ = held.value_or(false);
+  }
+  on_prepared(prepared);
   // In time, whatever else shows that it lives: until then the VM runs nowhere.
   on_word(co_await link_.control().answer(options_.timeout));
 }
@@ -82,8 +89,6 @@ void SourceMigration::Source::on_prepared(const Frame& frame) {
   journal_.reached(Moment::prepared);
   owner_.hands_pages_over(post_copy_.has_value());
   if (failure_) std::rethrow_exception(failure_);  // a page channel's, say
-  disks_tell_ =
-      accept_.features.has(wire::Feature::marks) && machine_->held_elsewhere().value_or(false);
   happened(Event::prepared);
   if (stage() != Stage::committed) throw std::runtime_error(kCancelled);
 }

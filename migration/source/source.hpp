@@ -128,8 +128,9 @@ class SourceMigration::Source {
   boost::asio::awaitable<void> ask_who_runs();
   boost::asio::awaitable<void> inquire();
   /// Whether the VM's disks are here again and show that it has not run there.
-  [[nodiscard]] bool unused_there();
-  void tell_doubt(const std::string& problem);
+  boost::asio::awaitable<bool> unused_there();
+  /// `held`: whether another process has the VM's disks, if that is known.
+  void tell_doubt(const std::string& problem, std::optional<bool> held);
 
   // serving.cpp
   boost::asio::awaitable<void> serve();

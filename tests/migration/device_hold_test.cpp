@@ -32,6 +32,13 @@ class DeviceHoldTest : public testing::Test {
     return outcome([&] { return hold_.take_again(limit); });
   }
 
+  bool take_unused(std::chrono::milliseconds limit = 20s) {
+    return outcome([&]() -> asio::awaitable<std::string> {
+             const bool unused = co_await hold_.take_unused(limit);
+             co_return unused ? "unused" : "";
+           }) == "unused";
+  }
+
   std::shared_ptr<HangingDevice> first_ = std::make_shared<HangingDevice>("disk0");
   std::shared_ptr<HangingDevice> second_ = std::make_shared<HangingDevice>("disk1");
   DeviceHold hold_;
@@ -55,6 +62,49 @@ class DeviceHoldTest : public testing::Test {
 
   asio::io_context context_;
 };
+
+TEST_F(DeviceHoldTest, ThatShowsItselfUnusedIsTaken) {
+  EXPECT_EQ(give_back(), "");
+  second_->last_ran(true);
+  EXPECT_TRUE(take_unused());
+  EXPECT_TRUE(hold_.complete());
+  for (const auto& each : {first_, second_})
+    EXPECT_EQ(each->asked(), (Asked{"release", "acquire"}));
+}
+
+/// Nor is its lock taken, even for a moment.
+TEST_F(DeviceHoldTest, ThatRanElsewhereIsLeftThere) {
+  EXPECT_EQ(give_back(), "");
+  EXPECT_FALSE(take_unused());
+  EXPECT_FALSE(hold_.complete());
+  for (const auto& each : {first_, second_}) EXPECT_EQ(each->asked(), Asked{"release"});
+}
+
+TEST_F(DeviceHoldTest, OfWhichOthersHaveAPartIsLeftToThem) {
+  EXPECT_EQ(give_back(), "");
+  first_->last_ran(true);
+  second_->refuse("acquire");
+  EXPECT_FALSE(take_unused());
+  EXPECT_FALSE(hold_.complete());
+  EXPECT_EQ(first_->asked(), (Asked{"release", "acquire", "release"}));
+  second_->refuse("");
+  EXPECT_EQ(take_again(), "");
+  EXPECT_TRUE(hold_.complete());
+}
+
+TEST_F(DeviceHoldTest, IsNotTakenTwiceAtOnce) {
+  EXPECT_EQ(give_back(), "");
+  first_->last_ran(true);
+  first_->hang_at("acquire");
+  EXPECT_FALSE(take_unused(10ms));
+  EXPECT_NE(take_again(10ms), "");
+  EXPECT_EQ(first_->asked(), (Asked{"release", "acquire"}));
+  first_->let_go();
+  EXPECT_EQ(take_again(), "");
+  EXPECT_TRUE(hold_.complete());
+  for (const auto& each : {first_, second_})
+    EXPECT_EQ(each->asked(), (Asked{"release", "acquire"}));
+}
 
 TEST_F(DeviceHoldTest, IsGivenBackAndTakenAgain) {
   EXPECT_TRUE(hold_.complete());

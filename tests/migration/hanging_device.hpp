@@ -32,9 +32,17 @@ class HangingDevice final : public vmm::Device {
   }
   void acquire() override { ask("acquire"); }
   void release() override { ask("release"); }
+  [[nodiscard]] bool last_ran_here() const override {
+    const vmm::Lock lock(mutex_);
+    return last_ran_here_;
+  }
   [[nodiscard]] std::vector<std::byte> save() override { return {}; }
   void load(std::uint32_t /*version*/, std::span<const std::byte> /*bytes*/) override {}
 
+  void last_ran(bool here) {
+    const vmm::Lock lock(mutex_);
+    last_ran_here_ = here;
+  }
   /// In that call, from now on.
   void hang_at(std::string call) {
     const vmm::Lock lock(mutex_);
@@ -69,6 +77,7 @@ class HangingDevice final : public vmm::Device {
   mutable vmm::Condition changed_;
   std::string hangs_at_ FERRY_GUARDED_BY(mutex_);
   std::string refuses_ FERRY_GUARDED_BY(mutex_);
+  bool last_ran_here_ FERRY_GUARDED_BY(mutex_) = false;
   mutable std::vector<std::string> asked_ FERRY_GUARDED_BY(mutex_);
 };
 

@@ -194,18 +194,6 @@ bool Machine::tells_runs() const {
   return std::ranges::any_of(devices_, [](const auto& device) { return device->tells_runs(); });
 }
 
-std::optional<bool> Machine::held_elsewhere() const {
-  std::optional<bool> held;
-  for (const auto& device : devices_) {
-    if (const auto of_it = device->held_elsewhere()) held = held.value_or(false) || *of_it;
-  }
-  return held;
-}
-
-bool Machine::last_ran_here() const {
-  return std::ranges::any_of(devices_, [](const auto& device) { return device->last_ran_here(); });
-}
-
 void Machine::begin_drain() {
   draining_ = running_;
   for (const auto& device : devices_) device->request_pause();

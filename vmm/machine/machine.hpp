@@ -68,11 +68,8 @@ class Machine final : public DeviceHost {
 
   /// Takes what of the host its devices need alone: Device::acquire(). resume() does that, too.
   void acquire();
-  // Of its devices together: Device::tells_runs() and so on.
+  /// By one of its devices: Device::tells_runs().
   [[nodiscard]] bool tells_runs() const;
-  /// By any of them.
-  [[nodiscard]] std::optional<bool> held_elsewhere() const;
-  [[nodiscard]] bool last_ran_here() const;
   /// The opposite, while paused.
   void release();
   /// The devices that have something of the host's, as they said when they were added.
