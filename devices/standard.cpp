@@ -171,6 +171,7 @@ std::vector<PciDevice> pci_devices_for(const std::vector<vmm::DeviceVersion>& wa
                                        const HostParts& parts) {
   std::vector<PciDevice> more;
   for (const vmm::DeviceVersion& device : wanted) {
+    parts.opens(device.id);
     if (is_disk(device)) {
       more.push_back(disk_for(device, parts));
     } else if (virtio::is_net_identity(device.host_part)) {

@@ -43,6 +43,8 @@ struct HostParts {
   std::vector<NetworkChoice> networks;
   /// Is told when the host fails a device. Any thread.
   std::function<void(std::string)> report;
+  /// Is told which device is about to be opened.
+  std::function<void(std::string)> opens = [](const std::string&) {};
 };
 
 /// Random bytes of the host, as "rng0".

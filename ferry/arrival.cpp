@@ -32,12 +32,17 @@ Arrival::Arrival(asio::io_context& context, const VmOfProcess& vm, VmRoom& room,
       feed_(context, vm) {}
 
 void Arrival::receive(migration::ReceiveOptions options, devices::HostParts parts) {
-  parts_ = std::move(parts);
   timeout_ = options.timeout;
   settled_.expect();
-  const auto factory = [this](vmm::MachineConfig config, std::uint64_t used_bytes,
-                              const migration::MakeRam& make_ram) {
-    return make_machine(std::move(config), used_bytes, make_ram);
+  const auto factory = [this, parts = std::move(parts)](
+                           vmm::MachineConfig config,
+                           const std::function<void(std::string)>& opens) mutable {
+    parts.opens = opens;
+    auto more = devices::pci_devices_for(config.devices, parts);
+    return [this, config = std::move(config), more = std::move(more)](
+               std::uint64_t used_bytes, const migration::MakeRam& make_ram) {
+      return make_machine(config, more, used_bytes, make_ram);
+    };
   };
   incoming_ = std::make_unique<DestinationMigration>(std::move(options), factory, callbacks());
 }
@@ -49,14 +54,14 @@ void Arrival::end() {
 
 /// The receiver's thread.
 std::unique_ptr<vmm::Machine> Arrival::make_machine(vmm::MachineConfig config,
+                                                    const std::vector<devices::PciDevice>& more,
                                                     std::uint64_t used_bytes,
                                                     const migration::MakeRam& make_ram) {
-  const auto pci_devices = devices::pci_devices_for(config.devices, parts_);
   auto promise = room_.promise(config, used_bytes);
   vmm::Kvm kvm;
   vmm::GuestMemory ram = make_ram(config);
   auto machine = std::make_unique<vmm::Machine>(std::move(kvm), std::move(config), std::move(ram));
-  serial_ = devices::attach_devices(*machine, pci_devices);
+  serial_ = devices::attach_devices(*machine, more);
   callbacks_.observe(*serial_);
   room_.hold(std::move(promise));
   return machine;

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "devices/serial.hpp"
 #include "devices/standard.hpp"
@@ -68,9 +69,9 @@ class Arrival {
  private:
   using KeptAtSource = migration::DestinationMigration::KeptAtSource;
   [[nodiscard]] migration::DestinationMigration::Callbacks callbacks();
-  [[nodiscard]] std::unique_ptr<vmm::Machine> make_machine(vmm::MachineConfig config,
-                                                           std::uint64_t used_bytes,
-                                                           const migration::MakeRam& make_ram);
+  [[nodiscard]] std::unique_ptr<vmm::Machine> make_machine(
+      vmm::MachineConfig config, const std::vector<devices::PciDevice>& more,
+      std::uint64_t used_bytes, const migration::MakeRam& make_ram);
   void arrived(std::unique_ptr<vmm::Machine> machine, std::shared_ptr<devices::Serial> serial,
                const std::optional<KeptAtSource>& tracked_since);
   void wait_for_source(bool waiting);
@@ -79,7 +80,6 @@ class Arrival {
   const VmOfProcess& vm_;
   VmRoom& room_;
   const Callbacks callbacks_;
-  devices::HostParts parts_;
   std::shared_ptr<devices::Serial> serial_;  ///< the receiver's thread's, of what is on its way
   std::chrono::milliseconds timeout_{};
   bool waiting_for_source_ = false;

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "migration/base/options.hpp"
+#include "migration/net/errand.hpp"
 #include "migration/net/event_loop.hpp"
 #include "migration/reuse/store_files.hpp"
 #include "vmm/machine/machine_config.hpp"
@@ -27,6 +28,10 @@ namespace {
 /// long, or half the timeout if that is shorter: the source waits for the answer.
 constexpr std::chrono::milliseconds kLockPatience{5'000};
 
+/// Of the timeout: the source waits for the answer.
+constexpr double kTimeToOpen = 0.75;
+
+constexpr const char* kHasAVm = "this receiver already has a VM: start another 'ferry receive'";
 constexpr const char* kNoDescriptor =
     "it did not come with the offer: is there a proxy between the two?";
 constexpr const char* kNoRoomForRam =
@@ -157,7 +162,9 @@ asio::awaitable<void> DestinationMigration::Destination::serve_control(Connectio
   accept.incarnation = incarnation_;
   std::string refusal;
   try {
-    on_offer(wire::decode<wire::Offer>(first.payload), connection->take_descriptor(), accept);
+    const auto offer = wire::decode<wire::Offer>(first.payload);
+    vmm::UniqueFd descriptor = connection->take_descriptor();
+    co_await on_offer(offer, std::move(descriptor), accept);
   } catch (const std::exception& error) {
     refusal = error.what();
     if (stage() == Stage::listening) drop_machine();
@@ -171,11 +178,10 @@ asio::awaitable<void> DestinationMigration::Destination::serve_control(Connectio
   co_await serve_link(connection, take_vm(connection, accept));
 }
 
-void DestinationMigration::Destination::on_offer(const wire::Offer& offer, vmm::UniqueFd descriptor,
-                                                 wire::Accept& accept) {
-  if (!allows(Event::offer)) {
-    throw std::runtime_error("this receiver already has a VM: start another 'ferry receive'");
-  }
+asio::awaitable<void> DestinationMigration::Destination::on_offer(const wire::Offer& offer,
+                                                                  vmm::UniqueFd descriptor,
+                                                                  wire::Accept& accept) {
+  if (opening_ || !allows(Event::offer)) throw std::runtime_error(kHasAVm);
   vmm::MachineConfig config;
   try {
     config = vmm::machine_config_from_json(offer.config);
@@ -183,13 +189,15 @@ void DestinationMigration::Destination::on_offer(const wire::Offer& offer, vmm::
     throw wire::ProtocolError(fmt::format("unsound machine configuration: {}", error.what()));
   }
   Status::Receiving offered{config.id, config.name, config.cpus, config.memory_bytes};
+  const BuildMachine build = co_await open_host(std::move(config), offer.timeout);
+  if (!allows(Event::offer)) throw std::runtime_error(kHasAVm);
   offer_ = offer;
   local_ = offer.features.has(wire::Feature::local) && descriptor.get() >= 0;
   if (!local_) accept.no_local = kNoDescriptor;
   const store::LockDeadline deadline(std::min(kLockPatience, options_.timeout / 2));
-  machine_ =
-      factory_(std::move(config), local_ ? 0 : offer.used_bytes,
-               [&](const vmm::MachineConfig& checked) { return make_ram(checked, descriptor); });
+  machine_ = build(local_ ? 0 : offer.used_bytes, [&](const vmm::MachineConfig& checked) {
+    return make_ram(checked, descriptor);
+  });
   channels_.emplace(context_, machine_->memory(), offer.channels, channel_callbacks());
   // RAM is the source's until the guest runs here.
   using PageWrites = destination::MachineLoader::PageWrites;
@@ -198,6 +206,30 @@ void DestinationMigration::Destination::on_offer(const wire::Offer& offer, vmm::
   track_changes();
   happened(Event::offer);
   board_.show_offer(std::move(offered), offer.paused, channels_->target().tally);
+}
+
+asio::awaitable<BuildMachine> DestinationMigration::Destination::open_host(
+    vmm::MachineConfig config, std::chrono::milliseconds timeout) {
+  const auto opened = std::make_shared<BuildMachine>();
+  const auto open = [factory = factory_, config = std::move(config),
+                     opened](const net::Errand::At& at) { *opened = factory(config, at); };
+  const auto patience = kTimeToOpen * std::min(timeout, options_.timeout);
+  net::Errand opening(context_.get_executor(), vmm::ThreadRole::device, open);
+  opening_ = true;
+  bool done = false;
+  try {
+    done = co_await opening.done(std::chrono::duration_cast<std::chrono::nanoseconds>(patience));
+  } catch (...) {
+    opening_ = false;
+    throw;
+  }
+  opening_ = false;
+  if (!done) {
+    throw std::runtime_error(fmt::format(
+        "the host has not opened {} within {:.1f} s, and the VM needs it: see what keeps it there",
+        opening.busy_with(), std::chrono::duration<double>(patience).count()));
+  }
+  co_return std::move(*opened);
 }
 
 vmm::GuestMemory DestinationMigration::Destination::make_ram(const vmm::MachineConfig& config,

@@ -3,6 +3,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -71,7 +72,11 @@ class DestinationMigration::Destination {
   void lose_link(const std::exception_ptr& failure);
   boost::asio::awaitable<void> serve_control(ConnectionPtr connection);
   boost::asio::awaitable<void> serve_channel(ConnectionPtr connection);
-  void on_offer(const wire::Offer& offer, vmm::UniqueFd descriptor, wire::Accept& accept);
+  boost::asio::awaitable<void> on_offer(const wire::Offer& offer, vmm::UniqueFd descriptor,
+                                        wire::Accept& accept);
+  /// As far as this host has what the machine needs of it, for an offer that waits that long.
+  boost::asio::awaitable<BuildMachine> open_host(vmm::MachineConfig config,
+                                                 std::chrono::milliseconds timeout);
   /// Of a VM that was offered: what came with the offer, or new.
   [[nodiscard]] vmm::GuestMemory make_ram(const vmm::MachineConfig& config,
                                           vmm::UniqueFd& descriptor);
@@ -163,6 +168,8 @@ class DestinationMigration::Destination {
   destination::Farewell farewell_;
   destination::ReturnedImage image_;
   destination::ImageKeeperLine image_keeper_;
+
+  bool opening_ = false;  ///< what an offered VM needs of the host
 
   // The one VM.
   wire::Offer offer_;

@@ -34,11 +34,15 @@ struct ReceiveOptions {
 /// Makes RAM. To be called last, when nothing else speaks against the machine: an image of the VM
 /// is taken out of the store.
 using MakeRam = std::function<vmm::GuestMemory(const vmm::MachineConfig&)>;
-/// Builds the machine that a config asks for, with its devices. Throws to refuse: the message goes
+/// Builds the machine, with the devices that were opened for it. Throws to refuse: the message goes
 /// to the source.
-/// The second argument: bytes of RAM that the guest uses by now, which it will need here soon.
+/// The first argument: bytes of RAM that the guest uses by now, which it will need here soon.
+using BuildMachine = std::function<std::unique_ptr<vmm::Machine>(std::uint64_t, const MakeRam&)>;
+/// Opens what of the host the machine that a config asks for needs. Throws to refuse, too. A disk
+/// may hang: it runs in a thread that nobody waits for and that may outlive all. So it owns what it
+/// uses, and tells by the second argument what it is about to open.
 using MachineFactory =
-    std::function<std::unique_ptr<vmm::Machine>(vmm::MachineConfig, std::uint64_t, const MakeRam&)>;
+    std::function<BuildMachine(vmm::MachineConfig, const std::function<void(std::string)>& opens)>;
 
 /// The destination's side: listens, takes one VM, and goes on answering what became of it for as
 /// long as it lives. In a thread of its own.

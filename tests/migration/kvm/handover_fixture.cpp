@@ -43,10 +43,15 @@ Address HandoverTest::receive(const Address& listen) {
   });
 }
 
-Address HandoverTest::receive(const Address& listen, MachineFactory factory) {
+Address HandoverTest::receive(const Address& listen, const Build& build) {
+  const MachineFactory factory = [build](const vmm::MachineConfig& config, const auto&) {
+    return [build, config](std::uint64_t used, const MakeRam& make_ram) {
+      return build(config, used, make_ram);
+    };
+  };
   receiving_ = std::make_shared<Promises>();
   incoming_ = std::make_unique<DestinationMigration>(
-      ReceiveOptions{.listen = listen}, std::move(factory),
+      ReceiveOptions{.listen = listen}, factory,
       DestinationMigration::Callbacks{
           .listening = [to = receiving_](const Address& at) { to->listening.set_value(at); },
           .message = [](const std::string&) {},

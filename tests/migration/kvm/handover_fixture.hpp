@@ -27,8 +27,10 @@ class HandoverTest : public vmm::GuestTest {
 
   /// Makes the destination's side; its address.
   Address receive(const Address& listen);
-  /// The same, with a destination that builds its machine by `factory`.
-  Address receive(const Address& listen, MachineFactory factory);
+  /// The same, with a destination that builds its machine by `build`.
+  using Build = std::function<std::unique_ptr<vmm::Machine>(const vmm::MachineConfig&,
+                                                            std::uint64_t, const MakeRam&)>;
+  Address receive(const Address& listen, const Build& build);
   /// Starts the source's side.
   void migrate(
       std::unique_ptr<vmm::Machine> machine, MigrateOptions options,
