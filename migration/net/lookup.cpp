@@ -78,7 +78,8 @@ std::vector<Endpoint> endpoints_of(const Address& address) {
 asio::awaitable<std::vector<Endpoint>> look_up(Address address, std::chrono::milliseconds limit) {
   if (auto known = endpoints_of(address); !known.empty()) co_return known;
   const auto answer = std::make_shared<Answer>();
-  Errand errand = begin(co_await asio::this_coro::executor, address, answer);
+  const auto loop = co_await asio::this_coro::executor;
+  Errand errand = begin(loop, address, answer);
   const bool done = co_await errand.done(limit);
   if (!done) {
     fail(address, fmt::format("no name server has answered within {} ms", limit.count()));

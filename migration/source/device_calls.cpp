@@ -27,8 +27,9 @@ asio::awaitable<vmm::MachineConfig> config_to_offer(vmm::MachineConfig config,
                                                     Devices devices_of_host,
                                                     std::chrono::milliseconds timeout) {
   const auto parts = std::make_shared<std::map<std::string, std::string, std::less<>>>();
+  const auto loop = co_await asio::this_coro::executor;
   net::Errand asking = for_each_device(
-      co_await asio::this_coro::executor, std::move(devices_of_host),
+      loop, std::move(devices_of_host),
       [parts](vmm::Device& device) { parts->emplace(device.id(), device.host_part()); });
   const bool done = co_await asking.done(timeout);
   if (!done) {
@@ -47,11 +48,10 @@ asio::awaitable<vmm::MachineConfig> config_to_offer(vmm::MachineConfig config,
 asio::awaitable<std::optional<bool>> held_elsewhere(Devices devices,
                                                     std::chrono::milliseconds timeout) {
   const auto held = std::make_shared<std::optional<bool>>();
-  net::Errand asking = for_each_device(co_await asio::this_coro::executor, std::move(devices),
-                                       [held](vmm::Device& device) {
-                                         if (const auto of_it = device.held_elsewhere())
-                                           *held = held->value_or(false) || *of_it;
-                                       });
+  const auto loop = co_await asio::this_coro::executor;
+  net::Errand asking = for_each_device(loop, std::move(devices), [held](vmm::Device& device) {
+    if (const auto of_it = device.held_elsewhere()) *held = held->value_or(false) || *of_it;
+  });
   try {
     const bool done = co_await asking.done(timeout);
     if (done) co_return *held;

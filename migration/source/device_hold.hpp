@@ -3,7 +3,6 @@
 #include <atomic>
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,43 +14,34 @@
 
 namespace migration::source {
 
-/// What the devices of a machine have of the host alone, such as the lock of a disk: it is given
-/// back, and taken again. Each device is an errand, beside the others: a host that hangs, or a
-/// server that is waited for, holds up neither the loop nor the other devices.
+/// What the devices of a machine need of the host alone, such as the lock of a disk, once it has
+/// been given back: it is taken again by an errand of each device, beside the others. A host that
+/// hangs, or a server that is waited for, holds up neither the loop nor the other devices.
 class DeviceHold {
  public:
   using Duration = std::chrono::steady_clock::duration;
 
-  /// For the first time. std::runtime_error that names a device when one has not within `limit`;
-  /// others may have.
-  [[nodiscard]] boost::asio::awaitable<void> give_back(Devices devices, Duration limit);
-  [[nodiscard]] bool complete() const { return given_.empty(); }
-  /// Why it is not complete within `limit`; empty when it is. One caller at a time, be it beside
-  /// one that waits in give_back().
+  /// These may have given back what they had.
+  void lacks(Devices devices);
+  [[nodiscard]] bool complete() const { return lacking_.empty(); }
+  /// Why it is not complete within `limit`; empty when it is. One caller at a time.
   [[nodiscard]] boost::asio::awaitable<std::string> take_again(Duration limit);
   /// The same if they show, once they are here, that the guest has run nowhere else meanwhile; else
   /// they are given back at once. False also when that is not known within `limit`.
   [[nodiscard]] boost::asio::awaitable<bool> take_unused(Duration limit);
   /// It holds on to no device any more.
   void forget() {
-    given_.clear();
+    lacking_.clear();
     trial_.reset();
   }
 
  private:
   using Clock = std::chrono::steady_clock;
-  using Call = void (vmm::Device::*)();
 
-  /// One that has given back, or is about to.
-  struct Given {
+  struct Lacking {
     std::shared_ptr<vmm::Device> device;
-    std::shared_ptr<net::Errand> giving = nullptr;
-    std::shared_ptr<net::Errand> taking = nullptr;
+    std::optional<net::Errand> taking = std::nullopt;
     bool taken = false;
-  };
-  struct Outcome {
-    bool over = false;
-    std::string trouble = {};
   };
 
   /// By take_unused().
@@ -63,14 +53,11 @@ class DeviceHold {
   [[nodiscard]] Trial try_unused(const boost::asio::any_io_executor& loop) const;
   /// Whether the trial that has begun is over within `limit`.
   [[nodiscard]] boost::asio::awaitable<bool> end_trial(Duration limit);
-  [[nodiscard]] static std::shared_ptr<net::Errand> begin(
-      const boost::asio::any_io_executor& loop, const std::shared_ptr<vmm::Device>& device,
-      Call call);
-  [[nodiscard]] static boost::asio::awaitable<Outcome> wait(std::shared_ptr<vmm::Device> device,
-                                                            std::shared_ptr<net::Errand> errand,
-                                                            Clock::time_point deadline);
+  /// Why it has not been taken by then; empty when it has.
+  [[nodiscard]] static boost::asio::awaitable<std::string> wait(Lacking& lacking,
+                                                                Clock::time_point deadline);
 
-  std::vector<Given> given_;
+  std::vector<Lacking> lacking_;
   std::optional<Trial> trial_;
 };
 

@@ -110,7 +110,8 @@ asio::awaitable<std::string> Drain::written_back(Clock::duration most) {
   auto devices = machine_.devices_of_host();
   if (devices.empty()) co_return std::string();
   const auto start = Clock::now();
-  net::Errand writing = for_each_device(co_await asio::this_coro::executor, std::move(devices),
+  const auto loop = co_await asio::this_coro::executor;
+  net::Errand writing = for_each_device(loop, std::move(devices),
                                         [](vmm::Device& device) { device.prepare_release(); });
   const bool done = co_await writing.done(most);
   journal_.write([&](MigrationReport& report) { report.phases_ms.drain += ms_since(start); });

@@ -35,7 +35,8 @@ asio::awaitable<void> SourceMigration::Source::hand_over() {
   link_.send(FrameType::state, wire::encode_state(machine_->save()));
   journal_.reached(Moment::saved);
   // Before the destination has all that it needs to take it.
-  co_await hold_.give_back(machine_->devices_of_host(), options_.timeout);
+  hold_.lacks(machine_->devices_of_host());
+  machine_->release();
   bound_stop(transfer().take_rest());
   co_await transfer().send_rest([this] { happened(Event::all_sent); });
   const Frame prepared = co_await link_.expect(FrameType::prepared);

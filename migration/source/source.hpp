@@ -161,7 +161,7 @@ class SourceMigration::Source {
   boost::asio::steady_timer grace_;  ///< for the last word before run() is interrupted
   source::Redial redial_;
   source::Drain drain_;
-  source::DeviceHold hold_;
+  source::DeviceHold hold_;                ///< of what `hand_over` gives back
   bool taking_again_ = false;              ///< what `hold_` lacks
   boost::asio::steady_timer taken_again_;  ///< goes off when that is over
   source::PreCopy pre_copy_;

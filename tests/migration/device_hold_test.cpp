@@ -21,13 +21,8 @@ using Asked = std::vector<std::string>;
 
 class DeviceHoldTest : public testing::Test {
  protected:
-  std::string give_back(std::chrono::milliseconds limit = 20s) {
-    return outcome([&]() -> asio::awaitable<std::string> {
-      Devices devices = {first_, second_};
-      co_await hold_.give_back(std::move(devices), limit);
-      co_return std::string();
-    });
-  }
+  DeviceHoldTest() { hold_.lacks({first_, second_}); }
+
   std::string take_again(std::chrono::milliseconds limit = 20s) {
     return outcome([&] { return hold_.take_again(limit); });
   }
@@ -64,99 +59,72 @@ class DeviceHoldTest : public testing::Test {
 };
 
 TEST_F(DeviceHoldTest, ThatShowsItselfUnusedIsTaken) {
-  EXPECT_EQ(give_back(), "");
   second_->last_ran(true);
   EXPECT_TRUE(take_unused());
   EXPECT_TRUE(hold_.complete());
-  for (const auto& each : {first_, second_})
-    EXPECT_EQ(each->asked(), (Asked{"release", "acquire"}));
+  for (const auto& each : {first_, second_}) EXPECT_EQ(each->asked(), Asked({"acquire"}));
 }
 
 /// Nor is its lock taken, even for a moment.
 TEST_F(DeviceHoldTest, ThatRanElsewhereIsLeftThere) {
-  EXPECT_EQ(give_back(), "");
   EXPECT_FALSE(take_unused());
   EXPECT_FALSE(hold_.complete());
-  for (const auto& each : {first_, second_}) EXPECT_EQ(each->asked(), Asked{"release"});
+  for (const auto& each : {first_, second_}) EXPECT_EQ(each->asked(), Asked());
 }
 
 TEST_F(DeviceHoldTest, OfWhichOthersHaveAPartIsLeftToThem) {
-  EXPECT_EQ(give_back(), "");
   first_->last_ran(true);
   second_->refuse("acquire");
   EXPECT_FALSE(take_unused());
   EXPECT_FALSE(hold_.complete());
-  EXPECT_EQ(first_->asked(), (Asked{"release", "acquire", "release"}));
+  EXPECT_EQ(first_->asked(), Asked({"acquire", "release"}));
   second_->refuse("");
   EXPECT_EQ(take_again(), "");
   EXPECT_TRUE(hold_.complete());
 }
 
 TEST_F(DeviceHoldTest, IsNotTakenTwiceAtOnce) {
-  EXPECT_EQ(give_back(), "");
   first_->last_ran(true);
   first_->hang_at("acquire");
   EXPECT_FALSE(take_unused(10ms));
   EXPECT_NE(take_again(10ms), "");
-  EXPECT_EQ(first_->asked(), (Asked{"release", "acquire"}));
+  EXPECT_EQ(first_->asked(), Asked({"acquire"}));
   first_->let_go();
   EXPECT_EQ(take_again(), "");
   EXPECT_TRUE(hold_.complete());
-  for (const auto& each : {first_, second_})
-    EXPECT_EQ(each->asked(), (Asked{"release", "acquire"}));
+  for (const auto& each : {first_, second_}) EXPECT_EQ(each->asked(), Asked({"acquire"}));
 }
 
-TEST_F(DeviceHoldTest, IsGivenBackAndTakenAgain) {
-  EXPECT_TRUE(hold_.complete());
-  EXPECT_EQ(give_back(), "");
+TEST_F(DeviceHoldTest, IsTakenAgain) {
   EXPECT_FALSE(hold_.complete());
   EXPECT_EQ(take_again(), "");
   EXPECT_TRUE(hold_.complete());
-  EXPECT_EQ(first_->asked(), Asked({"release", "acquire"}));
-  EXPECT_EQ(second_->asked(), Asked({"release", "acquire"}));
-}
-
-TEST_F(DeviceHoldTest, ThatIsNotGivenBackMayYetBe) {
-  first_->refuse("release");
-  EXPECT_EQ(give_back(), "disk0 is in use");
-  EXPECT_FALSE(hold_.complete());
-  first_->refuse("");
-  EXPECT_EQ(take_again(), "");
-  EXPECT_TRUE(hold_.complete());
+  EXPECT_EQ(first_->asked(), Asked({"acquire"}));
+  EXPECT_EQ(second_->asked(), Asked({"acquire"}));
 }
 
 TEST_F(DeviceHoldTest, IsWaitedForForAllDevicesAtOnce) {
-  EXPECT_EQ(give_back(), "");
   first_->hang_at("acquire");
   second_->hang_at("acquire");
   EXPECT_EQ(take_again(100ms), "the host does not answer for disk0: see what keeps it there");
-  EXPECT_EQ(second_->asked().back(), "acquire");
+  EXPECT_TRUE(second_->wait_asked());
   first_->let_go();
   EXPECT_EQ(take_again(100ms), "the host does not answer for disk1: see what keeps it there");
   second_->let_go();
   EXPECT_EQ(take_again(), "");
-  EXPECT_EQ(first_->asked(), Asked({"release", "acquire"}));
-  EXPECT_EQ(second_->asked(), Asked({"release", "acquire"}));
+  EXPECT_TRUE(hold_.complete());
+  EXPECT_EQ(first_->asked(), Asked({"acquire"}));
+  EXPECT_EQ(second_->asked(), Asked({"acquire"}));
 }
 
 TEST_F(DeviceHoldTest, IsTriedAgainForThoseAloneThatAreLacking) {
-  EXPECT_EQ(give_back(), "");
   second_->refuse("acquire");
   EXPECT_EQ(take_again(), "disk1 is in use");
+  EXPECT_FALSE(hold_.complete());
   second_->refuse("");
   EXPECT_EQ(take_again(), "");
-  EXPECT_EQ(first_->asked(), Asked({"release", "acquire"}));
-  EXPECT_EQ(second_->asked(), Asked({"release", "acquire", "acquire"}));
-}
-
-TEST_F(DeviceHoldTest, IsNotTakenAgainBeforeItIsGivenBack) {
-  first_->hang_at("release");
-  EXPECT_EQ(give_back(50ms), "the host does not answer for disk0: see what keeps it there");
-  EXPECT_EQ(take_again(50ms), "the host does not answer for disk0: see what keeps it there");
-  EXPECT_EQ(first_->asked(), Asked({"release"}));
-  first_->let_go();
-  EXPECT_EQ(take_again(), "");
-  EXPECT_EQ(first_->asked(), Asked({"release", "acquire"}));
+  EXPECT_EQ(first_->asked(), Asked({"acquire"}));
+  EXPECT_EQ(second_->asked(), Asked({"acquire", "acquire"}));
 }
 
 }  // namespace

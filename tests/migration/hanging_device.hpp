@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -58,6 +59,12 @@ class HangingDevice final : public vmm::Device {
     const vmm::Lock lock(mutex_);
     refuses_ = std::move(call);
   }
+  /// Until something was asked of its host.
+  [[nodiscard]] bool wait_asked() const {
+    vmm::Lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::seconds(20),
+                             [this]() FERRY_REQUIRES(mutex_) { return !asked_.empty(); });
+  }
   /// What was asked of its host so far.
   [[nodiscard]] std::vector<std::string> asked() const {
     const vmm::Lock lock(mutex_);
@@ -68,6 +75,7 @@ class HangingDevice final : public vmm::Device {
   void ask(const std::string& what) const {
     vmm::Lock lock(mutex_);
     asked_.push_back(what);
+    changed_.notify_all();
     changed_.wait(lock, [&]() FERRY_REQUIRES(mutex_) { return hangs_at_ != what; });
     if (refuses_ == what) throw std::runtime_error(id_ + " is in use");
   }

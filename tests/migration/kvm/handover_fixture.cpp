@@ -89,7 +89,10 @@ void HandoverTest::migrate(std::unique_ptr<vmm::Machine> machine, MigrateOptions
           .in_doubt = [](const MigrationReport&) {},
           .ended = [to = sending_](
                        SourceMigration::Result result) { to->ended.set_value(std::move(result)); },
-          .message = [](const std::string&) {}});
+          .message =
+              [to = sending_, told = false](const std::string& text) mutable {
+                if (!std::exchange(told, true)) to->said.set_value(text);
+              }});
 }
 
 MigrateOptions HandoverTest::slow(Address to) {
@@ -123,6 +126,11 @@ std::optional<MigrationReport> HandoverTest::wait_report() {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   return std::nullopt;
+}
+
+std::string HandoverTest::wait_said() {
+  auto said = sending_->said.get_future();
+  return ready(said) ? said.get() : "nothing was said";
 }
 
 std::string HandoverTest::wait_failed() {

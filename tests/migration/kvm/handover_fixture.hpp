@@ -50,6 +50,8 @@ class HandoverTest : public vmm::GuestTest {
   [[nodiscard]] bool wait_complete();
   /// How the migration was, as the destination has been told; none when that does not come.
   [[nodiscard]] std::optional<MigrationReport> wait_report();
+  /// What the source says for people, first.
+  [[nodiscard]] std::string wait_said();
   /// Why there is no VM at the destination.
   [[nodiscard]] std::string wait_failed();
   /// The guest ends by itself, content, after so many ticks in order.
@@ -67,6 +69,7 @@ class HandoverTest : public vmm::GuestTest {
     std::promise<std::string> failed;
     std::promise<void> complete;
     std::promise<void> copying;
+    std::promise<std::string> said;
     std::promise<SourceMigration::Result> ended;
   };
   std::shared_ptr<Promises> receiving_;
