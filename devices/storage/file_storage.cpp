@@ -119,7 +119,11 @@ void FileStorage::check_same(const DiskIdentity& other) {
   }
   tells_runs_ = !read_only_ && !of_other_kernel_ && here.mark != DiskIdentity::kNoMark;
   // On one host, too, a name of the image may have no mark, or another one.
-  if (here.mark == other.mark) return try_mark();
+  if (here.mark == other.mark) {
+    if (!read_only_)
+      mark_.try_writing();  // before the guest stands for it, or has written anything
+    return;
+  }
   const bool in_both = here.mark != DiskIdentity::kNoMark && other.mark != DiskIdentity::kNoMark;
   throw std::invalid_argument(fmt::format(
       "{} is not the guest's disk: its mark, '{}' beside it, is {}. Both sides must see the same "
@@ -133,7 +137,6 @@ void FileStorage::acquire() {
   set_lock(static_cast<short>(read_only_ ? F_RDLCK : F_WRLCK));
   try {
     if (!read_only_) check_unwritten();
-    try_mark();
   } catch (...) {
     set_lock(F_UNLCK);
     throw;
@@ -172,13 +175,6 @@ void FileStorage::check_unwritten() {
                   "than its disk, and going on would damage what is on it. Start the VM anew "
                   "from the disk",
                   name_, *writer));
-}
-
-/// Once, and before the guest stands for it or has written anything.
-void FileStorage::try_mark() {
-  if (read_only_ || mark_is_writable_) return;
-  mark_.try_writing();
-  mark_is_writable_ = true;
 }
 
 /// Locks of the open file, and not of the process: they end with it alone.

@@ -70,7 +70,6 @@ class FileStorage final : public Storage {
   void sync();
   void set_lock(short type) const;
   void check_unwritten();
-  void try_mark();
   void forget_cached() const;
   template <typename Call>
   void transfer_all(std::uint64_t offset, std::span<iovec> parts, const char* what, Call call);
@@ -86,7 +85,6 @@ class FileStorage final : public Storage {
   bool of_other_kernel_ = false;  ///< another one may have written since this one last read
   bool tells_runs_ = false;
   bool acquired_ = false;
-  bool mark_is_writable_ = false;  ///< as it was found
   Unflushed unflushed_;
   FlushRounds flushes_;
   std::atomic<bool> tells_at_hand_{true};  ///< the file system knows RWF_NOWAIT

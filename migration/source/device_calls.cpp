@@ -45,13 +45,23 @@ asio::awaitable<vmm::MachineConfig> config_to_offer(vmm::MachineConfig config,
   co_return config;
 }
 
+std::optional<bool> held_elsewhere(const Devices& devices) {
+  std::optional<bool> held;
+  for (const auto& device : devices) {
+    if (const auto of_it = device->held_elsewhere()) held = held.value_or(false) || *of_it;
+  }
+  return held;
+}
+
 asio::awaitable<std::optional<bool>> held_elsewhere(Devices devices,
                                                     std::chrono::milliseconds timeout) {
   const auto held = std::make_shared<std::optional<bool>>();
   const auto loop = co_await asio::this_coro::executor;
-  net::Errand asking = for_each_device(loop, std::move(devices), [held](vmm::Device& device) {
-    if (const auto of_it = device.held_elsewhere()) *held = held->value_or(false) || *of_it;
-  });
+  net::Errand asking(loop, vmm::ThreadRole::device,
+                     [devices = std::move(devices), held](const net::Errand::At& at) {
+                       at("the VM's disks");
+                       *held = held_elsewhere(devices);
+                     });
   try {
     const bool done = co_await asking.done(timeout);
     if (done) co_return *held;

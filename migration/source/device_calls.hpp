@@ -27,7 +27,9 @@ using Devices = std::vector<std::shared_ptr<vmm::Device>>;
 [[nodiscard]] boost::asio::awaitable<vmm::MachineConfig> config_to_offer(
     vmm::MachineConfig config, Devices devices_of_host, std::chrono::milliseconds timeout);
 
-/// Whether another process has what one of them needs alone; nullopt when nobody can tell in time.
+/// Whether another process has what one of them needs alone; nullopt when nobody can tell.
+[[nodiscard]] std::optional<bool> held_elsewhere(const Devices& devices);
+/// The same, as an errand; nullopt also when it takes longer than that.
 [[nodiscard]] boost::asio::awaitable<std::optional<bool>> held_elsewhere(
     Devices devices, std::chrono::milliseconds timeout);
 

@@ -39,13 +39,7 @@ asio::awaitable<void> SourceMigration::Source::hand_over() {
   machine_->release();
   bound_stop(transfer().take_rest());
   co_await transfer().send_rest([this] { happened(Event::all_sent); });
-  const Frame prepared = co_await link_.expect(FrameType::prepared);
-  if (accept_.features.has(wire::Feature::marks)) {
-    const auto held =
-        co_await source::held_elsewhere(machine_->devices_of_host(), options_.timeout);
-    disks_tell_ = held.value_or(false);
-  }
-  on_prepared(prepared);
+  on_prepared(co_await link_.expect(FrameType::prepared));
   // In time, whatever else shows that it lives: until then the VM runs nowhere.
   on_word(co_await link_.control().answer(options_.timeout));
 }
@@ -90,6 +84,9 @@ void SourceMigration::Source::on_prepared(const Frame& frame) {
   journal_.reached(Moment::prepared);
   owner_.hands_pages_over(post_copy_.has_value());
   if (failure_) std::rethrow_exception(failure_);  // a page channel's, say
+  // Not in a thread of its own, for which the guest would wait.
+  disks_tell_ = accept_.features.has(wire::Feature::marks) &&
+                source::held_elsewhere(machine_->devices_of_host()).value_or(false);
   happened(Event::prepared);
   if (stage() != Stage::committed) throw std::runtime_error(kCancelled);
 }

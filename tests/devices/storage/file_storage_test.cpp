@@ -213,16 +213,6 @@ TEST_F(FileStorageTest, IsRefusedToWhoCannotNoteItselfAsItsWriter) {
   fails_with = 0;
 }
 
-TEST_F(FileStorageTest, IsNotRunOnWithAMarkThatCannotBeWritten) {
-  FileStorage disk = storage();
-  fails_with = ENOSPC;
-  const std::error_code code = code_of([&] { disk.acquire(); });
-  fails_with = 0;
-  EXPECT_EQ(code.value(), ENOSPC);
-  FileStorage other = storage();
-  EXPECT_NO_THROW(other.acquire());  // nor is the lock kept
-}
-
 TEST_F(FileStorageTest, IsNotKnownByANameThatHasAnotherMark) {
   FileStorage disk = storage();
   disk.acquire();
