@@ -17,34 +17,31 @@ void FlushRounds::flush(Asked asked) {
   if (asked == Asked::by_guest) round->of_guest = true;
   changed_.wait(lock,
                 [&]() FERRY_REQUIRES(mutex_) { return round->over || under_way_ == nullptr; });
-  if (!round->over) {
-    under_way_ = std::exchange(next_, nullptr);
-    lock.unlock();
-    const std::exception_ptr failure = attempt();
-    lock.lock();
-    end(*round, failure);
+  if (round->over) {
+    if (round->failed) throw loss();
+    return;
   }
-  if (round->failure) std::rethrow_exception(round->failure);
-}
-
-std::exception_ptr FlushRounds::attempt() const {
+  under_way_ = std::exchange(next_, nullptr);
+  lock.unlock();
   try {
     flush_();
   } catch (...) {
-    return std::current_exception();
+    lock.lock();
+    end(*round, true);
+    throw;
   }
-  return nullptr;
+  lock.lock();
+  end(*round, false);
 }
 
-void FlushRounds::end(Round& round, const std::exception_ptr& failure) {
+void FlushRounds::end(Round& round, bool failed) {
   under_way_ = nullptr;
   round.over = true;
-  round.failure = failure;
-  if (failure) {
+  round.failed = failed;
+  if (failed) {
     lost_ = !round.of_guest;
     if (const auto waiting = std::exchange(next_, nullptr)) {
-      waiting->over = true;
-      waiting->failure = std::make_exception_ptr(loss());
+      waiting->over = waiting->failed = true;
       if (waiting->of_guest) lost_ = false;
     }
   }

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <exception>
 #include <functional>
 #include <memory>
 #include <string>
@@ -26,7 +25,7 @@ class FlushRounds {
   FlushRounds(std::string disk, std::function<void()> flush)
       : disk_(std::move(disk)), flush_(std::move(flush)) {}
 
-  /// Throws what `flush` threw, or std::system_error where another flush has heard of a loss.
+  /// Throws what `flush` threw; std::system_error where another caller has heard that.
   void flush(Asked asked);
   /// Whether the guest has yet to hear of a loss.
   [[nodiscard]] bool lost() const;
@@ -35,12 +34,11 @@ class FlushRounds {
   struct Round {
     bool of_guest = false;  ///< some of those who wait for it
     bool over = false;
-    std::exception_ptr failure = {};
+    bool failed = false;
   };
 
-  [[nodiscard]] std::exception_ptr attempt() const;
   [[nodiscard]] std::system_error loss() const;
-  void end(Round& round, const std::exception_ptr& failure) FERRY_REQUIRES(mutex_);
+  void end(Round& round, bool failed) FERRY_REQUIRES(mutex_);
 
   const std::string disk_;
   const std::function<void()> flush_;

@@ -39,6 +39,7 @@ class ASilentServer : public NbdStorageTest {
                         " ]; then cat " + server_->path("door") + "; fi",
                     "pread=echo read >>" + log_ + "; head -c $3 /dev/zero", "pwrite=cat >/dev/null",
                     "flush=" + hang});
+    const NbdStorage storage(NbdStorageTest::options());  // it runs
   }
   [[nodiscard]] NbdOptions options(std::chrono::milliseconds limit) const {
     NbdOptions options = NbdStorageTest::options();
@@ -77,7 +78,7 @@ class ASilentServer : public NbdStorageTest {
 
 TEST_F(ASilentServer, IsGivenUpThoughTheGuestAsksForNothing) {
   start("serialize_requests");
-  NbdStorage storage(options(std::chrono::milliseconds(300)));
+  NbdStorage storage(options(std::chrono::milliseconds(1000)));
   hang_in_a_flush_of_ours(storage);
   const int before = times("open");
   EXPECT_TRUE(wait_for("open", before + 1));
@@ -120,12 +121,12 @@ TEST_F(ASilentServer, IsWaitedForWhileSomethingOfTheGuestIsUnderWay) {
 
 TEST_F(ASilentServer, IsNoneThatAnswersSomethingElse) {
   start("parallel");
-  const std::chrono::milliseconds limit(300);
+  const std::chrono::milliseconds limit(1000);
   NbdStorage storage(options(limit));
   hang_in_a_flush_of_ours(storage);
   const int before = times("open");
   EXPECT_TRUE(wait_for("read", 1));
-  std::this_thread::sleep_for(3 * limit);
+  std::this_thread::sleep_for(2 * limit);
   EXPECT_EQ(times("open"), before);
   open_gate();
   EXPECT_NO_THROW(storage.flush());
@@ -135,7 +136,7 @@ TEST_F(ASilentServer, IsNoneThatAnswersSomethingElse) {
 TEST_F(ASilentServer, IsNoneThatIsTakenBackWithTheConnectionItHas) {
   start("parallel");
   std::filesystem::remove(gate_);
-  NbdStorage storage(options(std::chrono::milliseconds(300)));
+  NbdStorage storage(options(std::chrono::milliseconds(1000)));
   storage.acquire();
   storage.release();
   const int before = times("open");
