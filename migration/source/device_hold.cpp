@@ -62,7 +62,7 @@ asio::awaitable<bool> DeviceHold::take_unused(Duration limit) {
   const auto loop = co_await asio::this_coro::executor;
   if (!trial_) trial_ = try_unused(loop);
   const bool over = co_await end_trial(limit);
-  co_return over&& lacking_.empty();
+  co_return (over && lacking_.empty());
 }
 
 DeviceHold::Trial DeviceHold::try_unused(const asio::any_io_executor& loop) const {

@@ -65,8 +65,9 @@ asio::awaitable<void> SourceMigration::Source::find_owner() {
       happened(Event::unused_there);
       break;
     }
-    tell_doubt(problem,
-               co_await source::held_elsewhere(machine_->devices_of_host(), options_.timeout));
+    const auto held =
+        co_await source::held_elsewhere(machine_->devices_of_host(), options_.timeout);
+    tell_doubt(problem, held);
     co_await redial_.pause();
   }
   follow();  // the operator may have decided
