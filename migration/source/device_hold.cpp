@@ -22,8 +22,8 @@ asio::awaitable<std::string> DeviceHold::take_again(Duration limit) {
   const auto loop = co_await asio::this_coro::executor;
   for (Lacking& each : lacking_) {
     if (each.taken || each.taking) continue;
-    each.taking =
-        for_each_device(loop, {each.device}, [](vmm::Device& device) { device.acquire(); });
+    each.taking = std::make_unique<net::Errand>(
+        for_each_device(loop, {each.device}, [](vmm::Device& device) { device.acquire(); }));
   }
   std::string trouble;
   for (Lacking& each : lacking_) {

@@ -40,7 +40,7 @@ class DeviceHold {
 
   struct Lacking {
     std::shared_ptr<vmm::Device> device;
-    std::optional<net::Errand> taking = std::nullopt;
+    std::unique_ptr<net::Errand> taking = nullptr;
     bool taken = false;
   };
 
